@@ -1,0 +1,233 @@
+"""Everything that this library raises, as one tree.
+
+::
+
+    EzCaptchaError
+    ├── ConfigurationError            (also ValueError)
+    ├── TransportError
+    ├── ProtocolError
+    ├── SubmissionUnknownError
+    ├── ServiceError                  the service answered with an error code
+    │   ├── CredentialError
+    │   ├── InsufficientBalanceError
+    │   ├── BannedError
+    │   ├── ThrottledError
+    │   ├── CapacityError
+    │   ├── InvalidTaskError
+    │   ├── TaskFailedError
+    │   └── TaskNotFoundError
+    ├── ResultWindowLapsedError       (also TimeoutError)
+    ├── SolveTimeoutError             (also TimeoutError)
+    ├── BudgetExceededError
+    ├── TicketCancelledError
+    └── PoolClosedError
+
+Every error says whether something was paid: ``ticket`` is the saved ticket (what
+``Ticket.to_dict`` gives) as soon as a task id is known, and ``SessionPool.resume``
+takes it as it is. Errors hold plain values only, so they pickle, copy, and outlive
+the pool; they never hold a client key or a proxy password.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeAlias
+
+SavedTicket: TypeAlias = dict[str, Any]
+"""A paid task written down: JSON-able, without any secret."""
+
+
+class EzCaptchaError(Exception):
+    """The root of every error that this library raises.
+
+    Args:
+        message: One line for a person.
+        task_id: The service's id of the task, once it is known.
+        ticket: The paid task written down; give it to ``SessionPool.resume``.
+            None when nothing was paid, or when the id was never learned.
+        may_be_charged: True when the service may have taken points for this task.
+        retryable: True when the same call may succeed later; None means the default
+            of the class. It says nothing of money: a paid task is resumed, not bought again.
+        retry_after: Seconds to wait before the next try, when that is known.
+    """
+
+    default_retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        task_id: str | None = None,
+        ticket: SavedTicket | None = None,
+        may_be_charged: bool = False,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.task_id = task_id
+        self.ticket = ticket
+        self.may_be_charged = may_be_charged
+        self.retryable = self.default_retryable if retryable is None else retryable
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.message} (task {self.task_id})" if self.task_id else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # OSError, a base of the two timeouts, brings a __reduce__ of its own that would
+        # drop our attributes; one rule for the whole tree instead.
+        return type(self), (), {**self.__dict__, "args": self.args}
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        for name, value in (state or {}).items():
+            setattr(self, name, value)
+
+
+class ConfigurationError(EzCaptchaError, ValueError):
+    """An argument, a field or a setting is wrong. Raised before anything is sent.
+
+    The message names the field and the remedy.
+    """
+
+
+class TransportError(EzCaptchaError):
+    """No answer came: the connection failed, or the total deadline of the request passed.
+
+    Args:
+        message: One line for a person.
+        sent: False when the request certainly never left, so that repeating it is free
+            of risk. True when the service may have acted on it.
+        **details: As for `EzCaptchaError`.
+    """
+
+    default_retryable = True
+
+    def __init__(self, message: str = "", *, sent: bool = True, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.sent = sent
+
+
+class ProtocolError(EzCaptchaError):
+    """An answer came that does not mean anything: HTML, broken JSON, a missing field.
+
+    Args:
+        message: One line that names the path of the offending value, such as
+            ``$.solution.gRecaptchaResponse``.
+        status: The HTTP status of the answer, when there was one.
+        **details: As for `EzCaptchaError`.
+    """
+
+    def __init__(self, message: str = "", *, status: int | None = None, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.status = status
+
+
+class SubmissionUnknownError(EzCaptchaError):
+    """createTask was sent but its answer was lost: the task may have been paid for.
+
+    The service offers no idempotency key, so this is never repeated by itself.
+    ``may_be_charged`` is True and ``task_id`` is None.
+    """
+
+    def __init__(self, message: str = "", *, may_be_charged: bool = True, **details: Any) -> None:
+        super().__init__(message, may_be_charged=may_be_charged, **details)
+
+
+class ServiceError(EzCaptchaError):
+    """The service answered with an error code. Each subclass stands for one remedy.
+
+    Args:
+        code: The service's ``errorCode``, as sent.
+        description: The service's ``errorDescription``, with secrets taken out.
+        **details: As for `EzCaptchaError`.
+    """
+
+    remedy: ClassVar[str] = ""
+
+    def __init__(self, code: str = "", description: str = "", **details: Any) -> None:
+        text = f"{code}: {description}" if description else code
+        super().__init__(f"{text}; {self.remedy}" if self.remedy else text, **details)
+        self.code = code
+        self.description = description
+
+
+class CredentialError(ServiceError):
+    """The client key is unknown or banned. Repeating it earns a ban: correct the key."""
+
+    remedy = "check the client key"
+
+
+class InsufficientBalanceError(ServiceError):
+    """The account is out of points: top it up. Paid tasks can still be fetched."""
+
+    remedy = "top up the account"
+
+
+class BannedError(ServiceError):
+    """The service blocks this client for minutes after too many errors.
+
+    Going on prolongs the ban; ``retry_after`` says how long to keep silent.
+    """
+
+    default_retryable = True
+    remedy = "send nothing until the ban ends"
+
+
+class ThrottledError(ServiceError):
+    """Too many requests. It says nothing of the task: slow down and try again."""
+
+    default_retryable = True
+    remedy = "slow down"
+
+
+class CapacityError(ServiceError):
+    """The service is overloaded or has no free slot: try again later. Nothing was paid."""
+
+    default_retryable = True
+    remedy = "try again later"
+
+
+class InvalidTaskError(ServiceError):
+    """The service rejects the task: a wrong site key, URL, field or type. Not charged."""
+
+    remedy = "correct the task"
+
+
+class TaskFailedError(ServiceError):
+    """The service gave up on the task."""
+
+    default_retryable = True
+    remedy = "submit a new task"
+
+
+class TaskNotFoundError(ServiceError):
+    """The service does not know the task id, or its result window is over."""
+
+    remedy = "check the task id; results can be fetched for a few minutes only"
+
+
+class ResultWindowLapsedError(EzCaptchaError, TimeoutError):
+    """The result window ended (300 s after creation) and the task was never ready."""
+
+    default_retryable = True
+
+
+class SolveTimeoutError(EzCaptchaError, TimeoutError):
+    """The caller's own ``timeout`` passed first.
+
+    When ``ticket`` is set, the task is paid and goes on at the service: resume it.
+    """
+
+    default_retryable = True
+
+
+class BudgetExceededError(EzCaptchaError):
+    """The task would cost more points than the pool's budget has left. Nothing was sent."""
+
+
+class TicketCancelledError(EzCaptchaError):
+    """The ticket was cancelled while someone waited for it. Its task is paid: resume it."""
+
+
+class PoolClosedError(EzCaptchaError):
+    """The pool is closed, is closing, or was never entered."""

@@ -1,0 +1,194 @@
+"""What is known of each HTTP service: where it is, how it spells types, what it charges.
+
+Every number here comes from the services' public pages (read 2026-11); where two pages
+of one service disagree, both readings are kept and the safe one is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+import attrs
+
+from ezcaptcha_async.errors import (
+    BannedError,
+    CapacityError,
+    ConfigurationError,
+    CredentialError,
+    InsufficientBalanceError,
+    InvalidTaskError,
+    ServiceError,
+    TaskFailedError,
+    TaskNotFoundError,
+    ThrottledError,
+)
+
+_LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+ERROR_CODES: Final[Mapping[str, type[ServiceError]]] = {
+    "ERROR_SERVICE_UNAVALIABLE": CapacityError,  # the service's own spelling
+    "ERROR_SERVICE_UNAVAILABLE": CapacityError,
+    "ERROR_NO_SLOT_AVAILABLE": CapacityError,
+    "ERROR_INTERNAL_SERVER_ERROR": CapacityError,
+    "ERROR_REQUEST_LIMIT": ThrottledError,
+    "ERROR_IP_BANNED": BannedError,
+    "ERROR_REQUEST_BANNED": BannedError,
+    "ERROR_KEY_DOES_NOT_EXIST": CredentialError,
+    "ERROR_KEY_BANNED": CredentialError,
+    "ERROR_ZERO_BALANCE": InsufficientBalanceError,
+    "ERROR_REQUIRED_FIELDS": InvalidTaskError,
+    "ERROR_TASK_NOT_SUPPORTED": InvalidTaskError,
+    "ERROR_RECAPTCHA_INVALID_SITEKEY": InvalidTaskError,
+    "INVALID_RECAPTCHA_SITEURL": InvalidTaskError,
+    "ERROR_TASKID_INVALID": TaskNotFoundError,
+    "ERROR_TASK_NOT_EXIST": TaskNotFoundError,
+    "ERROR_CAPTCHA_UNSOLVABLE": TaskFailedError,
+    "ERROR_TASK_TIMEOUT": TaskFailedError,
+}
+"""Service code → error class: the one place that knows what a code means."""
+
+
+@attrs.frozen(kw_only=True)
+class Offer:
+    """One task type as one service spells and prices it.
+
+    Args:
+        type: The type as this library's task class names it.
+        wire_type: The type as the service spells it, where that differs.
+        points: Price of one task in points, the highest that its pages state; None when
+            they state none.
+        lowest_points: The lowest price that its pages state, where they disagree.
+        booleans_as_text: True when the service documents booleans as ``"true"``/``"false"``.
+    """
+
+    type: str
+    wire_type: str = attrs.field(default=attrs.Factory(lambda offer: offer.type, takes_self=True))
+    points: float | None = None
+    lowest_points: float | None = attrs.field(
+        default=attrs.Factory(lambda offer: offer.points, takes_self=True)
+    )
+    booleans_as_text: bool = False
+
+
+def _without_trailing_slash(url: str) -> str:
+    if not isinstance(url, str):
+        raise ConfigurationError(f"base_url must be a str, not {type(url).__name__}")
+    return url.rstrip("/")
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # an impossible port shows only when it is asked for
+    except ValueError:
+        return None
+    return parts
+
+
+def _check_base_url(service: Service, _field: attrs.Attribute[str], url: str) -> None:
+    parts = _split(url)
+    if parts is None or not parts.hostname or parts.scheme not in {"http", "https"}:
+        raise ConfigurationError("base_url must be an absolute URL such as https://api.example.com")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("base_url must not hold a user name or password; remove them")
+    if parts.query or parts.fragment:
+        raise ConfigurationError("base_url must not hold a query or a fragment; remove them")
+    if (
+        parts.scheme == "http"
+        and parts.hostname not in _LOOPBACK_HOSTS
+        and not service.allow_plain_http
+    ):
+        raise ConfigurationError(
+            "base_url would send the client key unencrypted; use https, "
+            "or set allow_plain_http=True inside a network that you trust"
+        )
+
+
+def _check_positive(_owner: object, field: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+        raise ConfigurationError(f"{field.name} must be a positive number, not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class Service:
+    """The profile of one HTTP service. Make a variant with ``attrs.evolve``.
+
+    Args:
+        name: Short name, used in receipts, saved tickets and logs.
+        base_url: Absolute URL before ``/createTask``; https, except on loopback.
+        offers: The task types that the service has.
+        result_window: Seconds after creation in which a result can be fetched.
+        min_poll_interval: Least seconds between a ``processing`` answer and the next poll.
+        token_validity: Seconds for which a token can be used.
+        points_per_unit: How many points one unit of ``currency`` buys.
+        currency: ISO 4217 code.
+        error_codes: Service code → error class.
+        allow_plain_http: Permit http to a host that is not loopback, such as a gateway
+            in a private network.
+
+    Raises:
+        ConfigurationError: A value is out of range, or ``base_url`` is unsafe.
+    """
+
+    name: str
+    base_url: str = attrs.field(converter=_without_trailing_slash, validator=_check_base_url)
+    offers: tuple[Offer, ...] = attrs.field(repr=False)
+    result_window: float = attrs.field(default=300.0, validator=_check_positive)
+    min_poll_interval: float = attrs.field(default=3.0, validator=_check_positive)
+    token_validity: float = attrs.field(default=120.0, validator=_check_positive)
+    points_per_unit: float = attrs.field(default=10_000.0, validator=_check_positive)
+    currency: str = "USD"
+    error_codes: Mapping[str, type[ServiceError]] = attrs.field(
+        default=ERROR_CODES, repr=False, hash=False
+    )
+    allow_plain_http: bool = False
+
+    def offer_for(self, task_type: str) -> Offer | None:
+        """Return the offer for a task type, matched as the services do: without case."""
+        wanted = task_type.casefold()
+        for offer in self.offers:
+            if wanted in (offer.type.casefold(), offer.wire_type.casefold()):
+                return offer
+        return None
+
+    def error_class(self, code: str) -> type[ServiceError]:
+        """Return the error class for a service code; `ServiceError` when it is unknown."""
+        return self.error_codes.get(code, ServiceError)
+
+
+EZCAPTCHA: Final = Service(
+    name="ezcaptcha",
+    base_url="https://api.ez-captcha.com",
+    offers=(
+        Offer(type="ReCaptchaV2TaskProxyless", points=6),
+        Offer(type="ReCaptchaV2TaskProxylessS9", points=12),
+        Offer(type="ReCaptchaV2STaskProxyless", points=15, lowest_points=6),
+        Offer(type="ReCaptchaV2EnterpriseTaskProxyless", points=18, lowest_points=12),
+        Offer(type="ReCaptchaV2SEnterpriseTaskProxyless", points=30, lowest_points=12),
+        Offer(type="ReCaptchaV3TaskProxyless", points=8),
+        Offer(type="ReCaptchaV3TaskProxylessS9", points=15),
+        Offer(type="ReCaptchaV3EnterpriseTaskProxyless", points=18),
+        Offer(type="FuncaptchaTaskProxyless", points=18),
+        Offer(type="CloudFlare5STask"),
+    ),
+)
+"""EzCaptcha: all ten types; 10,000 points = 1 USD."""
+
+ONECAPTCHA: Final = Service(
+    name="1captcha",
+    base_url="https://api.1captcha.vip",
+    offers=(
+        Offer(
+            type="ReCaptchaV2TaskProxyless",
+            wire_type="RecaptchaV2TaskProxyless",
+            points=4,
+            booleans_as_text=True,
+        ),
+    ),
+    points_per_unit=1_000,
+    currency="CNY",
+)
+"""1captcha: reCAPTCHA v2; 1,000 points = 1 CNY."""

@@ -1,0 +1,120 @@
+"""What comes back: immutable values, each with the receipt of the task that was paid.
+
+How an answer is turned into these is `_wire`'s business; nothing here checks or decodes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+_SHOWN_CHARACTERS: Final = 16
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _SHOWN_CHARACTERS:
+        return repr(text)
+    return f"'{text[:_SHOWN_CHARACTERS]}…' ({len(text):,} characters)"
+
+
+@attrs.frozen(kw_only=True)
+class Receipt:
+    """What is known of one paid task. Times are Unix times in seconds.
+
+    Args:
+        task_id: The service's id.
+        service: Name of the service that solved it.
+        task_type: The type, as this library names it.
+        created_at: When the answer to createTask came.
+        processing_at: When the last poll that still said ``processing`` was answered; None
+            when the first poll found it ready.
+        ready_at: When the answer with the solution came.
+        polls: How many getTaskResult requests were sent.
+        points: Price in points as listed by the service profile; None when not stated.
+    """
+
+    task_id: str
+    service: str
+    task_type: str
+    created_at: float
+    processing_at: float | None
+    ready_at: float
+    polls: int
+    points: float | None
+
+    @property
+    def waited(self) -> float:
+        """Seconds from creation until the solution was in our hands."""
+        return self.ready_at - self.created_at
+
+
+@attrs.frozen(kw_only=True)
+class Solution:
+    """Base of all solutions.
+
+    Args:
+        receipt: Where it came from and what it took.
+        expires_at: Unix time in seconds until which the service promises that a token
+            works: its stated validity, counted from the last moment at which the task
+            was certainly not solved yet. The true end may be a little later, never sooner.
+        extra: Keys of the answer that this library has no field for.
+    """
+
+    receipt: Receipt
+    expires_at: float
+    extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+
+    def remaining(self, now: float | None = None) -> float:
+        """Return the seconds that are left until `expires_at`, 0 when it has passed.
+
+        Args:
+            now: Unix time in seconds; the system clock when left out.
+        """
+        return max(0.0, self.expires_at - (time.time() if now is None else now))
+
+
+@attrs.frozen(kw_only=True)
+class ReCaptchaSolution(Solution):
+    """A reCAPTCHA token; single use, best used within 60 s.
+
+    Args:
+        token: ``gRecaptchaResponse``.
+        user_agent: The user agent that it was solved with, when the service says so.
+        sec_ch_ua: The ``sec-ch-ua`` header that it was solved with, likewise.
+        cookies: Cookies that belong to it, likewise.
+    """
+
+    token: str = attrs.field(repr=_shortened)
+    user_agent: str | None = None
+    sec_ch_ua: str | None = None
+    cookies: Mapping[str, str] | None = attrs.field(default=None, hash=False, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class FuncaptchaSolution(Solution):
+    """A FunCaptcha token."""
+
+    token: str = attrs.field(repr=_shortened)
+
+
+@attrs.frozen(kw_only=True)
+class CloudFlare5SSolution(Solution):
+    """What passed the Cloudflare 5-second check.
+
+    Args:
+        headers: Request headers to send along (``header`` on the wire).
+        cookies: Cookies to send along.
+        body: The page behind the check.
+    """
+
+    headers: Mapping[str, str] = attrs.field(hash=False, repr=False)
+    cookies: Mapping[str, str] = attrs.field(hash=False, repr=False)
+    body: str = attrs.field(repr=_shortened)
+
+
+@attrs.frozen(kw_only=True)
+class CustomSolution(Solution):
+    """The answer to a `CustomTask`: every key that the service sent is in ``extra``."""

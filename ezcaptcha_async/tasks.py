@@ -1,0 +1,328 @@
+"""What to solve: one immutable class per task type, named as the service names it.
+
+A field's ``metadata["wire"]`` is its exact name on the wire. Everything is checked on
+construction, so that a task that exists can be sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+import attrs
+
+from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.solutions import (
+    CloudFlare5SSolution,
+    CustomSolution,
+    FuncaptchaSolution,
+    ReCaptchaSolution,
+    Solution,
+)
+
+S = TypeVar("S", bound=Solution)
+SolutionType: TypeAlias = type[Solution]
+
+_PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5")
+_UNPRINTABLE: Final = re.compile(r"[\s\x00-\x1f\x7f]")
+_USER_INFO: Final = re.compile(r"(?<=://)[^/?#]*@")
+
+
+def _without_user_info(url: str | None) -> str:
+    return repr(url and _USER_INFO.sub("***@", url))
+
+
+def _check_text(_task: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{field.name} must be a str, not {type(value).__name__}")
+    if not value or _UNPRINTABLE.search(value):
+        raise ConfigurationError(f"{field.name} must not be empty or hold white space")
+
+
+def _check_flag(_task: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{field.name} must be True or False, not {value!r}")
+
+
+def _host_and_port(url: str) -> tuple[str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        address = parts.hostname, parts.port
+    except ValueError:
+        address = None, None
+    return address
+
+
+def _check_url(task: object, field: attrs.Attribute[Any], url: object) -> None:
+    _check_text(task, field, url)
+    if not str(url).lower().startswith(("http://", "https://")) or not _host_and_port(str(url))[0]:
+        raise ConfigurationError(
+            f"{field.name} must be a whole URL such as https://example.com/login"
+        )
+
+
+def _check_proxy(task: object, field: attrs.Attribute[Any], proxy: object) -> None:
+    # Never show the value: it holds the proxy's password.
+    _check_text(task, field, proxy)
+    scheme, separator, _ = str(proxy).partition("://")
+    host, port = _host_and_port(str(proxy))
+    if not separator or scheme.lower() not in _PROXY_SCHEMES or not host or not port:
+        raise ConfigurationError(
+            f"{field.name} must have the form http://user:password@host:port "
+            f"(schemes: {', '.join(_PROXY_SCHEMES)})"
+        )
+
+
+def _json_object(value: Mapping[str, Any] | str, *, field: str) -> str:
+    """Check that `value` is a JSON object and return it as compact text.
+
+    Text is what makes it immutable, hashable and cheap to keep.
+    """
+    try:
+        loaded = json.loads(value) if isinstance(value, str) else dict(value)
+        text = json.dumps(loaded, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        text = ""
+    # None of the causes is chained: they would show the values.
+    if not text.startswith("{"):
+        raise ConfigurationError(f"{field} must be a JSON object: a mapping or its JSON text")
+    return text
+
+
+def _funcaptcha_data(value: Mapping[str, Any] | str | None) -> str | None:
+    return None if value is None else _json_object(value, field="data")
+
+
+def _rq_data(value: Mapping[str, Any] | str | None) -> str | None:
+    return None if value is None else _json_object(value, field="rq_data")
+
+
+def _custom_fields(value: Mapping[str, Any] | str) -> str:
+    text = _json_object(value, field="fields")
+    if "type" in json.loads(text):
+        raise ConfigurationError("fields must not hold 'type'; it is the first argument")
+    return text
+
+
+def _keys_only(text: str | None) -> str:
+    return "None" if text is None else f"<{', '.join(json.loads(text))}>"
+
+
+_optional_text: Final = attrs.validators.optional(_check_text)
+
+
+@attrs.frozen(kw_only=True)
+class Task(Generic[S]):
+    """Base of all tasks; ``S`` is the solution that it leads to.
+
+    Raises:
+        ConfigurationError: A field has not the form that it needs; the message names it.
+    """
+
+    solution_type: ClassVar[SolutionType]
+
+    @property
+    def type(self) -> str:
+        """The task type, as EzCaptcha names it."""
+        return self.__class__.__name__
+
+    @property
+    def host(self) -> str:
+        """Host of the page, in lower case; empty when there is none."""
+        return ""
+
+
+@attrs.frozen(kw_only=True)
+class _PageTask(Task[S]):
+    website_url: str = attrs.field(
+        metadata={"wire": "websiteURL"}, validator=_check_url, repr=_without_user_info
+    )
+
+    @property
+    def host(self) -> str:
+        return _host_and_port(self.website_url)[0] or ""
+
+
+@attrs.frozen(kw_only=True)
+class _SiteKeyTask(_PageTask[S]):
+    website_key: str = attrs.field(metadata={"wire": "websiteKey"}, validator=_check_text)
+
+
+@attrs.frozen(kw_only=True)
+class _ReCaptchaV2Task(_SiteKeyTask[ReCaptchaSolution]):
+    solution_type = ReCaptchaSolution
+
+    is_invisible: bool = attrs.field(
+        default=False, metadata={"wire": "isInvisible"}, validator=_check_flag
+    )
+    sa: str | None = attrs.field(default=None, metadata={"wire": "sa"}, validator=_optional_text)
+
+
+@attrs.frozen(kw_only=True)
+class _ReCaptchaV2STask(_ReCaptchaV2Task):
+    s: str = attrs.field(metadata={"wire": "s"}, validator=_check_text)
+
+
+@attrs.frozen(kw_only=True)
+class _ReCaptchaV3Task(_SiteKeyTask[ReCaptchaSolution]):
+    solution_type = ReCaptchaSolution
+
+    page_action: str | None = attrs.field(
+        default=None, metadata={"wire": "pageAction"}, validator=_optional_text
+    )
+    is_invisible: bool = attrs.field(
+        default=True, metadata={"wire": "isInvisible"}, validator=_check_flag
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ReCaptchaV2TaskProxyless(_ReCaptchaV2Task):
+    """reCAPTCHA v2, visible or invisible. At EzCaptcha and at 1captcha.
+
+    Args:
+        website_url: Whole URL of the page.
+        website_key: The page's site key.
+        is_invisible: True for the invisible variant.
+        sa: The ``sa`` parameter, where the page has one.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class ReCaptchaV2TaskProxylessS9(_ReCaptchaV2Task):
+    """reCAPTCHA v2 with a score of 0.9 or more. Fields as `ReCaptchaV2TaskProxyless`."""
+
+
+@attrs.frozen(kw_only=True)
+class ReCaptchaV2STaskProxyless(_ReCaptchaV2STask):
+    """reCAPTCHA v2 on a page with an ``s`` parameter, which is required.
+
+    Args:
+        s: The page's ``s`` parameter; single use.
+        website_url: Whole URL of the page.
+        website_key: The page's site key.
+        is_invisible: True for the invisible variant.
+        sa: The ``sa`` parameter, where the page has one.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class ReCaptchaV2EnterpriseTaskProxyless(_ReCaptchaV2Task):
+    """reCAPTCHA v2 Enterprise. Fields as `ReCaptchaV2TaskProxyless`."""
+
+
+@attrs.frozen(kw_only=True)
+class ReCaptchaV2SEnterpriseTaskProxyless(_ReCaptchaV2STask):
+    """reCAPTCHA v2 Enterprise with ``s``. Fields as `ReCaptchaV2STaskProxyless`."""
+
+
+@attrs.frozen(kw_only=True)
+class ReCaptchaV3TaskProxyless(_ReCaptchaV3Task):
+    """reCAPTCHA v3.
+
+    Args:
+        website_url: Whole URL of the page.
+        website_key: The page's site key.
+        page_action: The action that the page names; without it the token is much weaker.
+        is_invisible: v3 is invisible unless the page says otherwise.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class ReCaptchaV3TaskProxylessS9(_ReCaptchaV3Task):
+    """reCAPTCHA v3 with a score of 0.9 or more. Fields as `ReCaptchaV3TaskProxyless`."""
+
+
+@attrs.frozen(kw_only=True)
+class ReCaptchaV3EnterpriseTaskProxyless(_ReCaptchaV3Task):
+    """reCAPTCHA v3 Enterprise. Fields as `ReCaptchaV3TaskProxyless`."""
+
+
+@attrs.frozen(kw_only=True)
+class FuncaptchaTaskProxyless(_SiteKeyTask[FuncaptchaSolution]):
+    """FunCaptcha (Arkose Labs).
+
+    Args:
+        website_url: Whole URL of the page.
+        website_key: The page's public key.
+        data: A JSON object such as ``{"blob": "…"}``, as a mapping or as its text.
+        api_js_subdomain: Host that serves the page's api.js, where it has its own.
+    """
+
+    solution_type = FuncaptchaSolution
+
+    data: str | None = attrs.field(
+        default=None, converter=_funcaptcha_data, metadata={"wire": "data"}, repr=_keys_only
+    )
+    api_js_subdomain: str | None = attrs.field(
+        default=None, metadata={"wire": "funcaptchaApiJSSubdomain"}, validator=_optional_text
+    )
+
+
+@attrs.frozen(kw_only=True)
+class CloudFlare5STask(_PageTask[CloudFlare5SSolution]):
+    """The Cloudflare 5-second check, passed through your own proxy.
+
+    Args:
+        website_url: Whole URL of the page.
+        proxy: ``http://user:password@host:port``; the password is shown nowhere.
+        rq_data: A JSON object with details of the request, as a mapping or as its text.
+    """
+
+    solution_type = CloudFlare5SSolution
+
+    proxy: str = attrs.field(
+        metadata={"wire": "proxy"}, validator=_check_proxy, repr=_without_user_info
+    )
+    rq_data: str | None = attrs.field(
+        default=None,
+        converter=_rq_data,
+        metadata={"wire": "rqData", "json": True},
+        repr=_keys_only,
+    )
+
+
+@attrs.frozen(repr=False)
+class CustomTask(Task[CustomSolution]):
+    """Any other type, by its name on the wire.
+
+    Args:
+        type: The service's name of the type.
+        fields: Its fields as the service spells them, without ``type``. Kept as JSON
+            text; the values are shown nowhere.
+    """
+
+    solution_type = CustomSolution
+
+    _type: str = attrs.field(validator=_check_text)
+    fields: str = attrs.field(converter=_custom_fields)
+
+    def __repr__(self) -> str:
+        return f"CustomTask({self._type!r}, fields={_keys_only(self.fields)})"
+
+    @property
+    def type(self) -> str:
+        """The service's name of the type."""
+        return self._type
+
+    @property
+    def host(self) -> str:
+        """Host of ``websiteURL``, when the fields have one."""
+        return _host_and_port(str(json.loads(self.fields).get("websiteURL", "")))[0] or ""
+
+
+TASK_TYPES: Final[tuple[type[Task[Any]], ...]] = (
+    ReCaptchaV2TaskProxyless,
+    ReCaptchaV2TaskProxylessS9,
+    ReCaptchaV2STaskProxyless,
+    ReCaptchaV2EnterpriseTaskProxyless,
+    ReCaptchaV2SEnterpriseTaskProxyless,
+    ReCaptchaV3TaskProxyless,
+    ReCaptchaV3TaskProxylessS9,
+    ReCaptchaV3EnterpriseTaskProxyless,
+    FuncaptchaTaskProxyless,
+    CloudFlare5STask,
+)
+"""Every type that has a class of its own."""
