@@ -1,3 +1,116 @@
-"""Asyncio and trio client for the EzCaptcha and 1captcha APIs."""
+"""Asyncio and trio client for the EzCaptcha and 1captcha APIs.
+
+Made for thousands of tasks in flight: see `SessionPool`.
+"""
+
+from ezcaptcha_async._batch import Outcome
+from ezcaptcha_async._pool import SessionPool
+from ezcaptcha_async._statistics import PoolStatistics, Statistics
+from ezcaptcha_async._ticket import Ticket
+from ezcaptcha_async._timing import PollPolicy, PollTiming
+from ezcaptcha_async._wire import Balance
+from ezcaptcha_async.accounts import Account
+from ezcaptcha_async.errors import (
+    BannedError,
+    BudgetExceededError,
+    CapacityError,
+    ConfigurationError,
+    CredentialError,
+    EzCaptchaError,
+    InsufficientBalanceError,
+    InvalidTaskError,
+    PoolClosedError,
+    ProtocolError,
+    ResultWindowLapsedError,
+    SavedTicket,
+    ServiceError,
+    SolveTimeoutError,
+    SubmissionUnknownError,
+    TaskFailedError,
+    TaskNotFoundError,
+    ThrottledError,
+    TicketCancelledError,
+    TransportError,
+)
+from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA, Offer, Service
+from ezcaptcha_async.solutions import (
+    CloudFlare5SSolution,
+    CustomSolution,
+    FuncaptchaSolution,
+    ReCaptchaSolution,
+    Receipt,
+    Solution,
+)
+from ezcaptcha_async.tasks import (
+    CloudFlare5STask,
+    CustomTask,
+    FuncaptchaTaskProxyless,
+    Kind,
+    ReCaptchaV2EnterpriseTaskProxyless,
+    ReCaptchaV2SEnterpriseTaskProxyless,
+    ReCaptchaV2STaskProxyless,
+    ReCaptchaV2TaskProxyless,
+    ReCaptchaV2TaskProxylessS9,
+    ReCaptchaV3EnterpriseTaskProxyless,
+    ReCaptchaV3TaskProxyless,
+    ReCaptchaV3TaskProxylessS9,
+    Task,
+)
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "EZCAPTCHA",
+    "ONECAPTCHA",
+    "Account",
+    "Balance",
+    "BannedError",
+    "BudgetExceededError",
+    "CapacityError",
+    "CloudFlare5SSolution",
+    "CloudFlare5STask",
+    "ConfigurationError",
+    "CredentialError",
+    "CustomSolution",
+    "CustomTask",
+    "EzCaptchaError",
+    "FuncaptchaSolution",
+    "FuncaptchaTaskProxyless",
+    "InsufficientBalanceError",
+    "InvalidTaskError",
+    "Kind",
+    "Offer",
+    "Outcome",
+    "PollPolicy",
+    "PollTiming",
+    "PoolClosedError",
+    "PoolStatistics",
+    "ProtocolError",
+    "ReCaptchaSolution",
+    "ReCaptchaV2EnterpriseTaskProxyless",
+    "ReCaptchaV2SEnterpriseTaskProxyless",
+    "ReCaptchaV2STaskProxyless",
+    "ReCaptchaV2TaskProxyless",
+    "ReCaptchaV2TaskProxylessS9",
+    "ReCaptchaV3EnterpriseTaskProxyless",
+    "ReCaptchaV3TaskProxyless",
+    "ReCaptchaV3TaskProxylessS9",
+    "Receipt",
+    "ResultWindowLapsedError",
+    "SavedTicket",
+    "Service",
+    "ServiceError",
+    "SessionPool",
+    "Solution",
+    "SolveTimeoutError",
+    "Statistics",
+    "SubmissionUnknownError",
+    "Task",
+    "TaskFailedError",
+    "TaskNotFoundError",
+    "ThrottledError",
+    "Ticket",
+    "TicketCancelledError",
+    "TransportError",
+    "__version__",
+]

@@ -30,7 +30,8 @@ the pool; they never hold a client key or a proxy password.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeAlias
+import copy
+from typing import Any, ClassVar, Self, TypeAlias
 
 SavedTicket: TypeAlias = dict[str, Any]
 """A paid task written down: JSON-able, without any secret."""
@@ -72,6 +73,19 @@ class EzCaptchaError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} (task {self.task_id})" if self.task_id else self.message
+
+    def for_ticket(self, task_id: str | None, ticket: SavedTicket | None) -> Self:
+        """Return a fresh copy that carries the ticket.
+
+        Everybody who waits gets an exception of their own: one that is raised in several
+        places would collect all of their tracebacks.
+        """
+        error = copy.copy(self)
+        if task_id is not None:
+            error.task_id = task_id
+            error.ticket = ticket
+            error.may_be_charged = True
+        return error
 
     def __reduce__(self) -> tuple[Any, ...]:
         # OSError, a base of the two timeouts, brings a __reduce__ of its own that would

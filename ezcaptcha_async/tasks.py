@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -112,6 +112,14 @@ def _keys_only(text: str | None) -> str:
 
 
 _optional_text: Final = attrs.validators.optional(_check_text)
+
+
+class Kind(NamedTuple):
+    """What the solve times of tasks are expected to have in common."""
+
+    service: str
+    task_type: str
+    host: str
 
 
 @attrs.frozen(kw_only=True)
@@ -326,3 +334,11 @@ TASK_TYPES: Final[tuple[type[Task[Any]], ...]] = (
     CloudFlare5STask,
 )
 """Every type that has a class of its own."""
+
+
+def solution_type_for(task_type: str) -> SolutionType:
+    """Return the class of solution that a task type leads to."""
+    for task_class in TASK_TYPES:
+        if task_class.__name__ == task_type:
+            return task_class.solution_type
+    return CustomSolution

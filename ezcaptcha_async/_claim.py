@@ -1,0 +1,144 @@
+"""One caller's hold on a task in flight: wait for it, decode it, or let go of it."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar, cast
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from ezcaptcha_async._saved import SavedTask
+from ezcaptcha_async._schedule import Entry, Phase, Solved
+from ezcaptcha_async._session import Session
+from ezcaptcha_async._wire import decode_solution
+from ezcaptcha_async.errors import EzCaptchaError, ProtocolError
+from ezcaptcha_async.solutions import Receipt, Solution
+
+S = TypeVar("S", bound=Solution)
+
+
+class Claim(Generic[S]):
+    """What one caller has in the books.
+
+    Args:
+        entry: The task in flight; the caller counts among its holders.
+        session: The account that works on it.
+    """
+
+    __slots__ = ("entry", "session")
+
+    def __init__(self, entry: Entry, session: Session) -> None:
+        self.entry = entry
+        self.session = session
+
+    def __repr__(self) -> str:
+        return f"<Claim on {self.entry.task_id}, {self.entry.phase.name.lower()}>"
+
+    async def redeem(self) -> S:
+        """Wait for the solution, and let go when the wait is interrupted.
+
+        A caller who was cancelled in the very moment of delivery lets go too: the
+        solution is kept as an orphan.
+
+        Raises:
+            EzCaptchaError: Why there is no solution.
+        """
+        try:
+            await self.settled()
+        except BaseException:
+            self.release()
+            raise
+        return self.collect()
+
+    async def settled(self) -> None:
+        """Wait until `collect` has something to give; an orphan is taken up again."""
+        await checkpoint()
+        # More than once, because someone may take an orphan up again before we look.
+        while self.entry.outcome is None:
+            self.session.check_here()
+            if self.entry.phase is Phase.ORPHANED:
+                self.session.hold(self.entry)
+            await self._called()
+
+    async def created(self) -> None:
+        """Wait until the task is created, or until it is certain that it will not be."""
+        await checkpoint()
+        if self.entry.task_id is None and self.entry.outcome is None:
+            await self._called(also_when_created=True)
+
+    def collect(self) -> S:
+        """Give out what the task came to.
+
+        Raises:
+            EzCaptchaError: Why there is no solution. A fresh exception for each caller,
+                with the ticket as soon as something was paid.
+        """
+        outcome = self.entry.outcome
+        # From here on it is in the caller's hands, in one form or another.
+        self.entry.delivered = True
+        result = self._decode(outcome) if isinstance(outcome, Solved) else outcome
+        if isinstance(result, Solution):
+            return cast("S", result)
+        raise self.with_ticket(result or EzCaptchaError("collected before it was settled"))
+
+    def release(self) -> None:
+        """Let go; the last one who does turns a paid task into an orphan."""
+        self.session.release(self.entry)
+
+    def saved(self) -> SavedTask:
+        """Write the paid task down."""
+        entry, epoch = self.entry, self.session.epoch
+        heard = entry.processing_at
+        return SavedTask(
+            task_id=entry.task_id or "",
+            service=entry.kind.service,
+            account=self.session.account.fingerprint,
+            type=entry.kind.task_type,
+            host=entry.kind.host,
+            created_at=entry.created_at + epoch,
+            processing_at=None if heard is None else heard + epoch,
+            polls=entry.polls,
+            points=entry.points,
+        )
+
+    def with_ticket(self, error: EzCaptchaError) -> EzCaptchaError:
+        """Return a fresh copy of an error that carries the ticket, if one was paid for."""
+        if self.entry.task_id is None:
+            return error.for_ticket(None, None)
+        return error.for_ticket(self.entry.task_id, self.saved().to_dict())
+
+    async def _called(self, *, also_when_created: bool = False) -> None:
+        event = anyio.Event()
+        entry = self.entry
+        entry.waiters.append(event.set)
+        if also_when_created:
+            entry.on_created = event.set
+        try:
+            await event.wait()
+        finally:
+            entry.on_created = None
+            entry.waiters.remove(event.set)
+
+    def _decode(self, solved: Solved) -> Solution | ProtocolError:
+        entry, epoch = self.entry, self.session.epoch
+        saved = self.saved()
+        receipt = Receipt(
+            task_id=saved.task_id,
+            service=saved.service,
+            task_type=saved.type,
+            created_at=saved.created_at,
+            processing_at=saved.processing_at,
+            ready_at=solved.at + epoch,
+            polls=saved.polls,
+            points=saved.points,
+        )
+        unsolved_at = saved.processing_at or saved.created_at
+        try:
+            return decode_solution(
+                entry.solution_type,
+                solved.raw,
+                receipt=receipt,
+                expires_at=unsolved_at + self.session.service.token_validity,
+            )
+        except ProtocolError as error:
+            return error

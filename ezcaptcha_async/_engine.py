@@ -1,0 +1,139 @@
+"""What runs while a pool is open: its sessions, the scheduler, and how they end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from random import Random
+from typing import Final
+
+import anyio
+import attrs
+
+from ezcaptcha_async._host import Host
+from ezcaptcha_async._schedule import Create, Line, Poll, Schedule
+from ezcaptcha_async._scheduler import Scheduler
+from ezcaptcha_async._session import Session
+from ezcaptcha_async._timing import PollTiming
+from ezcaptcha_async._transport import Transport
+from ezcaptcha_async._unwrap import unwrapped
+from ezcaptcha_async.accounts import Account
+from ezcaptcha_async.errors import PoolClosedError
+
+_logger: Final = logging.getLogger("ezcaptcha_async")
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How a pool works, checked. All times in seconds."""
+
+    polling: PollTiming
+    max_requests: int
+    request_timeout: float
+    create_patience: float
+    close_grace: float
+    rng: Random
+
+
+class Engine:
+    """The moving parts of an open pool. Made and started in the pool's event loop.
+
+    Args:
+        accounts: What to work for.
+        transport: Sends the requests; closed with the engine.
+        settings: How.
+    """
+
+    def __init__(
+        self, accounts: Iterable[Account], transport: Transport, settings: Settings
+    ) -> None:
+        self._transport = transport
+        self._settings = settings
+        self._schedule = Schedule()
+        self._host = Host()
+        self._closed = anyio.Event()
+        self._closing = False
+        self.closed_by: PoolClosedError | None = None
+        self.scheduler = Scheduler(
+            self._schedule, self._perform, max_requests=settings.max_requests
+        )
+        self.sessions = tuple(
+            Session(
+                account,
+                schedule=self._schedule,
+                scheduler=self.scheduler,
+                host=self._host,
+                transport=transport,
+                timing=settings.polling,
+                rng=settings.rng,
+                request_timeout=settings.request_timeout,
+                create_patience=settings.create_patience,
+            )
+            for account in accounts
+        )
+        self._session_of: dict[Line, Session] = {item.line: item for item in self.sessions}
+
+    def __repr__(self) -> str:
+        return f"<Engine of {len(self.sessions)} accounts, {self._schedule}>"
+
+    def start(self) -> None:
+        """Start the scheduler in the background."""
+        self._host.start(self._run)
+
+    def check_open(self) -> None:
+        """Check that new work can be taken.
+
+        Raises:
+            PoolClosedError: It cannot.
+            ConfigurationError: The caller is in another event loop.
+        """
+        if self.closed_by is not None:
+            raise self.closed_by.for_ticket(None, None)
+        self.sessions[0].check_here()
+
+    async def close(self) -> None:
+        """Answer everybody, give requests in flight a short grace, and stop.
+
+        Not even a cancelled caller leaves before that is done: it takes at most the grace
+        and the time to close the HTTP client.
+        """
+        with anyio.CancelScope(shield=True):
+            if self._closing:
+                await self._closed.wait()
+                return
+            self._closing = True
+            self._give_up(PoolClosedError("the pool was closed"))
+            with anyio.move_on_after(self._settings.close_grace):
+                await self.scheduler.wait_quiet()
+            await self._host.stop()
+            await self._transport.aclose()
+            self._closed.set()
+
+    async def _perform(self, command: Create | Poll) -> None:
+        entry = command.entry
+        session = self._session_of[entry.line]
+        if isinstance(command, Create):
+            await session.create(entry, command.task)
+        else:
+            await session.poll(entry, command.task_id)
+
+    async def _run(self) -> None:
+        reason = "the pool's event loop ended before the pool was closed"
+        try:
+            await self.scheduler.run()
+        except Exception as error:
+            # A mistake in this library. Nobody may wait for ever because of it.
+            cause = unwrapped(error)
+            reason = f"the pool failed by an internal error ({type(cause).__name__})"
+            _logger.critical("%s; please report it", reason, exc_info=cause)
+        finally:
+            self._give_up(PoolClosedError(reason))
+            self._schedule.abort(self.closed_by or PoolClosedError(reason))
+
+    def _give_up(self, error: PoolClosedError) -> None:
+        """Take nothing new, and answer all who do not wait for a request in flight."""
+        if self.closed_by is None:
+            self.closed_by = error
+            self._schedule.close(error)
+        for session in self.sessions:
+            session.answer_inquiry(self.closed_by)

@@ -1,0 +1,406 @@
+"""The public owner: takes tasks from any number of callers and gives back solutions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from math import inf
+from random import Random
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+import anyio
+
+from ezcaptcha_async._batch import Outcome, outcomes_of
+from ezcaptcha_async._claim import Claim
+from ezcaptcha_async._engine import Engine, Settings
+from ezcaptcha_async._saved import SavedTask
+from ezcaptcha_async._schedule import Entry
+from ezcaptcha_async._session import Session
+from ezcaptcha_async._statistics import PoolStatistics, sum_up
+from ezcaptcha_async._ticket import Ticket
+from ezcaptcha_async._timing import PollPolicy, PollTiming
+from ezcaptcha_async._transport import HTTPX_REQUESTS, HttpxTransport, Transport
+from ezcaptcha_async._wire import Balance
+from ezcaptcha_async.accounts import Account, default_key, default_service
+from ezcaptcha_async.errors import (
+    ConfigurationError,
+    PoolClosedError,
+    ResultWindowLapsedError,
+    SolveTimeoutError,
+)
+from ezcaptcha_async.services import Service
+from ezcaptcha_async.solutions import Solution
+from ezcaptcha_async.tasks import CustomTask, Kind, Task, solution_type_for
+
+S = TypeVar("S", bound=Solution)
+
+
+class SessionPool:
+    """Solves tasks over one or more accounts. Open it with ``async with``.
+
+    One pool serves any number of concurrent callers in its event loop, asyncio or trio. It
+    may be entered in one asyncio task and left in another, and is entered once.
+
+    Args:
+        *accounts: Client keys, or `Account` values for more settings. None at all: the key
+            in ``EZCAPTCHA_CLIENT_KEY``.
+        service: The service of accounts that are given as plain keys; EzCaptcha when left
+            out, at ``EZCAPTCHA_BASE_URL`` where that is set.
+        http_client: An ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` to send requests
+            with. The pool never closes it. Let its connection limit be `max_requests`.
+        transport: Another way to send requests, instead of `http_client`.
+        polling: When to poll.
+        max_requests: Most HTTP requests at a time, over all accounts. The default is what
+            the HTTP client is good for: 32 with httpx.
+        request_timeout: Total deadline of one HTTP request in seconds.
+        create_patience: Seconds for which a createTask is tried again that was certainly
+            not accepted: never sent, no capacity, throttled.
+        close_grace: Seconds for which closing waits for requests in flight, so that no
+            task is paid for without its id being known.
+        rng: The source of jitter, for runs that can be repeated.
+
+    Raises:
+        ConfigurationError: A setting is wrong; the message names it.
+    """
+
+    def __init__(
+        self,
+        *accounts: Account | str,
+        service: Service | None = None,
+        http_client: Any = None,
+        transport: Transport | None = None,
+        polling: PollTiming | None = None,
+        max_requests: int | None = None,
+        request_timeout: float = 20.0,
+        create_patience: float = 120.0,
+        close_grace: float = 5.0,
+        rng: Random | None = None,
+    ) -> None:
+        if http_client is not None and transport is not None:
+            raise ConfigurationError("give http_client or transport, not both")
+        _check_number("max_requests", max_requests, whole=True)
+        _check_number("request_timeout", request_timeout)
+        _check_number("create_patience", create_patience)
+        _check_number("close_grace", close_grace)
+        self._accounts = _accounts_from(accounts, service)
+        default_requests = HTTPX_REQUESTS if transport is None else transport.max_requests
+        self._settings = Settings(
+            polling=PollPolicy() if polling is None else polling,
+            max_requests=default_requests if max_requests is None else max_requests,
+            request_timeout=request_timeout,
+            create_patience=create_patience,
+            close_grace=close_grace,
+            rng=Random() if rng is None else rng,
+        )
+        self._http_client = http_client
+        self._transport = transport
+        self._engine: Engine | None = None
+
+    def __repr__(self) -> str:
+        names = ", ".join(account.name for account in self._accounts)
+        if self._engine is None:
+            return f"<SessionPool of {names}, not open>"
+        if self._engine.closed_by is not None:
+            return f"<SessionPool of {names}, closed>"
+        counts = self.statistics()
+        return f"<SessionPool of {names}, {counts.queued} queued, {counts.waiting} waiting>"
+
+    async def __aenter__(self) -> Self:
+        if self._engine is not None:
+            raise PoolClosedError("a pool is entered once; make a new one")
+        transport = self._transport or HttpxTransport(
+            self._http_client, max_requests=self._settings.max_requests
+        )
+        self._engine = Engine(self._accounts, transport, self._settings)
+        self._engine.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the pool; leaving ``async with`` does it.
+
+        Everybody who waits is answered within `close_grace` seconds: queued tasks and paid
+        tickets fail with `PoolClosedError`, which carries the ticket. `orphans` lists the
+        paid ones that are not finished, also afterwards.
+        """
+        if self._engine is not None:
+            await self._engine.close()
+
+    # ---------------------------------------------------------------------- solving
+
+    async def solve(self, task: Task[S], *, timeout: float | None = None) -> S:
+        """Create a task, wait until it is solved, and return the solution.
+
+        A caller who is cancelled loses nothing that is paid: see `orphans`.
+
+        Args:
+            task: What to solve.
+            timeout: Most seconds to wait. The task's own limit is its result window,
+                300 s after creation.
+
+        Raises:
+            ConfigurationError: No account serves the type, or `timeout` is out of range.
+            CredentialError: The key is wrong. Sent at most once; others fail at once.
+            InsufficientBalanceError: The account is out of points, likewise.
+            BannedError: The account is banned for now; see ``retry_after``.
+            CapacityError: No capacity within `create_patience`.
+            ThrottledError: Throttled all through `create_patience`.
+            InvalidTaskError: The service rejects the task.
+            TaskFailedError: The service gave up on it.
+            ResultWindowLapsedError: Not solved within the result window.
+            SolveTimeoutError: Not solved within `timeout`.
+            SubmissionUnknownError: The answer to createTask was lost.
+            TransportError: createTask could not be sent within `create_patience`.
+            ProtocolError: The service's answer means nothing.
+            PoolClosedError: The pool is not open, or was closed meanwhile.
+        """
+        return await self._start(task, timeout).redeem()
+
+    async def submit(self, task: Task[S], *, timeout: float | None = None) -> Ticket[S]:
+        """Create a task and return its ticket as soon as it is paid.
+
+        Args:
+            task: What to solve.
+            timeout: Most seconds to wait for the solution, counted from now.
+
+        Raises:
+            EzCaptchaError: The task was not created; the same errors as of `solve`.
+        """
+        claim = self._start(task, timeout)
+        try:
+            await claim.created()
+        except BaseException:
+            claim.release()
+            raise
+        if claim.entry.task_id is None:
+            claim.collect()  # raises: it was not created
+        return Ticket(claim)
+
+    @overload
+    async def resume(self, saved: Ticket[S], *, timeout: float | None = None) -> S: ...
+
+    @overload
+    async def resume(
+        self, saved: Mapping[str, Any], *, timeout: float | None = None
+    ) -> Solution: ...
+
+    async def resume(
+        self, saved: Ticket[Any] | Mapping[str, Any], *, timeout: float | None = None
+    ) -> Solution:
+        """Wait for a task that is paid already; creates nothing.
+
+        Args:
+            saved: A ticket, its ``to_dict``, or the ``ticket`` of an error, from this
+                pool, another one, or another process.
+            timeout: Most seconds to wait.
+
+        Raises:
+            ConfigurationError: `saved` is not a saved ticket, or no account of this pool
+                can fetch it.
+            ResultWindowLapsedError: Its result window is over.
+            SolveTimeoutError: Not solved within `timeout`.
+            EzCaptchaError: As `solve` says.
+        """
+        engine = self._open()
+        _check_number("timeout", timeout)
+        if isinstance(saved, Ticket):
+            if saved.state == "solved":
+                solution: Solution = await saved
+                return solution
+            saved = saved.to_dict()
+        claim: Claim[Solution] = self._take_up(engine, SavedTask.from_dict(saved))
+        with anyio.move_on_after(timeout):
+            return await claim.redeem()
+        raise claim.with_ticket(SolveTimeoutError("the timeout passed before the task was solved"))
+
+    def solve_many(
+        self,
+        tasks: Iterable[Task[S]] | AsyncIterable[Task[S]],
+        *,
+        max_in_flight: int = 500,
+        timeout: float | None = None,
+    ) -> AbstractAsyncContextManager[AsyncIterator[Outcome[S]]]:
+        """Solve many tasks; use as ``async with pool.solve_many(tasks) as outcomes``.
+
+        Outcomes come as they complete. An error of one task is in its outcome and stops
+        nothing. Leaving early leaves paid tasks among the `orphans`.
+
+        Args:
+            tasks: Any iterable, also an asynchronous one; read only as far as there is
+                room, so it may be endless.
+            max_in_flight: Most tasks begun whose outcome has not been taken yet.
+            timeout: Most seconds for each task, as in `solve`.
+
+        Raises:
+            ConfigurationError: `max_in_flight` or `timeout` is out of range.
+        """
+        _check_number("max_in_flight", max_in_flight, whole=True)
+        _check_number("timeout", timeout)
+        return outcomes_of(
+            tasks, lambda task: self._start(task, timeout), max_in_flight=max_in_flight
+        )
+
+    # ---------------------------------------------------------------------- looking
+
+    async def balance(self, account: Account | str | None = None) -> Balance:
+        """Ask a service how many points are left.
+
+        A balance above zero also reopens an account that was shut after a balance or
+        credential error.
+
+        Args:
+            account: The account, or its name; needed when the pool has several.
+
+        Raises:
+            ConfigurationError: No such account, or none was named.
+            CredentialError: The key is wrong.
+            BannedError: The account is banned for now; nothing was sent.
+            TransportError: No answer came.
+            ProtocolError: The answer means nothing.
+        """
+        engine = self._open()
+        name = account.name if isinstance(account, Account) else account
+        for session in engine.sessions:
+            if session.account.name == name or (name is None and len(engine.sessions) == 1):
+                return await session.balance()
+        names = ", ".join(item.name for item in self._accounts)
+        raise ConfigurationError(f"account must be one of {names}")
+
+    def statistics(self) -> PoolStatistics:
+        """Return a snapshot of the counts, also after the pool was closed.
+
+        Raises:
+            PoolClosedError: The pool was never open.
+        """
+        engine = self._entered()
+        return sum_up(
+            (session.statistics() for session in engine.sessions),
+            requests_in_flight=engine.scheduler.requests_in_flight,
+        )
+
+    def orphans(self) -> tuple[Ticket[Any], ...]:
+        """Return the paid tickets that nobody waits for and that can still be fetched.
+
+        Their callers were cancelled or timed out, or the pool was closed. They are not
+        polled until somebody awaits or resumes them.
+
+        Raises:
+            PoolClosedError: The pool was never open.
+        """
+        return tuple(
+            Ticket(Claim(entry, session))
+            for session in self._entered().sessions
+            for entry in session.line.orphans()
+        )
+
+    # ---------------------------------------------------------------------- details
+
+    def _entered(self) -> Engine:
+        if self._engine is None:
+            raise PoolClosedError("the pool is not open; enter it with 'async with'")
+        return self._engine
+
+    def _open(self) -> Engine:
+        engine = self._entered()
+        engine.check_open()
+        return engine
+
+    def _start(self, task: Task[S], timeout: float | None) -> Claim[S]:
+        engine = self._open()
+        if not isinstance(task, Task):
+            raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
+        _check_number("timeout", timeout)
+        session = self._session_for(engine, task)
+        deadline = inf if timeout is None else anyio.current_time() + timeout
+        return Claim(session.enqueue(task, deadline), session)
+
+    def _session_for(self, engine: Engine, task: Task[Any]) -> Session:
+        """Choose the least loaded account that serves the type and takes new tasks."""
+        candidates = [item for item in engine.sessions if item.service.offer_for(task.type)]
+        if not candidates and isinstance(task, CustomTask):
+            candidates = list(engine.sessions)  # the profiles cannot know it
+        if not candidates:
+            services = ", ".join(sorted({account.service.name for account in self._accounts}))
+            raise ConfigurationError(f"no account serves {task.type} (services: {services})")
+        now = anyio.current_time()
+        willing = [item for item in candidates if item.gate.refusal(now) is None]
+        if willing:
+            return min(willing, key=lambda item: item.line.load)
+        refusal = candidates[0].gate.refusal(now)
+        raise (refusal or PoolClosedError("no account is open")).for_ticket(None, None)
+
+    def _take_up(self, engine: Engine, saved: SavedTask) -> Claim[Solution]:
+        session = self._session_of(engine, saved)
+        entry = session.line.paid.get(saved.task_id)
+        if entry is not None:
+            session.hold(entry)
+            return Claim(entry, session)
+        age = max(0.0, anyio.current_time() + session.epoch - saved.created_at)
+        entry = Entry(
+            line=session.line,
+            kind=Kind(saved.service, saved.type, saved.host),
+            solution_type=solution_type_for(saved.type),
+            points=saved.points,
+            task_id=saved.task_id,
+            created_at=anyio.current_time() - age,
+            lapses_at=anyio.current_time() - age + session.service.result_window,
+            processing_at=None
+            if saved.processing_at is None
+            else saved.processing_at - session.epoch,
+            polls=saved.polls,
+        )
+        claim: Claim[Solution] = Claim(entry, session)
+        if age >= session.service.result_window:
+            raise claim.with_ticket(
+                ResultWindowLapsedError("the result window of the saved ticket is over")
+            )
+        session.adopt(entry)
+        return claim
+
+    def _session_of(self, engine: Engine, saved: SavedTask) -> Session:
+        """Find the account that paid: by fingerprint, or the only one of the service."""
+        same_service = [item for item in engine.sessions if item.service.name == saved.service]
+        for session in same_service:
+            if session.account.fingerprint == saved.account:
+                return session
+        if saved.account is None and len(same_service) == 1:
+            return same_service[0]
+        raise ConfigurationError(
+            f"no account of this pool can fetch the saved ticket: it was paid for with "
+            f"{saved.service}:{saved.account}"
+        )
+
+
+def _accounts_from(
+    given: tuple[Account | str, ...], service: Service | None
+) -> tuple[Account, ...]:
+    accounts: list[Account] = []
+    for item in given or (default_key(),):
+        if isinstance(item, Account):
+            if service is not None:
+                raise ConfigurationError("service is for plain keys; an Account has its own")
+            accounts.append(item)
+        else:
+            accounts.append(Account(item, service=service or default_service()))
+    names = [account.name for account in accounts]
+    if len(set(names)) < len(names):
+        raise ConfigurationError("the same account was given twice; give each one once")
+    return tuple(accounts)
+
+
+def _check_number(name: str, value: object, *, whole: bool = False) -> None:
+    """Check a setting that may be None: its default."""
+    if value is None:
+        return
+    kinds = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < inf:
+        what = "a whole number of at least 1" if whole else "a positive number of seconds"
+        raise ConfigurationError(f"{name} must be {what}, not {value!r}")

@@ -1,0 +1,551 @@
+"""Every ticket's state, every deadline, and what to send next. Pure.
+
+Two rules hold here: every transition lives in this file, and nothing here knows who asks.
+Events come in as method calls with the time as an argument; `Schedule.take` gives out one
+command after the other. The legal moves are a table; an illegal one raises and changes
+nothing.
+
+::
+
+    QUEUED ──► CREATING ──► WAITING ◄──► POLLING ──► SOLVED
+      │           │            │            │
+      │           │            └────────────┴──► FAILED, LAPSED
+      │           ├──► REFUSED, UNKNOWN     │
+      ▼           ▼                         ▼
+    CANCELLED   ORPHANED ◄──────────────────┘    (paid, nobody waits; resumable)
+
+An entry is answered once: `Entry.outcome` is set, then everybody in `Entry.waiters` is
+called. Answers are values; whoever waits turns them into a solution or an exception.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum, auto
+from math import inf
+from typing import Any, Final, Protocol, cast
+
+import attrs
+
+from ezcaptcha_async._timeline import Timeline
+from ezcaptcha_async.errors import (
+    EzCaptchaError,
+    ResultWindowLapsedError,
+    SolveTimeoutError,
+    SubmissionUnknownError,
+)
+from ezcaptcha_async.tasks import Kind, SolutionType, Task
+
+_LAST_POLL_AT: Final = 29 / 30
+"""Share of the result window at which a last poll is due: 290 s of 300 s."""
+
+
+class Phase(Enum):
+    """Where a ticket stands."""
+
+    QUEUED = auto()  # waits for the gate; costs nothing
+    CREATING = auto()  # createTask is in flight
+    WAITING = auto()  # paid; the next poll has a due time
+    POLLING = auto()  # paid; getTaskResult is in flight
+    ORPHANED = auto()  # paid; nobody waits, and it can still be fetched
+    SOLVED = auto()
+    FAILED = auto()  # paid; the service gave up, or will not give the result
+    LAPSED = auto()  # paid; the result window ended
+    UNKNOWN = auto()  # the answer to createTask was lost
+    REFUSED = auto()  # not paid; the service said no
+    CANCELLED = auto()  # not paid; the caller went away, timed out, or the pool closed
+
+
+MOVES: Final[Mapping[Phase, frozenset[Phase]]] = {
+    Phase.QUEUED: frozenset({Phase.CREATING, Phase.REFUSED, Phase.CANCELLED}),
+    Phase.CREATING: frozenset(
+        {
+            Phase.QUEUED,
+            Phase.WAITING,
+            Phase.ORPHANED,
+            Phase.REFUSED,
+            Phase.UNKNOWN,
+            Phase.CANCELLED,
+        }
+    ),
+    Phase.WAITING: frozenset({Phase.POLLING, Phase.FAILED, Phase.LAPSED, Phase.ORPHANED}),
+    Phase.POLLING: frozenset(
+        {Phase.WAITING, Phase.SOLVED, Phase.FAILED, Phase.LAPSED, Phase.ORPHANED}
+    ),
+    Phase.ORPHANED: frozenset(
+        {Phase.WAITING, Phase.POLLING, Phase.SOLVED, Phase.FAILED, Phase.LAPSED}
+    ),
+    # Solved, but the caller was cancelled in the very moment of delivery.
+    Phase.SOLVED: frozenset({Phase.ORPHANED}),
+    Phase.FAILED: frozenset(),
+    Phase.LAPSED: frozenset(),
+    Phase.UNKNOWN: frozenset(),
+    Phase.REFUSED: frozenset(),
+    Phase.CANCELLED: frozenset(),
+}
+
+_IN_FLIGHT: Final = (Phase.WAITING, Phase.POLLING)
+
+
+class IllegalMoveError(Exception):
+    """A transition that the table does not have: a mistake in this library."""
+
+
+class _Gate(Protocol):
+    def create_at(self, now: float, *, creating: int, in_flight: int) -> float: ...
+
+    def poll_at(self, now: float) -> float: ...
+
+
+@attrs.frozen
+class Solved:
+    """The outcome of a solved ticket: the raw solution and when its answer came."""
+
+    raw: Any
+    at: float
+
+
+@attrs.define(eq=False, kw_only=True)
+class Line:
+    """The entries of one account.
+
+    Args:
+        gate: Says when this account may send.
+        result_window: Seconds for which a paid task can be fetched.
+        spacing: Least seconds between a ``processing`` answer and the next poll.
+    """
+
+    gate: _Gate
+    result_window: float
+    spacing: float
+    queue: OrderedDict[Entry, None] = attrs.field(factory=OrderedDict["Entry", None], repr=False)
+    creating: set[Entry] = attrs.field(factory=set["Entry"], repr=False)
+    paid: dict[str, Entry] = attrs.field(factory=dict[str, "Entry"], repr=False)
+    phases: Counter[Phase] = attrs.field(factory=Counter[Phase])
+    created: int = 0
+    resumed: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Paid tickets that are being polled."""
+        return self.phases[Phase.WAITING] + self.phases[Phase.POLLING]
+
+    @property
+    def load(self) -> int:
+        """Tickets that this account still has work with."""
+        return self.phases[Phase.QUEUED] + self.phases[Phase.CREATING] + self.in_flight
+
+    def create_at(self, now: float) -> float:
+        """Return when the gate lets the next create through."""
+        creating = self.phases[Phase.CREATING]
+        return self.gate.create_at(now, creating=creating, in_flight=self.in_flight)
+
+    def orphans(self) -> Iterator[Entry]:
+        """Yield the paid entries that nobody waits for."""
+        return (entry for entry in self.paid.values() if entry.phase is Phase.ORPHANED)
+
+
+@attrs.define(eq=False, kw_only=True)
+class Entry:
+    """One ticket in the schedule's books. Times are on the event loop's clock.
+
+    Args:
+        line: The account that it belongs to.
+        kind: What its solve time depends on.
+        solution_type: The class of its solution.
+        task: What to create; None when it was created elsewhere.
+        points: Listed price.
+        deadline: When the caller's patience ends.
+    """
+
+    line: Line
+    kind: Kind
+    solution_type: SolutionType
+    task: Task[Any] | None = attrs.field(default=None, repr=False)
+    points: float | None = None
+    deadline: float = inf
+
+    phase: Phase = Phase.QUEUED
+    task_id: str | None = None
+    created_at: float = inf
+    lapses_at: float = inf
+    attempts: int = 0  # createTask requests sent
+    first_attempt_at: float | None = None  # when the first of them was turned down
+    polls: int = 0  # getTaskResult requests sent
+    answered: int = 0  # polls that said processing
+    faults: int = 0  # polls in a row that said nothing
+    polled_age: float = 0.0  # when the last poll that was answered was sent
+    processing_at: float | None = None  # when the last "processing" was received
+    request_in_flight: bool = False
+    holders: int = 1  # how many wait, or hold the ticket and may wait later
+    delivered: bool = False
+    outcome: Solved | EzCaptchaError | None = None  # what to tell whoever waits
+    kept: Solved | None = None  # a solution that came when nobody waited
+    on_created: Callable[[], None] | None = attrs.field(default=None, repr=False)
+    waiters: list[Callable[[], None]] = attrs.field(factory=list[Callable[[], None]], repr=False)
+
+    def answer(self, outcome: Solved | EzCaptchaError) -> None:
+        """Give everybody who waits their outcome; the first one stands."""
+        if self.outcome is None:
+            self.outcome = outcome
+            for call in self.waiters:
+                call()
+
+
+@attrs.frozen
+class Create:
+    """Command: send createTask."""
+
+    entry: Entry
+    task: Task[Any]
+
+
+@attrs.frozen
+class Poll:
+    """Command: send getTaskResult."""
+
+    entry: Entry
+    task_id: str
+
+
+class Schedule:
+    """The books of all accounts of one pool."""
+
+    def __init__(self) -> None:
+        self._lines: list[Line] = []
+        self._next_line = 0
+        self._due: Timeline[Entry] = Timeline()  # by the time of the next poll
+        self._ready: Timeline[Entry] = Timeline()  # due polls, by the end of their window
+        self._retries: Timeline[Entry] = Timeline()  # creates that wait for another try
+        self._deadlines: Timeline[Entry] = Timeline()
+        self._closed_by: EzCaptchaError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Schedule {sum((line.phases for line in self._lines), Counter[Phase]())}>"
+
+    def add_line(self, line: Line) -> None:
+        """Keep books for one more account."""
+        self._lines.append(line)
+
+    # ------------------------------------------------------------- commands and time
+
+    def next_time(self, now: float) -> float:
+        """Return when something will have to be done next; infinity when idle."""
+        earliest = min(
+            self._due.next_time(), self._deadlines.next_time(), self._retries.next_time()
+        )
+        for line in self._lines:
+            if line.queue:
+                at = line.create_at(now)
+                # What may go now is taken as soon as a slot is free; that needs no alarm.
+                if now < at < earliest:
+                    earliest = at
+        return earliest
+
+    def advance(self, now: float, limit: int) -> bool:
+        """Let time pass: expire deadlines, and line up what has become due.
+
+        Args:
+            now: Seconds on the event loop's clock.
+            limit: Most entries to look at, so that one call is short.
+
+        Returns:
+            True when there is more to do at once.
+        """
+        for _ in range(limit):
+            if (entry := self._deadlines.pop(now)) is not None:
+                self._expire(entry, now)
+            elif (entry := self._due.pop(now)) is not None:
+                self._ready.set(entry, entry.lapses_at)
+            elif (entry := self._retries.pop(now)) is not None:
+                entry.line.queue[entry] = None
+                entry.line.queue.move_to_end(entry, last=False)
+            else:
+                return False
+        return True
+
+    def take(self, now: float) -> Create | Poll | None:
+        """Give out the next command: polls before creates, nearest to lapsing first."""
+        if self._closed_by is not None:
+            return None
+        while (entry := self._ready.pop()) is not None:
+            at = entry.line.gate.poll_at(now)
+            if at > now:
+                self._due.set(entry, at)
+                continue
+            self._move(entry, Phase.POLLING)
+            entry.polls += 1
+            entry.request_in_flight = True
+            return Poll(entry, entry.task_id or "")
+        for _ in self._lines:
+            line = self._lines[self._next_line]
+            self._next_line = (self._next_line + 1) % len(self._lines)
+            if line.queue and line.create_at(now) <= now:
+                entry, _ = line.queue.popitem(last=False)
+                self._move(entry, Phase.CREATING)
+                line.creating.add(entry)
+                entry.attempts += 1
+                entry.request_in_flight = True
+                return Create(entry, cast("Task[Any]", entry.task))
+        return None
+
+    # -------------------------------------------------------------- events: creating
+
+    def enqueue(self, entry: Entry) -> None:
+        """A caller wants a task."""
+        self._enter(entry, Phase.QUEUED)
+        entry.line.queue[entry] = None
+        self._watch(entry)
+
+    def created(self, entry: Entry, task_id: str, *, now: float, poll_at: float) -> None:
+        """CreateTask was accepted: the task is paid, whoever still waits for it."""
+        line = entry.line
+        self._end_create(entry)
+        self._move(entry, Phase.WAITING if entry.holders else Phase.ORPHANED)
+        line.created += 1
+        entry.task_id = task_id
+        entry.created_at = now
+        entry.lapses_at = now + line.result_window
+        self._keep(entry)
+        if self._closed_by is not None:
+            self.abandon(entry, self._closed_by)
+        elif entry.holders:
+            self._arm(entry, poll_at, floor=now)
+        if entry.on_created is not None:
+            entry.on_created()
+
+    def retry_create(self, entry: Entry, at: float) -> None:
+        """CreateTask was certainly not accepted, and may be tried again."""
+        self._end_create(entry)
+        if self._closed_by is not None or not entry.holders:
+            self._finish(entry, Phase.CANCELLED, self._closed_by)
+        else:
+            self._move(entry, Phase.QUEUED)
+            self._retries.set(entry, at)
+
+    def refuse(self, entry: Entry, error: EzCaptchaError) -> None:
+        """The task was not accepted, and nothing was paid."""
+        self._leave_queue(entry)
+        self._finish(entry, Phase.REFUSED, error)
+
+    def lost(self, entry: Entry, error: EzCaptchaError) -> None:
+        """The answer to createTask was lost: paid or not, nobody knows."""
+        self._end_create(entry)
+        self._finish(entry, Phase.UNKNOWN, error)
+
+    def refuse_queued(self, line: Line, error: EzCaptchaError) -> None:
+        """Nothing that is queued at this account can be created."""
+        for entry in list(line.queue):
+            self.refuse(entry, error)
+        for entry in self._retries.items():
+            if entry.line is line:
+                self.refuse(entry, error)
+
+    # --------------------------------------------------------------- events: polling
+
+    def processing(self, entry: Entry, *, now: float, sent_age: float, poll_at: float) -> None:
+        """A poll said ``processing``, received now."""
+        entry.request_in_flight = False
+        entry.answered += 1
+        entry.faults = 0
+        entry.polled_age = sent_age
+        entry.processing_at = now
+        self._rearm(entry, poll_at, floor=now + entry.line.spacing)
+
+    def skipped(self, entry: Entry, *, now: float, poll_at: float) -> None:
+        """A poll said nothing of the task: a fault, a throttle, a broken answer."""
+        entry.request_in_flight = False
+        entry.faults += 1
+        # The service may have seen it, so its spacing counts from here all the same.
+        self._rearm(entry, poll_at, floor=now + entry.line.spacing)
+
+    def solved(self, entry: Entry, raw: object, now: float) -> None:
+        """A poll said ``ready``."""
+        entry.request_in_flight = False
+        outcome = Solved(raw, now)
+        if entry.phase is Phase.POLLING:
+            self._finish(entry, Phase.SOLVED, outcome)
+        elif entry.phase is Phase.ORPHANED:
+            entry.kept = outcome
+
+    def failed(self, entry: Entry, error: EzCaptchaError) -> None:
+        """The service will not give a result."""
+        entry.request_in_flight = False
+        if entry.phase in (*_IN_FLIGHT, Phase.ORPHANED):
+            self._finish(entry, Phase.FAILED, error)
+
+    def fail_paid(self, line: Line, error: EzCaptchaError) -> None:
+        """No result of this account can be fetched any more."""
+        for entry in list(line.paid.values()):
+            if not entry.request_in_flight:
+                self.failed(entry, error)
+
+    def fail_lapsing(self, line: Line, error: EzCaptchaError, *, until: float) -> None:
+        """Nothing can be fetched until then: tell those whose window ends before."""
+        for entry in list(line.paid.values()):
+            if entry.lapses_at <= until and not entry.request_in_flight:
+                self.failed(entry, error)
+
+    # --------------------------------------------------------------- events: callers
+
+    def release(self, entry: Entry) -> None:
+        """One of those who wait went away; abandon the entry with the last one."""
+        if entry.holders > 1:
+            entry.holders -= 1
+        elif entry.holders:
+            self.abandon(entry)
+
+    def abandon(self, entry: Entry, error: EzCaptchaError | None = None) -> None:
+        """Nobody waits any more. A queued entry costs nothing; a paid one is kept.
+
+        Args:
+            entry: Whose caller went away.
+            error: What to tell anybody who waits all the same.
+        """
+        entry.holders = 0
+        if entry.phase is Phase.QUEUED:
+            self._leave_queue(entry)
+            self._finish(entry, Phase.CANCELLED, error)
+        elif entry.phase in _IN_FLIGHT:
+            self._disarm(entry)
+            self._move(entry, Phase.ORPHANED)
+            self._watch(entry)
+        elif entry.phase is Phase.SOLVED and not entry.delivered:
+            entry.kept = entry.outcome if isinstance(entry.outcome, Solved) else None
+            self._move(entry, Phase.ORPHANED)
+            self._keep(entry)
+        if error is not None:
+            entry.answer(error)
+
+    def adopt(self, entry: Entry, *, poll_at: float) -> None:
+        """A paid task that was created elsewhere; its id and times are set."""
+        self._enter(entry, Phase.WAITING)
+        entry.line.resumed += 1
+        self._keep(entry)
+        self._arm(entry, poll_at, floor=self._spaced(entry))
+
+    def hold(self, entry: Entry, now: float) -> None:
+        """One more waits. An orphan is taken up again, to the end of its window."""
+        entry.holders += 1
+        if entry.phase is not Phase.ORPHANED:
+            return
+        entry.outcome = None
+        entry.deadline = inf
+        if entry.kept is not None:
+            self._finish(entry, Phase.SOLVED, entry.kept)
+        elif entry.request_in_flight:
+            self._move(entry, Phase.POLLING)
+            self._watch(entry)
+        else:
+            self._move(entry, Phase.WAITING)
+            self._watch(entry)
+            self._arm(entry, now, floor=self._spaced(entry))
+
+    # -------------------------------------------------------------- events: the end
+
+    def close(self, error: EzCaptchaError) -> None:
+        """Give out no more commands; answer all but the creates in flight."""
+        self._closed_by = error
+        for line in self._lines:
+            for entry in list(line.queue):
+                self.abandon(entry, error)
+            for entry in list(line.paid.values()):
+                # An answer that is on its way may still be a solution; wait for it.
+                if not entry.request_in_flight:
+                    self.abandon(entry, error)
+        for entry in self._retries.items():
+            self.abandon(entry, error)
+
+    def abort(self, error: EzCaptchaError) -> None:
+        """Answer everybody now, whatever was on its way."""
+        self.close(error)
+        for line in self._lines:
+            for entry in list(line.paid.values()):
+                entry.request_in_flight = False
+                self.abandon(entry, error)
+            for entry in list(line.creating):
+                lost = SubmissionUnknownError(f"createTask was in flight: {error.message}")
+                self.lost(entry, lost)
+
+    # ---------------------------------------------------------------------- details
+
+    def _expire(self, entry: Entry, now: float) -> None:
+        if now >= entry.lapses_at:
+            window = f"not solved within {entry.line.result_window:g} s of its creation"
+            self._finish(entry, Phase.LAPSED, ResultWindowLapsedError(window))
+        else:
+            step = "created" if entry.task_id is None else "solved"
+            error = SolveTimeoutError(
+                f"the timeout passed before the task was {step}",
+                may_be_charged=entry.phase is not Phase.QUEUED,
+            )
+            self.abandon(entry, error)
+
+    def _enter(self, entry: Entry, phase: Phase) -> None:
+        entry.phase = phase
+        entry.line.phases[phase] += 1
+
+    def _move(self, entry: Entry, phase: Phase) -> None:
+        if phase not in MOVES[entry.phase]:
+            raise IllegalMoveError(f"{entry.phase} to {phase}")
+        counts = entry.line.phases
+        counts[entry.phase] -= 1
+        counts[phase] += 1
+        entry.phase = phase
+
+    def _finish(self, entry: Entry, phase: Phase, outcome: Solved | EzCaptchaError | None) -> None:
+        self._move(entry, phase)
+        self._disarm(entry)
+        self._deadlines.discard(entry)
+        if entry.task_id is not None:
+            entry.line.paid.pop(entry.task_id, None)
+        if outcome is not None:
+            entry.answer(outcome)
+
+    def _keep(self, entry: Entry) -> None:
+        """List a paid entry, and see to it that it leaves the list again."""
+        if entry.task_id is not None:
+            entry.line.paid[entry.task_id] = entry
+        self._watch(entry)
+
+    def _watch(self, entry: Entry) -> None:
+        """Register the one moment at which this entry ends, whatever happens."""
+        patience = entry.deadline if entry.holders else inf
+        at = min(patience, entry.lapses_at)
+        if at < inf:
+            self._deadlines.set(entry, at)
+        else:
+            self._deadlines.discard(entry)
+
+    def _spaced(self, entry: Entry) -> float:
+        heard = entry.processing_at
+        return -inf if heard is None else heard + entry.line.spacing
+
+    def _arm(self, entry: Entry, poll_at: float, *, floor: float) -> None:
+        """Set the next poll, never before `floor`, and not too late to be of use."""
+        latest = entry.created_at + _LAST_POLL_AT * entry.line.result_window
+        at = max(floor, min(poll_at, latest))
+        self._due.set(entry, at)
+
+    def _rearm(self, entry: Entry, poll_at: float, *, floor: float) -> None:
+        if entry.phase is not Phase.POLLING:
+            return
+        self._move(entry, Phase.WAITING)
+        if self._closed_by is not None:
+            self.abandon(entry, self._closed_by)
+        else:
+            self._arm(entry, poll_at, floor=floor)
+
+    def _disarm(self, entry: Entry) -> None:
+        self._due.discard(entry)
+        self._ready.discard(entry)
+
+    def _end_create(self, entry: Entry) -> None:
+        entry.request_in_flight = False
+        entry.line.creating.discard(entry)
+
+    def _leave_queue(self, entry: Entry) -> None:
+        self._end_create(entry)
+        entry.line.queue.pop(entry, None)
+        self._retries.discard(entry)

@@ -1,0 +1,389 @@
+"""One account at work: sends its requests, and tells the gate and the schedule the answers.
+
+The three outcomes of createTask are decided here and nowhere else: **paid** (an id came),
+**not paid** (the service refused, or the request was certainly never sent) and **unknown**
+(sent, and no valid answer). Only what is certainly not paid is ever tried again. A poll is
+free to repeat, so whatever goes wrong with one is a skipped poll.
+"""
+
+from __future__ import annotations
+
+import time
+from random import Random
+from typing import Any, Final, assert_never
+
+import anyio
+import attrs
+
+from ezcaptcha_async._gate import Gate
+from ezcaptcha_async._host import Host
+from ezcaptcha_async._schedule import Entry, Line, Phase, Schedule
+from ezcaptcha_async._scheduler import Scheduler
+from ezcaptcha_async._statistics import Statistics
+from ezcaptcha_async._timing import Backoff, PollTiming
+from ezcaptcha_async._transport import Evidence, Fault, Transport
+from ezcaptcha_async._wire import (
+    Balance,
+    Body,
+    Created,
+    Decoder,
+    Encoder,
+    Processing,
+    Ready,
+    Refused,
+    Reply,
+    Unreadable,
+)
+from ezcaptcha_async.accounts import Account
+from ezcaptcha_async.errors import (
+    BannedError,
+    CapacityError,
+    ConfigurationError,
+    CredentialError,
+    EzCaptchaError,
+    InsufficientBalanceError,
+    PoolClosedError,
+    ProtocolError,
+    ServiceError,
+    SubmissionUnknownError,
+    ThrottledError,
+    TransportError,
+)
+from ezcaptcha_async.tasks import Kind, Task
+
+_BACKOFF: Final = Backoff()
+_NOT_PROCESSED: Final = range(300, 500)
+"""HTTP statuses that say, without an envelope, that createTask was not carried out."""
+
+
+@attrs.define(eq=False)
+class _Inquiry:
+    answered: anyio.Event
+    outcome: Balance | EzCaptchaError = attrs.field(factory=PoolClosedError)
+
+
+class Session:
+    """One account at work.
+
+    Args:
+        account: The account.
+        schedule: The books, shared with the other accounts of the pool.
+        scheduler: Decides when requests go out, likewise.
+        host: Tells the event loop that all of this runs in.
+        transport: Sends the requests.
+        timing: Says when to poll.
+        rng: The source of jitter.
+        request_timeout: Total deadline of one request in seconds.
+        create_patience: Seconds for which a create that was certainly not accepted is
+            tried again.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        schedule: Schedule,
+        scheduler: Scheduler,
+        host: Host,
+        transport: Transport,
+        timing: PollTiming,
+        rng: Random,
+        request_timeout: float,
+        create_patience: float,
+    ) -> None:
+        self.account = account
+        self.service = account.service
+        self.gate = Gate(max_creates=account.max_creates, max_in_flight=account.max_in_flight)
+        self.line = Line(
+            gate=self.gate,
+            result_window=self.service.result_window,
+            spacing=self.service.min_poll_interval,
+        )
+        schedule.add_line(self.line)
+        self.requests = 0
+        self.polls = 0
+        self.points = 0.0
+        # Unix time minus the event loop's clock, taken anew with each answer, because the
+        # two drift apart over days and when the machine sleeps.
+        self.epoch = time.time() - anyio.current_time()
+        self._schedule = schedule
+        self._scheduler = scheduler
+        self._host = host
+        self._transport = transport
+        self._timing = timing
+        self._rng = rng
+        self._request_timeout = request_timeout
+        self._create_patience = create_patience
+        self._encoder = Encoder(account.client_key)
+        self._decoder = Decoder(self.service, secrets=[account.client_key])
+        self._create_url = f"{self.service.base_url}/createTask"
+        self._result_url = f"{self.service.base_url}/getTaskResult"
+        self._balance_url = f"{self.service.base_url}/getBalance"
+        self._inquiry: _Inquiry | None = None
+
+    def __repr__(self) -> str:
+        return f"<Session of {self.account.name}, load {self.line.load}>"
+
+    # ---------------------------------------------------------------------- tickets
+
+    def check_here(self) -> None:
+        """Check that the caller is in the pool's own event loop.
+
+        Raises:
+            ConfigurationError: It is in another one.
+        """
+        if not self._host.here:
+            raise ConfigurationError(
+                "this pool belongs to another event loop; open one pool in each event loop"
+            )
+
+    def enqueue(self, task: Task[Any], deadline: float) -> Entry:
+        """Put a task in line for creation.
+
+        Args:
+            task: What to solve.
+            deadline: On the event loop's clock, when the caller's patience ends.
+        """
+        offer = self.service.offer_for(task.type)
+        entry = Entry(
+            line=self.line,
+            kind=Kind(self.service.name, task.type, task.host),
+            solution_type=task.solution_type,
+            task=task,
+            points=None if offer is None else offer.points,
+            deadline=deadline,
+        )
+        self._schedule.enqueue(entry)
+        self._scheduler.wake()
+        return entry
+
+    def adopt(self, entry: Entry) -> None:
+        """Take over a paid task that was created elsewhere."""
+        age = self._timing.first_poll(entry.kind, self._rng)
+        self._schedule.adopt(entry, poll_at=entry.created_at + age)
+        self._scheduler.wake()
+
+    def hold(self, entry: Entry) -> None:
+        """Note that one more waits for a ticket; an orphan is taken up again."""
+        self._schedule.hold(entry, anyio.current_time())
+        self._scheduler.wake()
+
+    def release(self, entry: Entry) -> None:
+        """Note that one of those who wait for a ticket went away."""
+        self._schedule.release(entry)
+
+    def abandon(self, entry: Entry, error: EzCaptchaError) -> None:
+        """Stop polling a ticket and tell `error` to whoever waits."""
+        self._schedule.abandon(entry, error)
+
+    # ------------------------------------------------------------------- createTask
+
+    async def create(self, entry: Entry, task: Task[Any]) -> None:
+        """Send createTask and enter its outcome into the books."""
+        evidence = Evidence()
+        body = self._encoder.create_task(task, self.service.offer_for(task.type))
+        reply = await self._post(self._create_url, body, evidence)
+        now = anyio.current_time()
+        if isinstance(reply, Fault):
+            self._create_fault(entry, reply, now)
+            return
+        answer = self._decoder.created(reply)
+        match answer:
+            case Created(task_id):
+                self.gate.succeeded()
+                self.gate.create_answered()
+                self.points += entry.points or 0.0
+                poll_at = now + self._timing.first_poll(entry.kind, self._rng)
+                self._schedule.created(entry, task_id, now=now, poll_at=poll_at)
+            case Refused(error):
+                self._create_refused(entry, error, now)
+            case Unreadable(reason, status) if status in _NOT_PROCESSED:
+                problem = ProtocolError(f"createTask was answered with {reason}", status=status)
+                self._schedule.refuse(entry, problem)
+            case Unreadable(reason):
+                self._schedule.lost(entry, _unknown(reason))
+            case _:
+                assert_never(answer)
+
+    def _create_fault(self, entry: Entry, fault: Fault, now: float) -> None:
+        if not fault.unsent:
+            self._schedule.lost(entry, _unknown(fault.reason))
+            return
+        error = TransportError(
+            f"createTask could not be sent: {fault.reason}",
+            sent=False,
+            retryable=not fault.permanent,
+        )
+        self._try_again(entry, error, now)
+
+    def _create_refused(self, entry: Entry, error: ServiceError, now: float) -> None:
+        self._note_refusal(error, now)
+        if isinstance(error, ThrottledError | CapacityError):
+            self._try_again(entry, error, now)
+            return
+        if not isinstance(error, CredentialError | InsufficientBalanceError | BannedError):
+            self.gate.create_answered()
+        self._schedule.refuse(entry, error)
+
+    def _try_again(self, entry: Entry, error: EzCaptchaError, now: float) -> None:
+        """Repeat a create that certainly was not accepted, while patience lasts."""
+        if entry.first_attempt_at is None:
+            entry.first_attempt_at = now
+        at = now + max(_BACKOFF.delay(entry.attempts, self._rng), error.retry_after or 0.0)
+        if error.retryable and at < entry.first_attempt_at + self._create_patience:
+            self._schedule.retry_create(entry, at)
+        else:
+            self._schedule.refuse(entry, error)
+
+    # ---------------------------------------------------------------- getTaskResult
+
+    async def poll(self, entry: Entry, task_id: str) -> None:
+        """Send getTaskResult and enter its outcome into the books."""
+        self.polls += 1
+        sent_age = anyio.current_time() - entry.created_at
+        reply = await self._post(self._result_url, self._encoder.get_task_result(task_id))
+        now = anyio.current_time()
+        if isinstance(reply, Fault):
+            self._skip(entry, now)
+            return
+        answer = self._decoder.result(reply)
+        match answer:
+            case Processing():
+                self.gate.succeeded()
+                self._timing.learn(entry.kind, entry.polled_age, sent_age, ready=False)
+                wait = self._timing.next_poll(entry.kind, sent_age, entry.answered + 1, self._rng)
+                self._schedule.processing(entry, now=now, sent_age=sent_age, poll_at=now + wait)
+            case Ready(raw):
+                self.gate.succeeded()
+                self._timing.learn(entry.kind, entry.polled_age, sent_age, ready=True)
+                self._schedule.solved(entry, raw, now)
+            case Refused(error):
+                self._poll_refused(entry, error, now)
+            case Unreadable():
+                self._skip(entry, now)
+            case _:
+                assert_never(answer)
+
+    def _poll_refused(self, entry: Entry, error: ServiceError, now: float) -> None:
+        self._note_refusal(error, now)
+        if isinstance(
+            error, ThrottledError | CapacityError | BannedError | InsufficientBalanceError
+        ):
+            # None of these says anything of the task.
+            self._skip(entry, now)
+        else:
+            self._schedule.failed(entry, error)
+        if isinstance(error, CredentialError):
+            self._schedule.fail_paid(self.line, error)
+
+    def _skip(self, entry: Entry, now: float) -> None:
+        wait = _BACKOFF.delay(entry.faults + 1, self._rng)
+        self._schedule.skipped(entry, now=now, poll_at=now + wait)
+
+    # ------------------------------------------------------------------- getBalance
+
+    async def balance(self) -> Balance:
+        """Ask for the balance; those who ask while a request is under way share it.
+
+        Raises:
+            BannedError: The account is banned for now; nothing was sent.
+            CredentialError: The service does not know the key.
+            TransportError: No answer came.
+            ProtocolError: The answer means nothing.
+            ServiceError: The service refused for another reason.
+        """
+        now = anyio.current_time()
+        refusal = self.gate.refusal(now)
+        if isinstance(refusal, BannedError):
+            raise refusal.for_ticket(None, None)
+        await anyio.sleep_until(self.gate.poll_at(now))
+        if self._inquiry is None:
+            self._inquiry = _Inquiry(anyio.Event())
+            self._scheduler.send(self._inquire)
+        inquiry = self._inquiry
+        await inquiry.answered.wait()
+        if isinstance(inquiry.outcome, Balance):
+            return inquiry.outcome
+        raise inquiry.outcome.for_ticket(None, None)
+
+    async def _inquire(self) -> None:
+        reply = await self._post(self._balance_url, self._encoder.get_balance())
+        self.answer_inquiry(self._read_balance(reply))
+
+    def answer_inquiry(self, outcome: Balance | EzCaptchaError) -> None:
+        """Answer whoever waits for the balance."""
+        inquiry, self._inquiry = self._inquiry, None
+        if inquiry is not None:
+            inquiry.outcome = outcome
+            inquiry.answered.set()
+
+    def _read_balance(self, reply: Reply | Fault) -> Balance | EzCaptchaError:
+        if isinstance(reply, Fault):
+            return TransportError(
+                f"getBalance was not answered: {reply.reason}", retryable=not reply.permanent
+            )
+        answer = self._decoder.balance(reply)
+        match answer:
+            case int() | float() as points:
+                self.gate.succeeded()
+                if points > 0:
+                    self.gate.reopen()
+                value = points / self.service.points_per_unit
+                return Balance(points, self.account.name, self.service.currency, value)
+            case Refused(error):
+                self._note_refusal(error, anyio.current_time())
+                return error
+            case Unreadable(reason, status):
+                return ProtocolError(f"getBalance was answered with {reason}", status=status)
+            case _:
+                assert_never(answer)
+
+    # ---------------------------------------------------------------------- details
+
+    def statistics(self) -> Statistics:
+        """Return a snapshot of the counts."""
+        count = self.line.phases
+        return Statistics(
+            account=self.account.name,
+            queued=count[Phase.QUEUED],
+            creating=count[Phase.CREATING],
+            waiting=self.line.in_flight,
+            created=self.line.created,
+            resumed=self.line.resumed,
+            solved=count[Phase.SOLVED],
+            failed=count[Phase.FAILED],
+            lapsed=count[Phase.LAPSED],
+            orphaned=count[Phase.ORPHANED],
+            unknown=count[Phase.UNKNOWN],
+            refused=count[Phase.REFUSED],
+            cancelled=count[Phase.CANCELLED],
+            requests=self.requests,
+            polls=self.polls,
+            points=self.points,
+        )
+
+    def _note_refusal(self, error: ServiceError, now: float) -> None:
+        """Let the gate draw its conclusions, and answer those whom they concern."""
+        self.gate.refused(error, now, self._rng.random())
+        refusal = self.gate.refusal(now)
+        if refusal is None:
+            return
+        self._schedule.refuse_queued(self.line, refusal)
+        if isinstance(refusal, BannedError):
+            self._schedule.fail_lapsing(self.line, refusal, until=self.gate.poll_at(now))
+
+    async def _post(self, url: str, body: Body, evidence: Evidence | None = None) -> Reply | Fault:
+        self.requests += 1
+        timeout = self._request_timeout
+        with anyio.move_on_after(timeout):
+            reply = await self._transport.post(url, body, timeout=timeout, evidence=evidence)
+            self.epoch = time.time() - anyio.current_time()
+            return reply
+        unsent = evidence is not None and evidence.unsent
+        return Fault(f"no whole answer within {timeout:g} s", unsent=unsent)
+
+
+def _unknown(reason: str) -> SubmissionUnknownError:
+    return SubmissionUnknownError(
+        f"createTask was sent, but its answer was lost ({reason}); it may have been paid for"
+    )

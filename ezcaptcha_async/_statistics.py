@@ -1,0 +1,75 @@
+"""What a pool has done and is doing, as one frozen snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Statistics:
+    """Counts of one account, or of a whole pool.
+
+    At every moment ``created + resumed`` is the sum of ``waiting``, ``solved``,
+    ``failed``, ``lapsed`` and ``orphaned``.
+
+    Args:
+        account: Name of the account; empty for the sum over a pool.
+        queued: Tickets that wait for their turn to be created; nothing paid.
+        creating: createTask requests in flight.
+        waiting: Paid tickets that are being polled.
+        created: Tasks that the service accepted.
+        resumed: Paid tasks that were taken over from a saved ticket.
+        solved: Solutions delivered.
+        failed: Paid tasks that the service gave up on or would not give out.
+        lapsed: Paid tasks whose result window ended.
+        orphaned: Paid tasks that nobody waits for; see ``SessionPool.orphans``.
+        unknown: createTask requests whose answer was lost.
+        refused: Tasks that the service did not accept; nothing paid.
+        cancelled: Tickets that were given up before anything was paid.
+        requests: HTTP requests sent.
+        polls: getTaskResult requests among them.
+        points: Points paid, by the listed prices.
+    """
+
+    account: str = ""
+    queued: int = 0
+    creating: int = 0
+    waiting: int = 0
+    created: int = 0
+    resumed: int = 0
+    solved: int = 0
+    failed: int = 0
+    lapsed: int = 0
+    orphaned: int = 0
+    unknown: int = 0
+    refused: int = 0
+    cancelled: int = 0
+    requests: int = 0
+    polls: int = 0
+    points: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class PoolStatistics(Statistics):
+    """Counts of a whole pool.
+
+    Args:
+        accounts: The same for each account, in the order in which they were given.
+        requests_in_flight: HTTP requests under way at this moment.
+    """
+
+    accounts: tuple[Statistics, ...] = ()
+    requests_in_flight: int = 0
+
+
+def sum_up(accounts: Iterable[Statistics], *, requests_in_flight: int) -> PoolStatistics:
+    """Add up the accounts of a pool."""
+    snapshots = tuple(accounts)
+    names = [field.name for field in attrs.fields(Statistics) if field.name != "account"]
+    totals: dict[str, Any] = {
+        name: sum(getattr(item, name) for item in snapshots) for name in names
+    }
+    return PoolStatistics(**totals, accounts=snapshots, requests_in_flight=requests_in_flight)

@@ -1,0 +1,134 @@
+"""When to poll, and how long to back off: plain policies, no clock and no IO.
+
+`PollTiming` is the whole interface between a policy and the rest. A policy only proposes;
+the schedule sees to it that the service's spacing is never undercut, and that a last poll
+comes before the result window ends.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, Protocol
+
+import attrs
+
+from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.tasks import Kind
+
+
+class PollTiming(Protocol):
+    """Decides when to poll. Ages are seconds since the task was created."""
+
+    def first_poll(self, kind: Kind, rng: Random) -> float:
+        """Return the age at which to poll for the first time."""
+        ...
+
+    def next_poll(self, kind: Kind, age: float, polls: int, rng: Random) -> float:
+        """Return the seconds to wait after a ``processing`` answer.
+
+        Args:
+            kind: The kind of task.
+            age: When that poll was sent.
+            polls: How many polls were answered so far.
+            rng: The source of jitter.
+        """
+        ...
+
+    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
+        """Take notice of one answered poll.
+
+        Args:
+            kind: The kind of task.
+            after: When the poll before it was sent; 0 when it was the first.
+            age: When the poll was sent.
+            ready: What it said.
+        """
+        ...
+
+
+def _check_seconds(_policy: object, field: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 300:  # noqa: PLR2004
+        raise ConfigurationError(f"{field.name} must be between 0 and 300 seconds, not {value!r}")
+
+
+def _check_growth(_policy: object, field: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 10:  # noqa: PLR2004
+        raise ConfigurationError(f"{field.name} must be between 1 and 10, not {value!r}")
+
+
+def _check_share(_policy: object, field: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigurationError(f"{field.name} must be between 0 and 1, not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class PollPolicy:
+    """A fixed plan: one first delay, then intervals that grow.
+
+    The defaults come from the services' pages: tasks take 10 to 80 s, and a ``processing``
+    answer asks for 3 s of patience. Growing by 10 % costs about a tenth more delay on a
+    slow task and saves about half of its polls.
+
+    Args:
+        first_delay: Seconds from creation to the first poll.
+        interval: Seconds from the first ``processing`` to the next poll.
+        growth: Factor on the interval after each further ``processing``; 1 keeps it.
+        max_interval: Most seconds between two polls.
+        jitter: Share by which a delay is stretched at random (0 to 1), so that tasks that
+            were created together do not poll together for ever.
+
+    Raises:
+        ConfigurationError: A value is out of range; the message names it.
+    """
+
+    first_delay: float = attrs.field(default=10.0, validator=_check_seconds)
+    interval: float = attrs.field(default=3.0, validator=_check_seconds)
+    growth: float = attrs.field(default=1.1, validator=_check_growth)
+    max_interval: float = attrs.field(default=8.0, validator=_check_seconds)
+    jitter: float = attrs.field(default=0.1, validator=_check_share)
+
+    def first_poll(self, kind: Kind, rng: Random) -> float:
+        """Return `first_delay`, stretched by jitter."""
+        return self.first_delay * (1 + self.jitter * rng.random())
+
+    def next_poll(self, kind: Kind, age: float, polls: int, rng: Random) -> float:
+        """Return the interval after this many polls, stretched by jitter."""
+        grown = self.interval * self.growth ** min(polls - 1, 100)
+        return min(grown, self.max_interval) * (1 + self.jitter * rng.random())
+
+    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
+        """Learn nothing: the plan is fixed."""
+
+    def scaled(self, factor: float) -> PollPolicy:
+        """Return the same plan for a service that runs at another speed.
+
+        Args:
+            factor: 0.1 for a simulated service at ten times real speed.
+        """
+        return attrs.evolve(
+            self,
+            first_delay=self.first_delay * factor,
+            interval=self.interval * factor,
+            max_interval=self.max_interval * factor,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Backoff:
+    """Exponential backoff with equal jitter, for what failed and may be tried again.
+
+    Args:
+        base: Seconds before the first retry.
+        cap: Most seconds between two tries.
+    """
+
+    base: float = 1.0
+    cap: float = 15.0
+
+    def delay(self, failures: int, rng: Random) -> float:
+        """Return the seconds to wait after so many failures in a row (1 or more).
+
+        Between one half and the whole of ``base * 2 ** (failures - 1)``, never above the cap.
+        """
+        whole = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
+        return whole * (0.5 + rng.random() / 2)

@@ -1,0 +1,388 @@
+"""Bytes ↔ values: what is sent to the services and what their answers mean.
+
+Decoding has two steps, taken in different places. The scheduler needs to know only what
+an answer *is* (created, processing, ready, refused, unreadable), so that is read at once.
+The solution inside is decoded by whoever waits for it: a bad payload hurts one caller.
+
+An answer is judged by its envelope; the HTTP status counts only when there is none,
+because the services send errors with 200 and with 5xx alike.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any, Final, TypeAlias, TypeVar, cast
+
+import attrs
+
+from ezcaptcha_async.errors import ProtocolError, ServiceError, ThrottledError
+from ezcaptcha_async.services import Offer, Service
+from ezcaptcha_async.solutions import (
+    CloudFlare5SSolution,
+    FuncaptchaSolution,
+    ReCaptchaSolution,
+    Receipt,
+    Solution,
+)
+from ezcaptcha_async.tasks import CustomTask, Task
+
+S = TypeVar("S", bound=Solution)
+Json: TypeAlias = dict[str, Any]
+
+MAX_RETRY_AFTER: Final = 120.0
+"""Most seconds of ``Retry-After`` that are obeyed; a longer one is a mistake or a trap."""
+
+_MAX_TEXT: Final = 300
+_MAX_TASK_ID: Final = 200
+_TOO_MANY_REQUESTS: Final = 429
+
+
+# ---------------------------------------------------------------------- what is sent
+
+
+@attrs.frozen(repr=False)
+class Body:
+    """A request body. It holds the client key, so it has no telling repr."""
+
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"<Body of {len(self.content)} bytes>"
+
+
+class Encoder:
+    """Writes the request bodies of one account; the constant part is encoded once."""
+
+    __slots__ = ("_ask", "_head")
+
+    def __init__(self, client_key: str) -> None:
+        self._head = f'{{"clientKey":{json.dumps(client_key)}'
+        self._ask = f'{self._head},"taskId":'
+
+    def __repr__(self) -> str:
+        return "<Encoder>"
+
+    def create_task(self, task: Task[Any], offer: Offer | None) -> Body:
+        """Encode createTask; `offer` is None for a type that the profile does not list."""
+        fields = json.dumps(task_fields(task, offer), separators=(",", ":"))
+        return Body(f'{self._head},"task":{fields}}}'.encode())
+
+    def get_task_result(self, task_id: str) -> Body:
+        """Encode getTaskResult."""
+        return Body(f"{self._ask}{json.dumps(task_id)}}}".encode())
+
+    def get_balance(self) -> Body:
+        """Encode getBalance."""
+        return Body(f"{self._head}}}".encode())
+
+
+@cache
+def _wire_names(task_class: Hashable) -> tuple[tuple[str, str, bool], ...]:
+    return tuple(
+        (field.name, field.metadata["wire"], field.metadata.get("json", False))
+        for field in attrs.fields(cast("type[Task[Any]]", task_class))
+    )
+
+
+def task_fields(task: Task[Any], offer: Offer | None) -> Json:
+    """Return the ``task`` object of createTask, in the service's spelling."""
+    if isinstance(task, CustomTask):
+        return {"type": task.type, **json.loads(task.fields)}
+    fields: Json = {"type": task.type if offer is None else offer.wire_type}
+    as_text = offer is not None and offer.booleans_as_text
+    for name, wire_name, is_json in _wire_names(cast("Hashable", type(task))):
+        value = getattr(task, name)
+        if value is None:
+            continue
+        if as_text and isinstance(value, bool):
+            value = "true" if value else "false"
+        fields[wire_name] = json.loads(value) if is_json else value
+    return fields
+
+
+# ------------------------------------------------------------------ what an answer is
+
+
+@attrs.frozen(repr=False)
+class Reply:
+    """An HTTP answer.
+
+    Args:
+        status: The HTTP status.
+        body: The decoded body.
+        retry_after: The ``Retry-After`` header.
+        date: The ``Date`` header, which a date in ``Retry-After`` is measured against.
+    """
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+    date: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.status}, {len(self.body)} bytes>"
+
+
+@attrs.frozen
+class Created:
+    """createTask was accepted; the task is paid."""
+
+    task_id: str
+
+
+@attrs.frozen
+class Processing:
+    """The task is not solved yet; also what an unknown status means."""
+
+
+@attrs.frozen(repr=False)
+class Ready:
+    """The task is solved; `solution` is whatever the service sent."""
+
+    solution: Any
+
+    def __repr__(self) -> str:
+        return "<Ready>"
+
+
+@attrs.frozen
+class Balance:
+    """The points of one account.
+
+    Args:
+        points: Points that are left.
+        account: Name of the account.
+        currency: ISO 4217 code of the service's currency.
+        value: What the points are worth in that currency.
+    """
+
+    points: float
+    account: str
+    currency: str
+    value: float
+
+
+@attrs.frozen
+class Refused:
+    """The service answered with an error code (or with HTTP 429)."""
+
+    error: ServiceError
+
+
+@attrs.frozen
+class Unreadable:
+    """The answer means nothing: HTML, broken JSON, a missing field."""
+
+    reason: str
+    status: int
+
+
+_PROCESSING: Final = Processing()
+
+
+class Decoder:
+    """Reads the answers to one account.
+
+    Args:
+        service: The profile whose error codes apply.
+        secrets: Texts that are taken out of whatever the service says; some services
+            repeat the key in their error descriptions.
+    """
+
+    __slots__ = ("_secrets", "_service")
+
+    def __init__(self, service: Service, secrets: Iterable[str]) -> None:
+        self._service = service
+        self._secrets = tuple(secrets)
+
+    def __repr__(self) -> str:
+        return f"<Decoder of {self._service.name}>"
+
+    def created(self, reply: Reply) -> Created | Refused | Unreadable:
+        """Read the answer to createTask."""
+        envelope = self._envelope(reply)
+        if not isinstance(envelope, dict):
+            return envelope
+        task_id = _task_id(envelope.get("taskId"))
+        if task_id is None:
+            return Unreadable("$.taskId: expected an id", reply.status)
+        return Created(task_id)
+
+    def result(self, reply: Reply) -> Processing | Ready | Refused | Unreadable:
+        """Read the answer to getTaskResult."""
+        envelope = self._envelope(reply)
+        if not isinstance(envelope, dict):
+            return envelope
+        if "errorId" not in envelope and "status" not in envelope:
+            return Unreadable("$.status: missing", reply.status)
+        if envelope.get("status") == "ready":
+            return Ready(envelope.get("solution"))
+        return _PROCESSING
+
+    def balance(self, reply: Reply) -> float | Refused | Unreadable:
+        """Read the answer to getBalance: points."""
+        envelope = self._envelope(reply)
+        if not isinstance(envelope, dict):
+            return envelope
+        try:
+            points = float(envelope["balance"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            points = math.nan
+        if not math.isfinite(points):
+            return Unreadable("$.balance: expected a number", reply.status)
+        return points
+
+    def scrub(self, text: object) -> str:
+        """Return a bounded text for people, with every secret taken out of it."""
+        clean = str(text)
+        for secret in self._secrets:
+            clean = clean.replace(secret, "***")
+        return clean if len(clean) <= _MAX_TEXT else f"{clean[:_MAX_TEXT]}…"
+
+    def _envelope(self, reply: Reply) -> Json | Refused | Unreadable:
+        """Return the JSON object of a good answer, else what is wrong with it."""
+        try:
+            body = json.loads(reply.body)
+        except (ValueError, RecursionError):
+            body = None
+        if isinstance(body, dict):
+            envelope = cast("Json", body)
+            error_id = envelope.get("errorId")
+            if error_id is not None and str(error_id) != "0":
+                return self._refused(envelope, reply)
+            if error_id is not None or reply.status < 300:  # noqa: PLR2004
+                return envelope
+        if reply.status == _TOO_MANY_REQUESTS:
+            return Refused(ThrottledError("HTTP 429", retry_after=retry_delay(reply)))
+        what = "an object without errorId" if isinstance(body, dict) else "no JSON object"
+        return Unreadable(f"HTTP {reply.status} with {what}", reply.status)
+
+    def _refused(self, envelope: Json, reply: Reply) -> Refused:
+        code = self.scrub(envelope.get("errorCode") or f"errorId {envelope['errorId']}").strip()
+        description = self.scrub(envelope.get("errorDescription") or "")
+        error_class = self._service.error_class(code)
+        return Refused(error_class(code, description, retry_after=retry_delay(reply)))
+
+
+def retry_delay(reply: Reply) -> float | None:
+    """Return the seconds of ``Retry-After``, given as seconds or as a date.
+
+    None when there is none, or none that makes sense; never more than `MAX_RETRY_AFTER`.
+    """
+    if reply.retry_after is None:
+        return None
+    try:
+        seconds = float(reply.retry_after)
+    except ValueError:
+        seconds = _seconds_between(reply.date, reply.retry_after)
+    if not math.isfinite(seconds) or seconds < 0:
+        return None
+    return min(seconds, MAX_RETRY_AFTER)
+
+
+def _seconds_between(start: str | None, end: str) -> float:
+    try:
+        return (parsedate_to_datetime(end) - parsedate_to_datetime(start or "")).total_seconds()
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _task_id(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    text = str(value)
+    return text if 0 < len(text) <= _MAX_TASK_ID else None
+
+
+# -------------------------------------------------------------- what is in a solution
+
+
+def decode_solution(
+    solution_type: type[S], raw: object, *, receipt: Receipt, expires_at: float
+) -> S:
+    """Turn the ``solution`` of a ready answer into a value.
+
+    A missing or misshapen required part raises; a misshapen optional one is kept in
+    ``extra``, because it is no reason to throw a paid token away.
+
+    Raises:
+        ProtocolError: With the path of the value at fault.
+    """
+    if not isinstance(raw, dict):
+        raise ProtocolError(f"$.solution: expected an object, got {_shape(raw)}")
+    rest = cast("Json", raw).copy()
+    fields: Json = {}
+    for name, wire_name, read, required in _LAYOUTS.get(solution_type, ()):
+        if wire_name not in rest and not required:
+            continue
+        value = read(rest.get(wire_name))
+        if value is not None:
+            fields[name] = value
+            del rest[wire_name]
+        elif required:
+            raise ProtocolError(_complaint(f"$.solution.{wire_name}", rest.get(wire_name), read))
+    return solution_type(**fields, extra=rest, receipt=receipt, expires_at=expires_at)
+
+
+def _token(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _texts(value: object) -> Mapping[str, str] | None:
+    if not isinstance(value, dict):
+        return None
+    mapping = cast("Json", value)
+    if not all(isinstance(item, str | int | float) for item in mapping.values()):
+        return None
+    return {name: str(item) for name, item in mapping.items()}
+
+
+def _complaint(path: str, value: Any, read: _Reader) -> str:
+    if read is _texts and isinstance(value, dict):
+        for name, item in cast("Json", value).items():
+            if not isinstance(item, str | int | float):
+                return f"{path}[{name[:40]!r}]: expected a string, got {_shape(item)}"
+    return f"{path}: expected {_EXPECTED[read]}, got {_shape(cast('object', value))}"
+
+
+def _shape(value: object) -> str:
+    """Name the shape of a value and not the value, which may be secret or huge."""
+    if value is None:
+        return "nothing"
+    if value == "":
+        return "an empty string"
+    return _SHAPES.get(type(value).__name__, "a number")
+
+
+_SHAPES: Final = {"dict": "an object", "list": "an array", "str": "a string", "bool": "a boolean"}
+
+_Reader: TypeAlias = Callable[[object], Any]
+_EXPECTED: Final[Mapping[_Reader, str]] = {
+    _token: "a non-empty string",
+    _text: "a string",
+    _texts: "an object of strings",
+}
+_Layout: TypeAlias = tuple[tuple[str, str, _Reader, bool], ...]
+_LAYOUTS: Final[Mapping[type[Solution], _Layout]] = {
+    ReCaptchaSolution: (
+        ("token", "gRecaptchaResponse", _token, True),
+        ("user_agent", "user_agent", _text, False),
+        ("sec_ch_ua", "sec_ch_ua", _text, False),
+        ("cookies", "cookies", _texts, False),
+    ),
+    FuncaptchaSolution: (("token", "token", _token, True),),
+    CloudFlare5SSolution: (
+        ("headers", "header", _texts, True),
+        ("cookies", "cookies", _texts, True),
+        ("body", "body", _text, True),
+    ),
+}
+"""Solution class → (field, name on the wire, reader, required)."""

@@ -1,0 +1,105 @@
+"""One client key at one service, with its limits."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.services import EZCAPTCHA, Service
+
+KEY_VARIABLE: Final = "EZCAPTCHA_CLIENT_KEY"
+URL_VARIABLE: Final = "EZCAPTCHA_BASE_URL"
+
+
+def _check_key(_account: object, _field: attrs.Attribute[str], key: object) -> None:
+    # Never show the value.
+    if not isinstance(key, str) or not key or not key.isascii() or not key.isprintable():
+        raise ConfigurationError("client_key must be a non-empty str of printable ASCII characters")
+    if key != key.strip():
+        raise ConfigurationError("client_key must not begin or end with white space; strip it")
+
+
+def _check_service(_account: object, _field: attrs.Attribute[Service], service: object) -> None:
+    if not isinstance(service, Service):
+        raise ConfigurationError(f"service must be a Service, not {type(service).__name__}")
+
+
+def _check_limit(_account: object, field: attrs.Attribute[Any], limit: object) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ConfigurationError(f"{field.name} must be a whole number of at least 1")
+
+
+@attrs.frozen
+class Account:
+    """One client key at one service.
+
+    Args:
+        client_key: The secret key; shown nowhere.
+        service: The profile of the service that issued it.
+        max_in_flight: Most paid tasks at a time; further ones wait in line. None: no limit.
+        max_creates: Most createTask requests in flight at a time. The services ban a client
+            after about 30 refused ones in a minute, so 20 keeps a burst on a key that has
+            just run dry below that.
+
+    Raises:
+        ConfigurationError: A value is missing or out of range; the message names it.
+    """
+
+    client_key: str = attrs.field(repr=False, validator=_check_key)
+    service: Service = attrs.field(
+        default=EZCAPTCHA,
+        kw_only=True,
+        validator=_check_service,
+        repr=lambda service: repr(service.name),
+    )
+    max_in_flight: int | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(_check_limit)
+    )
+    max_creates: int = attrs.field(default=20, kw_only=True, validator=_check_limit)
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that tell accounts apart and do not give the key away.
+
+        Saved tickets carry it, because a task can only be fetched with the key that paid.
+        """
+        digest = hashlib.blake2s(self.client_key.encode(), digest_size=4, person=b"ezcaptch")
+        return digest.hexdigest()
+
+    @property
+    def name(self) -> str:
+        """``service:fingerprint``; what statistics, logs and errors call this account."""
+        return f"{self.service.name}:{self.fingerprint}"
+
+
+def default_service(environ: Mapping[str, str] = os.environ) -> Service:
+    """Return EzCaptcha, at ``EZCAPTCHA_BASE_URL`` where that is set.
+
+    Raises:
+        ConfigurationError: The variable holds no safe URL.
+    """
+    base_url = environ.get(URL_VARIABLE, "")
+    if not base_url:
+        return EZCAPTCHA
+    try:
+        return attrs.evolve(EZCAPTCHA, base_url=base_url)
+    except ConfigurationError as error:
+        problem = error.message
+    raise ConfigurationError(f"{URL_VARIABLE}: {problem}")
+
+
+def default_key(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the client key from ``EZCAPTCHA_CLIENT_KEY``.
+
+    Raises:
+        ConfigurationError: The variable is not set.
+    """
+    key = environ.get(KEY_VARIABLE, "").strip()
+    if not key:
+        raise ConfigurationError(f"no client key: pass one, or set {KEY_VARIABLE}")
+    return key
