@@ -13,6 +13,5 @@ def unwrapped(error: BaseException) -> BaseException:
     """
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
-        if len(group.exceptions) == 1:
-            return group.exceptions[0]
+        return group.exceptions[0] if len(group.exceptions) == 1 else group
     return error
