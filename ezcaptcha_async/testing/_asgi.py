@@ -1,0 +1,143 @@
+"""The simulated service as an ASGI application."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Awaitable, Callable, MutableMapping
+from math import inf
+from typing import Any, Final, TypeAlias
+
+import anyio
+import attrs
+
+from ezcaptcha_async.testing import _replies
+from ezcaptcha_async.testing._checks import number
+from ezcaptcha_async.testing._exchange import Answering, Timeline, answer
+from ezcaptcha_async.testing._faults import UNSEEN, Fault
+from ezcaptcha_async.testing._replies import SimulatedReply
+
+_Message: TypeAlias = MutableMapping[str, Any]
+_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
+_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
+ASGIApplication: TypeAlias = Callable[[_Message, _Receive, _Send], Awaitable[None]]
+"""An ASGI application: takes the scope, receive and send."""
+
+_MAX_BODY_BYTES: Final = 1024 * 1024
+# On closing, throw away what was not sent and tell the peer with a reset.
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+async def _whole_body(receive: _Receive) -> bytes | None:
+    """Return the body of a request, or as much of it as shows that it is too large.
+
+    None when the client went away before it was whole.
+    """
+    body = b""
+    while len(body) <= _MAX_BODY_BYTES:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    return body
+
+
+async def _client_gone(receive: _Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _reply(send: _Send, reply: SimulatedReply) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in reply.headers]
+    headers.append((b"content-length", b"%d" % len(reply.body)))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _reset(receive: _Receive, send: _Send) -> None:
+    """Break the connection off.
+
+    ASGI has no word for it. Under uvicorn the connection is behind `send`; elsewhere an
+    answer that breaks off does, which makes a server close the connection.
+    """
+    connection = getattr(getattr(send, "__self__", None), "transport", None)
+    if connection is None:
+        headers = [(b"content-length", b"1000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{", "more_body": True})
+        raise ConnectionResetError("simulated: the connection is reset")
+    connection.get_extra_info("socket").setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
+    )
+    connection.abort()
+    await _client_gone(receive)
+
+
+async def _lifespan(receive: _Receive, send: _Send) -> None:
+    while True:
+        event = (await receive())["type"]
+        await send({"type": f"{event}.complete"})
+        if event == "lifespan.shutdown":
+            return
+
+
+class _Application:
+    def __init__(self, service: Answering, timeline: Timeline, latency: float) -> None:
+        self._service = service
+        self._timeline = timeline
+        self._half_latency = latency / 2
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._request(scope["method"], scope["path"], receive, send)
+        else:
+            raise RuntimeError(f"the simulated service does not speak {scope['type']}")
+
+    async def _request(self, method: str, path: str, receive: _Receive, send: _Send) -> None:
+        body = await _whole_body(receive)
+        if body is None:
+            return
+        if len(body) > _MAX_BODY_BYTES:
+            await _reply(send, _replies.TOO_LARGE)
+        elif (method, path) == ("GET", "/record"):
+            summary = self._service.record.summary(self._timeline.now())
+            await _reply(send, _replies.data(attrs.asdict(summary)))
+        else:
+            await self._exchange(method, path, body, receive, send)
+
+    async def _exchange(
+        self, method: str, path: str, body: bytes, receive: _Receive, send: _Send
+    ) -> None:
+        drawn = self._service.draw_fault(path, body)
+        fault = None if drawn is None else drawn.fault
+        if fault in UNSEEN:
+            await _reset(receive, send)
+            return
+        hang = drawn.seconds if drawn is not None and fault is Fault.HANG else 0.0
+        if self._half_latency:
+            await anyio.sleep(self._half_latency)
+        # Whether the client waits for a late answer is not known: it counts as one that arrives.
+        told = None if fault is Fault.HANG and hang < inf else fault
+        reply = answer(self._service, method, path, body, now=self._timeline.now(), fault=told)
+        if self._half_latency:
+            await anyio.sleep(self._half_latency)
+        if fault is Fault.RESET_AFTER:
+            await _reset(receive, send)
+            return
+        if hang:
+            with anyio.move_on_after(hang):
+                await _client_gone(receive)
+                return
+        await _reply(send, reply)
+
+
+def asgi_application(
+    service: Answering, *, latency: float, time_scale: float, clock: Callable[[], float]
+) -> ASGIApplication:
+    """Make the application; see ``SimulatedService.asgi``."""
+    timeline = Timeline(service, clock, time_scale)
+    return _Application(service, timeline, number("latency", latency))

@@ -1,0 +1,34 @@
+"""Checks of settings that more than one module here needs."""
+
+from __future__ import annotations
+
+from math import inf
+
+from ezcaptcha_async.errors import ConfigurationError
+
+
+def number(
+    name: str, value: float, *, low: float = 0.0, high: float = inf, above: bool = False
+) -> float:
+    """Return `value` when it is a number from `low` to `high`; `above` leaves `low` itself out.
+
+    Raises:
+        ConfigurationError: It is not; the message names the setting.
+    """
+    fits = isinstance(value, int | float) and not isinstance(value, bool)
+    if not fits or not low <= value <= high or (above and value == low):
+        least = f"more than {low:g}" if above else f"at least {low:g}"
+        most = "" if high == inf else f" and at most {high:g}"
+        raise ConfigurationError(f"{name} must be a number, {least}{most}, not {value!r}")
+    return value
+
+
+def positive(name: str, value: float) -> float:
+    """Return `value` when it is a number above 0 and finite.
+
+    Raises:
+        ConfigurationError: It is not; the message names the setting.
+    """
+    if number(name, value, above=True) == inf:
+        raise ConfigurationError(f"{name} must be finite")
+    return value

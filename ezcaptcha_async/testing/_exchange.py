@@ -1,0 +1,74 @@
+"""What the in-process transport and the ASGI application share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ezcaptcha_async.testing import _replies
+from ezcaptcha_async.testing._checks import positive
+from ezcaptcha_async.testing._faults import DrawnFault, Fault
+from ezcaptcha_async.testing._record import Record
+from ezcaptcha_async.testing._replies import SimulatedReply
+
+
+class Answering(Protocol):
+    """What is needed of a simulated service in order to serve it."""
+
+    @property
+    def now(self) -> float:
+        """Simulated seconds at the last request; ``-inf`` before the first."""
+        ...
+
+    @property
+    def record(self) -> Record:
+        """What it saw."""
+        ...
+
+    def draw_fault(self, path: str, body: bytes) -> DrawnFault | None:
+        """Return the fault that strikes a request."""
+        ...
+
+    def handle(
+        self, path: str, body: bytes, now: float, *, fault: Fault | None = None
+    ) -> SimulatedReply:
+        """Answer a request."""
+        ...
+
+
+class Timeline:
+    """Turns the time of a clock into simulated time.
+
+    It is the clock's time, scaled. Where a service was used before under a clock that is
+    ahead, such as that of another event loop, it goes on from where the service was.
+
+    Args:
+        service: Whose time.
+        clock: Returns seconds.
+        scale: How many simulated seconds pass in one second of the clock.
+
+    Raises:
+        ConfigurationError: `scale` is not a positive number.
+    """
+
+    def __init__(self, service: Answering, clock: Callable[[], float], scale: float) -> None:
+        self._service = service
+        self._clock = clock
+        self._scale = positive("time_scale", scale)
+        self._offset: float | None = None
+
+    def now(self) -> float:
+        """Return the simulated time in seconds."""
+        time = self._clock() * self._scale
+        if self._offset is None:
+            self._offset = max(0.0, self._service.now - time)
+        return time + self._offset
+
+
+def answer(
+    service: Answering, method: str, path: str, body: bytes, *, now: float, fault: Fault | None
+) -> SimulatedReply:
+    """Answer a request of any method; all endpoints take POST alone."""
+    if method != "POST":
+        return _replies.NOT_ALLOWED
+    return service.handle(path, body, now, fault=fault)

@@ -1,0 +1,158 @@
+"""Scripted faults: what goes wrong between client and service, planned or drawn at a rate."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Mapping
+from math import inf
+from random import Random
+from typing import Final, TypeAlias
+
+import attrs
+
+from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.testing._checks import number
+
+FaultPredicate: TypeAlias = Callable[[str, bytes], bool]
+"""Takes the path and the body of a request; True when the fault may strike it."""
+
+
+class Fault(enum.Enum):
+    """What can go wrong with one request.
+
+    On a real socket REFUSED comes as RESET_BEFORE, because the server has accepted the
+    connection before it sees the request, and with both of them the client may already
+    have sent the body. The service acts on neither.
+    """
+
+    REFUSED = "refused"
+    """The connection is refused. Nothing was sent; the service sees nothing."""
+    RESET_BEFORE = "reset_before"
+    """The connection is reset before the body was sent. The service sees nothing."""
+    RESET_AFTER = "reset_after"
+    """The service acts on the request, and a createTask is charged; its answer is lost."""
+    HANG = "hang"
+    """The service acts on the request, and answers late or never."""
+    HTML = "html"
+    """A proxy in front answers 502 with an HTML page. The service does not act."""
+    MALFORMED = "malformed"
+    """The service acts on the request, and its answer is broken JSON."""
+    THROTTLED = "throttled"
+    """HTTP 429 and ``ERROR_REQUEST_LIMIT``. The service does not act."""
+    UNAVAILABLE = "unavailable"
+    """HTTP 503 and ``ERROR_SERVICE_UNAVALIABLE``. The service does not act."""
+
+
+UNSEEN: Final = frozenset({Fault.REFUSED, Fault.RESET_BEFORE})
+"""Faults that keep a request from the service."""
+UNACTED: Final = frozenset({Fault.HTML, Fault.THROTTLED, Fault.UNAVAILABLE})
+"""Faults that are an answer of their own; the service does nothing else."""
+ANSWER_LOST: Final = frozenset({Fault.RESET_AFTER, Fault.HANG, Fault.MALFORMED})
+"""Faults that keep the answer from the client."""
+
+
+@attrs.frozen
+class DrawnFault:
+    """A fault that strikes one request.
+
+    Args:
+        fault: Which.
+        seconds: For HANG: how late the answer is; ``inf`` for never.
+    """
+
+    fault: Fault
+    seconds: float = inf
+
+
+@attrs.define(eq=False)
+class _Planned:
+    drawn: DrawnFault
+    path: str | None
+    when: FaultPredicate | None
+    left: float
+
+    def strikes(self, path: str, body: bytes) -> bool:
+        return self.path in (None, path) and (self.when is None or self.when(path, body))
+
+
+class FaultPlan:
+    """Which fault strikes which request. Planned ones come first, then rates.
+
+    Args:
+        random: Where rates draw from.
+        rates: Fault → share of all requests, from 0 to 1, at most 1 together.
+        hang_seconds: How late the answer is when a rate draws HANG.
+
+    Raises:
+        ConfigurationError: A rate is out of range.
+    """
+
+    def __init__(
+        self, random: Random, rates: Mapping[Fault, float], *, hang_seconds: float = inf
+    ) -> None:
+        self._random = random
+        self._hang_seconds = number("hang_seconds", hang_seconds)
+        self._planned: list[_Planned] = []
+        self._rates: tuple[tuple[Fault, float], ...] = ()
+        self.counts: Counter[str] = Counter()
+        self.set_rates(rates)
+
+    def set_rates(self, rates: Mapping[Fault, float]) -> None:
+        """Replace the rates."""
+        for fault, rate in rates.items():
+            _check_fault(fault)
+            number(f"the rate of {fault}", rate, high=1.0)
+        number("the sum of all fault rates", sum(rates.values()), high=1.0)
+        self._rates = tuple(rates.items())
+
+    def add(
+        self,
+        fault: Fault,
+        *,
+        path: str | None,
+        times: int | None,
+        seconds: float,
+        when: FaultPredicate | None,
+    ) -> None:
+        """Plan a fault after those that are planned already."""
+        _check_fault(fault)
+        left = inf if times is None else number("times", times, low=1)
+        drawn = DrawnFault(fault, number("seconds", seconds))
+        self._planned.append(_Planned(drawn, path, when, left))
+
+    def clear(self) -> None:
+        """Forget what is planned and all rates."""
+        self._planned.clear()
+        self._rates = ()
+
+    def draw(self, path: str, body: bytes) -> DrawnFault | None:
+        """Return the fault that strikes this request, if any, and count it."""
+        drawn = self._draw_planned(path, body) or self._draw_by_rate()
+        if drawn is not None:
+            self.counts[drawn.fault.value] += 1
+        return drawn
+
+    def _draw_planned(self, path: str, body: bytes) -> DrawnFault | None:
+        for planned in self._planned:
+            if planned.strikes(path, body):
+                planned.left -= 1
+                if not planned.left:
+                    self._planned.remove(planned)
+                return planned.drawn
+        return None
+
+    def _draw_by_rate(self) -> DrawnFault | None:
+        if not self._rates:
+            return None
+        left = self._random.random()
+        for fault, rate in self._rates:
+            left -= rate
+            if left < 0:
+                return DrawnFault(fault, self._hang_seconds)
+        return None
+
+
+def _check_fault(fault: object) -> None:
+    if not isinstance(fault, Fault):
+        raise ConfigurationError(f"a fault must be a member of Fault, not {fault!r}")

@@ -1,0 +1,620 @@
+"""The whole service as one pure state machine: requests and the time go in, answers come out.
+
+Nothing here reads a clock, sleeps or does IO; the ways of serving it are in `_transport`,
+`_asgi` and `_server`, and only they sleep and let faults strike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from math import inf
+from random import Random
+from threading import Lock
+from types import ModuleType
+from typing import Any, Final, TypeAlias, cast, overload
+
+import attrs
+import httpx
+
+from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA, Offer, Service
+from ezcaptcha_async.testing import _replies
+from ezcaptcha_async.testing._asgi import ASGIApplication, asgi_application
+from ezcaptcha_async.testing._catalogue import Catalogue, Dialect, TaskKind
+from ezcaptcha_async.testing._checks import number, positive
+from ezcaptcha_async.testing._faults import (
+    ANSWER_LOST,
+    UNSEEN,
+    DrawnFault,
+    Fault,
+    FaultPlan,
+    FaultPredicate,
+)
+from ezcaptcha_async.testing._guards import Ban, RateLimit, Slots
+from ezcaptcha_async.testing._record import Record, Recorder, RecordSummary, SimulatedTask
+from ezcaptcha_async.testing._replies import SimulatedReply
+from ezcaptcha_async.testing._solve_times import SolveTimes
+from ezcaptcha_async.testing._transport import simulated_transport
+
+_Request: TypeAlias = dict[str, Any]
+
+_OFFENCES: Final = frozenset({"ERROR_KEY_DOES_NOT_EXIST", "ERROR_KEY_BANNED", "ERROR_ZERO_BALANCE"})
+_FIRST_INTEGER_ID: Final = 1_000_000_000
+_MAX_FIELD_NAME: Final = 100
+
+
+def _digest(client_key: str) -> str:
+    # JSON may hold lone surrogates, which plain UTF-8 cannot.
+    return hashlib.blake2b(client_key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _object(value: object) -> _Request | None:
+    return cast("_Request", value) if isinstance(value, dict) else None
+
+
+def _loaded(body: bytes) -> _Request | None:
+    try:
+        return _object(json.loads(body))
+    except (ValueError, RecursionError):
+        return None
+
+
+@attrs.define
+class _Call:
+    """An admitted request; `lost` when the client will not get the answer."""
+
+    request: _Request
+    owner: str
+    now: float
+    lost: bool
+
+
+_Endpoint: TypeAlias = Callable[[_Call], SimulatedReply]
+
+
+def _priced(offer: Offer, points: float) -> Offer:
+    if points == (offer.points or 0):
+        return offer
+    return attrs.evolve(offer, points=points, lowest_points=points)
+
+
+class SimulatedService:
+    """EzCaptcha or 1captcha, simulated: no network, no account, made-up tokens.
+
+    All times are simulated seconds. The same settings and the same requests at the same
+    times give the same answers. Client keys are kept as digests only. Every method may be
+    called from any thread.
+
+    Args:
+        seed: Where everything random comes from.
+        balance: Points that each client key has at first, 0 or more.
+        client_keys: The keys that are good; any that is not empty when None.
+        solve_times: Task type → solve time, or one solve time for all types: a number of
+            seconds, `Fixed`, `Uniform`, `LogNormal`, `Mixture`, or any callable that
+            draws seconds from a ``random.Random``. By default between 10 and 80 s.
+        failure_rate: Share of tasks, from 0 to 1, that end with
+            ``ERROR_CAPTCHA_UNSOLVABLE``. Can be set later: ``service.failure_rate``.
+        result_window: Seconds after creation in which a result can be fetched.
+        min_poll_interval: Least seconds between a ``processing`` answer and the next
+            poll; what comes sooner is recorded, and answered all the same.
+        max_requests_per_second: More than that earn ``ERROR_REQUEST_LIMIT`` with HTTP
+            429; None for no limit. A burst of one second's worth is let through.
+        retry_after: Seconds in the ``Retry-After`` header of such an answer, as they are,
+            without any time scale; None for no header.
+        capacity: More tasks than that, not solved yet, earn ``ERROR_NO_SLOT_AVAILABLE``;
+            None for no limit.
+        ban_after: So many errors for a bad key or an empty balance earn a ban; None for never.
+        ban_window: Within so many seconds.
+        ban_seconds: How long a ban lasts after the last request that met it.
+        dialect: ``"ezcaptcha"``: ten types, named in any case; or ``"1captcha"``: its one
+            type, spelled exactly so, with ``isInvisible`` as a string.
+        extra_types: Further task types → the solution that each of their tasks gets. Any
+            fields are accepted.
+        points: Task type → price in points, where it differs from the listed one. A type
+            without a listed price costs nothing.
+        integer_ids: Whether task ids come as JSON numbers.
+        errors_as_http_status: Whether errors come as HTTP 4xx and 5xx instead of 200.
+        fault_rates: Fault → share of all requests that it strikes, from 0 to 1.
+        hang_seconds: How late the answer is when a rate draws HANG; ``inf`` for never.
+        max_recorded_tasks: The record forgets the oldest of more tasks than that, once
+            their result window is over.
+
+    Raises:
+        ConfigurationError: A setting is out of range; the message names it.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        balance: float = 1_000_000.0,
+        client_keys: Collection[str] | None = None,
+        solve_times: SolveTimes | None = None,
+        failure_rate: float = 0.0,
+        result_window: float = 300.0,
+        min_poll_interval: float = 3.0,
+        max_requests_per_second: float | None = None,
+        retry_after: float | None = None,
+        capacity: int | None = None,
+        ban_after: int | None = 30,
+        ban_window: float = 60.0,
+        ban_seconds: float = 600.0,
+        dialect: Dialect = "ezcaptcha",
+        extra_types: Mapping[str, Mapping[str, Any]] | None = None,
+        points: Mapping[str, float] | None = None,
+        integer_ids: bool = False,
+        errors_as_http_status: bool = False,
+        fault_rates: Mapping[Fault, float] | None = None,
+        hang_seconds: float = inf,
+        max_recorded_tasks: int = 200_000,
+    ) -> None:
+        if isinstance(client_keys, str):
+            raise ConfigurationError("client_keys must be a collection of keys, not one str")
+        self._random = Random(seed)
+        initial_points = number("balance", balance)
+        self._balances: defaultdict[str, float] = defaultdict(lambda: initial_points)
+        self._good_keys = None if client_keys is None else frozenset(map(_digest, client_keys))
+        self._banned_keys: set[str] = set()
+        self._used_keys: set[str] = set()
+        self._result_window = positive("result_window", result_window)
+        self._min_poll_interval = positive("min_poll_interval", min_poll_interval)
+        self._retry_after = None if retry_after is None else positive("retry_after", retry_after)
+        self._rate_limit = RateLimit(max_requests_per_second)
+        self._slots = Slots(capacity)
+        self._ban = Ban(after=ban_after, within=ban_window, seconds=ban_seconds)
+        self._dialect: Dialect = dialect
+        self._catalogue = Catalogue(
+            dialect=dialect,
+            extra_types=extra_types or {},
+            points=points or {},
+            solve_times=solve_times,
+        )
+        self._integer_ids = integer_ids
+        self._errors_as_http_status = errors_as_http_status
+        # A generator of their own, so that faults do not change solve times.
+        self._faults = FaultPlan(
+            Random(f"{seed}:faults"),
+            fault_rates or {},
+            hang_seconds=hang_seconds,
+        )
+        self._lock = Lock()
+        self._record = Recorder(
+            lock=self._lock,
+            faults=self._faults.counts,
+            keys=self._used_keys,
+            min_poll_interval=self._min_poll_interval,
+            max_tasks=int(number("max_recorded_tasks", max_recorded_tasks)),
+        )
+        self._now = -inf
+        self._task_count = 0
+        self._endpoints: dict[str, _Endpoint] = {
+            "/createTask": self._create_task,
+            "/getTaskResult": self._get_task_result,
+            "/getBalance": self._get_balance,
+        }
+        self.failure_rate = number("failure_rate", failure_rate, high=1.0)
+        self.solve_scale = 1.0
+        """Factor of the solve times of tasks that are created from now on: the service's health."""
+
+    def __repr__(self) -> str:
+        return f"<SimulatedService {self._dialect}: {self._record!r}>"
+
+    # What it saw and has.
+
+    @property
+    def now(self) -> float:
+        """Simulated seconds at the last request; ``-inf`` before the first."""
+        return self._now
+
+    @property
+    def record(self) -> Record:
+        """What it saw so far."""
+        return self._record
+
+    def summary(self, now: float | None = None) -> RecordSummary:
+        """Return the record in numbers; as ``service.record.summary``."""
+        return self._record.summary(now)
+
+    def balance_of(self, client_key: str) -> float:
+        """Return the points that a client key has."""
+        with self._lock:
+            return self._balances[_digest(client_key)]
+
+    # What a test may change while it runs.
+
+    def set_balance(self, client_key: str, points: float) -> None:
+        """Give a client key so many points, 0 or more.
+
+        Raises:
+            ConfigurationError: `points` is out of range.
+        """
+        with self._lock:
+            self._balances[_digest(client_key)] = number("points", points)
+
+    def ban_key(self, client_key: str) -> None:
+        """Answer ``ERROR_KEY_BANNED`` to a client key from now on."""
+        with self._lock:
+            self._banned_keys.add(_digest(client_key))
+
+    def ban(self, now: float | None = None, seconds: float | None = None) -> None:
+        """Answer ``ERROR_IP_BANNED`` to every request.
+
+        Args:
+            now: Simulated seconds at which it begins; with the next request when left out.
+            seconds: How long it lasts after the last request; ``ban_seconds`` when left out.
+
+        Raises:
+            ConfigurationError: `seconds` is not a positive number.
+        """
+        with self._lock:
+            self._ban.impose(seconds, now)
+
+    def lift_ban(self) -> None:
+        """End the ban."""
+        with self._lock:
+            self._ban.lift()
+
+    def set_solve_times(self, solve_times: SolveTimes) -> None:
+        """Change the solve times of tasks that are created from now on.
+
+        Args:
+            solve_times: As for the constructor; types that are not named keep theirs.
+
+        Raises:
+            ConfigurationError: A type is not known, or a value is out of range.
+        """
+        with self._lock:
+            self._catalogue.set_solve_times(solve_times)
+
+    def finish(
+        self, task_id: str | int, now: float | None = None, *, error: str | None = None
+    ) -> None:
+        """Have the outcome of a task ready, if it is not ready yet.
+
+        Args:
+            task_id: Which task.
+            now: Simulated seconds; the time of the last request when left out.
+            error: The error code that is its outcome; None for a solution.
+
+        Raises:
+            ConfigurationError: There is no such task.
+        """
+        with self._lock:
+            task = self._record.find(str(task_id))
+            if task is None:
+                raise ConfigurationError(f"there is no task {task_id!r}")
+            at = self._now if now is None else now
+            if at < task.ready_at:
+                task.error = error
+                task.ready_at = at
+                self._slots.moved(task)
+
+    def inject(
+        self,
+        fault: Fault,
+        *,
+        path: str | None = None,
+        times: int | None = 1,
+        seconds: float = inf,
+        when: FaultPredicate | None = None,
+    ) -> None:
+        """Let a fault strike the next requests, after the faults that are planned already.
+
+        Faults strike in the in-process transport and the ASGI application; `handle` does
+        not draw any.
+
+        Args:
+            fault: Which.
+            path: One of the three endpoints; any when left out.
+            times: How many requests, at least 1; None for all, until `clear_faults`.
+            seconds: For HANG: how late the answer is, in seconds of the client.
+            when: Further condition on the path and the body of a request.
+
+        Raises:
+            ConfigurationError: An argument is out of range.
+        """
+        if path is not None and path not in self._endpoints:
+            raise ConfigurationError(f"path must be one of {', '.join(self._endpoints)}")
+        with self._lock:
+            self._faults.add(fault, path=path, times=times, seconds=seconds, when=when)
+
+    def set_fault_rates(self, rates: Mapping[Fault, float]) -> None:
+        """Replace the ``fault_rates`` of the constructor.
+
+        Raises:
+            ConfigurationError: A rate is out of range.
+        """
+        with self._lock:
+            self._faults.set_rates(rates)
+
+    def clear_faults(self) -> None:
+        """Let no more faults strike: forget those that are planned, and the rates."""
+        with self._lock:
+            self._faults.clear()
+
+    # The ways of serving it.
+
+    @overload
+    def transport(
+        self,
+        *,
+        latency: float = ...,
+        clock: Callable[[], float] | None = ...,
+        time_scale: float = ...,
+        package: None = ...,
+    ) -> httpx.AsyncBaseTransport: ...
+    @overload
+    def transport(
+        self,
+        *,
+        latency: float = ...,
+        clock: Callable[[], float] | None = ...,
+        time_scale: float = ...,
+        package: ModuleType,
+    ) -> Any: ...
+    def transport(
+        self,
+        *,
+        latency: float = 0.0,
+        clock: Callable[[], float] | None = None,
+        time_scale: float = 1.0,
+        package: ModuleType | None = None,
+    ) -> Any:
+        """Return a transport for ``httpx.AsyncClient`` that answers inside this process.
+
+        It reports to the ``trace`` extension of a request as httpcore does.
+
+        Args:
+            latency: Seconds that each request takes, half of them before it is answered.
+                With 0 it never sleeps.
+            clock: Returns seconds; ``anyio.current_time`` when left out, so that virtual
+                time works.
+            time_scale: How many simulated seconds pass in one second of the clock.
+            package: The package of the client, where it is not httpx but has the same
+                names, such as httpx2.
+
+        Raises:
+            ConfigurationError: A setting is out of range.
+        """
+        return simulated_transport(
+            self, latency=latency, clock=clock, time_scale=time_scale, package=package
+        )
+
+    @overload
+    def client(
+        self,
+        *,
+        latency: float = ...,
+        clock: Callable[[], float] | None = ...,
+        time_scale: float = ...,
+        package: None = ...,
+        **options: Any,
+    ) -> httpx.AsyncClient: ...
+    @overload
+    def client(
+        self,
+        *,
+        latency: float = ...,
+        clock: Callable[[], float] | None = ...,
+        time_scale: float = ...,
+        package: ModuleType,
+        **options: Any,
+    ) -> Any: ...
+    def client(
+        self,
+        *,
+        latency: float = 0.0,
+        clock: Callable[[], float] | None = None,
+        time_scale: float = 1.0,
+        package: ModuleType | None = None,
+        **options: Any,
+    ) -> Any:
+        """Return an ``httpx.AsyncClient`` on top of `transport`, which takes the same settings.
+
+        Args:
+            latency: Seconds that each request takes.
+            clock: Returns seconds.
+            time_scale: How many simulated seconds pass in one second of the clock.
+            package: httpx, or a package with the same names.
+            **options: For the client.
+
+        Raises:
+            ConfigurationError: A setting is out of range.
+        """
+        transport = simulated_transport(
+            self, latency=latency, clock=clock, time_scale=time_scale, package=package
+        )
+        return (httpx if package is None else package).AsyncClient(transport=transport, **options)
+
+    def asgi(
+        self,
+        *,
+        latency: float = 0.0,
+        time_scale: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> ASGIApplication:
+        """Return an ASGI application; ``GET /record`` answers with the summary as JSON.
+
+        Args:
+            latency: Seconds that each request takes, half of them before it is answered.
+            time_scale: How many simulated seconds pass in one second of the clock.
+            clock: Returns seconds.
+
+        Raises:
+            ConfigurationError: A setting is out of range.
+        """
+        return asgi_application(self, latency=latency, time_scale=time_scale, clock=clock)
+
+    def profile(self, base_url: str = "http://localhost", time_scale: float = 1.0) -> Service:
+        """Return the profile that a pool needs in order to use this service.
+
+        Args:
+            base_url: Where it is served; any URL will do for the in-process transport.
+            time_scale: As in the way of serving; shortens all times of the profile.
+
+        Raises:
+            ConfigurationError: An argument is out of range.
+        """
+        base = EZCAPTCHA if self._dialect == "ezcaptcha" else ONECAPTCHA
+        scale = positive("time_scale", time_scale)
+        listed = {offer.wire_type: offer for offer in base.offers}
+        return attrs.evolve(
+            base,
+            base_url=base_url,
+            offers=tuple(
+                _priced(listed.get(kind.name, Offer(type=kind.name)), kind.points)
+                for kind in self._catalogue
+            ),
+            result_window=self._result_window / scale,
+            min_poll_interval=self._min_poll_interval / scale,
+            token_validity=base.token_validity / scale,
+        )
+
+    # The state machine.
+
+    def draw_fault(self, path: str, body: bytes) -> DrawnFault | None:
+        """Return the fault that strikes a request, if any; only ways of serving ask for it."""
+        with self._lock:
+            return self._faults.draw(path, body)
+
+    def handle(
+        self, path: str, body: bytes, now: float, *, fault: Fault | None = None
+    ) -> SimulatedReply:
+        """Answer one POST.
+
+        Args:
+            path: Path of the URL.
+            body: The whole body.
+            now: Simulated seconds from any origin. Time never runs backwards: an earlier
+                time than the last counts as the last.
+            fault: What strikes this request. An answer that the client will not get does
+                not count as fetched.
+
+        Raises:
+            ConfigurationError: The fault is one that keeps requests from the service.
+        """
+        if fault in UNSEEN:
+            raise ConfigurationError(f"with {fault} the service never sees the request")
+        with self._lock:
+            now = self._now = max(self._now, now)
+            self._record.request(path if path in self._endpoints else "", now)
+            match fault:
+                case Fault.HTML:
+                    return _replies.BAD_GATEWAY
+                case Fault.THROTTLED:
+                    return self._throttled()
+                case Fault.UNAVAILABLE:
+                    return self._refuse("ERROR_SERVICE_UNAVALIABLE", now)
+                case Fault.MALFORMED:
+                    return _replies.cut_short(self._route(path, body, now, lost=True))
+                case _:
+                    return self._route(path, body, now, lost=fault in ANSWER_LOST)
+
+    def _route(self, path: str, body: bytes, now: float, *, lost: bool) -> SimulatedReply:
+        if self._ban.blocks(now):
+            return self._refuse("ERROR_IP_BANNED", now)
+        if not self._rate_limit.admits(now):
+            return self._throttled()
+        endpoint = self._endpoints.get(path)
+        if endpoint is None:
+            return _replies.NOT_FOUND
+        request = _loaded(body)
+        if request is None:
+            self._record.refusal("ERROR_REQUIRED_FIELDS")
+            return _replies.not_json()
+        key = request.get("clientKey")
+        owner = _digest(key) if isinstance(key, str) and key else ""
+        if not owner or (self._good_keys is not None and owner not in self._good_keys):
+            reply = self._refuse("ERROR_KEY_DOES_NOT_EXIST", now)
+        elif owner in self._banned_keys:
+            reply = self._refuse("ERROR_KEY_BANNED", now)
+        else:
+            self._used_keys.add(owner)
+            reply = endpoint(_Call(request, owner, now, lost))
+        return reply
+
+    def _refuse(self, code: str, now: float, description: str = "") -> SimulatedReply:
+        self._record.refusal(code)
+        if code in _OFFENCES:
+            self._ban.count_offence(now)
+        return _replies.error(code, description, as_http_status=self._errors_as_http_status)
+
+    def _throttled(self) -> SimulatedReply:
+        self._record.refusal("ERROR_REQUEST_LIMIT")
+        return _replies.error(
+            "ERROR_REQUEST_LIMIT", as_http_status=True, retry_after=self._retry_after
+        )
+
+    def _create_task(self, call: _Call) -> SimulatedReply:
+        task = _object(call.request.get("task")) or {}
+        name = task.get("type")
+        if not isinstance(name, str) or not name:
+            return self._refuse("ERROR_REQUIRED_FIELDS", call.now, "task and its type are required")
+        kind = self._catalogue.find(name)
+        if kind is None:
+            return self._refuse("ERROR_TASK_NOT_SUPPORTED", call.now)
+        for field in kind.unknown_fields(task):
+            self._record.unknown_field(f"{kind.name}.{field[:_MAX_FIELD_NAME]}")
+        rejection = kind.rejection(task)
+        if rejection is not None:
+            return self._refuse(rejection[0], call.now, rejection[1])
+        if self._balances[call.owner] < kind.points:
+            return self._refuse("ERROR_ZERO_BALANCE", call.now)
+        if not self._slots.has_room(call.now):
+            return self._refuse("ERROR_NO_SLOT_AVAILABLE", call.now)
+        created = self._charge(kind, call)
+        return _replies.created(created.task_id, integer=self._integer_ids)
+
+    def _charge(self, kind: TaskKind, call: _Call) -> SimulatedTask:
+        drawn = number("solve time", kind.solve_time(self._random))
+        fails = self._random.random() < self.failure_rate
+        self._balances[call.owner] -= kind.points
+        task = SimulatedTask(
+            number=self._task_count,
+            task_id=self._new_id(),
+            type=kind.name,
+            owner=call.owner,
+            created_at=call.now,
+            ready_at=call.now + max(0.0, drawn * self.solve_scale),
+            available_until=call.now + self._result_window,
+            points=kind.points,
+            solution=kind.solution,
+            error="ERROR_CAPTCHA_UNSOLVABLE" if fails else None,
+        )
+        self._task_count += 1
+        self._slots.take(task)
+        self._record.charge(task)
+        return task
+
+    def _new_id(self) -> str:
+        if self._integer_ids:
+            return str(_FIRST_INTEGER_ID + self._task_count)
+        # The count keeps them unique, whatever is drawn.
+        text = f"{self._random.getrandbits(80):020x}{self._task_count:012x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def _get_task_result(self, call: _Call) -> SimulatedReply:
+        now = call.now
+        task_id = call.request.get("taskId")
+        if task_id is None or task_id == "":
+            return self._refuse("ERROR_REQUIRED_FIELDS", now, "the field taskId is required")
+        task = self._record.find(str(task_id))
+        if task is None or task.owner != call.owner or now > task.available_until:
+            return self._refuse("ERROR_TASKID_INVALID", now)
+        self._record.poll(task, now)
+        if now < task.ready_at:
+            if not call.lost:
+                task.processing_at = now
+            return _replies.PROCESSING
+        if not call.lost:
+            self._record.outcome(task, now)
+        if task.error is not None:
+            return _replies.error(task.error, as_http_status=self._errors_as_http_status)
+        return _replies.ready(task.solution(task.task_id))
+
+    def _get_balance(self, call: _Call) -> SimulatedReply:
+        return _replies.balance(self._balances[call.owner])

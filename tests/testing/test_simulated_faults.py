@@ -1,0 +1,124 @@
+"""Scripted faults: which requests they strike, and what the service makes of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.testing import Fault, SimulatedService
+from tests.testing.simulated_calls import BALANCE, CREATE, CREATE_V2, RESULT, code, create, post
+
+
+def strikes(service: SimulatedService, path: str = CREATE, body: bytes = b"") -> Fault | None:
+    """Return the fault that the next request meets."""
+    drawn = service.draw_fault(path, body)
+    return None if drawn is None else drawn.fault
+
+
+def test_planned_faults_strike_in_order_and_so_often() -> None:
+    """A test that plans faults would meet others."""
+    service = SimulatedService()
+    service.inject(Fault.HTML, times=2)
+    service.inject(Fault.REFUSED)
+    assert [strikes(service) for _ in range(4)] == [Fault.HTML, Fault.HTML, Fault.REFUSED, None]
+    assert service.summary().faults == {"html": 2, "refused": 1}
+
+
+def test_faults_can_be_kept_to_a_path_and_a_condition() -> None:
+    """A test of lost polls would lose its creates as well."""
+    service = SimulatedService()
+    service.inject(Fault.RESET_AFTER, path=RESULT, times=None)
+    service.inject(Fault.HANG, when=lambda path, body: path == CREATE and b"special" in body)
+    assert strikes(service) is None
+    assert strikes(service, RESULT) is Fault.RESET_AFTER
+    assert strikes(service, CREATE, b"special") is Fault.HANG
+    assert strikes(service, CREATE, b"special") is None
+    assert {strikes(service, RESULT) for _ in range(100)} == {Fault.RESET_AFTER}
+    service.clear_faults()
+    assert strikes(service, RESULT) is None
+
+
+def test_rates_are_seeded_and_leave_solve_times_alone() -> None:
+    """A failure that a test found at random could not be found again."""
+    rates = {Fault.HTML: 0.2, Fault.HANG: 0.1}
+
+    def play(rates: dict[Fault, float]) -> tuple[list[Fault | None], list[float]]:
+        service = SimulatedService(fault_rates=rates, seed=3, hang_seconds=5)
+        faults = []
+        for _ in range(2000):
+            create(service)
+            faults.append(strikes(service))
+        return faults, [task.ready_at for task in service.record.tasks]
+
+    faults, solve_times = play(rates)
+    assert play(rates) == (faults, solve_times)
+    assert play({})[1] == solve_times
+    counts = Counter(faults)
+    assert counts[Fault.HTML] == pytest.approx(400, rel=0.2)
+    assert counts[Fault.HANG] == pytest.approx(200, rel=0.2)
+
+    service = SimulatedService(hang_seconds=5)
+    service.set_fault_rates({Fault.HANG: 1.0})
+    drawn = service.draw_fault(CREATE, b"")
+    assert drawn is not None
+    assert drawn.seconds == 5
+    service.clear_faults()
+    assert strikes(service) is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "acts"),
+    [
+        (Fault.HTML, 502, False),
+        (Fault.THROTTLED, 429, False),
+        (Fault.UNAVAILABLE, 503, False),
+        (Fault.MALFORMED, 200, True),
+        (Fault.RESET_AFTER, 200, True),
+        (Fault.HANG, 200, True),
+    ],
+)
+def test_the_service_acts_or_does_not(fault: Fault, *, status: int, acts: bool) -> None:
+    """A client's rule on what may have been charged would be tested against fiction."""
+    service = SimulatedService(retry_after=4)
+    reply = service.handle(CREATE, CREATE_V2, 0.0, fault=fault)
+    assert reply.status == status
+    assert service.summary().charges == acts
+    assert service.summary().creates == 1
+
+
+def test_faulty_answers_look_as_they_do_in_the_field() -> None:
+    """A decoder would be tested against faults that do not occur."""
+    service = SimulatedService(retry_after=4)
+    page = post(service, BALANCE, 0.0, fault=Fault.HTML)
+    assert page.body.startswith(b"<html>")
+    assert dict(page.headers)["content-type"] == "text/html"
+    throttled = post(service, BALANCE, 0.0, fault=Fault.THROTTLED)
+    assert code(throttled.json()) == "ERROR_REQUEST_LIMIT"
+    assert dict(throttled.headers)["retry-after"] == "4"
+    unavailable = post(service, BALANCE, 0.0, fault=Fault.UNAVAILABLE)
+    assert code(unavailable.json()) == "ERROR_SERVICE_UNAVALIABLE"
+    broken = post(service, BALANCE, 0.0, fault=Fault.MALFORMED)
+    with pytest.raises(ValueError, match=r"char \d+"):
+        broken.json()
+
+
+def test_a_fault_before_the_service_cannot_be_handled_by_it() -> None:
+    """A test would count a request that the service never sees."""
+    for fault in (Fault.REFUSED, Fault.RESET_BEFORE):
+        with pytest.raises(ConfigurationError, match="never sees"):
+            post(SimulatedService(), BALANCE, 0.0, fault=fault)
+
+
+def test_a_fault_that_means_nothing_is_refused() -> None:
+    """A typing mistake in a plan would leave the test without its fault."""
+    service = SimulatedService()
+    with pytest.raises(ConfigurationError, match="/createTask"):
+        service.inject(Fault.HTML, path="/create")
+    with pytest.raises(ConfigurationError, match="times"):
+        service.inject(Fault.HTML, times=0)
+    with pytest.raises(ConfigurationError, match="seconds"):
+        service.inject(Fault.HANG, seconds=-1)
+    with pytest.raises(ConfigurationError, match="member of Fault"):
+        service.inject("html")  # type: ignore[arg-type]

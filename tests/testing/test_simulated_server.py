@@ -1,0 +1,191 @@
+"""The simulated service on a real loopback port."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.testing import Fault, SimulatedServer, SimulatedService, run, serve
+from tests.testing.simulated_calls import CREATE, CREATE_V2, RESULT, body_of
+
+
+def test_a_task_is_created_and_fetched_at_ten_times_speed() -> None:
+    """A user's program in any language could not be tried against the simulator."""
+    service = SimulatedService(solve_times=1.0, min_poll_interval=1.0)
+    with serve(service, time_scale=10) as server:
+        assert server.url == f"http://127.0.0.1:{server.port}"
+        assert server.profile.base_url == server.url
+        assert server.profile.min_poll_interval == 0.1
+        with httpx.Client(base_url=server.url) as client:
+            task_id = client.post(CREATE, content=CREATE_V2).json()["taskId"]
+            poll = body_of(taskId=task_id)
+            assert client.post(RESULT, content=poll).json()["status"] == "processing"
+            time.sleep(0.12)
+            assert client.post(RESULT, content=poll).json()["status"] == "ready"
+            assert client.get("/record").json()["fetched"] == 1
+    assert server.service.summary().lost == 0
+    assert server.service.summary().spacing_violations == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.post(server.url)
+
+
+def test_faults_strike_on_a_real_port() -> None:
+    """A client's handling of resets could be tested in virtual time alone."""
+    service = SimulatedService()
+    with serve(service) as server, httpx.Client(base_url=server.url, timeout=0.1) as client:
+        for fault, error, charges in (
+            (Fault.REFUSED, httpx.TransportError, 0),
+            (Fault.RESET_BEFORE, httpx.TransportError, 0),
+            (Fault.RESET_AFTER, httpx.TransportError, 1),
+            (Fault.HANG, httpx.ReadTimeout, 2),
+        ):
+            service.inject(fault)
+            with pytest.raises(error):
+                client.post(CREATE, content=CREATE_V2)
+            assert service.summary().charges == charges
+        assert client.post(CREATE, content=CREATE_V2).status_code == 200
+
+
+def test_it_stops_although_requests_hang(caplog: pytest.LogCaptureFixture) -> None:
+    """A test run would never end, or end with lines of a server that nobody asked for."""
+    service = SimulatedService()
+    service.inject(Fault.HANG)
+    caplog.set_level(logging.INFO)
+    head = f"POST {CREATE} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(CREATE_V2)}\r\n\r\n"
+    with socket.socket() as connection:
+        with serve(service) as server:
+            connection.connect(("127.0.0.1", server.port))
+            connection.sendall(head.encode() + CREATE_V2)
+            while not service.summary().charges:
+                time.sleep(0.01)
+            logging.getLogger("uvicorn.error").info("from another server")
+            before = time.monotonic()
+        assert time.monotonic() - before < 5
+    assert "ezcaptcha-simulated-server" not in {thread.name for thread in threading.enumerate()}
+    assert caplog.messages == ["from another server"]
+
+
+def test_keys_and_faults_can_be_changed_while_it_serves() -> None:
+    """A test could not take a service through bad times while a pool is at work."""
+    service = SimulatedService(seed=1)
+    errors: list[BaseException] = []
+
+    def ask(url: str) -> None:
+        try:
+            with httpx.Client(base_url=url) as client:
+                for _ in range(25):
+                    client.post(CREATE, content=CREATE_V2)
+        except BaseException as error:  # noqa: BLE001 - shown below
+            errors.append(error)
+
+    with serve(service, latency=0.001) as server:
+        threads = [threading.Thread(target=ask, args=[server.url]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            service.inject(Fault.HTML)
+            service.set_balance("other", 1)
+            assert service.summary().charges == len(service.record)
+        for thread in threads:
+            thread.join()
+    assert not errors
+    summary = service.summary()
+    assert summary.requests == 100
+    assert summary.charges + summary.faults.get("html", 0) == 100
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    """The user would get a traceback of another library."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        named = f"port {port}.*choose another"
+        with pytest.raises(ConfigurationError, match=named), serve(SimulatedService(), port=port):
+            raise AssertionError
+    with pytest.raises(ConfigurationError, match="99999"), serve(SimulatedService(), port=99999):
+        raise AssertionError
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user would not know what to install."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with (
+        pytest.raises(ConfigurationError, match=r"ezcaptcha-async\[simulate\]"),
+        serve(SimulatedService()),
+    ):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "example.com", "::", "192.0.2.1"])  # noqa: S104
+def test_hosts_that_others_can_reach_need_a_word(host: str) -> None:
+    """A simulator without any protection would be open to a network by mistake."""
+    with (
+        pytest.raises(ConfigurationError, match="allow_remote"),
+        serve(SimulatedService(), host=host),
+    ):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "0.0.0.0", "::1"])  # noqa: S104
+def test_other_hosts(host: str) -> None:
+    """A user could not choose where it listens."""
+    try:
+        with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else -1):
+            pass
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    with serve(SimulatedService(), host=host, allow_remote=True) as server:
+        assert httpx.get(server.profile.base_url + "/record").status_code == 200
+        assert server.host == host
+
+
+def test_a_server_that_does_not_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test would wait for a server that is not there."""
+
+    async def ends_at_once(_server: uvicorn.Server, sockets: Any = None) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(uvicorn.Server, "serve", ends_at_once)
+    with pytest.raises(RuntimeError, match="did not start"), serve(SimulatedService()):
+        raise AssertionError
+
+
+def test_the_blocking_form_ends_on_request() -> None:
+    """A program that embeds the simulator could not end it."""
+    stop = threading.Event()
+    seen: list[SimulatedServer] = []
+
+    def on_ready(server: SimulatedServer) -> None:
+        seen.append(server)
+        assert httpx.get(server.url + "/record").status_code == 200
+        threading.Timer(0.25, stop.set).start()
+
+    run(SimulatedService(), on_ready=on_ready, stop=stop)
+    assert len(seen) == 1
+    stop.set()
+    run(SimulatedService(), stop=stop)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="raise_signal ends the process there")
+def test_ctrl_c_ends_the_blocking_form_in_good_order() -> None:
+    """Ctrl-C would end in a traceback and leave the port open."""
+    seen: list[SimulatedServer] = []
+
+    def on_ready(server: SimulatedServer) -> None:
+        seen.append(server)
+        signal.raise_signal(signal.SIGINT)
+
+    run(SimulatedService(), on_ready=on_ready)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(seen[0].url)
