@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
-from typing import Generic, TypeAlias, TypeVar
+from contextlib import aclosing, asynccontextmanager
+from itertools import count
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import anyio
 import attrs
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
-from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._claim import Claim
 from ezcaptcha_async._unwrap import unwrapped
@@ -56,6 +56,7 @@ async def outcomes_of(
     """
     places = anyio.Semaphore(max_in_flight)
     send, receive = anyio.create_memory_object_stream[_Settled[S]]()
+    positions = count()
 
     async def solve(index: int, task: Task[S], out: ObjectSendStream[_Settled[S]]) -> None:
         async with out:
@@ -71,18 +72,18 @@ async def outcomes_of(
                 claim.release()
                 raise
 
+    async def begin(task: Task[S]) -> None:
+        await places.acquire()
+        group.start_soon(solve, next(positions), task, send.clone())
+
     async def feed() -> None:
         async with send:
-            index = 0
-            async for task in _as_async(tasks):
-                await places.acquire()
-                group.start_soon(solve, index, task, send.clone())
-                index += 1
+            await _for_each(tasks, begin)
 
     try:
         async with receive, anyio.create_task_group() as group:
             group.start_soon(feed)
-            yield _taken(receive, places)
+            yield _Outcomes(receive, places)
             group.cancel_scope.cancel()
     except BaseExceptionGroup as failures:
         # Whoever reads raised, or the input did; our group means nothing to them.
@@ -92,25 +93,33 @@ async def outcomes_of(
     raise failure
 
 
-async def _taken(
-    settled: ObjectReceiveStream[_Settled[S]], places: anyio.Semaphore
-) -> AsyncGenerator[Outcome[S]]:
-    async for index, task, claim in settled:
-        places.release()
+class _Outcomes(AsyncIterator[Outcome[S]]):
+    """Takes what is settled; a class, because a generator would have to be closed."""
+
+    def __init__(self, settled: ObjectReceiveStream[_Settled[S]], places: anyio.Semaphore) -> None:
+        self._settled = settled
+        self._places = places
+
+    async def __anext__(self) -> Outcome[S]:
+        index, task, claim = await self._settled.__anext__()
+        self._places.release()
         try:
             if isinstance(claim, EzCaptchaError):
                 raise claim
-            outcome = Outcome(index=index, task=task, solution=claim.collect())
+            return Outcome(index=index, task=task, solution=claim.collect())
         except EzCaptchaError as error:
-            outcome = Outcome(index=index, task=task, error=error)
-        yield outcome
+            return Outcome(index=index, task=task, error=error)
 
 
-async def _as_async(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T]:
-    if isinstance(items, AsyncIterable):
+async def _for_each(items: Iterable[T] | AsyncIterable[T], call: Callable[[T], Any]) -> None:
+    if isinstance(items, AsyncGenerator):
+        # Left to the garbage collector, it would end at the wrong time and place.
+        async with aclosing(cast("AsyncGenerator[T]", items)) as generator:
+            async for item in generator:
+                await call(item)
+    elif isinstance(items, AsyncIterable):
         async for item in items:
-            yield item
+            await call(item)
     else:
         for item in items:
-            yield item
-            await checkpoint()
+            await call(item)

@@ -106,7 +106,6 @@ class Engine:
             with anyio.move_on_after(self._settings.close_grace):
                 await self.scheduler.wait_quiet()
             await self._host.stop()
-            await self._transport.aclose()
             self._closed.set()
 
     async def _perform(self, command: Create | Poll) -> None:
@@ -129,6 +128,8 @@ class Engine:
         finally:
             self._give_up(PoolClosedError(reason))
             self._schedule.abort(self.closed_by or PoolClosedError(reason))
+            with anyio.CancelScope(shield=True):
+                await self._transport.aclose()
 
     def _give_up(self, error: PoolClosedError) -> None:
         """Take nothing new, and answer all who do not wait for a request in flight."""

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import count
 from math import inf
 from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._schedule import Create, Poll, Schedule
 
@@ -24,6 +26,9 @@ _TICK: Final = 0.01
 
 _BATCH: Final = 500
 """Most entries looked at before other coroutines get their turn."""
+
+_TURN: Final = 20
+"""Commands after which a lane lets other coroutines have their turn."""
 
 Errand = Callable[[], Awaitable[None]]
 
@@ -91,7 +96,7 @@ class Scheduler:
                 more = self._schedule.advance(now, _BATCH)
                 self._start_lanes(lanes, now)
                 if more:
-                    await anyio.lowlevel.checkpoint()
+                    await checkpoint()
                     continue
                 self._alarm_at = max(self._schedule.next_time(now), now + _TICK)
                 with anyio.CancelScope(deadline=self._alarm_at):
@@ -110,7 +115,12 @@ class Scheduler:
 
     async def _lane(self, command: Create | Poll | Errand | None) -> None:
         try:
-            while command is not None:
+            for performed in count(1):
+                if command is None:
+                    break
+                if performed % _TURN == 0:
+                    # A transport that answers without waiting would starve the event loop.
+                    await checkpoint()
                 if isinstance(command, Create | Poll):
                     await self._perform(command)
                 else:

@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Any, Final, Protocol
 
 import attrs
-import httpx
 
 from ezcaptcha_async._wire import Body, Reply
 from ezcaptcha_async.errors import ConfigurationError
@@ -110,6 +109,8 @@ class HttpxTransport:
         self.max_requests = max_requests
         self._owned = client is None
         if client is None:
+            import httpx  # noqa: PLC0415  # a fifth of a second, for those who bring none
+
             limits = httpx.Limits(
                 max_connections=max_requests,
                 max_keepalive_connections=max_requests,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import pytest
 from trio.testing import MockClock
 
+from ezcaptcha_async import ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async.testing import SimulatedService
+
 from .virtual_time import VirtualTimeLoop
+
+TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
+KEY = "a-client-key-that-is-secret"
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -16,3 +25,21 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.param == "asyncio":
         return "asyncio", {"loop_factory": VirtualTimeLoop}
     return "trio", {"clock": MockClock(autojump_threshold=0)}
+
+
+@asynccontextmanager
+async def open_pool(
+    service: SimulatedService, *accounts: Any, latency: float = 0.1, **settings: Any
+) -> AsyncGenerator[SessionPool]:
+    """Open a pool on the service, in this process, with 0.1 s of latency."""
+    profile = settings.pop("service", None) or service.profile()
+    settings.setdefault("rng", Random(7))
+    async with service.client(latency=latency) as client:
+        pool = SessionPool(
+            *(accounts or (KEY,)),
+            service=None if accounts and not isinstance(accounts[0], str) else profile,
+            http_client=client,
+            **settings,
+        )
+        async with pool:
+            yield pool

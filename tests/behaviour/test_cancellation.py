@@ -1,0 +1,171 @@
+"""Callers who go away: nothing paid is lost, nothing is left behind."""
+
+from __future__ import annotations
+
+from random import Random
+
+import anyio
+import pytest
+
+from ezcaptcha_async import SolveTimeoutError, TicketCancelledError
+from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
+
+from .conftest import TASK, open_pool
+
+
+async def test_a_caller_cancelled_at_any_moment_loses_nothing_paid() -> None:
+    """Whatever step the cancellation hits, a charged task is solved or on the list."""
+    # Creation takes 0.1 s, the solution comes at 12 s: every 10 ms of the beginning and
+    # of the end, and some moments between.
+    steps = [n / 100 for n in range(25)] + [3.0, 8.0] + [9.9 + n / 50 for n in range(25)]
+    for delay in steps:
+        service = SimulatedService(solve_times=Fixed(9.5))
+        async with open_pool(service) as pool:
+            solved = False
+            with anyio.move_on_after(delay):
+                await pool.solve(TASK)
+                solved = True
+            await anyio.sleep(1)
+            counts = pool.statistics()
+            charged = service.summary().charges
+            assert counts.created == charged
+            assert counts.solved + counts.orphaned == charged, delay
+            assert len(pool.orphans()) == charged - solved, delay
+            assert counts.requests_in_flight == counts.queued == counts.creating == 0
+            for orphan in pool.orphans():
+                assert (await pool.resume(orphan)).receipt.task_id == orphan.task_id
+            assert service.summary().lost == 0
+
+
+async def test_thousands_cancelled_at_random_leave_nothing_behind() -> None:
+    """5,000 cancelled callers: no coroutine, no open slot, no unlisted paid task."""
+    service = SimulatedService(solve_times=Uniform(2, 20))
+    rng = Random(3)
+    delivered: list[str] = []
+    async with open_pool(service) as pool:
+
+        async def caller(begin: float, patience: float) -> None:
+            await anyio.sleep(begin)
+            with anyio.move_on_after(patience):
+                delivered.append((await pool.solve(TASK)).receipt.task_id)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5_000):
+                group.start_soon(caller, rng.uniform(0, 10), rng.uniform(0, 20))
+        await anyio.sleep(1)  # creates in flight come to their end
+        counts = pool.statistics()
+        assert counts.requests_in_flight == counts.queued == counts.creating == 0
+        assert counts.waiting == 0
+        assert counts.created == service.summary().charges
+        listed = {orphan.task_id for orphan in pool.orphans()}
+        charged = {task.task_id for task in service.record.tasks}
+        assert charged == listed | set(delivered)
+        assert not listed & set(delivered)
+        assert counts.created == counts.solved + counts.orphaned
+        assert counts.cancelled + counts.created == 5_000
+        await anyio.sleep(301)
+        assert pool.orphans() == ()
+        assert pool.statistics().lapsed == len(listed)
+
+
+async def test_orphans_are_not_polled() -> None:
+    """Nobody waits for them; polling costs requests that others need."""
+    service = SimulatedService(solve_times=Fixed(30))
+    async with open_pool(service) as pool:
+        with anyio.move_on_after(5):
+            await pool.solve(TASK)
+        await anyio.sleep(100)
+        assert service.summary().polls == 0
+        (orphan,) = pool.orphans()
+        assert orphan.state == "orphaned"
+        assert (await orphan).token
+
+
+async def test_a_submit_that_is_cancelled_leaves_an_orphan() -> None:
+    """The ticket never reached the caller, so only the pool can know it."""
+    service = SimulatedService()
+    async with open_pool(service) as pool:
+        with anyio.move_on_after(0.05):
+            await pool.submit(TASK)
+        await anyio.sleep(1)
+        assert len(pool.orphans()) == service.summary().charges == 1
+
+
+async def test_whoever_awaits_a_ticket_may_go_away() -> None:
+    """The ticket is the user's own; the wait is not the task."""
+    service = SimulatedService(solve_times=Fixed(30))
+    async with open_pool(service) as pool:
+        ticket = await pool.submit(TASK)
+        with anyio.move_on_after(2):
+            await ticket
+        assert pool.orphans() == ()
+        assert (await ticket).token
+
+
+async def test_cancelling_a_ticket_tells_who_awaits_it() -> None:
+    """Else they would wait to the end of the window for nothing."""
+    service = SimulatedService(solve_times=Fixed(30))
+    async with open_pool(service) as pool:
+        ticket = await pool.submit(TASK)
+        async with anyio.create_task_group() as group:
+
+            async def wait() -> None:
+                with pytest.raises(TicketCancelledError) as caught:
+                    await ticket
+                assert caught.value.ticket is not None
+
+            group.start_soon(wait)
+            await anyio.sleep(1)
+            assert ticket.cancel()
+        assert not ticket.cancel()
+        assert (await pool.resume(ticket)).token
+        assert not ticket.cancel()
+
+
+async def test_one_of_two_who_resume_may_go_away() -> None:
+    """Two callers of one paid task: the other one still gets the solution."""
+    service = SimulatedService(solve_times=Fixed(30))
+    async with open_pool(service) as pool:
+        with anyio.move_on_after(1):
+            await pool.solve(TASK)
+        (orphan,) = pool.orphans()
+        tokens: list[str] = []
+
+        async def resume() -> None:
+            tokens.append((await pool.resume(orphan)).receipt.task_id)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(resume)
+            await anyio.sleep(1)
+            with pytest.raises(SolveTimeoutError):
+                await pool.resume(orphan, timeout=1)
+        assert tokens == [orphan.task_id]
+
+
+async def test_a_late_answer_for_an_orphan_is_kept() -> None:
+    """The poll was under way when the caller left; its answer is worth the task's money."""
+    service = SimulatedService(solve_times=Fixed(5))
+    async with open_pool(service, latency=2.0) as pool:
+        ticket = await pool.submit(TASK)
+        while ticket.state != "polling":
+            await anyio.sleep(0.05)
+        ticket.cancel()
+        await anyio.sleep(5)
+        polls = service.summary().polls
+        began = anyio.current_time()
+        assert (await pool.resume(ticket)).token
+        assert anyio.current_time() == began
+        assert service.summary().polls == polls == 1
+
+
+async def test_an_orphan_resumed_in_mid_poll_is_not_polled_twice() -> None:
+    """A second poll beside the first one would break the service's spacing."""
+    service = SimulatedService(solve_times=Fixed(40))
+    async with open_pool(service, latency=2.0) as pool:
+        ticket = await pool.submit(TASK)
+        while ticket.state != "polling":
+            await anyio.sleep(0.05)
+        ticket.cancel()
+        await anyio.sleep(0.5)
+        assert (await pool.resume(ticket)).token
+    assert service.summary().spacing_violations == 0

@@ -1,0 +1,191 @@
+"""The end of a pool: everybody is answered, whatever was going on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import TaskGroup
+
+from ezcaptcha_async import EzCaptchaError, PoolClosedError, SessionPool, SubmissionUnknownError
+from ezcaptcha_async.testing import Fault, Fixed, SimulatedService
+
+from .conftest import KEY, TASK, open_pool
+
+
+def _collect_error(group: TaskGroup, call: Callable[[], Any], errors: list[BaseException]) -> None:
+    async def run() -> None:
+        try:
+            await call()
+        except EzCaptchaError as error:
+            errors.append(error)
+
+    group.start_soon(run)
+
+
+async def test_closing_answers_a_thousand_pending_within_the_grace() -> None:
+    """An application that shuts down must not hang on its captchas."""
+    service = SimulatedService(solve_times=Fixed(100))
+    errors: list[BaseException] = []
+    async with anyio.create_task_group() as group:
+        async with open_pool(service) as pool:
+            for _ in range(1_000):
+                _collect_error(group, lambda: pool.solve(TASK), errors)
+            await anyio.sleep(20)
+            began = anyio.current_time()
+        assert anyio.current_time() - began <= 5.1
+    assert len(errors) == 1_000
+    assert all(isinstance(error, PoolClosedError) for error in errors)
+    assert all(error.ticket for error in errors)  # type: ignore[attr-defined]
+    assert len(pool.orphans()) == 1_000
+
+
+async def test_closing_while_tasks_are_queued_and_being_created() -> None:
+    """Queued ones cost nothing; those being created are known before the pool is gone."""
+    service = SimulatedService(solve_times=Fixed(100))
+    errors: list[EzCaptchaError] = []
+    async with anyio.create_task_group() as group:
+        async with open_pool(service, max_requests=3) as pool:
+            for _ in range(50):
+                _collect_error(group, lambda: pool.solve(TASK), errors)  # type: ignore[arg-type]
+            await anyio.sleep(0.45)
+    paid = [error for error in errors if error.ticket is not None]
+    assert len(errors) == 50
+    assert len(paid) == service.summary().charges == len(pool.orphans())
+    assert all(not error.may_be_charged for error in errors if error.ticket is None)
+
+
+async def test_a_solution_on_its_way_is_still_delivered() -> None:
+    """The poll was sent; throwing its answer away would waste the task."""
+    service = SimulatedService(solve_times=Fixed(5))
+    tokens: list[str] = []
+    async with anyio.create_task_group() as group:
+        async with open_pool(service, latency=1.0) as pool:
+
+            async def solve() -> None:
+                tokens.append((await pool.solve(TASK)).token)
+
+            group.start_soon(solve)
+            while not service.summary().polls:
+                await anyio.sleep(0.05)
+    assert len(tokens) == 1
+
+
+async def test_a_create_that_outlasts_the_grace_is_reported_as_unknown() -> None:
+    """The honest answer: it may have been paid for, and nobody knows its id."""
+    service = SimulatedService()
+    service.inject(Fault.HANG, path="/createTask")
+    errors: list[EzCaptchaError] = []
+    async with anyio.create_task_group() as group:
+        async with open_pool(service, close_grace=2.0) as pool:
+            _collect_error(group, lambda: pool.solve(TASK), errors)  # type: ignore[arg-type]
+            await anyio.sleep(0.5)
+            began = anyio.current_time()
+        assert anyio.current_time() - began == pytest.approx(2.0, abs=0.01)
+    (error,) = errors
+    assert isinstance(error, SubmissionUnknownError)
+    assert error.may_be_charged
+    assert pool.statistics().unknown == 1
+
+
+async def test_closing_from_a_cancelled_caller_keeps_the_grace() -> None:
+    """Ctrl-C cancels the caller first; the ids of paid tasks must still be learned."""
+    service = SimulatedService()
+    pool: SessionPool | None = None
+    with anyio.move_on_after(0.05):
+        async with open_pool(service) as pool:
+            await pool.solve(TASK)
+    assert pool is not None
+    assert len(pool.orphans()) == service.summary().charges == 1
+
+
+async def test_closing_twice_and_from_two_sides() -> None:
+    """Shutdown hooks overlap in real applications."""
+    service = SimulatedService(solve_times=Fixed(100))
+    async with open_pool(service, latency=1.0) as pool, anyio.create_task_group() as group:
+        with anyio.move_on_after(0.5):
+            await pool.solve(TASK)
+        group.start_soon(pool.aclose)
+        await pool.aclose()
+        await pool.aclose()
+    assert len(pool.orphans()) == 1
+
+
+async def test_an_exception_in_the_body_comes_out_as_it_is() -> None:
+    """Wrapped in a group, the user's own ``except`` would not catch it."""
+    with pytest.raises(KeyError, match="mine"):
+        async with open_pool(SimulatedService()) as pool:
+            await pool.solve(TASK)
+            raise KeyError("mine")
+
+
+async def test_a_pool_that_is_not_open_says_so() -> None:
+    """The commonest mistake must not end in an AttributeError."""
+    pool = SessionPool(KEY)
+    assert "not open" in repr(pool)
+    with pytest.raises(PoolClosedError, match="async with"):
+        await pool.solve(TASK)
+    with pytest.raises(PoolClosedError, match="async with"):
+        pool.statistics()
+    await pool.aclose()
+
+
+async def test_a_closed_pool_says_so_and_stays_closed() -> None:
+    """Its scheduler is gone, so a task would never be sent."""
+    async with open_pool(SimulatedService()) as pool:
+        pass
+    with pytest.raises(PoolClosedError, match="closed"):
+        await pool.solve(TASK)
+    with pytest.raises(PoolClosedError, match="closed"):
+        await pool.balance()
+    with pytest.raises(PoolClosedError, match="once"):
+        await pool.__aenter__()
+    assert "closed" in repr(pool)
+
+
+async def test_a_solved_ticket_outlives_its_pool() -> None:
+    """What was delivered stays delivered."""
+    async with open_pool(SimulatedService(solve_times=Fixed(1))) as pool:
+        ticket = await pool.submit(TASK)
+        await anyio.sleep(30)
+    assert (await ticket).token
+
+
+async def test_a_mistake_in_the_library_answers_everybody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the scheduler dies, callers must hear of it instead of waiting for ever."""
+    service = SimulatedService(solve_times=Fixed(30))
+    errors: list[EzCaptchaError] = []
+    async with open_pool(service) as pool, anyio.create_task_group() as group:
+        for _ in range(10):
+            _collect_error(group, lambda: pool.solve(TASK), errors)  # type: ignore[arg-type]
+        _collect_error(group, pool.balance, errors)  # type: ignore[arg-type]
+        await anyio.sleep(5)
+
+        def broken(*_args: object, **_kwargs: object) -> float:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("ezcaptcha_async._timing.PollPolicy.next_poll", broken)
+        while len(errors) < 10:
+            await anyio.sleep(1)
+        with pytest.raises(PoolClosedError, match="ZeroDivisionError"):
+            await pool.solve(TASK)
+    assert all(isinstance(error, PoolClosedError) for error in errors)
+    assert all(error.ticket for error in errors)
+    assert "please report" in caplog.text
+    assert KEY not in caplog.text
+
+
+async def test_a_balance_inquiry_is_answered_at_the_end() -> None:
+    """It waits for a request like everybody else."""
+    service = SimulatedService()
+    service.inject(Fault.HANG, path="/getBalance")
+    errors: list[EzCaptchaError] = []
+    async with anyio.create_task_group() as group:
+        async with open_pool(service) as pool:
+            _collect_error(group, pool.balance, errors)  # type: ignore[arg-type]
+            await anyio.sleep(0.5)
+    assert [type(error) for error in errors] == [PoolClosedError]

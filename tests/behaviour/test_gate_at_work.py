@@ -1,0 +1,143 @@
+"""Many callers on one account in trouble: the service hears of it once."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from ezcaptcha_async import (
+    Account,
+    BannedError,
+    CredentialError,
+    EzCaptchaError,
+    InsufficientBalanceError,
+    InvalidTaskError,
+    ReCaptchaV2TaskProxyless,
+    SessionPool,
+)
+from ezcaptcha_async.testing import Fixed, SimulatedService
+
+from .conftest import KEY, TASK, open_pool
+
+
+async def _solve_all(pool: SessionPool, count: int) -> list[EzCaptchaError]:
+    errors: list[EzCaptchaError] = []
+
+    async def solve() -> None:
+        try:
+            await pool.solve(TASK)
+        except EzCaptchaError as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(count):
+            group.start_soon(solve)
+    return errors
+
+
+async def test_thousands_of_callers_on_a_bad_key_cost_one_refused_request() -> None:
+    """Thirty refusals in a minute earn a ban of ten minutes."""
+    service = SimulatedService(client_keys=["another-key"])
+    async with open_pool(service) as pool:
+        errors = await _solve_all(pool, 5_000)
+        with pytest.raises(CredentialError):
+            await pool.solve(TASK)
+    assert len(errors) == 5_000
+    assert all(isinstance(error, CredentialError) for error in errors)
+    assert len({id(error) for error in errors}) == 5_000
+    assert service.summary().requests == 1
+
+
+async def test_a_balance_that_runs_out_costs_few_refused_requests() -> None:
+    """Creates in flight at that moment are refused, and no more; paid tasks are fetched."""
+    service = SimulatedService(balance=50 * 6, solve_times=Fixed(15))
+    async with open_pool(service) as pool:
+        errors = await _solve_all(pool, 1_000)
+        assert len(errors) == 950
+        assert all(isinstance(error, InsufficientBalanceError) for error in errors)
+        assert service.summary().refused["ERROR_ZERO_BALANCE"] <= 20
+        assert service.summary().fetched == 50
+        service.set_balance(KEY, 600)
+        with pytest.raises(InsufficientBalanceError):
+            await pool.solve(TASK)
+        assert (await pool.balance()).points == 600
+        assert (await pool.solve(TASK)).token
+
+
+async def test_nothing_is_sent_during_a_ban() -> None:
+    """Going on prolongs it; whoever asks hears how long to wait."""
+    service = SimulatedService(solve_times=Fixed(15), ban_seconds=600)
+    async with open_pool(service) as pool:
+        ticket = await pool.submit(TASK)
+        service.ban()
+        with pytest.raises(BannedError) as caught:
+            await pool.solve(TASK)
+        assert caught.value.retry_after is None or caught.value.retry_after >= 600
+        # Its window ends before the ban does, so its owner hears of it at once.
+        with pytest.raises(BannedError) as caught:
+            await ticket
+        assert caught.value.ticket is not None
+        sent = service.summary().requests
+        with pytest.raises(BannedError) as caught:
+            await pool.solve(TASK)
+        assert caught.value.retry_after == pytest.approx(630, abs=40)
+        with pytest.raises(BannedError):
+            await pool.balance()
+        await anyio.sleep(599)
+        assert service.summary().requests == sent
+        await anyio.sleep(100)
+        assert (await pool.solve(TASK)).token
+
+
+async def test_a_banned_key_ends_its_tickets() -> None:
+    """Polling on with a banned key earns a ban of the address as well."""
+    service = SimulatedService(solve_times=Fixed(60))
+    async with open_pool(service) as pool:
+        tickets = [await pool.submit(TASK) for _ in range(50)]
+        service.ban_key(KEY)
+        for ticket in tickets:
+            with pytest.raises(CredentialError) as caught:
+                await ticket
+            assert caught.value.ticket is not None
+        assert service.summary().polls <= 32
+
+
+async def test_a_wrong_site_key_is_the_callers_own_problem() -> None:
+    """It says nothing of the account, so others go on."""
+    service = SimulatedService()
+    wrong = ReCaptchaV2TaskProxyless(website_url="https://example.com", website_key="?")
+    async with open_pool(service) as pool:
+        with pytest.raises(InvalidTaskError):
+            await pool.solve(wrong)
+        assert (await pool.solve(TASK)).token
+
+
+async def test_no_more_than_max_in_flight_are_paid_for() -> None:
+    """The user's limit on the money that is out at any moment."""
+    service = SimulatedService(solve_times=Fixed(15))
+    account = Account(KEY, service=service.profile(), max_in_flight=7)
+    most = 0
+    async with open_pool(service, account) as pool, anyio.create_task_group() as group:
+        for _ in range(40):
+            group.start_soon(pool.solve, TASK)
+        while pool.statistics().solved < 40:
+            most = max(most, pool.statistics().waiting + pool.statistics().creating)
+            await anyio.sleep(0.05)
+    assert most == 7
+
+
+async def test_balance_requests_are_shared_and_priced() -> None:
+    """A thousand dashboards cost one request."""
+    service = SimulatedService(balance=12_500)
+    got: list[float] = []
+    async with open_pool(service) as pool, anyio.create_task_group() as group:
+
+        async def ask() -> None:
+            balance = await pool.balance()
+            assert (balance.currency, balance.value) == ("USD", 1.25)
+            got.append(balance.points)
+
+        for _ in range(1_000):
+            group.start_soon(ask)
+    assert got == [12_500.0] * 1_000
+    assert service.summary().balance_queries == 1

@@ -1,0 +1,153 @@
+"""Paid tasks that are taken up again, here or in another process."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+
+import anyio
+import pytest
+
+from ezcaptcha_async import (
+    Account,
+    ConfigurationError,
+    FuncaptchaSolution,
+    FuncaptchaTaskProxyless,
+    ResultWindowLapsedError,
+    SolveTimeoutError,
+    TaskNotFoundError,
+)
+from ezcaptcha_async.testing import Fixed, SimulatedService
+
+from .conftest import KEY, TASK, open_pool
+
+
+async def test_a_ticket_written_down_is_solved_by_another_pool() -> None:
+    """A restarted scraper fetches what it has paid for, and pays nothing again."""
+    service = SimulatedService(solve_times=Fixed(40))
+    task = FuncaptchaTaskProxyless(website_url="https://example.com/x", website_key="site-key")
+    async with open_pool(service) as pool:
+        ticket = await pool.submit(task)
+        await anyio.sleep(15)
+        text = json.dumps(ticket.to_dict())
+    async with open_pool(service) as pool:
+        solution = await pool.resume(json.loads(text))
+        assert pool.statistics().resumed == 1
+        assert pool.statistics().created == 0
+    assert isinstance(solution, FuncaptchaSolution)
+    assert solution.receipt.task_id == ticket.task_id
+    assert solution.receipt.points == 18
+    assert service.summary().charges == 1
+    assert service.summary().spacing_violations == 0
+
+
+async def test_the_ticket_of_an_error_can_be_resumed_also_after_pickling() -> None:
+    """Errors travel between processes; the money in them must survive it."""
+    service = SimulatedService(solve_times=Fixed(40))
+    async with open_pool(service) as pool:
+        with pytest.raises(SolveTimeoutError) as caught:
+            await pool.solve(TASK, timeout=5)
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert error.ticket
+    async with open_pool(service) as pool:
+        assert (await pool.resume(error.ticket)).token
+
+
+async def test_a_ticket_in_flight_can_be_resumed_beside_itself() -> None:
+    """Two places that know one ticket must not poll it twice."""
+    service = SimulatedService(solve_times=Fixed(20))
+    async with open_pool(service) as pool:
+        ticket = await pool.submit(TASK)
+        solution = await pool.resume(ticket.to_dict())
+        assert solution == await ticket
+        assert await pool.resume(ticket) == solution
+    assert service.summary().spacing_violations == 0
+
+
+async def test_a_ticket_past_its_window_is_refused_at_once() -> None:
+    """Asking the service for it would only earn an error."""
+    service = SimulatedService()
+    async with open_pool(service) as pool:
+        saved = (await pool.submit(TASK)).to_dict()
+        requests = service.summary().requests
+        with pytest.raises(ResultWindowLapsedError) as caught:
+            await pool.resume({**saved, "task_id": "other", "created_at": time.time() - 301})
+        assert caught.value.task_id == "other"
+        assert service.summary().requests == requests
+
+
+async def test_a_ticket_from_a_clock_that_is_ahead_gets_its_whole_window() -> None:
+    """Clocks of two machines differ; a paid task is not given up for that."""
+    service = SimulatedService(solve_times=Fixed(20))
+    async with open_pool(service) as pool:
+        with anyio.move_on_after(1):
+            await pool.solve(TASK)
+        saved = pool.orphans()[0].to_dict()
+    async with open_pool(service) as pool:
+        solution = await pool.resume({**saved, "created_at": time.time() + 500})
+        assert solution.receipt.waited < 60
+
+
+async def test_only_the_account_that_paid_can_fetch() -> None:
+    """With another key the service would say that the task does not exist."""
+    service = SimulatedService(solve_times=Fixed(20))
+    profile = service.profile()
+    first, second = (Account(key, service=profile) for key in ("key-1", "key-2"))
+    async with open_pool(service, first) as pool:
+        saved = (await pool.submit(TASK)).to_dict()
+    assert first.fingerprint in saved["account"]
+    async with open_pool(service, second) as pool:
+        with pytest.raises(ConfigurationError, match=saved["account"]):
+            await pool.resume(saved)
+    async with open_pool(service, second, first) as pool:
+        assert (await pool.resume(saved)).token
+
+
+async def test_a_ticket_written_by_hand_needs_little() -> None:
+    """Ids noted by another program are worth the same money."""
+    service = SimulatedService(solve_times=Fixed(20))
+    async with open_pool(service) as pool:
+        task_id = (await pool.submit(TASK)).task_id
+    saved = {
+        "service": "ezcaptcha",
+        "type": TASK.type,
+        "task_id": task_id,
+        "created_at": time.time(),
+    }
+    async with open_pool(service) as pool:
+        assert (await pool.resume(saved)).token
+        with pytest.raises(ConfigurationError, match="has no created_at"):
+            await pool.resume({"service": "ezcaptcha"})
+
+
+async def test_an_id_that_the_service_does_not_know() -> None:
+    """The error names the id, because the user has to look it up."""
+    service = SimulatedService()
+    async with open_pool(service) as pool:
+        saved = (await pool.submit(TASK)).to_dict()
+        with pytest.raises(TaskNotFoundError) as caught:
+            await pool.resume({**saved, "task_id": "no-such-task"})
+        assert caught.value.task_id == "no-such-task"
+
+
+async def test_resuming_with_a_timeout_leaves_the_ticket_resumable() -> None:
+    """Running out of patience is not giving up the money."""
+    service = SimulatedService(solve_times=Fixed(60))
+    async with open_pool(service) as pool:
+        with anyio.move_on_after(1):
+            await pool.solve(TASK)
+        (orphan,) = pool.orphans()
+        with pytest.raises(SolveTimeoutError) as caught:
+            await pool.resume(orphan, timeout=5)
+        assert caught.value.ticket is not None
+        assert [item.task_id for item in pool.orphans()] == [orphan.task_id]
+        assert (await pool.resume(caught.value.ticket)).token
+
+
+async def test_no_secret_is_written_down() -> None:
+    """Saved tickets end up in files and logs."""
+    service = SimulatedService()
+    async with open_pool(service) as pool:
+        ticket = await pool.submit(TASK)
+        assert KEY not in json.dumps(ticket.to_dict()) + repr(ticket)

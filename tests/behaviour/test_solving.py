@@ -1,0 +1,269 @@
+"""Solving tasks on the simulated service, under virtual time."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import anyio
+import attrs
+import pytest
+
+from ezcaptcha_async import (
+    ONECAPTCHA,
+    CloudFlare5SSolution,
+    CloudFlare5STask,
+    ConfigurationError,
+    CustomSolution,
+    CustomTask,
+    FuncaptchaSolution,
+    FuncaptchaTaskProxyless,
+    PollPolicy,
+    ReCaptchaSolution,
+    ReCaptchaV2EnterpriseTaskProxyless,
+    ReCaptchaV2SEnterpriseTaskProxyless,
+    ReCaptchaV2STaskProxyless,
+    ReCaptchaV2TaskProxyless,
+    ReCaptchaV2TaskProxylessS9,
+    ReCaptchaV3EnterpriseTaskProxyless,
+    ReCaptchaV3TaskProxyless,
+    ReCaptchaV3TaskProxylessS9,
+    ResultWindowLapsedError,
+    Solution,
+    SolveTimeoutError,
+    Task,
+    TaskFailedError,
+)
+from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
+
+from .conftest import TASK, open_pool
+
+PAGE = {"website_url": "https://example.com/login", "website_key": "site-key"}
+
+
+@pytest.mark.parametrize(
+    ("task", "solution_type"),
+    [
+        (ReCaptchaV2TaskProxyless(**PAGE), ReCaptchaSolution),
+        (ReCaptchaV2TaskProxylessS9(**PAGE), ReCaptchaSolution),
+        (ReCaptchaV2STaskProxyless(**PAGE, s="s-value"), ReCaptchaSolution),
+        (ReCaptchaV2EnterpriseTaskProxyless(**PAGE, sa="login"), ReCaptchaSolution),
+        (ReCaptchaV2SEnterpriseTaskProxyless(**PAGE, s="s-value"), ReCaptchaSolution),
+        (ReCaptchaV3TaskProxyless(**PAGE, page_action="login"), ReCaptchaSolution),
+        (ReCaptchaV3TaskProxylessS9(**PAGE), ReCaptchaSolution),
+        (ReCaptchaV3EnterpriseTaskProxyless(**PAGE), ReCaptchaSolution),
+        (FuncaptchaTaskProxyless(**PAGE, data={"blob": "b"}), FuncaptchaSolution),
+        (
+            CloudFlare5STask(website_url="https://example.com", proxy="http://u:p@10.0.0.1:80"),
+            CloudFlare5SSolution,
+        ),
+        (CustomTask("NewTask", {"websiteURL": "https://example.com"}), CustomSolution),
+    ],
+    ids=lambda value: value.type if isinstance(value, Task) else "",
+)
+async def test_every_type_is_solved(task: Task[Solution], solution_type: type[Solution]) -> None:
+    """A type whose request or answer is misread cannot be used at all."""
+    service = SimulatedService(extra_types={"NewTask": {"answer": 42}})
+    async with open_pool(service) as pool:
+        solution = await pool.solve(task)
+    assert type(solution) is solution_type
+    assert solution.receipt.task_type == task.type
+    if isinstance(solution, CustomSolution):
+        assert solution.extra["answer"] == 42
+    summary = service.summary()
+    assert (summary.charges, summary.fetched, summary.unknown_fields) == (1, 1, {})
+
+
+async def test_1captcha_gets_its_own_spelling() -> None:
+    """The same task must work at a service that spells type and booleans differently."""
+    service = SimulatedService(dialect="1captcha")
+    async with open_pool(service) as pool:
+        solution = await pool.solve(attrs.evolve(TASK, is_invisible=True))
+    assert solution.receipt.service == ONECAPTCHA.name
+    assert solution.receipt.points == 4
+    assert service.summary().refused == {}
+
+
+async def test_a_type_that_no_account_serves_is_refused_before_anything_is_sent() -> None:
+    """Sending it would earn an error that counts towards a ban."""
+    service = SimulatedService(dialect="1captcha")
+    async with open_pool(service) as pool:
+        with pytest.raises(ConfigurationError, match="no account serves FuncaptchaTask"):
+            await pool.solve(FuncaptchaTaskProxyless(**PAGE))
+    assert service.summary().requests == 0
+
+
+async def test_a_thousand_at_once_are_all_solved() -> None:
+    """The main job: nothing lost, nothing paid twice, the service's spacing kept."""
+    service = SimulatedService(solve_times=Uniform(8, 28))
+    tokens: set[str] = set()
+    async with open_pool(service) as pool, anyio.create_task_group() as group:
+
+        async def solve() -> None:
+            tokens.add((await pool.solve(TASK)).token)
+
+        for _ in range(1_000):
+            group.start_soon(solve)
+    summary = service.summary()
+    assert len(tokens) == 1_000
+    assert (summary.charges, summary.fetched, summary.lost) == (1_000, 1_000, 0)
+    assert summary.spacing_violations == 0
+    counts = pool.statistics()
+    assert (counts.created, counts.solved, counts.waiting, counts.queued) == (1_000, 1_000, 0, 0)
+    assert counts.points == summary.points == 6_000
+    assert counts.polls == summary.polls
+    assert counts.requests == summary.requests
+
+
+async def test_no_more_requests_at_a_time_than_allowed() -> None:
+    """Beyond its limit an HTTP client collapses; and ours is shared with the user's own."""
+    service = SimulatedService(solve_times=Fixed(5))
+    most = 0
+    async with open_pool(service, max_requests=7) as pool, anyio.create_task_group() as group:
+        for _ in range(100):
+            group.start_soon(pool.solve, TASK)
+        while pool.statistics().solved < 100:
+            most = max(most, pool.statistics().requests_in_flight)
+            await anyio.sleep(0.01)
+    assert most == 7
+
+
+async def test_freshness_counts_from_the_last_processing() -> None:
+    """A token that is believed fresh for too long fails at the user's site."""
+    service = SimulatedService(solve_times=Fixed(20))
+    async with open_pool(service, polling=PollPolicy(first_delay=18, jitter=0)) as pool:
+        solution = await pool.solve(TASK)
+    receipt = solution.receipt
+    assert receipt.processing_at is not None
+    assert receipt.polls == 2
+    assert receipt.processing_at - receipt.created_at == pytest.approx(18.1, abs=0.05)
+    assert receipt.waited == pytest.approx(21.2, abs=0.1)
+    assert solution.expires_at == pytest.approx(receipt.processing_at + 120)
+    assert solution.remaining(receipt.ready_at) == pytest.approx(120 - 3.1, abs=0.05)
+
+
+async def test_freshness_counts_from_creation_when_the_first_poll_finds_it_ready() -> None:
+    """Nobody knows when it became ready, so the safe end is the earliest one."""
+    service = SimulatedService(solve_times=Fixed(1))
+    async with open_pool(service) as pool:
+        solution = await pool.solve(TASK)
+    assert solution.receipt.processing_at is None
+    assert solution.expires_at == pytest.approx(solution.receipt.created_at + 120)
+    assert abs(solution.receipt.created_at - time.time()) < 60
+
+
+async def test_the_window_ends_a_task_that_is_never_ready() -> None:
+    """A caller would wait for ever; and the ticket must be known for a complaint."""
+    service = SimulatedService(solve_times=Fixed(1_000))
+    async with open_pool(service) as pool:
+        began = anyio.current_time()
+        with pytest.raises(ResultWindowLapsedError) as caught:
+            await pool.solve(TASK)
+        waited = anyio.current_time() - began
+    assert 300 <= waited <= 300.2
+    assert caught.value.task_id
+    assert caught.value.ticket is not None
+    assert caught.value.may_be_charged
+    assert pool.statistics().lapsed == 1
+    polls = service.record.tasks[0].polls
+    assert polls <= 110
+
+
+async def test_the_window_ends_also_while_a_poll_hangs() -> None:
+    """A half-open connection must not stretch the deadline."""
+    service = SimulatedService(solve_times=Fixed(1_000))
+    async with open_pool(service, request_timeout=60.0) as pool:
+        began = anyio.current_time()
+        ticket = await pool.submit(TASK)
+        await anyio.sleep(280)
+        service.inject(Fault.HANG, path="/getTaskResult", times=None)
+        with pytest.raises(ResultWindowLapsedError):
+            await ticket
+        assert anyio.current_time() - began <= 300.2
+
+
+async def test_a_last_poll_comes_just_before_the_window_ends() -> None:
+    """A result that came late is still worth its money."""
+    service = SimulatedService(solve_times=Fixed(289))
+    policy = PollPolicy(first_delay=200, interval=200, max_interval=300)
+    async with open_pool(service, polling=policy) as pool:
+        solution = await pool.solve(TASK)
+    assert 290 <= solution.receipt.waited <= 291
+
+
+@pytest.mark.parametrize("seconds", [0.01, 5.0])
+async def test_the_callers_timeout_is_kept_to_the_moment(seconds: float) -> None:
+    """A budget in seconds is a promise, whether the task is being created or solved."""
+    service = SimulatedService(solve_times=Fixed(30))
+    async with open_pool(service) as pool:
+        began = anyio.current_time()
+        with pytest.raises(SolveTimeoutError) as caught:
+            await pool.solve(TASK, timeout=seconds)
+        assert anyio.current_time() - began == pytest.approx(seconds, abs=0.02)
+        assert caught.value.may_be_charged
+        await anyio.sleep(1)
+        (orphan,) = pool.orphans()
+        solution = await pool.resume(orphan)
+    assert solution.receipt.task_id == orphan.task_id
+    assert service.summary().charges == 1
+
+
+async def test_a_task_that_times_out_in_line_costs_nothing() -> None:
+    """Whoever never got their turn must not be told that they may have paid."""
+    service = SimulatedService(solve_times=Fixed(30))
+    async with open_pool(service, max_requests=1) as pool, anyio.create_task_group() as group:
+        group.start_soon(pool.solve, TASK)
+        await anyio.sleep(0.01)
+        with pytest.raises(SolveTimeoutError) as caught:
+            await pool.solve(TASK, timeout=0.02)
+        assert not caught.value.may_be_charged
+        assert caught.value.ticket is None
+    assert pool.statistics().cancelled == 1
+    assert service.summary().charges == 1
+
+
+async def test_a_failed_task_raises_with_its_ticket() -> None:
+    """The user needs the id to ask the service for the points back."""
+    service = SimulatedService(failure_rate=1.0)
+    async with open_pool(service) as pool:
+        with pytest.raises(TaskFailedError) as caught:
+            await pool.solve(TASK)
+    assert caught.value.code == "ERROR_CAPTCHA_UNSOLVABLE"
+    assert caught.value.ticket is not None
+    assert caught.value.ticket["task_id"] == caught.value.task_id
+    assert pool.statistics().failed == 1
+
+
+async def test_a_ticket_can_be_awaited_by_several_and_again() -> None:
+    """Whoever holds a ticket may await it; each gets the solution."""
+    service = SimulatedService(solve_times=Fixed(12))
+    got: list[str] = []
+    async with open_pool(service) as pool:
+        ticket = await pool.submit(TASK)
+        assert (ticket.state, ticket.done, ticket.task_type) == ("waiting", False, TASK.type)
+        assert ticket.lapses_at - ticket.created_at == pytest.approx(300)
+
+        async def wait() -> None:
+            got.append((await ticket).token)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(wait)
+        assert ticket.done
+        await wait()
+    assert len(got) == 4
+    assert len(set(got)) == 1
+
+
+async def test_integer_ids_and_errors_as_http_status() -> None:
+    """Services send ids as numbers and errors as 4xx; both are normal."""
+    service = SimulatedService(integer_ids=True, errors_as_http_status=True, failure_rate=0.5)
+    async with open_pool(service) as pool:
+        tickets = [await pool.submit(TASK) for _ in range(6)]
+        for ticket in tickets:
+            with suppress(TaskFailedError):
+                await ticket
+    counts = pool.statistics()
+    assert counts.solved + counts.failed == 6
+    assert counts.failed
+    assert all(ticket.task_id for ticket in tickets)

@@ -1,0 +1,118 @@
+"""Threads and event loops of real applications, on real sockets and in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from ezcaptcha_async import ConfigurationError, PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async.testing import Fixed, SimulatedService, serve
+
+TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
+SPEED = 20.0
+POLLING = PollPolicy().scaled(1 / SPEED)
+
+
+async def test_another_event_loop_is_told_so() -> None:
+    """Waiting for an event of another loop would hang without a word."""
+    service = SimulatedService(solve_times=Fixed(15))
+    with serve(service, time_scale=SPEED) as server:
+        pool = SessionPool("key", service=server.profile, polling=POLLING)
+        await pool.__aenter__()
+        ticket = await pool.submit(TASK)
+
+        async def elsewhere() -> None:
+            with pytest.raises(ConfigurationError, match="another event loop"):
+                await pool.solve(TASK)
+            with pytest.raises(ConfigurationError, match="another event loop"):
+                await ticket
+
+        await anyio.to_thread.run_sync(anyio.run, elsewhere)
+        solution = await ticket
+
+        async def finished() -> None:
+            assert await ticket == solution
+
+        await anyio.to_thread.run_sync(anyio.run, finished)
+        await pool.aclose()
+
+
+def test_a_pool_in_each_of_several_threads() -> None:
+    """Each event loop has its own pool; they must not share anything by accident."""
+    service = SimulatedService(solve_times=Fixed(12))
+    failures: list[BaseException] = []
+
+    async def solve_some() -> None:
+        async with SessionPool("key", service=server.profile, polling=POLLING) as pool:
+            await asyncio.gather(*(pool.solve(TASK) for _ in range(20)))
+
+    def run() -> None:
+        try:
+            asyncio.run(solve_some())
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    with serve(service, time_scale=SPEED) as server:
+        threads = [threading.Thread(target=run) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+    assert failures == []
+    assert service.summary().fetched == 60
+
+
+def test_entering_and_leaving_in_different_asyncio_tasks() -> None:
+    """Aiohttp's runner and many fixtures start and stop an application in separate tasks."""
+    service = SimulatedService(solve_times=Fixed(12))
+
+    async def main() -> None:
+        pool = SessionPool("key", service=server.profile, polling=POLLING)
+        await asyncio.create_task(pool.__aenter__())
+        assert (await asyncio.create_task(pool.solve(TASK))).token
+        await asyncio.create_task(pool.aclose())
+
+    with serve(service, time_scale=SPEED) as server:
+        asyncio.run(main(), debug=True)
+
+
+def test_ctrl_c_leaves_the_list_of_paid_tickets() -> None:
+    """asyncio.run cancels everything; what was paid for must still be known."""
+    service = SimulatedService(solve_times=Fixed(200))
+    pools: list[SessionPool] = []
+
+    async def main() -> None:
+        async with SessionPool("key", service=server.profile, polling=POLLING) as pool:
+            pools.append(pool)
+            asyncio.get_running_loop().call_later(0.5, task.cancel)
+            await asyncio.gather(*(pool.solve(TASK) for _ in range(20)))
+
+    async def run() -> None:
+        nonlocal task
+        task = asyncio.create_task(main())
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    task: asyncio.Task[None]
+    with serve(service, time_scale=SPEED) as server:
+        asyncio.run(run())
+    assert len(pools[0].orphans()) == service.summary().charges == 20
+    assert pools[0].orphans()[0].to_dict()["task_id"]
+
+
+def test_a_loop_that_ends_without_closing_the_pool() -> None:
+    """Forgetting ``async with`` must not hang the end of the program."""
+    service = SimulatedService(solve_times=Fixed(12))
+
+    async def main() -> SessionPool:
+        pool = SessionPool("key", service=server.profile, polling=POLLING)
+        await pool.__aenter__()
+        assert (await pool.solve(TASK)).token
+        return pool
+
+    with serve(service, time_scale=SPEED) as server:
+        assert "closed" in repr(asyncio.run(main()))
