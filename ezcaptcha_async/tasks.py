@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -54,6 +55,11 @@ def _host_and_port(url: str) -> tuple[str | None, int | None]:
     except ValueError:
         address = None, None
     return address
+
+
+@lru_cache(maxsize=1_024)
+def _host_of(url: str) -> str:
+    return _host_and_port(url)[0] or ""
 
 
 def _check_url(task: object, field: attrs.Attribute[Any], url: object) -> None:
@@ -151,7 +157,7 @@ class _PageTask(Task[S]):
 
     @property
     def host(self) -> str:
-        return _host_and_port(self.website_url)[0] or ""
+        return _host_of(self.website_url)
 
 
 @attrs.frozen(kw_only=True)
@@ -318,7 +324,7 @@ class CustomTask(Task[CustomSolution]):
     @property
     def host(self) -> str:
         """Host of ``websiteURL``, when the fields have one."""
-        return _host_and_port(str(json.loads(self.fields).get("websiteURL", "")))[0] or ""
+        return _host_of(str(json.loads(self.fields).get("websiteURL", "")))
 
 
 TASK_TYPES: Final[tuple[type[Task[Any]], ...]] = (
