@@ -473,8 +473,8 @@ class Schedule:
 
     def _expire(self, entry: Entry, now: float) -> None:
         if now >= entry.lapses_at:
-            window = f"not solved within {entry.line.result_window:g} s of its creation"
-            self._finish(entry, Phase.LAPSED, ResultWindowLapsedError(window))
+            message = f"not solved within {entry.line.result_window:g} s of its creation"
+            self._finish(entry, Phase.LAPSED, ResultWindowLapsedError(message))
         else:
             step = "created" if entry.task_id is None else "solved"
             error = SolveTimeoutError(
@@ -489,7 +489,7 @@ class Schedule:
 
     def _move(self, entry: Entry, phase: Phase) -> None:
         if phase not in MOVES[entry.phase]:
-            raise IllegalMoveError(f"{entry.phase} to {phase}")
+            raise IllegalMoveError(f"{entry.phase.name} to {phase.name}")
         counts = entry.line.phases
         counts[entry.phase] -= 1
         counts[phase] += 1

@@ -1,0 +1,81 @@
+"""What the README shows is what works: every Python block in it is run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import re
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ezcaptcha_async
+from ezcaptcha_async import SessionPool, services
+from ezcaptcha_async.testing import Fixed, SimulatedService
+from tests.behaviour.virtual_time import VirtualTimeLoop
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+SCRIPTS = [block for block in BLOCKS if "asyncio.run(main())" in block]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=[f"script-{n}" for n in range(len(SCRIPTS))])
+def test_a_script_in_the_readme_runs(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newcomer copies it; it must work as it stands, given a key."""
+    ours = SimulatedService(solve_times=Fixed(15))
+    other = SimulatedService(dialect="1captcha", solve_times=Fixed(15))
+
+    class PoolOnSimulatedServices(SessionPool):
+        """The pool of the script, with the two services in this process."""
+
+        def __init__(self, *accounts: Any, **settings: Any) -> None:
+            import httpx
+
+            mounts = {
+                services.EZCAPTCHA.base_url: ours.transport(),
+                services.ONECAPTCHA.base_url: other.transport(),
+            }
+            settings.setdefault("http_client", httpx.AsyncClient(mounts=mounts))
+            super().__init__(*accounts, **settings)
+
+    def run_under_virtual_time(main: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            runner.run(main)
+
+    monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", "a-key")
+    monkeypatch.setattr(ezcaptcha_async, "SessionPool", PoolOnSimulatedServices)
+    monkeypatch.setattr(asyncio, "run", run_under_virtual_time)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(script, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
+    assert printed.getvalue() or "assert" in script
+
+
+def test_the_first_example_is_complete_and_early() -> None:
+    """Whoever reads thirty lines must have seen a whole program."""
+    early = "\n".join(README.splitlines()[:30])
+    assert BLOCKS[0] in early
+
+
+def test_the_readme_says_what_the_library_is_not_for() -> None:
+    """It is a neutral client of a service's API."""
+    assert "It is a neutral client" in README
+
+
+def test_every_error_has_its_remedy() -> None:
+    """An error that a user meets must be found in the table."""
+    table = README[README.index("## Errors") : README.index("## Settings")]
+    # The roots are what the others are; budgets are not there yet.
+    beside = {"EzCaptchaError", "ServiceError", "BudgetExceededError"}
+    names = {name for name in ezcaptcha_async.__all__ if name.endswith("Error")} - beside
+    assert [name for name in sorted(names) if f"`{name}`" not in table] == []
+
+
+def test_every_setting_of_the_pool_is_named() -> None:
+    """A setting that is not in the README is not found."""
+    settings = README[README.index("## Settings") : README.index("## Testing")]
+    for name in ("service", "http_client", "polling", "max_requests", "request_timeout"):
+        assert f"{name}=" in settings
