@@ -1,0 +1,201 @@
+"""The commands and their arguments."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated, Final, TypeAlias
+
+import attrs
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+
+from ezcaptcha_async import ConfigurationError, EzCaptchaError, __version__
+from ezcaptcha_async.accounts import KEY_VARIABLE
+from ezcaptcha_async.cli import catalogue, display, live, simulating, solving
+from ezcaptcha_async.cli.connection import DEFAULT, Connection, FromFile, read_text
+from ezcaptcha_async.cli.demo import Plan, run_demo
+from ezcaptcha_async.cli.failures import ExitCode, Interrupted, UsageError, exit_code, help_table
+from ezcaptcha_async.cli.fields import task_from
+from ezcaptcha_async.cli.interrupts import Backend
+from ezcaptcha_async.cli.output import PROGRAM, Output
+from ezcaptcha_async.testing import SimulatedService
+
+Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
+Speed: Final = Parameter(validator=Number(gte=1, lte=100))
+
+_VALUE_OF_OPTION: Final = re.compile(r"(--?[\w-]+)=\S*")
+_KEY_OPTION: Final = re.compile(r"--?(\w+-)?key(?![\w-])")
+
+app: Final = App(
+    name=PROGRAM,
+    help="Client for the EzCaptcha and 1captcha APIs.",
+    help_format="markdown",
+    help_epilogue=help_table(),
+    version=__version__,
+)
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Run the command that the tokens name, and return its exit code."""
+    output = Output(as_json="--json" in tokens)
+    try:
+        command, bound, _ = app.parse_args(tokens, print_error=False, exit_on_error=False)
+        return command(*bound.args, **bound.kwargs) or ExitCode.DONE
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain of it once more on exit.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+    except CycloptsError as error:
+        failure: Exception = UsageError(_usage(error, tokens))
+    except KeyboardInterrupt:
+        failure = Interrupted(signal.SIGINT)
+    except (EzCaptchaError, Interrupted) as error:
+        failure = error
+    output.failure(failure)
+    return exit_code(failure)
+
+
+def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
+    # The value of an option that does not exist may be a secret.
+    message = _VALUE_OF_OPTION.sub(r"\1", str(error))
+    command = next((token for token in tokens if token in app), None)
+    if _KEY_OPTION.search(message):
+        return f"{message} The client key comes from {KEY_VARIABLE} or --key-file."
+    where = " ".join(filter(None, (PROGRAM, command, "--help")))
+    return f"{message.removesuffix('.')}; see {where}"
+
+
+@app.command(help_epilogue="")
+def demo(
+    *,
+    tasks: Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))] = 300,
+    speed: Annotated[float, Speed] = 10.0,
+    seed: int = 1,
+    backend: Backend = "asyncio",
+    as_json: Json = False,
+) -> int:
+    """Solve many tasks at once against a simulated service on this machine.
+
+    Needs no account and costs nothing. Exits with 1 if anything was lost or charged wrongly.
+
+    Args:
+        tasks: How many tasks, of all ten types.
+        speed: How many times faster than real the service runs.
+        seed: Where everything random comes from.
+        backend: The event loop.
+        as_json: Print the summary as JSON.
+    """
+    if importlib.util.find_spec(backend) is None:
+        raise ConfigurationError(
+            f"--backend {backend} needs another package: pip install {backend}"
+        )
+    output = Output(as_json=as_json)
+    plan = Plan(tasks=tasks, speed=speed, seed=seed, backend=backend)
+    with live.shown(output, plan) as show:
+        found = run_demo(plan, show)
+    if as_json:
+        output.document({"plan": attrs.asdict(plan), **attrs.asdict(found)})
+    else:
+        display.show_tally(output, found)
+    return ExitCode.FAILED if found.problems else ExitCode.DONE
+
+
+@app.command(usage="Usage: ezcaptcha solve [OPTIONS] TYPE NAME=VALUE...")
+def solve(
+    task_type: Annotated[str, Parameter(name="TYPE")],
+    /,
+    *arguments: Annotated[str, Parameter(name="FIELD")],
+    fields: Annotated[str | None, FromFile] = None,
+    custom: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    timeout: Annotated[float | None, Parameter(show_default=False)] = None,
+    time_scale: Annotated[float, Speed] = 1.0,
+    connection: Connection = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Solve one task: the solution goes to stdout, remarks to stderr.
+
+    For example: ezcaptcha solve ReCaptchaV2TaskProxyless website_url=https://example.com
+    website_key=KEY
+
+    Args:
+        task_type: A type that 'ezcaptcha types' lists, in any case.
+        arguments: NAME=TEXT, or NAME:=JSON for anything but text.
+        fields: File with more fields as one JSON object; - for stdin. For what must not
+            be seen among the arguments of a process, such as a proxy's password.
+        connection: Where to, and who pays.
+        custom: Send any other type, with its fields as they are on the wire.
+        timeout: Most seconds to wait; the result window of 300 s ends it in any case.
+        time_scale: How many times faster than real the service runs; for a simulated one.
+        as_json: Print the solution as JSON, errors too.
+    """
+    if fields == connection.key_file == "-":
+        raise ConfigurationError("--fields and --key-file cannot both be read from stdin")
+    more = None if fields is None else read_text(fields, option="--fields")
+    task = task_from(task_type, arguments, more, custom=custom)
+    output = Output(as_json=as_json)
+    solving.solve(output, connection.account(), task, timeout=timeout, time_scale=time_scale)
+
+
+@app.command
+def balance(*, connection: Connection = DEFAULT, as_json: Json = False) -> None:
+    """Show how many points the account has.
+
+    Args:
+        connection: Where to, and who pays.
+        as_json: Print it as JSON, errors too.
+    """
+    solving.balance(Output(as_json=as_json), connection.account())
+
+
+@app.command(help_epilogue="")
+def types(*, as_json: Json = False) -> None:
+    """List the task types with their fields, and their prices at each service.
+
+    Args:
+        as_json: Print them as JSON.
+    """
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document(catalogue.as_document())
+    else:
+        display.show_types(output)
+
+
+@app.command(help_epilogue="")
+def simulate(
+    *,
+    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0,
+    latency: float = 0.0,
+    time_scale: Annotated[float, Speed] = 1.0,
+    seed: int = 0,
+    solve_time: Annotated[float | None, Parameter(show_default=False)] = None,
+    failure_rate: float = 0.0,
+    points: float = 1_000_000.0,
+    as_json: Json = False,
+) -> None:
+    """Serve a simulated service on this machine until Ctrl-C.
+
+    Any client key is good. GET /record answers with what it saw.
+
+    Args:
+        port: Where to listen; 0 for any free port.
+        latency: Seconds that each request takes.
+        time_scale: How many times faster than real it runs; give solve the same.
+        seed: Where everything random comes from.
+        solve_time: Seconds that each task takes; 10 to 80 when left out.
+        failure_rate: Share of the tasks that fail, from 0 to 1.
+        points: Points that each client key has at first.
+        as_json: Print where it is as JSON.
+    """
+    service = SimulatedService(
+        seed=seed, balance=points, solve_times=solve_time, failure_rate=failure_rate
+    )
+    output = Output(as_json=as_json)
+    simulating.simulate(output, service, port=port, latency=latency, time_scale=time_scale)

@@ -1,0 +1,91 @@
+"""The task types as data: their fields from the classes, their prices from the profiles."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias, get_type_hints
+
+import attrs
+
+from ezcaptcha_async import EZCAPTCHA, ONECAPTCHA, Offer, Service, Task
+from ezcaptcha_async.tasks import TASK_TYPES
+
+SERVICES: Final = (EZCAPTCHA, ONECAPTCHA)
+
+Form: TypeAlias = Literal["text", "flag", "object"]
+
+
+@attrs.frozen(kw_only=True)
+class Field:
+    """One field of a task type.
+
+    Args:
+        name: As the task class has it.
+        wire: As the services spell it.
+        form: ``text``; ``flag`` for true or false; ``object`` for a JSON object.
+        required: Whether a task must have it.
+        default: What it is when left out.
+    """
+
+    name: str
+    wire: str
+    form: Form
+    required: bool
+    default: bool | str | None
+
+
+def fields_of(task_class: type[Task[Any]]) -> tuple[Field, ...]:
+    """Return the fields of a task class, required ones first."""
+    hints = get_type_hints(task_class)
+    found = [_field(item, hints[item.name]) for item in attrs.fields(task_class)]
+    return tuple(sorted(found, key=lambda field: not field.required))
+
+
+def _field(field: Any, hint: Any) -> Field:
+    form: Form = "flag" if hint is bool else "text"
+    if field.converter is not None:  # only JSON objects are converted
+        form = "object"
+    required = field.default is attrs.NOTHING
+    return Field(
+        name=field.name,
+        wire=field.metadata["wire"],
+        form=form,
+        required=required,
+        default=None if required else field.default,
+    )
+
+
+def offers_of(task_class: type[Task[Any]]) -> tuple[tuple[Service, Offer], ...]:
+    """Return the services that have a type, each with its offer."""
+    offers = ((service, service.offer_for(task_class.__name__)) for service in SERVICES)
+    return tuple((service, offer) for service, offer in offers if offer is not None)
+
+
+def as_document() -> dict[str, Any]:
+    """Return everything as one JSON-able object."""
+    return {
+        "services": [
+            {
+                "name": service.name,
+                "base_url": service.base_url,
+                "currency": service.currency,
+                "points_per_unit": service.points_per_unit,
+            }
+            for service in SERVICES
+        ],
+        "types": [
+            {
+                "type": task_class.__name__,
+                "fields": [attrs.asdict(field) for field in fields_of(task_class)],
+                "offers": [
+                    {
+                        "service": service.name,
+                        "type": offer.wire_type,
+                        "points": offer.points,
+                        "lowest_points": offer.lowest_points,
+                    }
+                    for service, offer in offers_of(task_class)
+                ],
+            }
+            for task_class in TASK_TYPES
+        ],
+    }

@@ -1,0 +1,205 @@
+"""The demonstration: many tasks at once against a simulated service on a real port."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from time import monotonic
+from typing import Any, Final
+
+import anyio
+import attrs
+
+from ezcaptcha_async import (
+    EzCaptchaError,
+    PollPolicy,
+    PoolStatistics,
+    SessionPool,
+    Solution,
+    Statistics,
+    Task,
+)
+from ezcaptcha_async.cli.catalogue import fields_of
+from ezcaptcha_async.cli.failures import Interrupted
+from ezcaptcha_async.cli.interrupts import Backend, run_async
+from ezcaptcha_async.cli.tally import Results, Tally, tally
+from ezcaptcha_async.tasks import TASK_TYPES
+from ezcaptcha_async.testing import SimulatedServer, SimulatedService, serve
+
+_HOSTS: Final = (
+    "www.example.com",
+    "shop.example.com",
+    "login.example.net",
+    "tickets.example.org",
+    "forum.example.org",
+)
+_VALUES: Final = {
+    "website_key": "an-example-site-key",
+    "s": "an-example-s-parameter",
+    "page_action": "login",
+    "data": '{"blob":"an-example-blob"}',
+    "proxy": "http://user:password@proxy.example.net:8080",
+}
+_KEY: Final = "a-key-for-the-demonstration"
+_BALANCE: Final = 1e9
+# Seconds that each request takes: about what it is to a service on the same continent.
+_LATENCY: Final = 0.02
+_TICK: Final = 0.1
+_RATE_WINDOW: Final = 1.0
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What to demonstrate.
+
+    Args:
+        tasks: How many tasks.
+        speed: How many service seconds pass in one second.
+        seed: Where everything random comes from.
+        backend: The event loop.
+    """
+
+    tasks: int
+    speed: float
+    seed: int
+    backend: Backend
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """How far the demonstration is. Seconds are real ones.
+
+    Args:
+        url: Where the simulated service is.
+        counts: What the pool counts.
+        elapsed: Seconds since the beginning.
+        rate: Requests per second, lately.
+    """
+
+    url: str
+    counts: Statistics
+    elapsed: float
+    rate: float
+
+
+class _CountingService(SimulatedService):
+    """Counts connections as well, which the state machine cannot see."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.peers: set[Any] = set()
+
+    def asgi(self, **settings: Any) -> Any:
+        application = super().asgi(**settings)
+
+        async def counting(scope: Any, receive: Any, send: Any) -> None:
+            self.peers.add(scope.get("client"))
+            await application(scope, receive, send)
+
+        return counting
+
+
+def example_tasks(plan: Plan) -> list[Task[Any]]:
+    """Return tasks of all types for several hosts, in a random order."""
+    random = Random(plan.seed)
+    tasks: list[Task[Any]] = []
+    for number in range(plan.tasks):
+        task_class = TASK_TYPES[number % len(TASK_TYPES)]
+        fields = {field.name for field in fields_of(task_class)}
+        values: dict[str, Any] = {name: _VALUES[name] for name in _VALUES if name in fields}
+        values["website_url"] = f"https://{random.choice(_HOSTS)}/"
+        tasks.append(task_class(**values))
+    random.shuffle(tasks)
+    return tasks
+
+
+def run_demo(plan: Plan, show: Callable[[Progress], None]) -> Tally:
+    """Run the demonstration and return what came of it.
+
+    Args:
+        plan: What to do.
+        show: Called several times a second.
+
+    Raises:
+        Interrupted: By a signal.
+        ConfigurationError: The service cannot be served here.
+    """
+    service = _CountingService(seed=plan.seed, balance=_BALANCE)
+    with serve(service, latency=_LATENCY, time_scale=plan.speed) as server:
+        demo = _Demo(plan, server, show)
+        counts = demo.run()
+    return tally(
+        Results(tasks=demo.tasks, solutions=demo.solutions, errors=demo.errors),
+        counts,
+        service.record,
+        elapsed=demo.elapsed,
+        connections=len(service.peers),
+        speed=plan.speed,
+    )
+
+
+class _Demo:
+    """One run: solves the tasks, all at the same time, and shows how far it is."""
+
+    def __init__(
+        self, plan: Plan, server: SimulatedServer, show: Callable[[Progress], None]
+    ) -> None:
+        self.tasks = example_tasks(plan)
+        self.solutions: list[Solution] = []
+        self.errors: list[EzCaptchaError] = []
+        self.elapsed = 0.0
+        self._plan = plan
+        self._url = server.url
+        self._show = show
+        self._pool = SessionPool(
+            _KEY,
+            service=server.profile,
+            polling=PollPolicy().scaled(1 / plan.speed),
+            rng=Random(plan.seed),
+        )
+        self._recent = deque([(0.0, 0)])
+        self._started_at = monotonic()
+
+    def run(self) -> PoolStatistics:
+        try:
+            run_async(self._work, backend=self._plan.backend)
+        except Interrupted as interruption:
+            note = f"{len(self.solutions)} of {len(self.tasks)} tasks were solved"
+            raise Interrupted(interruption.signum, note=note) from None
+        counts = self._pool.statistics()
+        self._show(self._progress(counts))
+        return counts
+
+    async def _work(self) -> None:
+        async with self._pool, anyio.create_task_group() as showing:
+            showing.start_soon(self._keep_showing)
+            async with anyio.create_task_group() as solving:
+                for task in self.tasks:
+                    solving.start_soon(self._solve, task)
+            showing.cancel_scope.cancel()
+
+    async def _solve(self, task: Task[Any]) -> None:
+        try:
+            self.solutions.append(await self._pool.solve(task))
+        except EzCaptchaError as error:
+            self.errors.append(error)
+
+    async def _keep_showing(self) -> None:
+        while True:
+            self._show(self._progress(self._pool.statistics()))
+            await anyio.sleep(_TICK)
+
+    def _progress(self, counts: Statistics) -> Progress:
+        self.elapsed = elapsed = monotonic() - self._started_at
+        recent = self._recent
+        recent.append((elapsed, counts.requests))
+        while len(recent) > 2 and recent[1][0] <= elapsed - _RATE_WINDOW:  # noqa: PLR2004
+            recent.popleft()
+        then, requests = recent[0]
+        return Progress(
+            url=self._url,
+            counts=counts,
+            elapsed=elapsed,
+            rate=(counts.requests - requests) / (elapsed - then) if elapsed > then else 0.0,
+        )

@@ -1,0 +1,120 @@
+"""Tables for a person. They fit 80 columns."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich import box
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ezcaptcha_async import Offer
+from ezcaptcha_async.cli.catalogue import SERVICES, Field, fields_of, offers_of
+from ezcaptcha_async.cli.output import Output, counted, points
+from ezcaptcha_async.cli.tally import Tally, TypeTally
+from ezcaptcha_async.tasks import TASK_TYPES
+
+_INDENT: Final = (0, 0, 0, 2)
+_FAINT: Final = "dim"
+_TALLY_COLUMNS: Final = ("type", "tasks", "solved", "median", "p95", "polls")
+_TYPE_WIDTH: Final = 40
+
+
+def show_tally(output: Output, found: Tally) -> None:
+    """Show what came of the demonstration."""
+    table = Table(
+        box=box.SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+        header_style=_FAINT,
+        border_style=_FAINT,
+        show_footer=True,
+    )
+    total = ("all types", *_figures(found.total))
+    for name, footer in zip(_TALLY_COLUMNS, total, strict=True):
+        left = name == "type"
+        table.add_column(
+            name, footer, justify="left" if left else "right", no_wrap=True, footer_style="bold"
+        )
+    for item in found.types:
+        table.add_row(item.type, *_figures(item))
+    output.show(Padding(table, _INDENT))
+    output.show("")
+    output.show(Padding(_totals(found), _INDENT))
+    output.show("")
+    words = [Text(problem, style="bold red") for problem in found.problems]
+    good = Text("Nothing was lost: each task was charged once and its solution fetched.", "green")
+    output.show(Padding(Group(*(words or [good])), _INDENT))
+
+
+def _figures(item: TypeTally) -> tuple[str, ...]:
+    return (
+        f"{item.tasks:,}",
+        f"{item.solved:,}",
+        _seconds(item.median),
+        _seconds(item.p95),
+        "-" if item.polls is None else f"{item.polls:.1f}",
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"
+
+
+def _totals(found: Tally) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style=_FAINT)
+    table.add_column(justify="right")
+    table.add_column(style=_FAINT)
+    table.add_row("elapsed", _seconds(found.elapsed), "of real time; all others are service time")
+    table.add_row(
+        "requests", f"{found.requests:,}", f"over {counted(found.connections, 'connection')}"
+    )
+    table.add_row("polls per task", f"{found.polls_per_task:.1f}", "")
+    table.add_row("ready to fetched", _seconds(found.lag_mean), f"mean; p95 {found.lag_p95:.1f} s")
+    table.add_row("spacing violations", f"{found.spacing_violations:,}", "")
+    table.add_row(
+        "points charged", points(found.points_charged), f"{points(found.points_counted)} counted"
+    )
+    return table
+
+
+def show_types(output: Output) -> None:
+    """Show every task type with its prices and fields."""
+    names = "".join(f"{service.name:>12}" for service in SERVICES)
+    lines = [Text(), Text(f"{'type':<{_TYPE_WIDTH}}{names}", style=_FAINT)]
+    for task_class in TASK_TYPES:
+        offers = {service.name: offer for service, offer in offers_of(task_class)}
+        prices = "".join(f"{_price(offers.get(service.name)):>12}" for service in SERVICES)
+        lines.append(Text.assemble((f"{task_class.__name__:<{_TYPE_WIDTH}}", "bold"), prices))
+        lines.append(Text(f"  {' '.join(map(_field, fields_of(task_class)))}", style=_FAINT))
+    worth = (
+        f"{points(service.points_per_unit)} points are 1 {service.currency} at {service.name}"
+        for service in SERVICES
+    )
+    lines += [Text(), Text(f"Prices are in points: {', '.join(worth)}.")]
+    lines.append(Text("Fields in brackets may be left out."))
+    output.show(Padding(Group(*lines), _INDENT))
+
+
+def _price(offer: Offer | None) -> str:
+    if offer is None:
+        return "-"
+    if offer.points is None or offer.lowest_points is None:
+        return "not stated"
+    if offer.lowest_points == offer.points:
+        return points(offer.points)
+    return f"{points(offer.lowest_points)} or {points(offer.points)}"
+
+
+def _field(field: Field) -> str:
+    match field.form:
+        case "object":
+            shown = f"{field.name}={{...}}"
+        case "flag":
+            shown = f"{field.name}={str(field.default).lower()}"
+        case _:
+            shown = field.name
+    return shown if field.required else f"[{shown}]"

@@ -1,0 +1,78 @@
+"""Running a coroutine function so that Ctrl-C and SIGTERM end it in good order."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+import anyio
+import attrs
+from anyio.abc import TaskStatus
+
+from ezcaptcha_async import PoolClosedError, SavedTicket, SessionPool
+from ezcaptcha_async.cli.failures import Interrupted
+
+T = TypeVar("T")
+Backend: TypeAlias = Literal["asyncio", "trio"]
+
+
+@attrs.define(eq=False)
+class _Run(Generic[T]):
+    """What came of it; one of the three is set."""
+
+    value: tuple[T] | None = None
+    failure: Exception | None = None
+    signum: int = signal.SIGINT
+
+    async def guard(self, work: Callable[[], Awaitable[T]]) -> None:
+        async with anyio.create_task_group() as group:
+            await group.start(self._watch, group.cancel_scope)
+            try:
+                self.value = (await work(),)
+            except Exception as failure:  # noqa: BLE001 - raised again, outside our group
+                self.failure = failure
+            group.cancel_scope.cancel()
+
+    async def _watch(self, scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
+        try:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                task_status.started()
+                async for signum in signals:
+                    self.signum = signum
+                    break
+        except NotImplementedError:
+            # asyncio on Windows: there Ctrl-C cancels the coroutine by itself.
+            task_status.started()
+            return
+        # From here on the signals do what they always do: a second one ends it at once.
+        scope.cancel()
+
+
+def run_async(work: Callable[[], Awaitable[T]], *, backend: Backend = "asyncio") -> T:
+    """Run `work` in an event loop of its own and return what it returns.
+
+    The first signal cancels `work`, which may clean up; a second one does not wait for that.
+
+    Raises:
+        Interrupted: By SIGINT or SIGTERM.
+    """
+    run: _Run[T] = _Run()
+    forced = False
+    try:
+        anyio.run(run.guard, work, backend=backend)
+    except* KeyboardInterrupt:  # alone, or in the group of whoever was running
+        forced = True
+    if run.failure is not None:
+        raise run.failure
+    if forced or run.value is None:
+        raise Interrupted(signal.SIGINT if forced else run.signum)
+    return run.value[0]
+
+
+def paid_tickets(pool: SessionPool) -> tuple[SavedTicket, ...]:
+    """Return the paid tasks of a pool that are still to be fetched, also after it was closed."""
+    try:
+        return tuple(ticket.to_dict() for ticket in pool.orphans())
+    except PoolClosedError:  # never opened
+        return ()

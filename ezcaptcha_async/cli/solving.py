@@ -1,0 +1,130 @@
+"""``solve`` and ``balance``: one call to a service, and what to say of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from ezcaptcha_async import (
+    Account,
+    FuncaptchaSolution,
+    PollPolicy,
+    ReCaptchaSolution,
+    SessionPool,
+    Solution,
+    Task,
+)
+from ezcaptcha_async.cli.failures import Interrupted
+from ezcaptcha_async.cli.interrupts import paid_tickets, run_async
+from ezcaptcha_async.cli.output import Output, counted, points, printable
+
+T = TypeVar("T")
+_NOT_OF_THE_ANSWER: Final = {"receipt", "expires_at"}
+
+
+def solve(
+    output: Output,
+    account: Account,
+    task: Task[Any],
+    *,
+    timeout: float | None,
+    time_scale: float,
+) -> None:
+    """Solve one task and print its solution.
+
+    Args:
+        output: Where to.
+        account: Who pays.
+        task: What to solve.
+        timeout: Most seconds to wait.
+        time_scale: How many service seconds pass in one second.
+
+    Raises:
+        EzCaptchaError: Why there is none.
+        Interrupted: By a signal; it names the task if that is paid.
+    """
+    pool = _pool(account, time_scale)
+    with output.waiting(f"{task.type} at {account.service.name}"):
+        solution = _in_pool(pool, lambda: pool.solve(task, timeout=timeout))
+    if output.as_json:
+        output.document(_document(solution))
+        return
+    if isinstance(solution, ReCaptchaSolution | FuncaptchaSolution):
+        output.result(printable(solution.token))
+    else:
+        output.result(json.dumps(_answer(solution), indent=2))
+    _remark_on(solution, output)
+
+
+def balance(output: Output, account: Account) -> None:
+    """Print how many points an account has.
+
+    Raises:
+        EzCaptchaError: Why that is not known.
+        Interrupted: By a signal.
+    """
+    pool = SessionPool(account)
+    with output.waiting(f"balance at {account.service.name}"):
+        found = _in_pool(pool, pool.balance)
+    if output.as_json:
+        output.document(attrs.asdict(found))
+    else:
+        worth = f"{found.value:,.2f} {found.currency}"
+        output.result(f"{points(found.points)} points ({worth}) at {found.account}")
+
+
+def _pool(account: Account, time_scale: float) -> SessionPool:
+    service = account.service
+    faster = attrs.evolve(
+        service,
+        result_window=service.result_window / time_scale,
+        min_poll_interval=service.min_poll_interval / time_scale,
+        token_validity=service.token_validity / time_scale,
+    )
+    polling = PollPolicy().scaled(1 / time_scale)
+    return SessionPool(attrs.evolve(account, service=faster), polling=polling)
+
+
+def _in_pool(pool: SessionPool, call: Callable[[], Awaitable[T]]) -> T:
+    answers: list[T] = []
+
+    async def work() -> None:
+        async with pool:
+            answers.append(await call())
+
+    try:
+        run_async(work)
+    except Interrupted as interruption:
+        signum = interruption.signum
+    else:
+        return answers[0]
+    if answers:
+        # The signal came while the pool was closing; what is paid for is not thrown away.
+        return answers[0]
+    raise Interrupted(signum, paid_tickets(pool))
+
+
+def _answer(solution: Solution) -> dict[str, Any]:
+    return attrs.asdict(solution, filter=lambda field, _value: field.name not in _NOT_OF_THE_ANSWER)
+
+
+def _document(solution: Solution) -> dict[str, Any]:
+    receipt = solution.receipt
+    return {
+        "solution": _answer(solution),
+        "expires_at": solution.expires_at,
+        "receipt": {**attrs.asdict(receipt), "waited": receipt.waited},
+    }
+
+
+def _remark_on(solution: Solution, output: Output) -> None:
+    receipt = solution.receipt
+    price = "" if receipt.points is None else f" for {points(receipt.points)} points"
+    expiry = time.strftime("%H:%M:%S", time.localtime(solution.expires_at))
+    output.remark(f"task {receipt.task_id}, {receipt.task_type} at {receipt.service}")
+    output.remark(f"solved in {receipt.waited:.1f} s with {counted(receipt.polls, 'poll')}{price}")
+    output.remark(f"expires in {solution.remaining():.0f} s, at {expiry}")

@@ -1,0 +1,50 @@
+"""Fixtures for the command line: a plain terminal, a service on loopback, a way to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from ezcaptcha_async.testing import SimulatedServer, SimulatedService, serve
+from tests.cli.commands import SCALE, SECRET, Cli
+
+Serve = Callable[..., SimulatedServer]
+
+
+@pytest.fixture(autouse=True)
+def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the developer's terminal out: 80 columns, no colour."""
+    for name in ("FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "JPY_PARENT_PID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run commands in this process."""
+    return Cli(capsys)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have rich take the captured streams for a terminal."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+
+@pytest.fixture
+def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Serve a simulated service, quickly, and point the environment at it."""
+    with ExitStack() as stack:
+
+        def start(**settings: Any) -> SimulatedServer:
+            service = SimulatedService(**{"solve_times": 12.0, **settings})
+            server = stack.enter_context(serve(service, time_scale=SCALE))
+            monkeypatch.setenv("EZCAPTCHA_BASE_URL", server.url)
+            monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", SECRET)
+            return server
+
+        yield start

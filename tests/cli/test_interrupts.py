@@ -1,0 +1,113 @@
+"""How signals end what runs in an event loop."""
+
+from __future__ import annotations
+
+import signal
+from time import monotonic
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from ezcaptcha_async import SessionPool
+from ezcaptcha_async.cli.failures import Interrupted
+from ezcaptcha_async.cli.interrupts import Backend, paid_tickets, run_async
+from ezcaptcha_async.cli.output import Output
+
+BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+
+
+@BACKENDS
+def test_results_and_errors_come_out_as_they_are(backend: Backend) -> None:
+    """A result would be lost, or an error come wrapped in a group that nobody expects."""
+
+    async def answer() -> str:
+        await anyio.lowlevel.checkpoint()
+        return "an answer"
+
+    async def fail() -> None:
+        await anyio.lowlevel.checkpoint()
+        raise ValueError("as it is")
+
+    async def nothing() -> None:
+        await anyio.lowlevel.checkpoint()
+
+    assert run_async(answer, backend=backend) == "an answer"
+    run_async(nothing, backend=backend)
+    with pytest.raises(ValueError, match="as it is"):
+        run_async(fail, backend=backend)
+
+
+@BACKENDS
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_leaves_time_to_clean_up(backend: Backend, signum: int) -> None:
+    """A pool would be torn down with requests in flight, and paid tasks lost."""
+    cleaned: list[str] = []
+
+    async def work() -> None:
+        try:
+            signal.raise_signal(signum)
+            await anyio.sleep(10)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.01)
+                cleaned.append("up")
+
+    with pytest.raises(Interrupted) as caught:
+        run_async(work, backend=backend)
+    assert caught.value.signum == signum
+    assert cleaned == ["up"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@BACKENDS
+def test_a_second_ctrl_c_does_not_wait(backend: Backend) -> None:
+    """A user who cannot wait would have to kill the process, and learn nothing of its tasks."""
+
+    async def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+            await anyio.sleep(10)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.01)
+                signal.raise_signal(signal.SIGINT)
+                await anyio.sleep(10)
+
+    before = monotonic()
+    with pytest.raises(Interrupted) as caught:
+        run_async(work, backend=backend)
+    assert caught.value.signum == signal.SIGINT
+    assert monotonic() - before < 5
+
+
+def test_where_the_loop_knows_no_signals_ctrl_c_works_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows every command would fail before it begins."""
+
+    def unknown(*_signals: int) -> None:
+        raise NotImplementedError
+
+    async def answer() -> str:
+        await anyio.lowlevel.checkpoint()
+        return "an answer"
+
+    async def interrupted() -> None:
+        signal.raise_signal(signal.SIGINT)
+        await anyio.sleep(10)
+
+    monkeypatch.setattr(anyio, "open_signal_receiver", unknown)
+    assert run_async(answer) == "an answer"
+    with pytest.raises(Interrupted):
+        run_async(interrupted)
+
+
+def test_a_pool_that_was_never_opened_has_nothing_paid() -> None:
+    """A signal in the very first moment would end in a traceback."""
+    assert paid_tickets(SessionPool("a-key")) == ()
+
+
+def test_remarks_stay_out_of_the_way_of_a_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that reads errors as JSON would stumble over them."""
+    Output(as_json=True).remark("2 s: ...")
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,115 @@
+"""``ezcaptcha simulate``, and commands that use it from other processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from subprocess import Popen
+from typing import Any
+
+import httpx
+import pytest
+
+from ezcaptcha_async.testing import run as run_service
+from tests.cli.commands import FAST, V2, Cli, Result, environment, finish, run, start
+
+
+@contextmanager
+def _simulator(*options: str) -> Iterator[tuple[Popen[str], dict[str, Any]]]:
+    """Run the simulator as a process of its own; yield it and what it said."""
+    with start("simulate", "--json", *options) as process:
+        try:
+            assert process.stdout is not None
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def test_other_processes_use_it_as_it_says() -> None:
+    """The lines to copy would not work, and a user's own program could not be tried."""
+    with _simulator("--solve-time", "12", "--points", "100", *FAST) as (process, said):
+        settings = environment(**said["environment"])
+        assert said["time_scale"] == 50
+        solved = run("solve", *V2, *FAST, "--json", env=settings)
+        assert solved.document["receipt"]["points"] == 6
+        assert run("balance", env=settings).out.startswith("94 points (0.01 USD) at ezcaptcha:")
+        process.send_signal(signal.SIGTERM)
+        ended = finish(process)
+    assert ended.code == 143
+    error = ended.error
+    assert error["message"].startswith("terminated; served ")
+    assert error["message"].endswith(" requests for 1 task")
+
+
+def test_ctrl_c_ends_it_and_it_says_what_it_served(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C would show a traceback, and leave the handlers of signals changed."""
+    result = _interrupted_simulation(cli, monkeypatch)
+    assert result.code == 130
+    assert result.out.startswith("Simulated service on http://127.0.0.1:")
+    assert "  export EZCAPTCHA_CLIENT_KEY=simulated\n" in result.out
+    assert "time-scale" not in result.out
+    assert result.err == "ezcaptcha: interrupted; served 0 requests for 0 tasks\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_faster_one_says_what_solve_needs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's first task would not be fetched in time, and nothing would say why."""
+    result = _interrupted_simulation(cli, monkeypatch, "--time-scale", "10")
+    assert result.out.endswith("and give --time-scale 10 to 'ezcaptcha solve'.\n")
+
+
+def _interrupted_simulation(cli: Cli, monkeypatch: pytest.MonkeyPatch, *options: str) -> Result:
+    def run_and_interrupt(*arguments: Any, on_ready: Any, **settings: Any) -> None:
+        def ready(server: Any) -> None:
+            on_ready(server)
+            signal.raise_signal(signal.SIGINT)
+
+        run_service(*arguments, on_ready=ready, **settings)
+
+    monkeypatch.setattr("ezcaptcha_async.cli.simulating.run", run_and_interrupt)
+    return cli("simulate", *options)
+
+
+def test_a_port_that_is_taken_is_one_line(cli: Cli) -> None:
+    """A second simulator would end in a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = cli("simulate", "--port", str(taken.getsockname()[1]))
+    assert result.code == 2
+    assert "choose another" in result.line
+
+
+def test_ctrl_c_names_the_paid_task() -> None:
+    """Ctrl-C in the middle of a task would throw away what was paid for it."""
+    result = _interrupted_solve(signal.SIGINT)
+    assert result.code == 130
+    line, saved = result.err.splitlines()
+    ticket = json.loads(saved)
+    assert f"interrupted; task {ticket['task_id']} is paid" in line
+    assert ticket["type"] == "ReCaptchaV2TaskProxyless"
+    assert result.out == ""
+
+
+def test_sigterm_names_the_paid_task_to_a_machine() -> None:
+    """A container that is stopped would throw away what was paid for."""
+    result = _interrupted_solve(signal.SIGTERM, "--json")
+    assert result.code == 143
+    (ticket,) = result.error["tickets"]
+    assert f"terminated; task {ticket['task_id']} is paid" in result.error["message"]
+
+
+def _interrupted_solve(signum: signal.Signals, *options: str) -> Result:
+    with _simulator("--solve-time", "200", *FAST) as (_, said):
+        settings = environment(**said["environment"])
+        with start("solve", *V2, *FAST, *options, env=settings) as process:
+            while not httpx.get(f"{said['url']}/record").json()["polls"]:
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(signum)
+            return finish(process)

@@ -1,0 +1,200 @@
+"""``ezcaptcha solve`` and ``ezcaptcha balance`` against a service on loopback."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ezcaptcha_async import SessionPool
+from ezcaptcha_async.cli.output import printable
+from ezcaptcha_async.testing import Fault
+from tests.cli.commands import FAST, SECRET, V2, Cli
+from tests.cli.conftest import Serve
+
+CLOUDFLARE = (
+    "CloudFlare5STask",
+    "website_url=https://example.com/",
+    f"proxy=http://user:{SECRET}@example.net:8080",
+)
+
+
+def test_the_token_is_all_that_stdout_gets(cli: Cli, serving: Serve) -> None:
+    """``TOKEN=$(ezcaptcha solve …)`` would hold more than the token."""
+    server = serving()
+    result = cli("solve", *V2, *FAST)
+    task = server.service.record.tasks[0]
+    assert result.code == 0
+    assert result.out == f"simulated.recaptcha.{task.task_id}\n"
+    about, effort, expiry = result.err.splitlines()
+    assert about == f"task {task.task_id}, ReCaptchaV2TaskProxyless at ezcaptcha"
+    assert effort.endswith(("polls for 6 points", "1 poll for 6 points"))
+    assert expiry.startswith("expires in ")
+
+
+def test_the_solution_for_a_machine(cli: Cli, serving: Serve) -> None:
+    """A program could not learn until when the token works, or what it cost."""
+    server = serving()
+    document = cli("solve", *V2, *FAST, "--json").document
+    task = server.service.record.tasks[0]
+    assert document["solution"]["token"] == f"simulated.recaptcha.{task.task_id}"
+    receipt = document["receipt"]
+    assert receipt["task_id"] == task.task_id
+    assert receipt["points"] == 6
+    assert receipt["polls"] == task.polls
+    assert receipt["created_at"] < receipt["ready_at"] < document["expires_at"]
+    assert receipt["waited"] == pytest.approx(receipt["ready_at"] - receipt["created_at"])
+
+
+def test_a_solution_without_a_token_is_json(cli: Cli, serving: Serve) -> None:
+    """Headers and cookies, which such a solution consists of, would be missing."""
+    serving(solve_times=1.0)
+    result = cli("solve", *CLOUDFLARE, *FAST)
+    assert json.loads(result.out)["cookies"]["cf_clearance"].startswith("simulated.")
+    assert result.err.splitlines()[1].endswith("with 1 poll")  # no page states its price
+
+
+def test_any_other_type(cli: Cli, serving: Serve) -> None:
+    """A type without a class could not be solved from a shell."""
+    serving(extra_types={"NewTask": {"answer": 42}}, solve_times=12.0)
+    result = cli("solve", "NewTask", "--custom", "websiteURL=https://example.com", *FAST)
+    assert json.loads(result.out) == {"extra": {"answer": 42}}
+
+
+def test_a_terminal_shows_that_something_goes_on(cli: Cli, serving: Serve, terminal: None) -> None:
+    """A user would look at nothing for half a minute."""
+    serving()
+    result = cli("solve", *V2, *FAST)
+    assert "ReCaptchaV2TaskProxyless at ezcaptcha" in result.err.splitlines()[0]
+    assert result.out.startswith("simulated.recaptcha.")
+
+
+def test_key_and_fields_from_files(
+    cli: Cli, serving: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Secrets would have to stand in the environment or among the arguments."""
+    server = serving(client_keys=["key-from-a-file"])
+    monkeypatch.delenv("EZCAPTCHA_CLIENT_KEY")
+    key_file = tmp_path / "key"
+    key_file.write_text("key-from-a-file\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({"website_key": "a-site-key"})))
+    result = cli("solve", *V2[:2], "--fields", "-", "--key-file", str(key_file), *FAST)
+    assert result.code == 0
+    assert server.service.summary().charges == 1
+
+
+def test_key_from_stdin_at_another_url(
+    cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password manager could not hand over the key."""
+    server = serving(client_keys=["key-from-stdin"])
+    monkeypatch.delenv("EZCAPTCHA_CLIENT_KEY")
+    monkeypatch.delenv("EZCAPTCHA_BASE_URL")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("key-from-stdin\n"))
+    result = cli("balance", "--key-file", "-", "--base-url", server.url)
+    assert result.out.startswith("1,000,000 points (100.00 USD) at ezcaptcha:")
+
+
+def test_the_other_service(cli: Cli, serving: Serve) -> None:
+    """1captcha spells its type and prices its points otherwise."""
+    server = serving(dialect="1captcha")
+    other = ("--service", "1captcha", "--base-url", server.url)
+    assert cli("solve", *V2, *other, *FAST).code == 0
+    document = cli("balance", *other, "--json").document
+    assert document["points"] == 999_996
+    assert (document["currency"], document["value"]) == ("CNY", 999.996)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["balance"], "no client key: set EZCAPTCHA_CLIENT_KEY, or give --key-file"),
+        (["balance", "--key-file", "no-such-file"], "cannot read --key-file: No such file"),
+        (["solve", *V2, "--fields", "-", "--key-file", "-"], "cannot both be read from stdin"),
+        (["solve", *V2[:2]], "ReCaptchaV2TaskProxyless needs website_key"),
+        (["balance", "--base-url", "http://example.com"], "client key unencrypted"),
+    ],
+)
+def test_configuration_is_checked_before_anything_is_sent(
+    arguments: list[str], message: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong setting would come out only after something was paid, or as a traceback."""
+    if "--base-url" in arguments:
+        monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", SECRET)
+    result = cli(*arguments)
+    assert result.code == 2
+    assert message in result.line
+
+
+def test_a_key_file_that_is_no_text_is_not_shown(cli: Cli, tmp_path: Path) -> None:
+    """Pointing at the wrong file would put its bytes into a log."""
+    wrong = tmp_path / "key"
+    wrong.write_bytes(b"\xff\xfe" + SECRET.encode())
+    assert cli("balance", "--key-file", str(wrong)).line.endswith("it is not a text file")
+
+
+def test_each_kind_of_failure_has_its_code(cli: Cli, serving: Serve) -> None:
+    """A script could not tell whether to wait, to pay, or to call a person."""
+    server = serving(client_keys=[SECRET, "empty"], failure_rate=1.0)
+    service = server.service
+    failed = cli("solve", *V2, *FAST)
+    task_id = service.record.tasks[0].task_id
+    assert failed.code == 6
+    assert failed.line.endswith(f"; submit a new task (task {task_id})")
+
+    service.inject(Fault.RESET_AFTER)
+    lost = cli("solve", *V2, *FAST, "--json").error
+    assert (lost["kind"], lost["exit_code"]) == ("SubmissionUnknownError", 9)
+    assert lost["may_be_charged"] is True
+
+    service.set_balance(SECRET, 0)
+    assert cli("solve", *V2, *FAST).code == 4
+    service.ban_key(SECRET)
+    assert cli("balance").code == 3
+    service.ban()
+    banned = cli("balance", "--json").error
+    assert (banned["exit_code"], banned["code"]) == (5, "ERROR_IP_BANNED")
+
+
+def test_a_timeout_leaves_the_saved_ticket(cli: Cli, serving: Serve) -> None:
+    """A task that was paid for could not be fetched any more."""
+    server = serving(solve_times=200.0)
+    error = cli("solve", *V2, *FAST, "--timeout", "0.3", "--json").error
+    assert (error["kind"], error["exit_code"]) == ("SolveTimeoutError", 7)
+    assert error["ticket"]["task_id"] == server.service.record.tasks[0].task_id
+    assert error["ticket"]["task_id"] == error["task_id"]
+
+
+def test_ctrl_c_after_the_answer_does_not_throw_it_away(
+    cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A solution that was paid for, and came, would not be shown."""
+    serving()
+    close = SessionPool.aclose
+
+    async def interrupted_close(pool: SessionPool) -> None:
+        signal.raise_signal(signal.SIGINT)
+        await anyio.sleep(0.05)
+        await close(pool)
+
+    monkeypatch.setattr(SessionPool, "aclose", interrupted_close)
+    result = cli("solve", *V2, *FAST)
+    assert result.code == 0
+    assert result.out.startswith("simulated.recaptcha.")
+
+
+def test_no_answer(cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that nobody listens on would end in a traceback."""
+    serving()
+    monkeypatch.setenv("EZCAPTCHA_BASE_URL", "http://127.0.0.1:1")
+    assert cli("balance").code == 8
+
+
+def test_what_the_service_sends_cannot_steer_the_terminal() -> None:
+    """An answer could clear the screen, or write lines of its own."""
+    assert printable("a\x1b[2Jb\nc\td") == "a [2Jb c d"

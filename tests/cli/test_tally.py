@@ -1,0 +1,153 @@
+"""The demonstration's audit: every kind of loss or wrong charge is found."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import pytest
+
+from ezcaptcha_async import (
+    EzCaptchaError,
+    ReCaptchaSolution,
+    ReCaptchaV2TaskProxyless,
+    Receipt,
+    ResultWindowLapsedError,
+    Statistics,
+)
+from ezcaptcha_async.cli import display
+from ezcaptcha_async.cli.output import Output
+from ezcaptcha_async.cli.tally import Results, Tally, tally
+from ezcaptcha_async.testing import SimulatedService
+
+TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/", website_key="a-key")
+COUNTS = Statistics(points=12)
+SPEED = 10.0
+
+
+def _post(service: SimulatedService, path: str, now: float, **fields: Any) -> dict[str, Any]:
+    body = json.dumps({"clientKey": "a-key", **fields}).encode()
+    answer: dict[str, Any] = json.loads(service.handle(path, body, now).body)
+    return answer
+
+
+def _create(service: SimulatedService, now: float) -> str:
+    page = {"websiteURL": "https://example.com/", "websiteKey": "a-key"}
+    task = {"type": "ReCaptchaV2TaskProxyless", **page}
+    return str(_post(service, "/createTask", now, task=task)["taskId"])
+
+
+def _solution(task_id: str, **changes: Any) -> ReCaptchaSolution:
+    receipt = Receipt(
+        task_id=task_id,
+        service="ezcaptcha",
+        task_type="ReCaptchaV2TaskProxyless",
+        created_at=100.0,
+        processing_at=None,
+        ready_at=102.0,
+        polls=1,
+        points=6,
+    )
+    receipt = attrs.evolve(receipt, **changes)
+    return ReCaptchaSolution(receipt=receipt, expires_at=220.0, token="a-token")
+
+
+@pytest.fixture
+def service() -> SimulatedService:
+    """Return a service that two tasks were paid to, and fetched from."""
+    service = SimulatedService(solve_times=10.0)
+    for now in (0.0, 1.0):
+        _create(service, now)
+    for task in service.record.tasks:
+        _post(service, "/getTaskResult", 15.0, taskId=task.task_id)
+    return service
+
+
+def _tally(
+    service: SimulatedService,
+    solutions: list[ReCaptchaSolution] | None = None,
+    errors: list[EzCaptchaError] | None = None,
+    counts: Statistics = COUNTS,
+) -> Tally:
+    fetched = [_solution(task.task_id) for task in service.record.tasks[:2]]
+    results = Results(
+        tasks=[TASK, TASK],
+        solutions=fetched if solutions is None else solutions,
+        errors=errors or [],
+    )
+    return tally(results, counts, service.record, elapsed=1.6, connections=3, speed=SPEED)
+
+
+def test_nothing_is_found_where_nothing_is_wrong(service: SimulatedService) -> None:
+    """The demonstration would fail on a machine where all is well."""
+    found = _tally(service)
+    assert found.problems == ()
+    assert (found.total.tasks, found.total.solved, found.total.polls) == (2, 2, 1)
+    assert found.total.median == found.total.p95 == 20.0  # 2 s at ten times real speed
+    assert (found.requests, found.connections, found.polls_per_task) == (4, 3, 1)
+    assert (found.lag_mean, found.lag_p95) == (4.5, 5.0)
+    assert found.points_charged == found.points_counted == 12
+
+
+def test_a_task_that_was_not_solved(service: SimulatedService) -> None:
+    """A lost task would go by unnoticed."""
+    solutions = [_solution(service.record.tasks[0].task_id)]
+    found = _tally(service, solutions, [ResultWindowLapsedError("over")])
+    assert found.problems == ("not solved: 1 of 2 tasks (1 ResultWindowLapsedError)",)
+    assert found.errors == {"ResultWindowLapsedError": 1}
+
+
+def test_a_paid_task_that_was_never_fetched(service: SimulatedService) -> None:
+    """A task that was paid twice, and fetched once, would look like one task."""
+    _create(service, 16.0)
+    found = _tally(service, counts=Statistics(points=18))
+    assert found.problems == (
+        "paid and never fetched: 1 task",
+        "2 tasks asked for, 3 charged",
+    )
+
+
+def test_points_that_were_not_counted(service: SimulatedService) -> None:
+    """The pool could tell its user of less than the service takes."""
+    found = _tally(service, counts=Statistics(points=6))
+    assert found.problems == ("12 points charged, 6 counted",)
+
+
+def test_one_solution_for_two_tasks(service: SimulatedService) -> None:
+    """Two callers could be given the same token."""
+    task_id = service.record.tasks[0].task_id
+    found = _tally(service, [_solution(task_id), _solution(task_id)])
+    assert found.problems == ("the same task was given out twice",)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"task_id": "of-nobody"}, {"task_type": "FuncaptchaTaskProxyless"}, {"points": None}],
+)
+def test_a_solution_of_another_task(change: dict[str, Any], service: SimulatedService) -> None:
+    """Answers could be mixed up between callers."""
+    first, second = (task.task_id for task in service.record.tasks)
+    found = _tally(service, [_solution(first), _solution(**{"task_id": second, **change})])
+    assert found.problems == ("a solution belongs to a task of another type or price",)
+
+
+def test_polls_that_came_too_soon(service: SimulatedService) -> None:
+    """The client could earn a ban without anybody noticing."""
+    task_id = _create(service, 20.0)
+    for now in (21.0, 21.5, 31.0):
+        _post(service, "/getTaskResult", now, taskId=task_id)
+    found = _tally(service, counts=Statistics(points=18))
+    assert "sooner than the service asks for: 1 poll" in found.problems
+
+
+def test_problems_are_shown_and_so_is_a_type_without_a_solution(
+    service: SimulatedService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that went wrong could end with a traceback instead of what went wrong."""
+    found = _tally(service, [], [ResultWindowLapsedError("over"), ResultWindowLapsedError("over")])
+    display.show_tally(Output(as_json=False), found)
+    shown = capsys.readouterr().out
+    assert "not solved: 2 of 2 tasks (2 ResultWindowLapsedError)" in shown
+    assert "Nothing was lost" not in shown
+    assert shown.split("all types")[1].split()[:5] == ["2", "0", "-", "-", "-"]
