@@ -26,7 +26,7 @@ from ezcaptcha_async.errors import (
 )
 
 BAN_SECONDS: Final = 600.0
-"""How long a ban lasts, as the services state it (10 minutes)."""
+"""How long a ban lasts, as the services state it (10 minutes); going on prolongs it."""
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any, Final
 
 import attrs
@@ -11,6 +11,7 @@ import attrs
 from ezcaptcha_async.errors import ConfigurationError, SavedTicket
 
 _VERSION: Final = 1
+_LARGEST: Final = sys.float_info.max
 
 
 def _check_text(_saved: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -24,7 +25,8 @@ def _check_host(_saved: object, field: attrs.Attribute[Any], value: object) -> N
 
 
 def _check_number(_saved: object, field: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    # Compared and not converted: JSON knows whole numbers that no float can hold.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         raise ConfigurationError(f"the saved ticket's {field.name} must be a finite number")
 
 

@@ -37,6 +37,9 @@ from ezcaptcha_async.errors import (
 )
 from ezcaptcha_async.tasks import Kind, SolutionType, Task
 
+_POLLS_IN_A_ROW: Final = 8
+"""Most polls that go before a create which could go as well."""
+
 _LAST_POLL_AT: Final = 29 / 30
 """Share of the result window at which a last poll is due: 290 s of 300 s."""
 
@@ -125,6 +128,7 @@ class Line:
     phases: list[int] = attrs.field(factory=lambda: [0] * len(Phase))
     created: int = 0
     resumed: int = 0
+    points: float = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -177,6 +181,7 @@ class Entry:
     faults: int = 0  # polls in a row that said nothing
     polled_age: float = 0.0  # when the last poll that was answered was sent
     processing_at: float | None = None  # when the last "processing" was received
+    spaced_until: float = -inf  # before when the service wants no poll
     request_in_flight: bool = False
     holders: int = 1  # how many wait, or hold the ticket and may wait later
     delivered: bool = False
@@ -215,6 +220,7 @@ class Schedule:
     def __init__(self) -> None:
         self._lines: list[Line] = []
         self._next_line = 0
+        self._polls_in_a_row = 0
         self._due: Timeline[Entry] = Timeline()  # by the time of the next poll
         self._ready: Timeline[Entry] = Timeline()  # due polls, by the end of their window
         self._retries: Timeline[Entry] = Timeline()  # creates that wait for another try
@@ -254,22 +260,40 @@ class Schedule:
         Returns:
             True when there is more to do at once.
         """
+        again: list[Entry] = []
+        more = True
         for _ in range(limit):
             if (entry := self._deadlines.pop(now)) is not None:
                 self._expire(entry, now)
             elif (entry := self._due.pop(now)) is not None:
                 self._ready.set(entry, entry.lapses_at)
             elif (entry := self._retries.pop(now)) is not None:
-                entry.line.queue[entry] = None
-                entry.line.queue.move_to_end(entry, last=False)
+                again.append(entry)
             else:
-                return False
-        return True
+                more = False
+                break
+        # Whoever has had a turn before comes before those who have not, in their order.
+        for entry in reversed(again):
+            entry.line.queue[entry] = None
+            entry.line.queue.move_to_end(entry, last=False)
+        return more
 
     def take(self, now: float) -> Create | Poll | None:
-        """Give out the next command: polls before creates, nearest to lapsing first."""
+        """Give out the next command: polls before creates, nearest to lapsing first.
+
+        When polls alone would fill all slots, every ninth command is a create all the same:
+        new callers get their turn, and an account's canary is not held up.
+        """
         if self._closed_by is not None:
             return None
+        if self._polls_in_a_row < _POLLS_IN_A_ROW:
+            command: Create | Poll | None = self._take_poll(now) or self._take_create(now)
+        else:
+            command = self._take_create(now) or self._take_poll(now)
+        self._polls_in_a_row = self._polls_in_a_row + 1 if isinstance(command, Poll) else 0
+        return command
+
+    def _take_poll(self, now: float) -> Poll | None:
         while (entry := self._ready.pop()) is not None:
             at = entry.line.gate.poll_at(now)
             if at > now:
@@ -279,6 +303,9 @@ class Schedule:
             entry.polls += 1
             entry.request_in_flight = True
             return Poll(entry, entry.task_id or "")
+        return None
+
+    def _take_create(self, now: float) -> Create | None:
         for _ in self._lines:
             line = self._lines[self._next_line]
             self._next_line = (self._next_line + 1) % len(self._lines)
@@ -302,9 +329,14 @@ class Schedule:
     def created(self, entry: Entry, task_id: str, *, now: float, poll_at: float) -> None:
         """CreateTask was accepted: the task is paid, whoever still waits for it."""
         line = entry.line
-        self._end_create(entry)
+        if task_id in line.paid:
+            repeated = "createTask was answered with the id of another task"
+            self.lost(entry, SubmissionUnknownError(repeated))
+            return
         self._move(entry, Phase.WAITING if entry.holders else Phase.ORPHANED)
+        self._end_create(entry)
         line.created += 1
+        line.points += entry.points or 0.0
         entry.task_id = task_id
         entry.created_at = now
         entry.lapses_at = now + line.result_window
@@ -312,28 +344,28 @@ class Schedule:
         if self._closed_by is not None:
             self.abandon(entry, self._closed_by)
         elif entry.holders:
-            self._arm(entry, poll_at, floor=now)
+            self._arm(entry, max(now, poll_at))
         if entry.on_created is not None:
             entry.on_created()
 
     def retry_create(self, entry: Entry, at: float) -> None:
         """CreateTask was certainly not accepted, and may be tried again."""
-        self._end_create(entry)
         if self._closed_by is not None or not entry.holders:
             self._finish(entry, Phase.CANCELLED, self._closed_by)
         else:
             self._move(entry, Phase.QUEUED)
             self._retries.set(entry, at)
+        self._end_create(entry)
 
     def refuse(self, entry: Entry, error: EzCaptchaError) -> None:
         """The task was not accepted, and nothing was paid."""
-        self._leave_queue(entry)
         self._finish(entry, Phase.REFUSED, error)
+        self._end_create(entry)
 
     def lost(self, entry: Entry, error: EzCaptchaError) -> None:
         """The answer to createTask was lost: paid or not, nobody knows."""
-        self._end_create(entry)
         self._finish(entry, Phase.UNKNOWN, error)
+        self._end_create(entry)
 
     def refuse_queued(self, line: Line, error: EzCaptchaError) -> None:
         """Nothing that is queued at this account can be created."""
@@ -352,14 +384,13 @@ class Schedule:
         entry.faults = 0
         entry.polled_age = sent_age
         entry.processing_at = now
-        self._rearm(entry, poll_at, floor=now + entry.line.spacing)
+        self._rearm(entry, now, poll_at)
 
     def skipped(self, entry: Entry, *, now: float, poll_at: float) -> None:
         """A poll said nothing of the task: a fault, a throttle, a broken answer."""
         entry.request_in_flight = False
         entry.faults += 1
-        # The service may have seen it, so its spacing counts from here all the same.
-        self._rearm(entry, poll_at, floor=now + entry.line.spacing)
+        self._rearm(entry, now, poll_at)
 
     def solved(self, entry: Entry, raw: object, now: float) -> None:
         """A poll said ``ready``."""
@@ -378,14 +409,13 @@ class Schedule:
 
     def fail_paid(self, line: Line, error: EzCaptchaError) -> None:
         """No result of this account can be fetched any more."""
-        for entry in list(line.paid.values()):
-            if not entry.request_in_flight:
-                self.failed(entry, error)
+        self.fail_lapsing(line, error, until=inf)
 
     def fail_lapsing(self, line: Line, error: EzCaptchaError, *, until: float) -> None:
         """Nothing can be fetched until then: tell those whose window ends before."""
         for entry in list(line.paid.values()):
-            if entry.lapses_at <= until and not entry.request_in_flight:
+            # What is on its way may still be a solution, and what is here needs no fetching.
+            if entry.lapses_at <= until and not entry.request_in_flight and entry.kept is None:
                 self.failed(entry, error)
 
     # --------------------------------------------------------------- events: callers
@@ -406,7 +436,6 @@ class Schedule:
         """
         entry.holders = 0
         if entry.phase is Phase.QUEUED:
-            self._leave_queue(entry)
             self._finish(entry, Phase.CANCELLED, error)
         elif entry.phase in _IN_FLIGHT:
             self._disarm(entry)
@@ -414,6 +443,7 @@ class Schedule:
             self._watch(entry)
         elif entry.phase is Phase.SOLVED and not entry.delivered:
             entry.kept = entry.outcome if isinstance(entry.outcome, Solved) else None
+            entry.outcome = None
             self._move(entry, Phase.ORPHANED)
             self._keep(entry)
         if error is not None:
@@ -423,8 +453,10 @@ class Schedule:
         """A paid task that was created elsewhere; its id and times are set."""
         self._enter(entry, Phase.WAITING)
         entry.line.resumed += 1
+        if entry.processing_at is not None:
+            entry.spaced_until = entry.processing_at + entry.line.spacing
         self._keep(entry)
-        self._arm(entry, poll_at, floor=self._spaced(entry))
+        self._arm(entry, poll_at)
 
     def hold(self, entry: Entry, now: float) -> None:
         """One more waits. An orphan is taken up again, to the end of its window."""
@@ -441,7 +473,7 @@ class Schedule:
         else:
             self._move(entry, Phase.WAITING)
             self._watch(entry)
-            self._arm(entry, now, floor=self._spaced(entry))
+            self._arm(entry, now)
 
     # -------------------------------------------------------------- events: the end
 
@@ -498,6 +530,8 @@ class Schedule:
     def _finish(self, entry: Entry, phase: Phase, outcome: Solved | EzCaptchaError | None) -> None:
         self._move(entry, phase)
         self._disarm(entry)
+        entry.line.queue.pop(entry, None)
+        self._retries.discard(entry)
         self._deadlines.discard(entry)
         if entry.task_id is not None:
             entry.line.paid.pop(entry.task_id, None)
@@ -519,24 +553,21 @@ class Schedule:
         else:
             self._deadlines.discard(entry)
 
-    def _spaced(self, entry: Entry) -> float:
-        heard = entry.processing_at
-        return -inf if heard is None else heard + entry.line.spacing
-
-    def _arm(self, entry: Entry, poll_at: float, *, floor: float) -> None:
-        """Set the next poll, never before `floor`, and not too late to be of use."""
+    def _arm(self, entry: Entry, poll_at: float) -> None:
+        """Set the next poll: not sooner than the service asks, nor too late to be of use."""
         latest = entry.created_at + _LAST_POLL_AT * entry.line.result_window
-        at = max(floor, min(poll_at, latest))
-        self._due.set(entry, at)
+        self._due.set(entry, max(entry.spaced_until, min(poll_at, latest)))
 
-    def _rearm(self, entry: Entry, poll_at: float, *, floor: float) -> None:
+    def _rearm(self, entry: Entry, now: float, poll_at: float) -> None:
+        # The service may have seen a poll that failed, so its spacing counts in any case.
+        entry.spaced_until = now + entry.line.spacing
         if entry.phase is not Phase.POLLING:
             return
         self._move(entry, Phase.WAITING)
         if self._closed_by is not None:
             self.abandon(entry, self._closed_by)
         else:
-            self._arm(entry, poll_at, floor=floor)
+            self._arm(entry, poll_at)
 
     def _disarm(self, entry: Entry) -> None:
         self._due.discard(entry)
@@ -545,8 +576,3 @@ class Schedule:
     def _end_create(self, entry: Entry) -> None:
         entry.request_in_flight = False
         entry.line.creating.discard(entry)
-
-    def _leave_queue(self, entry: Entry) -> None:
-        self._end_create(entry)
-        entry.line.queue.pop(entry, None)
-        self._retries.discard(entry)

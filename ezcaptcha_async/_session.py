@@ -105,7 +105,6 @@ class Session:
         schedule.add_line(self.line)
         self.requests = 0
         self.polls = 0
-        self.points = 0.0
         # Unix time minus the event loop's clock, taken anew with each answer, because the
         # two drift apart over days and when the machine sleeps.
         self.epoch = time.time() - clock()
@@ -196,7 +195,6 @@ class Session:
             case Created(task_id):
                 self.gate.succeeded()
                 self.gate.create_answered()
-                self.points += entry.points or 0.0
                 poll_at = now + self._timing.first_poll(entry.kind, self._rng)
                 self._schedule.created(entry, task_id, now=now, poll_at=poll_at)
             case Refused(error):
@@ -363,7 +361,7 @@ class Session:
             cancelled=count[Phase.CANCELLED],
             requests=self.requests,
             polls=self.polls,
-            points=self.points,
+            points=self.line.points,
         )
 
     def _note_refusal(self, error: ServiceError, now: float) -> None:

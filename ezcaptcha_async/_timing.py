@@ -61,6 +61,11 @@ def _check_share(_policy: object, field: attrs.Attribute[Any], value: object) ->
         raise ConfigurationError(f"{field.name} must be between 0 and 1, not {value!r}")
 
 
+def _check_max_interval(policy: PollPolicy, _field: attrs.Attribute[Any], value: float) -> None:
+    if value < policy.interval:
+        raise ConfigurationError("max_interval must not be shorter than interval; set it as well")
+
+
 @attrs.frozen(kw_only=True)
 class PollPolicy:
     """A fixed plan: one first delay, then intervals that grow.
@@ -84,7 +89,7 @@ class PollPolicy:
     first_delay: float = attrs.field(default=10.0, validator=_check_seconds)
     interval: float = attrs.field(default=3.0, validator=_check_seconds)
     growth: float = attrs.field(default=1.1, validator=_check_growth)
-    max_interval: float = attrs.field(default=8.0, validator=_check_seconds)
+    max_interval: float = attrs.field(default=8.0, validator=[_check_seconds, _check_max_interval])
     jitter: float = attrs.field(default=0.1, validator=_check_share)
 
     def first_poll(self, kind: Kind, rng: Random) -> float:

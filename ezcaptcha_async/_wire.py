@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -19,7 +20,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
-from ezcaptcha_async.errors import ProtocolError, ServiceError, ThrottledError
+from ezcaptcha_async.errors import BannedError, ProtocolError, ServiceError, ThrottledError
 from ezcaptcha_async.services import Offer, Service
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
@@ -36,6 +37,10 @@ Json: TypeAlias = dict[str, Any]
 MAX_RETRY_AFTER: Final = 120.0
 """Most seconds of ``Retry-After`` that are obeyed; a longer one is a mistake or a trap."""
 
+MAX_BAN: Final = 3_600.0
+"""The same for a ban; the services state 600 s."""
+
+_USER_INFO: Final = re.compile(r"://[^/\s@]*@")
 _MAX_TEXT: Final = 300
 _MAX_TASK_ID: Final = 200
 _TOO_MANY_REQUESTS: Final = 429
@@ -228,19 +233,21 @@ class Decoder:
         envelope = self._envelope(reply)
         if not isinstance(envelope, dict):
             return envelope
+        balance = envelope.get("balance")
         try:
-            points = float(envelope["balance"])
-        except (KeyError, TypeError, ValueError, OverflowError):
+            points = math.nan if isinstance(balance, bool) else float(cast("str", balance))
+        except (TypeError, ValueError, OverflowError):
             points = math.nan
         if not math.isfinite(points):
             return Unreadable("$.balance: expected a number", reply.status)
         return points
 
     def scrub(self, text: object) -> str:
-        """Return a bounded text for people, with every secret taken out of it."""
-        clean = str(text)
+        """Return one bounded line for people, with every secret taken out of it."""
+        clean = _USER_INFO.sub("://***@", str(text))
         for secret in self._secrets:
             clean = clean.replace(secret, "***")
+        clean = "".join(char if char.isprintable() else " " for char in clean)
         return clean if len(clean) <= _MAX_TEXT else f"{clean[:_MAX_TEXT]}…"
 
     def _envelope(self, reply: Reply) -> Json | Refused | Unreadable:
@@ -252,7 +259,7 @@ class Decoder:
         if isinstance(body, dict):
             envelope = cast("Json", body)
             error_id = envelope.get("errorId")
-            if error_id is not None and str(error_id) != "0":
+            if error_id not in (None, 0, "0"):  # it may be unhashable
                 return self._refused(envelope, reply)
             if error_id is not None or reply.status < 300:  # noqa: PLR2004
                 return envelope
@@ -265,13 +272,17 @@ class Decoder:
         code = self.scrub(envelope.get("errorCode") or f"errorId {envelope['errorId']}").strip()
         description = self.scrub(envelope.get("errorDescription") or "")
         error_class = self._service.error_class(code)
-        return Refused(error_class(code, description, retry_after=retry_delay(reply)))
+        if error_class is ServiceError and reply.status == _TOO_MANY_REQUESTS:
+            error_class = ThrottledError
+        most = MAX_BAN if error_class is BannedError else MAX_RETRY_AFTER
+        wait = retry_delay(reply, most=most)
+        return Refused(error_class(code, description, retry_after=wait))
 
 
-def retry_delay(reply: Reply) -> float | None:
+def retry_delay(reply: Reply, *, most: float = MAX_RETRY_AFTER) -> float | None:
     """Return the seconds of ``Retry-After``, given as seconds or as a date.
 
-    None when there is none, or none that makes sense; never more than `MAX_RETRY_AFTER`.
+    None when there is none, or none that makes sense; never above `most`.
     """
     if reply.retry_after is None:
         return None
@@ -281,13 +292,13 @@ def retry_delay(reply: Reply) -> float | None:
         seconds = _seconds_between(reply.date, reply.retry_after)
     if not math.isfinite(seconds) or seconds < 0:
         return None
-    return min(seconds, MAX_RETRY_AFTER)
+    return min(seconds, most)
 
 
 def _seconds_between(start: str | None, end: str) -> float:
     try:
         return (parsedate_to_datetime(end) - parsedate_to_datetime(start or "")).total_seconds()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 

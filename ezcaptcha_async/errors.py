@@ -81,6 +81,8 @@ class EzCaptchaError(Exception):
         places would collect all of their tracebacks.
         """
         error = copy.copy(self)
+        if hasattr(error, "__notes__"):
+            error.__notes__ = list(error.__notes__)
         if task_id is not None:
             error.task_id = task_id
             error.ticket = ticket

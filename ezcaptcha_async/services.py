@@ -79,6 +79,11 @@ def _without_trailing_slash(url: str) -> str:
     return url.rstrip("/")
 
 
+def _check_name(_service: object, _field: attrs.Attribute[str], name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError("name must be a non-empty str")
+
+
 def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
@@ -89,12 +94,12 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _check_base_url(service: Service, _field: attrs.Attribute[str], url: str) -> None:
-    parts = _split(url)
+    parts = _split(url) if url.isprintable() and " " not in url else None
     if parts is None or not parts.hostname or parts.scheme not in {"http", "https"}:
         raise ConfigurationError("base_url must be an absolute URL such as https://api.example.com")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("base_url must not hold a user name or password; remove them")
-    if parts.query or parts.fragment:
+    if "?" in url or "#" in url:
         raise ConfigurationError("base_url must not hold a query or a fragment; remove them")
     if (
         parts.scheme == "http"
@@ -133,7 +138,7 @@ class Service:
         ConfigurationError: A value is out of range, or ``base_url`` is unsafe.
     """
 
-    name: str
+    name: str = attrs.field(validator=_check_name)
     base_url: str = attrs.field(converter=_without_trailing_slash, validator=_check_base_url)
     offers: tuple[Offer, ...] = attrs.field(repr=False)
     result_window: float = attrs.field(default=300.0, validator=_check_positive)
@@ -153,6 +158,19 @@ class Service:
             if wanted in (offer.type.casefold(), offer.wire_type.casefold()):
                 return offer
         return None
+
+    def scaled(self, factor: float) -> Service:
+        """Return the profile of the same service running at another speed.
+
+        Args:
+            factor: On all its times; 0.1 for a simulated service at ten times real speed.
+        """
+        return attrs.evolve(
+            self,
+            result_window=self.result_window * factor,
+            min_poll_interval=self.min_poll_interval * factor,
+            token_validity=self.token_validity * factor,
+        )
 
     def error_class(self, code: str) -> type[ServiceError]:
         """Return the error class for a service code; `ServiceError` when it is unknown."""

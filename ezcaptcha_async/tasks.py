@@ -29,6 +29,7 @@ SolutionType: TypeAlias = type[Solution]
 
 _PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5")
 _UNPRINTABLE: Final = re.compile(r"[\s\x00-\x1f\x7f]")
+_AFTER_THE_PORT: Final = re.compile(r"://[^/?#]*(/.|[?#])")
 _USER_INFO: Final = re.compile(r"(?<=://)[^/?#]*@")
 
 
@@ -38,9 +39,9 @@ def _without_user_info(url: str | None) -> str:
 
 def _check_text(_task: object, field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{field.name} must be a str, not {type(value).__name__}")
+        raise ConfigurationError(f"{field.alias} must be a str, not {type(value).__name__}")
     if not value or _UNPRINTABLE.search(value):
-        raise ConfigurationError(f"{field.name} must not be empty or hold white space")
+        raise ConfigurationError(f"{field.alias} must not be empty or hold white space")
 
 
 def _check_flag(_task: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -75,7 +76,9 @@ def _check_proxy(task: object, field: attrs.Attribute[Any], proxy: object) -> No
     _check_text(task, field, proxy)
     scheme, separator, _ = str(proxy).partition("://")
     host, port = _host_and_port(str(proxy))
-    if not separator or scheme.lower() not in _PROXY_SCHEMES or not host or not port:
+    # A password with an unescaped / ? or # would make its beginning a port.
+    whole = not _AFTER_THE_PORT.search(str(proxy))
+    if not (separator and host and port and whole and scheme.lower() in _PROXY_SCHEMES):
         raise ConfigurationError(
             f"{field.name} must have the form http://user:password@host:port "
             f"(schemes: {', '.join(_PROXY_SCHEMES)})"
@@ -88,7 +91,7 @@ def _json_object(value: Mapping[str, Any] | str, *, field: str) -> str:
     Text is what makes it immutable, hashable and cheap to keep.
     """
     try:
-        loaded = json.loads(value) if isinstance(value, str) else dict(value)
+        loaded = dict(value) if isinstance(value, Mapping) else json.loads(value)
         text = json.dumps(loaded, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         text = ""

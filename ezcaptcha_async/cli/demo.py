@@ -83,23 +83,6 @@ class Progress:
     rate: float
 
 
-class _CountingService(SimulatedService):
-    """Counts connections as well, which the state machine cannot see."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.peers: set[Any] = set()
-
-    def asgi(self, **settings: Any) -> Any:
-        application = super().asgi(**settings)
-
-        async def counting(scope: Any, receive: Any, send: Any) -> None:
-            self.peers.add(scope.get("client"))
-            await application(scope, receive, send)
-
-        return counting
-
-
 def example_tasks(plan: Plan) -> list[Task[Any]]:
     """Return tasks of all types for several hosts, in a random order."""
     random = Random(plan.seed)
@@ -125,7 +108,7 @@ def run_demo(plan: Plan, show: Callable[[Progress], None]) -> Tally:
         Interrupted: By a signal.
         ConfigurationError: The service cannot be served here.
     """
-    service = _CountingService(seed=plan.seed, balance=_BALANCE)
+    service = SimulatedService(seed=plan.seed, balance=_BALANCE)
     with serve(service, latency=_LATENCY, time_scale=plan.speed) as server:
         demo = _Demo(plan, server, show)
         counts = demo.run()
@@ -134,7 +117,6 @@ def run_demo(plan: Plan, show: Callable[[Progress], None]) -> Tally:
         counts,
         service.record,
         elapsed=demo.elapsed,
-        connections=len(service.peers),
         speed=plan.speed,
     )
 

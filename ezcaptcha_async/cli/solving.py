@@ -78,15 +78,8 @@ def balance(output: Output, account: Account) -> None:
 
 
 def _pool(account: Account, time_scale: float) -> SessionPool:
-    service = account.service
-    faster = attrs.evolve(
-        service,
-        result_window=service.result_window / time_scale,
-        min_poll_interval=service.min_poll_interval / time_scale,
-        token_validity=service.token_validity / time_scale,
-    )
-    polling = PollPolicy().scaled(1 / time_scale)
-    return SessionPool(attrs.evolve(account, service=faster), polling=polling)
+    faster = attrs.evolve(account, service=account.service.scaled(1 / time_scale))
+    return SessionPool(faster, polling=PollPolicy().scaled(1 / time_scale))
 
 
 def _in_pool(pool: SessionPool, call: Callable[[], Awaitable[T]]) -> T:

@@ -93,7 +93,6 @@ def tally(
     record: Record,
     *,
     elapsed: float,
-    connections: int,
     speed: float,
 ) -> Tally:
     """Add everything up and look for problems.
@@ -103,7 +102,6 @@ def tally(
         counts: What the pool counted.
         record: What the service saw.
         elapsed: Real seconds that it took.
-        connections: How many connections it saw.
         speed: Service seconds per second.
     """
     summary = record.summary()
@@ -115,7 +113,7 @@ def tally(
         errors=Counter(type(error).__name__ for error in results.errors),
         requests=summary.requests,
         requests_per_second=summary.requests_per_second,
-        connections=connections,
+        connections=summary.connections,
         polls_per_task=summary.mean_polls,
         lag_mean=summary.lag_mean,
         lag_p95=summary.lag_p95,

@@ -93,6 +93,8 @@ class _Application:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
+            if scope["path"] != "/record":
+                self._service.note_peer(scope.get("client"))
             await self._request(scope["method"], scope["path"], receive, send)
         else:
             raise RuntimeError(f"the simulated service does not speak {scope['type']}")

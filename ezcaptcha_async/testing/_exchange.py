@@ -25,6 +25,10 @@ class Answering(Protocol):
         """What it saw."""
         ...
 
+    def note_peer(self, address: object) -> None:
+        """Note the address that a request came from."""
+        ...
+
     def draw_fault(self, path: str, body: bytes) -> DrawnFault | None:
         """Return the fault that strikes a request."""
         ...

@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 _SPACING_TOLERANCE: Final = 0.001
+_MAX_PEERS: Final = 65_536
 _MAX_UNKNOWN_FIELDS: Final = 100
 
 
@@ -113,6 +114,7 @@ class RecordSummary:
         unknown_fields: ``type.field`` → how often a task had a field that its type does
             not know, which the service ignores. At most 100 are told apart.
         keys: How many client keys were used with success.
+        connections: How many connections were made; 0 for the in-process transport.
         fetched: Tasks whose outcome was answered.
         failed: Those of them whose outcome was an error.
         unfetched: Tasks that become ready in time and were not fetched.
@@ -139,6 +141,7 @@ class RecordSummary:
     types: Mapping[str, int] = attrs.field(hash=False)
     unknown_fields: Mapping[str, int] = attrs.field(hash=False)
     keys: int
+    connections: int
     fetched: int
     failed: int
     unfetched: int
@@ -185,6 +188,7 @@ class Record:
         self._refused: Counter[str] = Counter()
         self._types: Counter[str] = Counter()
         self._unknown_fields: Counter[str] = Counter()
+        self._peers: set[object] = set()
         self._charges = 0
         self._points = 0.0
         self._fetched = 0
@@ -247,6 +251,7 @@ class Record:
             types=dict(self._types),
             unknown_fields=dict(self._unknown_fields),
             keys=len(self._keys),
+            connections=len(self._peers),
             fetched=self._fetched,
             failed=self._failed,
             unfetched=len(unfetched) + self._forgotten_and_lost,
@@ -277,6 +282,11 @@ class Recorder(Record):
         while recent[0] <= now - 1.0:
             recent.popleft()
         self._peak = max(self._peak, len(recent))
+
+    def peer(self, address: object) -> None:
+        """Note where a request came from; each connection has an address of its own."""
+        if len(self._peers) < _MAX_PEERS:
+            self._peers.add(address)
 
     def refusal(self, code: str) -> None:
         """Count a request that was answered with an error code."""

@@ -469,12 +469,16 @@ class SimulatedService:
                 _priced(listed.get(kind.name, Offer(type=kind.name)), kind.points)
                 for kind in self._catalogue
             ),
-            result_window=self._result_window / scale,
-            min_poll_interval=self._min_poll_interval / scale,
-            token_validity=base.token_validity / scale,
-        )
+            result_window=self._result_window,
+            min_poll_interval=self._min_poll_interval,
+        ).scaled(1 / scale)
 
     # The state machine.
+
+    def note_peer(self, address: object) -> None:
+        """Note the address that a request came from; only ways of serving know it."""
+        with self._lock:
+            self._record.peer(address)
 
     def draw_fault(self, path: str, body: bytes) -> DrawnFault | None:
         """Return the fault that strikes a request, if any; only ways of serving ask for it."""

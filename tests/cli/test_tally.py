@@ -76,7 +76,7 @@ def _tally(
         solutions=fetched if solutions is None else solutions,
         errors=errors or [],
     )
-    return tally(results, counts, service.record, elapsed=1.6, connections=3, speed=SPEED)
+    return tally(results, counts, service.record, elapsed=1.6, speed=SPEED)
 
 
 def test_nothing_is_found_where_nothing_is_wrong(service: SimulatedService) -> None:
@@ -85,7 +85,7 @@ def test_nothing_is_found_where_nothing_is_wrong(service: SimulatedService) -> N
     assert found.problems == ()
     assert (found.total.tasks, found.total.solved, found.total.polls) == (2, 2, 1)
     assert found.total.median == found.total.p95 == 20.0  # 2 s at ten times real speed
-    assert (found.requests, found.connections, found.polls_per_task) == (4, 3, 1)
+    assert (found.requests, found.polls_per_task) == (4, 1)
     assert (found.lag_mean, found.lag_p95) == (4.5, 5.0)
     assert found.points_charged == found.points_counted == 12
 

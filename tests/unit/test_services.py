@@ -1,0 +1,273 @@
+"""The profiles: what each service has, what it charges, and where a key may be sent."""
+
+from __future__ import annotations
+
+import pickle
+from math import inf, nan
+from typing import Any
+
+import attrs
+import pytest
+
+from ezcaptcha_async.errors import (
+    BannedError,
+    CapacityError,
+    ConfigurationError,
+    CredentialError,
+    InsufficientBalanceError,
+    InvalidTaskError,
+    ServiceError,
+    TaskFailedError,
+    TaskNotFoundError,
+    ThrottledError,
+)
+from ezcaptcha_async.services import ERROR_CODES, EZCAPTCHA, ONECAPTCHA, Offer, Service
+
+CODES = {
+    CapacityError: {
+        "ERROR_SERVICE_UNAVALIABLE",
+        "ERROR_SERVICE_UNAVAILABLE",
+        "ERROR_NO_SLOT_AVAILABLE",
+        "ERROR_INTERNAL_SERVER_ERROR",
+    },
+    ThrottledError: {"ERROR_REQUEST_LIMIT"},
+    BannedError: {"ERROR_IP_BANNED", "ERROR_REQUEST_BANNED"},
+    CredentialError: {"ERROR_KEY_DOES_NOT_EXIST", "ERROR_KEY_BANNED"},
+    InsufficientBalanceError: {"ERROR_ZERO_BALANCE"},
+    InvalidTaskError: {
+        "ERROR_REQUIRED_FIELDS",
+        "ERROR_TASK_NOT_SUPPORTED",
+        "ERROR_RECAPTCHA_INVALID_SITEKEY",
+        "INVALID_RECAPTCHA_SITEURL",
+    },
+    TaskNotFoundError: {"ERROR_TASKID_INVALID", "ERROR_TASK_NOT_EXIST"},
+    TaskFailedError: {"ERROR_CAPTCHA_UNSOLVABLE", "ERROR_TASK_TIMEOUT"},
+}
+"""The table of the services' public pages."""
+
+EZCAPTCHA_OFFERS = {  # type → (highest price, lowest price)
+    "ReCaptchaV2TaskProxyless": (6, 6),
+    "ReCaptchaV2TaskProxylessS9": (12, 12),
+    "ReCaptchaV2STaskProxyless": (15, 6),
+    "ReCaptchaV2EnterpriseTaskProxyless": (18, 12),
+    "ReCaptchaV2SEnterpriseTaskProxyless": (30, 12),
+    "ReCaptchaV3TaskProxyless": (8, 8),
+    "ReCaptchaV3TaskProxylessS9": (15, 15),
+    "ReCaptchaV3EnterpriseTaskProxyless": (18, 18),
+    "FuncaptchaTaskProxyless": (18, 18),
+    "CloudFlare5STask": (None, None),
+}
+
+
+def test_every_code_of_the_services_has_its_remedy() -> None:
+    """A code under the wrong class makes a client go on when it must stop, or stop too soon."""
+    documented = {code: error for error, codes in CODES.items() for code in codes}
+    assert documented == ERROR_CODES
+    for service in (EZCAPTCHA, ONECAPTCHA):
+        assert {code: service.error_class(code) for code in documented} == documented
+
+
+def test_an_unknown_code_is_a_plain_service_error() -> None:
+    """A code that the service adds tomorrow would be a KeyError."""
+    assert EZCAPTCHA.error_class("ERROR_NEW") is ServiceError
+    own = attrs.evolve(EZCAPTCHA, error_codes={"ERROR_NEW": CapacityError})
+    assert own.error_class("ERROR_NEW") is CapacityError
+
+
+def test_offers_and_prices_of_ezcaptcha() -> None:
+    """A wrong price lets a budget be overspent; a missing type cannot be solved at all."""
+    offers = {item.type: (item.points, item.lowest_points) for item in EZCAPTCHA.offers}
+    assert offers == EZCAPTCHA_OFFERS
+    assert all(item.wire_type == item.type for item in EZCAPTCHA.offers)
+    assert not any(item.booleans_as_text for item in EZCAPTCHA.offers)
+
+
+def test_offers_and_prices_of_1captcha() -> None:
+    """1captcha would reject the type for its spelling, or the boolean for its form."""
+    (offer,) = ONECAPTCHA.offers
+    assert attrs.asdict(offer) == {
+        "type": "ReCaptchaV2TaskProxyless",
+        "wire_type": "RecaptchaV2TaskProxyless",
+        "points": 4,
+        "lowest_points": 4,
+        "booleans_as_text": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("service", "name", "url", "points_per_unit", "currency"),
+    [
+        (EZCAPTCHA, "ezcaptcha", "https://api.ez-captcha.com", 10_000, "USD"),
+        (ONECAPTCHA, "1captcha", "https://api.1captcha.vip", 1_000, "CNY"),
+    ],
+)
+def test_what_is_known_of_each_service(
+    service: Service, name: str, url: str, points_per_unit: float, currency: str
+) -> None:
+    """Tasks would be sent elsewhere, given up too early, or polled too fast."""
+    assert (service.name, service.base_url) == (name, url)
+    assert (service.points_per_unit, service.currency) == (points_per_unit, currency)
+    assert (service.result_window, service.min_poll_interval) == (300, 3)
+    assert service.token_validity == 120
+    assert service.allow_plain_http is False
+
+
+@pytest.mark.parametrize("change", [str, str.lower, str.upper, str.swapcase])
+def test_types_are_matched_without_case(change: Any) -> None:
+    """The pages spell both ReCaptcha and Recaptcha; one of them would not be served."""
+    for service in (EZCAPTCHA, ONECAPTCHA):
+        for offer in service.offers:
+            assert service.offer_for(change(offer.type)) is offer
+            assert service.offer_for(change(offer.wire_type)) is offer
+
+
+def test_a_type_that_is_not_offered() -> None:
+    """A pool would send a task to a service that does not know its type."""
+    assert EZCAPTCHA.offer_for("NewTask") is None
+    assert ONECAPTCHA.offer_for("CloudFlare5STask") is None
+
+
+def test_an_offer_needs_no_more_than_its_type() -> None:
+    """Adding a type to a profile would need every field spelled out."""
+    offer = Offer(type="NewTask", points=7)
+    assert (offer.wire_type, offer.lowest_points) == ("NewTask", 7)
+    assert Offer(type="NewTask").points is None
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://api.example.com", None),
+        ("https://api.example.com/", "https://api.example.com"),
+        ("https://api.example.com//", "https://api.example.com"),
+        ("https://api.example.com:8443/gateway/v1/", "https://api.example.com:8443/gateway/v1"),
+        ("HTTPS://API.example.com", None),
+        ("https://[2001:db8::1]:8443", None),
+        ("http://127.0.0.1:8000", None),
+        ("http://localhost", None),
+        ("http://LocalHost:1", None),
+        ("http://[::1]:8000/x", None),
+    ],
+)
+def test_safe_base_urls(url: str, kept: str | None) -> None:
+    """A gateway or a simulator could not be used, or requests would go to ``//createTask``."""
+    assert attrs.evolve(EZCAPTCHA, base_url=url).base_url == (kept or url)
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("", "absolute URL"),
+        ("api.example.com", "absolute URL"),
+        ("//api.example.com", "absolute URL"),
+        ("ftp://api.example.com", "absolute URL"),
+        ("https://", "absolute URL"),
+        ("https://:443", "absolute URL"),
+        ("https:/api.example.com", "absolute URL"),
+        ("https://api.example.com:99999", "absolute URL"),
+        ("https://api.example.com:port", "absolute URL"),
+        ("https://api.example.com:-1", "absolute URL"),
+        ("https://[::1", "absolute URL"),
+        ("https://user:word@api.example.com", "user name or password"),
+        ("https://user@api.example.com", "user name or password"),
+        ("https://:word@api.example.com", "user name or password"),
+        ("http://localhost@api.example.com", "user name or password"),
+        ("https://api.example.com?key=1", "query or a fragment"),
+        ("https://api.example.com/#top", "query or a fragment"),
+        ("http://api.example.com", "unencrypted"),
+        ("http://localhost.example.com", "unencrypted"),
+        ("http://127.0.0.1.example.com", "unencrypted"),
+        ("http://10.0.0.5:8000", "unencrypted"),
+    ],
+)
+def test_unsafe_base_urls(url: str, complaint: str) -> None:
+    """A client key would be sent in the clear, or to somebody else."""
+    with pytest.raises(ConfigurationError, match=f"base_url .*{complaint}") as caught:
+        attrs.evolve(EZCAPTCHA, base_url=url)
+    assert "word" not in str(caught.value).replace("password", "")
+
+
+@pytest.mark.parametrize("url", ["https://api.example.com?", "https://api.example.com/#"])
+def test_an_empty_query_or_fragment_is_one_too(url: str) -> None:
+    """Every request would go to ``/`` with ``/createTask`` as its query or fragment."""
+    with pytest.raises(ConfigurationError, match="query or a fragment"):
+        attrs.evolve(EZCAPTCHA, base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        " https://api.example.com",
+        "https://api.example.com\n",
+        "https://api.exa\tmple.com",
+        "https://api example.com",
+        "https://api.example.com/a b",
+    ],
+)
+def test_white_space_in_a_base_url(url: str) -> None:
+    """A line end from an environment file would fail every request, far from its cause."""
+    with pytest.raises(ConfigurationError, match="base_url"):
+        attrs.evolve(EZCAPTCHA, base_url=url)
+
+
+def test_plain_http_inside_a_trusted_network() -> None:
+    """A gateway in a private network could not be used at all."""
+    url = "http://gateway.internal:8000"
+    service = attrs.evolve(EZCAPTCHA, base_url=url, allow_plain_http=True)
+    assert service.base_url == url
+    with pytest.raises(ConfigurationError, match="unencrypted"):
+        attrs.evolve(service, allow_plain_http=False)
+
+
+@pytest.mark.parametrize("url", [None, 5, b"https://api.example.com"])
+def test_a_base_url_that_is_no_text(url: Any) -> None:
+    """An AttributeError from within would not say what is wrong."""
+    with pytest.raises(ConfigurationError, match="base_url must be a str"):
+        attrs.evolve(EZCAPTCHA, base_url=url)
+
+
+@pytest.mark.parametrize(
+    "field", ["result_window", "min_poll_interval", "token_validity", "points_per_unit"]
+)
+@pytest.mark.parametrize("value", [0, -1, inf, nan, True, "3", None])
+def test_numbers_of_a_profile_are_positive(field: str, value: Any) -> None:
+    """A spacing of zero or of NaN would poll without pause, or never."""
+    with pytest.raises(ConfigurationError, match=f"{field} must be a positive number"):
+        attrs.evolve(EZCAPTCHA, **{field: value})
+
+
+@pytest.mark.parametrize("name", ["", None, 5])
+def test_a_service_has_a_name(name: Any) -> None:
+    """Saved tickets name their service; one without a name could not be written down or read."""
+    with pytest.raises(ConfigurationError, match="name"):
+        attrs.evolve(EZCAPTCHA, name=name)
+
+
+def test_scaled() -> None:
+    """At ten times real speed, a demonstration would poll too slowly or wait too long."""
+    fast = EZCAPTCHA.scaled(0.1)
+    assert fast.result_window == pytest.approx(30)
+    assert fast.min_poll_interval == pytest.approx(0.3)
+    assert fast.token_validity == pytest.approx(12)
+    assert EZCAPTCHA.scaled(1) == EZCAPTCHA
+    assert (
+        attrs.evolve(fast, result_window=300.0, min_poll_interval=3.0, token_validity=120.0)
+        == EZCAPTCHA
+    )
+    for factor in (0, -1, nan, inf):
+        with pytest.raises(ConfigurationError, match="must be a positive number"):
+            EZCAPTCHA.scaled(factor)
+
+
+def test_a_profile_is_a_value() -> None:
+    """Two pools could not share one profile, nor a worker process receive it."""
+    service = attrs.evolve(EZCAPTCHA, base_url="http://127.0.0.1:8000", min_poll_interval=0.3)
+    assert service != EZCAPTCHA
+    assert (service.name, service.offers) == (EZCAPTCHA.name, EZCAPTCHA.offers)
+    assert service.min_poll_interval == 0.3
+    for item in (service, EZCAPTCHA, ONECAPTCHA):
+        twin = pickle.loads(pickle.dumps(item))
+        assert twin == item
+        assert hash(twin) == hash(item)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        service.name = "other"  # type: ignore[misc]

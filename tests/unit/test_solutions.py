@@ -1,0 +1,100 @@
+"""Solutions: values that know how long they last and do not flood a log."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import time
+from typing import Any
+
+import attrs
+import pytest
+
+from ezcaptcha_async.solutions import (
+    CloudFlare5SSolution,
+    CustomSolution,
+    FuncaptchaSolution,
+    ReCaptchaSolution,
+    Receipt,
+    Solution,
+)
+
+RECEIPT = Receipt(
+    task_id="77",
+    service="ezcaptcha",
+    task_type="ReCaptchaV2TaskProxyless",
+    created_at=1_000.0,
+    processing_at=1_010.0,
+    ready_at=1_013.5,
+    polls=2,
+    points=6,
+)
+LONG = "t" * 2_345
+COMMON: dict[str, Any] = {"receipt": RECEIPT, "expires_at": 1_130.0}
+SOLUTIONS = [
+    ReCaptchaSolution(token=LONG, user_agent="Agent", cookies={"a": "c00kie"}, **COMMON),
+    FuncaptchaSolution(token=LONG, **COMMON),
+    CloudFlare5SSolution(headers={"h": "h3ader"}, cookies={"a": "c00kie"}, body=LONG, **COMMON),
+    CustomSolution(extra={"answer": 42}, **COMMON),
+]
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda item: type(item).__name__)
+def test_solutions_are_values(solution: Solution) -> None:
+    """A solution could not be cached, queued to another process, or trusted not to change."""
+    twin = pickle.loads(pickle.dumps(solution))
+    assert twin == solution == copy.copy(solution)
+    assert hash(twin) == hash(solution)
+    assert attrs.evolve(solution, expires_at=0.0) != solution
+    for field in attrs.fields(type(solution)):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(solution, field.name, None)
+    with pytest.raises(TypeError):
+        type(solution)(RECEIPT, 1_130.0)  # type: ignore[call-arg]
+    with pytest.raises((AttributeError, TypeError)):
+        solution.note = "mine"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS[:3], ids=lambda item: type(item).__name__)
+def test_a_repr_is_short_and_keeps_cookies_to_itself(solution: Solution) -> None:
+    """One log line would hold kilobytes of token, or somebody's session cookie."""
+    text = repr(solution)
+    assert "'tttttttttttttttt…' (2,345 characters)" in text
+    assert LONG[:17] not in text
+    assert "c00kie" not in text
+    assert "h3ader" not in text
+
+
+@pytest.mark.parametrize("token", ["t" * 16, "short"])
+def test_a_short_token_is_shown_whole(token: str) -> None:
+    """A simulated token of a few characters would look as if it were cut."""
+    assert f"token={token!r}" in repr(FuncaptchaSolution(token=token, **COMMON))
+
+
+def test_remaining_counts_down_to_zero() -> None:
+    """A token would be used after its end, or a negative wait be slept."""
+    solution = SOLUTIONS[0]
+    assert solution.remaining(1_010.0) == 120.0
+    assert solution.remaining(1_129.5) == 0.5
+    assert solution.remaining(1_130.0) == 0.0
+    assert solution.remaining(9_999.0) == 0.0
+    assert solution.remaining(0.0) == 1_130.0
+
+
+def test_remaining_reads_the_system_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`solution.remaining()` would count on the event loop's clock, which is another one."""
+    monkeypatch.setattr(time, "time", lambda: 1_100.0)
+    assert SOLUTIONS[0].remaining() == 30.0
+
+
+def test_a_receipt_says_how_long_it_took() -> None:
+    """Whoever tunes polling would measure the wrong span."""
+    assert RECEIPT.waited == 13.5
+    assert pickle.loads(pickle.dumps(RECEIPT)) == RECEIPT
+
+
+def test_extras_are_each_solutions_own() -> None:
+    """A key that one answer brought would show up in all the others."""
+    one, other = CustomSolution(**COMMON), CustomSolution(**COMMON)
+    assert one.extra == {}
+    assert one.extra is not other.extra
