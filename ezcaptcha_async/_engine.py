@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Iterable
 from random import Random
 from typing import Final
@@ -122,11 +123,13 @@ class Engine:
         reason = "the pool's event loop ended before the pool was closed"
         try:
             await self.scheduler.run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # logged, and told to everybody who waits
             # A mistake in this library. Nobody may wait for ever because of it.
             cause = unwrapped(error)
             reason = f"the pool failed by an internal error ({type(cause).__name__})"
-            _logger.critical("%s; please report it", reason, exc_info=cause)
+            # As text: an error tracker would add the locals of each frame to an exception.
+            trace = "".join(traceback.format_exception(cause))
+            _logger.critical("%s; please report it\n%s", reason, trace)
         finally:
             self._give_up(PoolClosedError(reason))
             self._schedule.abort(self.closed_by or PoolClosedError(reason))

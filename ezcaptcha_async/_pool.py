@@ -77,13 +77,21 @@ class SessionPool:
         close_grace: float = 5.0,
         rng: Random | None = None,
     ) -> None:
+        problem = None
+        try:
+            self._accounts = _accounts_from(accounts, service)
+        except ConfigurationError as error:
+            problem = error.message
+        # A plain key must not be among the locals that a traceback may show.
+        del accounts
+        if problem is not None:
+            raise ConfigurationError(problem)
         if http_client is not None and transport is not None:
             raise ConfigurationError("give http_client or transport, not both")
         _check_number("max_requests", max_requests, whole=True)
         _check_number("request_timeout", request_timeout)
         _check_number("create_patience", create_patience)
         _check_number("close_grace", close_grace)
-        self._accounts = _accounts_from(accounts, service)
         default_requests = HTTPX_REQUESTS if transport is None else transport.max_requests
         self._settings = Settings(
             polling=PollPolicy() if polling is None else polling,
@@ -263,6 +271,7 @@ class SessionPool:
             ConfigurationError: No such account, or none was named.
             CredentialError: The key is wrong.
             BannedError: The account is banned for now; nothing was sent.
+            ThrottledError: It is throttled for now, likewise; see ``retry_after``.
             TransportError: No answer came.
             ProtocolError: The answer means nothing.
         """

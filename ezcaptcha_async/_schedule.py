@@ -105,7 +105,7 @@ class _Gate(Protocol):
 class Solved:
     """The outcome of a solved ticket: the raw solution and when its answer came."""
 
-    raw: Any
+    raw: Any = attrs.field(repr=False)
     at: float
 
 

@@ -190,7 +190,7 @@ class Session:
         if isinstance(reply, Fault):
             self._create_fault(entry, reply, now)
             return
-        answer = self._decoder.created(reply)
+        answer = self._decoder.created(reply, task)
         match answer:
             case Created(task_id):
                 self.gate.succeeded()
@@ -248,7 +248,7 @@ class Session:
         if isinstance(reply, Fault):
             self._skip(entry, now)
             return
-        answer = self._decoder.result(reply)
+        answer = self._decoder.result(reply, entry.task)
         match answer:
             case Processing():
                 self.gate.succeeded()
@@ -289,6 +289,7 @@ class Session:
 
         Raises:
             BannedError: The account is banned for now; nothing was sent.
+            ThrottledError: It is throttled for now, likewise.
             CredentialError: The service does not know the key.
             TransportError: No answer came.
             ProtocolError: The answer means nothing.
@@ -298,7 +299,11 @@ class Session:
         refusal = self.gate.refusal(now)
         if isinstance(refusal, BannedError):
             raise refusal.for_ticket(None, None)
-        await anyio.sleep_until(self.gate.poll_at(now))
+        pause = self.gate.poll_at(now) - now
+        if pause > 0:
+            raise ThrottledError(
+                "ERROR_REQUEST_LIMIT", "the account is throttled for now", retry_after=pause
+            )
         if self._inquiry is None:
             self._inquiry = _Inquiry(anyio.Event())
             self._scheduler.send(self._inquire)

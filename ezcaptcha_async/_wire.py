@@ -17,6 +17,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar, cast
+from urllib.parse import unquote
 
 import attrs
 
@@ -41,6 +42,7 @@ MAX_BAN: Final = 3_600.0
 """The same for a ban; the services state 600 s."""
 
 _USER_INFO: Final = re.compile(r"://[^/\s@]*@")
+_CREDENTIALS: Final = re.compile(r"://([^/?#\s\"]*)@")
 _MAX_TEXT: Final = 300
 _MAX_TASK_ID: Final = 200
 _TOO_MANY_REQUESTS: Final = 429
@@ -202,14 +204,16 @@ class Decoder:
 
     def __init__(self, service: Service, secrets: Iterable[str]) -> None:
         self._service = service
-        self._secrets = tuple(secrets)
+        self._secrets = tuple(_spellings(secrets))
 
     def __repr__(self) -> str:
         return f"<Decoder of {self._service.name}>"
 
-    def created(self, reply: Reply) -> Created | Refused | Unreadable:
-        """Read the answer to createTask."""
-        envelope = self._envelope(reply)
+    def created(
+        self, reply: Reply, task: Task[Any] | None = None
+    ) -> Created | Refused | Unreadable:
+        """Read the answer to createTask; the secrets of `task` are taken out as well."""
+        envelope = self._envelope(reply, task)
         if not isinstance(envelope, dict):
             return envelope
         task_id = _task_id(envelope.get("taskId"))
@@ -217,9 +221,11 @@ class Decoder:
             return Unreadable("$.taskId: expected an id", reply.status)
         return Created(task_id)
 
-    def result(self, reply: Reply) -> Processing | Ready | Refused | Unreadable:
-        """Read the answer to getTaskResult."""
-        envelope = self._envelope(reply)
+    def result(
+        self, reply: Reply, task: Task[Any] | None = None
+    ) -> Processing | Ready | Refused | Unreadable:
+        """Read the answer to getTaskResult; the secrets of `task` are taken out as well."""
+        envelope = self._envelope(reply, task)
         if not isinstance(envelope, dict):
             return envelope
         if "errorId" not in envelope and "status" not in envelope:
@@ -242,15 +248,15 @@ class Decoder:
             return Unreadable("$.balance: expected a number", reply.status)
         return points
 
-    def scrub(self, text: object) -> str:
+    def scrub(self, text: object, task: Task[Any] | None = None) -> str:
         """Return one bounded line for people, with every secret taken out of it."""
         clean = _USER_INFO.sub("://***@", str(text))
-        for secret in self._secrets:
+        for secret in (*self._secrets, *secrets_of(task)):
             clean = clean.replace(secret, "***")
         clean = "".join(char if char.isprintable() else " " for char in clean)
         return clean if len(clean) <= _MAX_TEXT else f"{clean[:_MAX_TEXT]}…"
 
-    def _envelope(self, reply: Reply) -> Json | Refused | Unreadable:
+    def _envelope(self, reply: Reply, task: Task[Any] | None = None) -> Json | Refused | Unreadable:
         """Return the JSON object of a good answer, else what is wrong with it."""
         try:
             body = json.loads(reply.body)
@@ -260,7 +266,7 @@ class Decoder:
             envelope = cast("Json", body)
             error_id = envelope.get("errorId")
             if error_id not in (None, 0, "0"):  # it may be unhashable
-                return self._refused(envelope, reply)
+                return self._refused(envelope, reply, task)
             if error_id is not None or reply.status < 300:  # noqa: PLR2004
                 return envelope
         if reply.status == _TOO_MANY_REQUESTS:
@@ -268,15 +274,36 @@ class Decoder:
         what = "an object without errorId" if isinstance(body, dict) else "no JSON object"
         return Unreadable(f"HTTP {reply.status} with {what}", reply.status)
 
-    def _refused(self, envelope: Json, reply: Reply) -> Refused:
-        code = self.scrub(envelope.get("errorCode") or f"errorId {envelope['errorId']}").strip()
-        description = self.scrub(envelope.get("errorDescription") or "")
+    def _refused(self, envelope: Json, reply: Reply, task: Task[Any] | None) -> Refused:
+        code = envelope.get("errorCode") or f"errorId {envelope['errorId']}"
+        code = self.scrub(code, task).strip()
+        description = self.scrub(envelope.get("errorDescription") or "", task)
         error_class = self._service.error_class(code)
         if error_class is ServiceError and reply.status == _TOO_MANY_REQUESTS:
             error_class = ThrottledError
         most = MAX_BAN if error_class is BannedError else MAX_RETRY_AFTER
         wait = retry_delay(reply, most=most)
         return Refused(error_class(code, description, retry_after=wait))
+
+
+def secrets_of(task: Task[Any] | None) -> tuple[str, ...]:
+    """Return what is secret of a task: the credentials in its URLs, longest first."""
+    if task is None:
+        return ()
+    found: list[str] = []
+    for credentials in _CREDENTIALS.findall(json.dumps(task_fields(task, None))):
+        found += [credentials, credentials.partition(":")[2]]
+    return tuple(_spellings(secret for secret in found if secret))
+
+
+def _spellings(secrets: Iterable[str]) -> list[str]:
+    """Return each secret as it is, as in JSON, and with its percent escapes undone."""
+    spelled = {
+        spelling
+        for secret in secrets
+        for spelling in (secret, json.dumps(secret)[1:-1], unquote(secret))
+    }
+    return sorted(spelled, key=len, reverse=True)
 
 
 def retry_delay(reply: Reply, *, most: float = MAX_RETRY_AFTER) -> float | None:

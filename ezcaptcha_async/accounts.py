@@ -17,10 +17,13 @@ URL_VARIABLE: Final = "EZCAPTCHA_BASE_URL"
 
 
 def _check_key(_account: object, _field: attrs.Attribute[str], key: object) -> None:
-    # Never show the value.
-    if not isinstance(key, str) or not key or not key.isascii() or not key.isprintable():
+    sound = isinstance(key, str) and key != "" and key.isascii() and key.isprintable()
+    stripped = isinstance(key, str) and key == key.strip()
+    # Neither the message nor the locals of a traceback may show it.
+    del key
+    if not sound:
         raise ConfigurationError("client_key must be a non-empty str of printable ASCII characters")
-    if key != key.strip():
+    if not stripped:
         raise ConfigurationError("client_key must not begin or end with white space; strip it")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -37,18 +37,6 @@ def _without_user_info(url: str | None) -> str:
     return repr(url and _USER_INFO.sub("***@", url))
 
 
-def _check_text(_task: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str):
-        raise ConfigurationError(f"{field.alias} must be a str, not {type(value).__name__}")
-    if not value or _UNPRINTABLE.search(value):
-        raise ConfigurationError(f"{field.alias} must not be empty or hold white space")
-
-
-def _check_flag(_task: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"{field.name} must be True or False, not {value!r}")
-
-
 def _host_and_port(url: str) -> tuple[str | None, int | None]:
     try:
         parts = urlsplit(url)
@@ -63,30 +51,66 @@ def _host_of(url: str) -> str:
     return _host_and_port(url)[0] or ""
 
 
-def _check_url(task: object, field: attrs.Attribute[Any], url: object) -> None:
-    _check_text(task, field, url)
-    if not str(url).lower().startswith(("http://", "https://")) or not _host_and_port(str(url))[0]:
-        raise ConfigurationError(
-            f"{field.name} must be a whole URL such as https://example.com/login"
-        )
+# What is wrong with a value is found in one place and raised in another, which has let go
+# of the value by then: it may be a proxy with its password, and a traceback may show locals.
 
 
-def _check_proxy(task: object, field: attrs.Attribute[Any], proxy: object) -> None:
-    # Never show the value: it holds the proxy's password.
-    _check_text(task, field, proxy)
-    scheme, separator, _ = str(proxy).partition("://")
-    host, port = _host_and_port(str(proxy))
+def _text_problem(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"must be a str, not {type(value).__name__}"
+    if not value or _UNPRINTABLE.search(value):
+        return "must not be empty or hold white space"
+    return None
+
+
+def _flag_problem(value: object) -> str | None:
+    return None if isinstance(value, bool) else f"must be True or False, not {value!r}"
+
+
+def _url_problem(value: object) -> str | None:
+    url = str(value)
+    if _text_problem(value) is None and (
+        not url.lower().startswith(("http://", "https://")) or not _host_of(url)
+    ):
+        return "must be a whole URL such as https://example.com/login"
+    return _text_problem(value)
+
+
+def _proxy_problem(value: object) -> str | None:
+    proxy = str(value)
+    scheme, separator, _ = proxy.partition("://")
+    host, port = _host_and_port(proxy)
     # A password with an unescaped / ? or # would make its beginning a port.
-    whole = not _AFTER_THE_PORT.search(str(proxy))
-    if not (separator and host and port and whole and scheme.lower() in _PROXY_SCHEMES):
-        raise ConfigurationError(
-            f"{field.name} must have the form http://user:password@host:port "
-            f"(schemes: {', '.join(_PROXY_SCHEMES)})"
-        )
+    whole = not _AFTER_THE_PORT.search(proxy)
+    if separator and host and port and whole and scheme.lower() in _PROXY_SCHEMES:
+        return _text_problem(value)
+    return _text_problem(value) or (
+        f"must have the form http://user:password@host:port (schemes: {', '.join(_PROXY_SCHEMES)})"
+    )
 
 
-def _json_object(value: Mapping[str, Any] | str, *, field: str) -> str:
-    """Check that `value` is a JSON object and return it as compact text.
+_Check: TypeAlias = Callable[[object, "attrs.Attribute[Any]", Any], None]
+
+
+def _checked(problem_with: Callable[[object], str | None]) -> _Check:
+    def check(task: object, field: attrs.Attribute[Any], value: object) -> None:
+        problem = problem_with(value)
+        del task, value
+        if problem is not None:
+            raise ConfigurationError(f"{field.alias} {problem}")
+
+    return check
+
+
+_check_text: Final = _checked(_text_problem)
+_check_optional_text: Final = attrs.validators.optional(_check_text)
+_check_flag: Final = _checked(_flag_problem)
+_check_url: Final = _checked(_url_problem)
+_check_proxy: Final = _checked(_proxy_problem)
+
+
+def _json_text(value: Mapping[str, Any] | str) -> str:
+    """Return a JSON object as compact text; empty when `value` is none.
 
     Text is what makes it immutable, hashable and cheap to keep.
     """
@@ -94,33 +118,41 @@ def _json_object(value: Mapping[str, Any] | str, *, field: str) -> str:
         loaded = dict(value) if isinstance(value, Mapping) else json.loads(value)
         text = json.dumps(loaded, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError):
-        text = ""
-    # None of the causes is chained: they would show the values.
-    if not text.startswith("{"):
+        return ""
+    return text if text.startswith("{") else ""
+
+
+def _require_object(text: str | None, *, field: str) -> None:
+    if text == "":  # and not None, which is a field that is left out
         raise ConfigurationError(f"{field} must be a JSON object: a mapping or its JSON text")
-    return text
 
 
 def _funcaptcha_data(value: Mapping[str, Any] | str | None) -> str | None:
-    return None if value is None else _json_object(value, field="data")
+    text = None if value is None else _json_text(value)
+    del value
+    _require_object(text, field="data")
+    return text
 
 
 def _rq_data(value: Mapping[str, Any] | str | None) -> str | None:
-    return None if value is None else _json_object(value, field="rq_data")
+    text = None if value is None else _json_text(value)
+    del value
+    _require_object(text, field="rq_data")
+    return text
 
 
 def _custom_fields(value: Mapping[str, Any] | str) -> str:
-    text = _json_object(value, field="fields")
+    text = _json_text(value)
+    del value
+    _require_object(text, field="fields")
     if "type" in json.loads(text):
+        del text
         raise ConfigurationError("fields must not hold 'type'; it is the first argument")
     return text
 
 
 def _keys_only(text: str | None) -> str:
     return "None" if text is None else f"<{', '.join(json.loads(text))}>"
-
-
-_optional_text: Final = attrs.validators.optional(_check_text)
 
 
 class Kind(NamedTuple):
@@ -175,7 +207,9 @@ class _ReCaptchaV2Task(_SiteKeyTask[ReCaptchaSolution]):
     is_invisible: bool = attrs.field(
         default=False, metadata={"wire": "isInvisible"}, validator=_check_flag
     )
-    sa: str | None = attrs.field(default=None, metadata={"wire": "sa"}, validator=_optional_text)
+    sa: str | None = attrs.field(
+        default=None, metadata={"wire": "sa"}, validator=_check_optional_text
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -188,7 +222,7 @@ class _ReCaptchaV3Task(_SiteKeyTask[ReCaptchaSolution]):
     solution_type = ReCaptchaSolution
 
     page_action: str | None = attrs.field(
-        default=None, metadata={"wire": "pageAction"}, validator=_optional_text
+        default=None, metadata={"wire": "pageAction"}, validator=_check_optional_text
     )
     is_invisible: bool = attrs.field(
         default=True, metadata={"wire": "isInvisible"}, validator=_check_flag
@@ -274,7 +308,7 @@ class FuncaptchaTaskProxyless(_SiteKeyTask[FuncaptchaSolution]):
         default=None, converter=_funcaptcha_data, metadata={"wire": "data"}, repr=_keys_only
     )
     api_js_subdomain: str | None = attrs.field(
-        default=None, metadata={"wire": "funcaptchaApiJSSubdomain"}, validator=_optional_text
+        default=None, metadata={"wire": "funcaptchaApiJSSubdomain"}, validator=_check_optional_text
     )
 
 

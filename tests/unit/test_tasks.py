@@ -204,7 +204,7 @@ WRONG: list[tuple[Any, str, Any]] = [
     *((FuncaptchaTaskProxyless, "data", value) for value in ({"a": {1}}, {"a": float("nan")})),
     *((FuncaptchaTaskProxyless, "data", value) for value in ({(1, 2): 3}, "[" * 100_000)),
     *((FuncaptchaTaskProxyless, "api_js_subdomain", value) for value in (5, "", "a b")),
-    *((CloudFlare5STask, "rq_data", value) for value in ("", "[]", 7, {"a": object()})),
+    *((CloudFlare5STask, "rq_data", value) for value in ("", "[]", 7, {"a": b"bytes"})),
     *(
         (CloudFlare5STask, "proxy", value)
         for value in (

@@ -1,0 +1,593 @@
+"""Neither the client key nor a proxy's password gets out, whatever goes wrong.
+
+Two canaries go through everything that can fail. Then they are searched for wherever a
+user's log, error tracker or debugger would show them: words, exceptions and their chains,
+the local variables of this library's own frames, pickles, saved tickets, log records.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import traceback
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from random import Random
+from types import FrameType, SimpleNamespace
+from typing import Any, Final
+
+import anyio
+import httpx
+import pytest
+
+import ezcaptcha_async
+from ezcaptcha_async import (
+    Account,
+    CloudFlare5STask,
+    ConfigurationError,
+    CustomTask,
+    EzCaptchaError,
+    PoolClosedError,
+    ServiceError,
+    SessionPool,
+)
+from ezcaptcha_async.services import ERROR_CODES
+from ezcaptcha_async.testing import Fault, Fixed, SimulatedService
+
+from .conftest import open_pool
+
+KEY: Final = "canary-key-5f1d0c77"
+PASSWORD: Final = "canary-password-93ab"
+PROXY: Final = f"http://user:{PASSWORD}@proxy.example:8080"
+FOLDER: Final = str(Path(ezcaptcha_async.__file__).parent)
+FOREVER: Final = 5_000.0
+PATHS: Final = ("/createTask", "/getTaskResult", "/getBalance")
+
+
+class Search:
+    """Looks for the canaries, and remembers where it found them."""
+
+    def __init__(self, *canaries: str) -> None:
+        self.canaries = canaries or (KEY, PASSWORD)
+        self.leaks: dict[str, None] = {}
+        self.errors: list[BaseException] = []
+
+    def text(self, where: str, text: str) -> None:
+        """Search a text."""
+        for canary in self.canaries:
+            at = text.find(canary)
+            if at >= 0:
+                self.leaks[f"{where}: …{text[max(0, at - 60) : at + 40]}…"] = None
+
+    def value(self, *values: object) -> None:
+        """Search what values say of themselves."""
+        for value in values:
+            where = type(value).__name__
+            self.text(f"repr of {where}", repr(value))
+            self.text(f"str of {where}", str(value))
+
+    def nothing_found(self) -> bool:
+        """Tell whether there was no leak, and fail with the first ones if there was."""
+        if self.leaks:
+            pytest.fail("\n".join(["the canaries are in", *list(self.leaks)[:12]]), pytrace=False)
+        return True
+
+    def error(self, error: BaseException) -> None:
+        """Search an exception and all that hangs on it."""
+        self.errors.append(error)
+        for link in _chain(error):
+            name = type(link).__name__
+            self.value(link)
+            self.text(f"attributes of {name}", repr((link.args, vars(link))))
+            # An exception of the HTTP client has the request, whatever it says of itself.
+            if type(link).__module__.partition(".")[0] in {"httpx", "httpcore", "h11"}:
+                self.leaks[f"{name} is in the chain of {type(error).__name__}"] = None
+            if isinstance(link, EzCaptchaError):
+                self.text(f"pickle of {name}", pickle.dumps(link).decode("latin-1"))
+                self.text(f"ticket of {name}", json.dumps(link.ticket))
+            for frame, line in traceback.walk_tb(link.__traceback__):
+                if frame.f_code.co_filename.startswith(FOLDER):
+                    at = f"{Path(frame.f_code.co_filename).name}:{line} in {frame.f_code.co_name}"
+                    for variable, shown in _variables(frame):
+                        self.text(f"{name}, {at}, local {variable}", shown)
+
+    def log(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Search all that was logged, with the exceptions that were logged along."""
+        self.text("log", caplog.text)
+        for record in caplog.records:
+            self.text("log record", repr((record.getMessage(), record.args, vars(record))))
+            if record.exc_info is not None and record.exc_info[1] is not None:
+                self.error(record.exc_info[1])
+
+    def pool(self, pool: SessionPool) -> None:
+        """Search a pool and its moving parts, which are local variables of its frames."""
+        self.value(pool)
+        engine = pool._engine
+        if engine is None:
+            return
+        self.value(engine, engine.scheduler, engine._schedule, engine._transport)
+        self.value(pool.statistics(), *pool.statistics().accounts)
+        for session in engine.sessions:
+            self.value(session, session.account, session.gate, session.line)
+            self.value(session._encoder, session._decoder)
+            self.value(*session.line.paid.values(), *session.line.queue)
+        for ticket in pool.orphans():
+            self.value(ticket)
+            self.text("saved ticket", json.dumps(ticket.to_dict()))
+
+    async def call(self, call: Callable[[], Awaitable[Any]], patience: float = FOREVER) -> None:
+        """Call, and search whatever is returned or raised, a cancellation as well."""
+        with anyio.move_on_after(patience) as scope:
+            try:
+                self.value(await call())
+            except EzCaptchaError as error:
+                self.error(error)
+            except BaseException as error:
+                self.error(error)
+                raise
+        assert patience < FOREVER or not scope.cancelled_caught, "nobody was answered"
+
+    async def everything(self, pool: SessionPool) -> None:
+        """Use all of a pool, and search it at each step."""
+        task = _task()
+        self.value(task)
+
+        async def submit() -> Any:
+            ticket = await pool.submit(task, timeout=200)
+            self.value(ticket)
+            self.text("saved ticket", json.dumps(ticket.to_dict()))
+            return await ticket
+
+        async def several() -> None:
+            async with pool.solve_many([task, task], max_in_flight=1) as outcomes:
+                async for outcome in outcomes:
+                    self.value(outcome)
+                    if outcome.error is not None:
+                        self.error(outcome.error)
+
+        async def resume() -> None:
+            for orphan in pool.orphans():
+                self.value(await pool.resume(orphan.to_dict()))
+
+        await self.call(lambda: pool.solve(task, timeout=20))
+        await self.call(lambda: pool.solve(task), patience=0.05)
+        await self.call(lambda: pool.solve(task), patience=15)
+        self.pool(pool)
+        await self.call(submit)
+        await self.call(several, patience=900)
+        await self.call(resume, patience=400)
+        await self.call(pool.balance)
+        await self.call(lambda: pool.balance("nobody"))
+        await self.call(lambda: pool.solve(task, timeout=-1))
+        await self.call(lambda: pool.solve("not a task"))  # type: ignore[arg-type]
+        await self.call(lambda: pool.resume({"task_id": "1"}))
+        self.pool(pool)
+
+
+def _variables(frame: FrameType) -> Iterator[tuple[str, str]]:
+    """Yield what ``TracebackException(..., capture_locals=True)`` captures of a frame.
+
+    Not that itself: before Python 3.12 it fails where an object is only half made.
+    """
+    for name, value in frame.f_locals.items():
+        with suppress(Exception):
+            yield name, repr(value)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, its causes and contexts, and those in groups."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            waiting += [link.__cause__, link.__context__]
+            if isinstance(link, BaseExceptionGroup):
+                waiting += link.exceptions
+
+
+def _task() -> CloudFlare5STask:
+    return CloudFlare5STask(
+        website_url="https://example.com", proxy=PROXY, rq_data={"proxy": PROXY}
+    )
+
+
+@pytest.fixture(autouse=True)
+def _log_everything(caplog: pytest.LogCaptureFixture) -> None:
+    """Let every library log all that it can."""
+    caplog.set_level(logging.NOTSET)
+
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+@asynccontextmanager
+async def answered_by(handler: Handler, key: str = KEY) -> AsyncGenerator[SessionPool]:
+    """Open a pool whose requests a function answers."""
+    async with (
+        httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client,
+        SessionPool(key, http_client=client, rng=Random(7)) as pool,
+    ):
+        yield pool
+
+
+def talkative(path: str, code: str, text: str = "", status: int = 200) -> Handler:
+    """Return a service that answers one endpoint with an error, and repeats what it got."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path == path:
+            got = request.content.decode()
+            error = {
+                "errorId": 1,
+                "errorCode": code,
+                "errorDescription": f"{text} {KEY} via {PROXY} in {got}",
+            }
+            return httpx.Response(status, json=error)
+        if request.url.path == "/createTask":
+            return httpx.Response(200, json={"errorId": 0, "taskId": "task-1"})
+        if request.url.path == "/getTaskResult":
+            return httpx.Response(200, json={"errorId": 0, "status": "processing"})
+        return httpx.Response(200, json={"errorId": 0, "balance": 100})
+
+    return handle
+
+
+# ------------------------------------------------------------------------- what goes wrong
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.value)
+async def test_no_fault_of_the_network_tells(
+    fault: Fault, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An HTTP client's exceptions hold the request; ours must not hold them."""
+    search = Search()
+    service = SimulatedService(solve_times=Fixed(12))
+    service.inject(fault, path=path, times=None)
+    async with open_pool(service, KEY, create_patience=30.0) as pool:
+        await search.everything(pool)
+    search.pool(pool)
+    search.log(caplog)
+    assert len(search.errors) >= 6
+    assert search.nothing_found()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("code", [*ERROR_CODES, "ERROR_OF_A_NEW_KIND"])
+async def test_no_error_of_the_service_repeats_what_it_was_sent(
+    code: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Services put requests into their error descriptions, and descriptions end up in logs."""
+    search = Search()
+    async with answered_by(talkative(path, code)) as pool:
+        await search.everything(pool)
+    search.pool(pool)
+    search.log(caplog)
+    assert any(isinstance(error, ServiceError) for error in search.errors) or path != PATHS[0]
+    assert search.nothing_found()
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (f"ERROR_{KEY}", ""),
+        (f"the key {KEY} is unknown", ""),
+        (f"the proxy {PROXY} is unknown", ""),
+        ("ERROR_NEW", "x" * 280),
+        ("ERROR_NEW", f"http://user:{PASSWORD}@a:1, http://user:{PASSWORD}@b:2 and {KEY}"),
+        ("ERROR_NEW", f"{KEY}{KEY} {KEY.join('ab')}"),
+        ("ERROR_NEW", f'{{"proxy": "socks5://:{PASSWORD}@proxy.example:1080"}}'),
+        ("ERROR_NEW", f"http://user:one@{PASSWORD}@proxy.example:8080"),
+        ("ERROR_NEW", PROXY.replace("/", "\\/")),
+        ("ERROR_NEW", PROXY.partition("://")[2]),
+        ("ERROR_NEW", f"the proxy does not accept the password '{PASSWORD}'"),
+    ],
+    ids=[
+        "code",
+        "prose",
+        "proxy",
+        "at-the-cut",
+        "several",
+        "run-together",
+        "json",
+        "two-signs",
+        "escaped-slashes",
+        "without-scheme",
+        "by-itself",
+    ],
+)
+async def test_no_spelling_of_an_error_repeats_what_it_was_sent(code: str, text: str) -> None:
+    """Wherever the service puts it: code, description, twice, or where the text is cut."""
+    # getBalance tells the service of no proxy, so it has none to repeat.
+    for path in PATHS[:2]:
+        search = Search()
+        async with answered_by(talkative(path, code, text)) as pool:
+            await search.everything(pool)
+        assert search.nothing_found()
+
+
+@pytest.mark.parametrize("status", [200, 307, 400, 401, 429, 502])
+@pytest.mark.parametrize("shape", ["html", "broken", "list", "text", "solution", "location"])
+async def test_no_answer_that_means_nothing_is_quoted(
+    shape: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A proxy's error page may repeat the request; what we say of it must not."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        got = f"{KEY} {PROXY} {request.content.decode()}"
+        bodies: dict[str, Any] = {
+            "html": f"<html>{got}</html>",
+            "broken": f'{{"errorId": 0, "taskId": "{got}',
+            "list": json.dumps([got]),
+            "text": json.dumps(got),
+            "location": "",
+            "solution": json.dumps({"errorId": 0, "status": "ready", "solution": [got]}),
+        }
+        if request.url.path == "/createTask" and shape == "solution":
+            return httpx.Response(200, json={"errorId": 0, "taskId": 7})
+        headers = {"location": f"https://elsewhere.example/?key={KEY}", "retry-after": KEY}
+        return httpx.Response(status, text=bodies[shape], headers=headers)
+
+    search = Search()
+    async with answered_by(handle) as pool:
+        await search.everything(pool)
+    search.pool(pool)
+    search.log(caplog)
+    assert search.errors
+    assert search.nothing_found()
+
+
+@pytest.mark.parametrize("key", ['canary"with-a-quote', "canary\\with-a-backslash"])
+async def test_a_key_with_odd_characters_is_found_in_a_repeated_request(key: str) -> None:
+    """In JSON it is spelled otherwise, and whoever knows the spelling knows the key."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        got = request.content.decode()
+        return httpx.Response(
+            200, json={"errorId": 1, "errorCode": "ERROR_NEW", "errorDescription": got}
+        )
+
+    search = Search(key, json.dumps(key)[1:-1])
+    async with answered_by(handle, key) as pool:
+        await search.everything(pool)
+    assert search.nothing_found()
+
+
+# --------------------------------------------------------------------- how it comes to an end
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.15, 5.0, 11.05, 11.5])
+async def test_no_cancellation_tells(delay: float, caplog: pytest.LogCaptureFixture) -> None:
+    """Error trackers report cancelled and timed out handlers with their variables."""
+    search = Search()
+    async with open_pool(SimulatedService(solve_times=Fixed(12)), KEY) as pool:
+        task = _task()
+        await search.call(lambda: pool.solve(task), patience=delay)
+        await search.call(lambda: pool.submit(task), patience=delay)
+        await search.call(lambda: pool.solve(task, timeout=delay or 0.001))
+        ticket = await pool.submit(task)
+
+        async def wait() -> Any:
+            return await ticket
+
+        await search.call(wait, patience=delay)
+        async with anyio.create_task_group() as group:
+            group.start_soon(search.call, wait)
+            await anyio.sleep(delay)
+            search.value(ticket)
+            ticket.cancel()
+        search.pool(pool)
+    search.log(caplog)
+    assert search.errors
+    assert search.nothing_found()
+
+
+async def test_no_pool_that_closes_in_a_pause_tells(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever waits for a throttle to end is answered too, and told nothing else."""
+    search = Search()
+    service = SimulatedService(solve_times=Fixed(200), retry_after=30)
+    async with anyio.create_task_group() as group:
+        async with open_pool(service, KEY) as pool:
+            await pool.submit(_task())
+            service.inject(Fault.THROTTLED, path="/getTaskResult")
+            while not service.summary().faults:
+                await anyio.sleep(0.1)
+            await anyio.sleep(0.2)
+            group.start_soon(search.call, pool.balance)
+            group.start_soon(search.call, lambda: pool.solve(_task()))
+            await anyio.sleep(1)
+    search.pool(pool)
+    search.log(caplog)
+    assert len(search.errors) == 2
+    assert search.nothing_found()
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.15, 5.0, 11.05, 500.0])
+async def test_no_pool_that_closes_tells(delay: float, caplog: pytest.LogCaptureFixture) -> None:
+    """Everybody gets an error then, at whatever step they are."""
+    search = Search()
+    service = SimulatedService(solve_times=Fixed(1_000))
+    service.inject(Fault.HANG, path="/getBalance")
+    async with anyio.create_task_group() as group:
+        async with open_pool(service, KEY, max_requests=3) as pool:
+            for _ in range(10):
+                group.start_soon(search.call, lambda: pool.solve(_task()))
+            group.start_soon(search.call, pool.balance)
+            await anyio.sleep(delay)
+            search.pool(pool)
+    search.pool(pool)
+    await search.call(lambda: pool.solve(_task()))
+    await search.call(pool.balance)
+    await search.call(pool.__aenter__)
+    for orphan in pool.orphans():
+        await search.call(lambda ticket=orphan: pool.resume(ticket))  # type: ignore[misc]
+    search.log(caplog)
+    assert len(search.errors) >= 13
+    assert search.nothing_found()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "_gate.Gate.succeeded",
+        "_schedule.Schedule.advance",
+        "_schedule.Schedule.created",
+        "_schedule.Schedule.processing",
+        "_session.Session.poll",
+        "_timing.PollPolicy.first_poll",
+        "_timing.PollPolicy.next_poll",
+        "_transport.HttpxTransport.post",
+        "_transport.Evidence.__init__",
+        "_wire.Body.__init__",
+        "_wire.Decoder.created",
+        "_wire.Decoder.result",
+        "_wire.Decoder.balance",
+        "_wire.Reply.__init__",
+        "_wire.json",
+        "_wire.task_fields",
+    ],
+)
+async def test_no_mistake_of_this_library_tells(
+    broken: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged with its traceback, and an error tracker adds the variables."""
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    codec = SimpleNamespace(loads=fail, dumps=fail)
+    search = Search()
+    async with open_pool(SimulatedService(solve_times=Fixed(12)), KEY) as pool:
+        name = f"ezcaptcha_async.{broken}"
+        monkeypatch.setattr(name, codec if name.endswith("json") else fail)
+        async with anyio.create_task_group() as group:
+            group.start_soon(search.call, lambda: pool.solve(_task()))
+            group.start_soon(search.call, pool.balance)
+        await search.call(lambda: pool.solve(_task()))
+    search.pool(pool)
+    search.log(caplog)
+    assert search.errors
+    assert search.nothing_found()
+
+
+# -------------------------------------------------------------------------- wrong arguments
+
+
+WRONG_SETTINGS: Final[dict[str, Callable[[], object]]] = {
+    "max-requests": lambda: SessionPool(KEY, max_requests=0),
+    "request-timeout": lambda: SessionPool(KEY, request_timeout=-1.0),
+    "twice": lambda: SessionPool(KEY, KEY),
+    "twice-mixed": lambda: SessionPool(Account(KEY), KEY),
+    "service-with-account": lambda: SessionPool(Account(KEY), service=ezcaptcha_async.EZCAPTCHA),
+    "white-space": lambda: SessionPool(f" {KEY}"),
+    "line-end": lambda: SessionPool(KEY, f"{KEY}\n"),
+    "bytes": lambda: SessionPool(KEY.encode()),  # type: ignore[arg-type]
+    "service": lambda: SessionPool(KEY, service="ezcaptcha"),  # type: ignore[arg-type]
+    "two-clients": lambda: SessionPool(KEY, http_client=object(), transport=object()),  # type: ignore[arg-type]
+    "max-creates": lambda: Account(KEY, max_creates=0),
+    "max-in-flight": lambda: Account(KEY, max_in_flight=-1),
+    "account-white-space": lambda: Account(f"{KEY} "),
+    "account-service": lambda: Account(KEY, service=None),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("make", WRONG_SETTINGS.values(), ids=WRONG_SETTINGS)
+def test_no_wrong_setting_tells_the_key(make: Callable[[], object]) -> None:
+    """A typing mistake in a deployment is reported with the variables of each frame."""
+    search = Search()
+    with pytest.raises(ConfigurationError) as caught:
+        make()
+    search.error(caught.value)
+    assert search.nothing_found()
+
+
+def test_no_wrong_environment_tells_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with settings that come from the environment."""
+    search = Search()
+    for key, url in ((KEY, "http://api.example.com"), (f"{KEY}\u00e9", "https://a.example")):
+        monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", key)
+        monkeypatch.setenv("EZCAPTCHA_BASE_URL", url)
+        with pytest.raises(ConfigurationError) as caught:
+            SessionPool()
+        search.error(caught.value)
+    assert search.nothing_found()
+
+
+WRONG_TASKS: Final[dict[str, Callable[[], object]]] = {
+    "no-scheme": lambda: CloudFlare5STask(
+        website_url="https://example.com", proxy=f"user:{PASSWORD}@h:1"
+    ),
+    "no-port": lambda: CloudFlare5STask(website_url="https://example.com", proxy=PROXY[:-5]),
+    "bad-port": lambda: CloudFlare5STask(website_url="https://example.com", proxy=f"{PROXY}x"),
+    "white-space": lambda: CloudFlare5STask(website_url="https://example.com", proxy=f"{PROXY} "),
+    "scheme": lambda: CloudFlare5STask(website_url="https://example.com", proxy=f"ftp{PROXY[4:]}"),
+    "list": lambda: CloudFlare5STask(website_url="https://example.com", proxy=[PROXY]),  # type: ignore[arg-type]
+    "other-field": lambda: CloudFlare5STask(website_url="example.com", proxy=PROXY),
+    "url-scheme": lambda: CloudFlare5STask(website_url=f"ftp{PROXY[4:]}", proxy=PROXY),
+    "rq-data": lambda: CloudFlare5STask(
+        website_url="https://a", proxy=PROXY, rq_data={"p": {PROXY}}
+    ),
+    "rq-data-list": lambda: CloudFlare5STask(
+        website_url="https://a", proxy=PROXY, rq_data=f'["{PROXY}"]'
+    ),
+    "custom-type": lambda: CustomTask("T", {"proxy": PROXY, "type": "T"}),
+    "custom-value": lambda: CustomTask("T", {"proxy": PROXY, "other": object()}),
+    "custom-text": lambda: CustomTask("T", f'{{"proxy": "{PROXY}"'),
+    "custom-empty": lambda: CustomTask("", {"proxy": PROXY}),
+}
+
+
+@pytest.mark.parametrize("make", WRONG_TASKS.values(), ids=WRONG_TASKS)
+def test_no_wrong_task_tells_the_password(make: Callable[[], object]) -> None:
+    """Proxies come out of users' lists, and every list has a bad line."""
+    search = Search()
+    with pytest.raises(ConfigurationError) as caught:
+        make()
+    search.error(caught.value)
+    assert search.nothing_found()
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        _task(),
+        CustomTask("NewTask", {"proxy": PROXY, "key": KEY}),
+        CustomTask("NewTask", json.dumps({"proxy": PROXY})),
+        CloudFlare5STask(website_url=f"http://u:{PASSWORD}@example.com/", proxy=PROXY),
+        CloudFlare5STask(website_url="https://a", proxy=f"socks5://:{PASSWORD}@h:1"),
+        CloudFlare5STask(website_url="https://a", proxy=f"http://u:{PASSWORD}%40@h:1"),
+        CloudFlare5STask(website_url="https://a", proxy=f"http://u:x@{PASSWORD}@h:1"),
+    ],
+    ids=["proxy", "custom", "custom-text", "url", "no-user", "escaped", "two-signs"],
+)
+def test_no_task_tells_what_is_in_it(task: Any) -> None:
+    """Tasks are logged by whoever makes them."""
+    search = Search()
+    search.value(task, [task], {task: task})
+    assert search.nothing_found()
+
+
+def test_the_search_finds_what_it_looks_for(caplog: pytest.LogCaptureFixture) -> None:
+    """A search that cannot find anything would let everything through."""
+    search = Search()
+    search.error(PoolClosedError(f"closed {KEY}"))
+    found = len(search.leaks)
+    assert found >= 4
+    foreign = PoolClosedError("closed")
+    foreign.__context__ = httpx.ConnectError("refused")
+    search.error(foreign)
+    assert len(search.leaks) == found + 1
+    logging.getLogger("httpcore.http11").debug("sent %r", KEY)
+    search.log(caplog)
+    assert len(search.leaks) > found + 1
+    # A variable of one of this library's own frames.
+    account = Account("another-key")
+    search = Search("another-key")
+    with pytest.raises(AttributeError) as caught:
+        account.service.offer_for(account.client_key.encode())  # type: ignore[arg-type]
+    search.error(caught.value)
+    assert [leak for leak in search.leaks if "services.py" in leak and "local task_type" in leak]

@@ -1,0 +1,78 @@
+"""What the package promises to installers agrees with what it is."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ezcaptcha_async
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    """Return the [project] table."""
+    return dict(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"])
+
+
+def name_of(requirement: str) -> str:
+    """Return the name of the package that a requirement asks for."""
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
+
+
+def test_core_dependencies(project: dict[str, Any]) -> None:
+    """A user would have to install a command line or a web server for a client library."""
+    requirements = project["dependencies"]
+    assert {name_of(item) for item in requirements} == {"anyio", "attrs", "httpx"}
+    assert all(">=" in item for item in requirements), "no lowest version is stated"
+    assert not any("<" in item or "==" in item for item in requirements), "an upper bound"
+
+
+def test_extras_do_not_repeat_the_core(project: dict[str, Any]) -> None:
+    """Two places would state the lowest version of one dependency."""
+    core = {name_of(item) for item in project["dependencies"]}
+    for extra, requirements in project["optional-dependencies"].items():
+        assert not core & {name_of(item) for item in requirements}, extra
+
+
+def test_lowest_python(project: dict[str, Any]) -> None:
+    """Pip would install it where it cannot run, or not where it can."""
+    assert project["requires-python"] == ">=3.11"
+    stated = {
+        item.rpartition(" ")[2]
+        for item in project["classifiers"]
+        if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", item)
+    }
+    assert {"3.11", "3.12", "3.13"} <= stated
+    assert "Typing :: Typed" in project["classifiers"]
+
+
+def test_version() -> None:
+    """Pip would sort releases wrongly."""
+    assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?", ezcaptcha_async.__version__)
+
+
+def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
+    """A release would go out without saying what changed."""
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    versions = re.findall(r"^## \[?v?(\d[^\]\s]*)", text, flags=re.MULTILINE)
+    if not versions:
+        pytest.skip("the changelog has no entry yet")
+    assert versions[0] == ezcaptcha_async.__version__
+
+
+def test_entry_points_exist(project: dict[str, Any]) -> None:
+    """The `ezcaptcha` command or the pytest fixtures would end in an ImportError."""
+    targets = [
+        *project["scripts"].values(),
+        *(item for group in project["entry-points"].values() for item in group.values()),
+    ]
+    assert targets
+    for target in targets:
+        path = ROOT / Path(*target.partition(":")[0].split("."))
+        assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), target

@@ -1,0 +1,192 @@
+"""What users can import: complete, sorted, documented, typed, and light."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+import re
+import subprocess
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ezcaptcha_async
+from ezcaptcha_async import errors, services, solutions, tasks
+
+PUBLIC = [name for name in ezcaptcha_async.__all__ if name != "__version__"]
+CLASSES = [value for name in PUBLIC if inspect.isclass(value := getattr(ezcaptcha_async, name))]
+
+
+def sort_key(name: str) -> tuple[int, list[Any]]:
+    """Return ruff's key (RUF022): constants, classes, the rest; digits by their value."""
+    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
+    parts = re.split(r"(\d+)", name)
+    return kind, [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
+
+
+def test_all_is_sorted_and_holds_no_name_twice() -> None:
+    """Nobody could see at a glance whether a name is public."""
+    assert list(ezcaptcha_async.__all__) == sorted(ezcaptcha_async.__all__, key=sort_key)
+    assert len(set(ezcaptcha_async.__all__)) == len(ezcaptcha_async.__all__)
+
+
+def test_every_name_of_all_is_there() -> None:
+    """`from ezcaptcha_async import *` would raise."""
+    missing = [name for name in ezcaptcha_async.__all__ if not hasattr(ezcaptcha_async, name)]
+    assert not missing
+
+
+def test_every_public_name_of_the_package_is_in_all() -> None:
+    """A name that can be imported and is not declared: type checkers call it private."""
+    names = {
+        name
+        for name, value in vars(ezcaptcha_async).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert names == set(PUBLIC)
+
+
+@pytest.mark.parametrize("module", [errors, solutions, tasks, services])
+def test_every_public_class_of_the_public_modules_is_in_all(module: types.ModuleType) -> None:
+    """An error that is raised could not be caught by its name, a task not be made."""
+    own = {
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+    }
+    assert own <= set(PUBLIC), f"missing: {own - set(PUBLIC)}"
+
+
+def test_every_task_type_and_every_profile_is_in_all() -> None:
+    """A type or a service that is sold could not be used."""
+    assert {item.__name__ for item in tasks.TASK_TYPES} <= set(PUBLIC)
+    profiles = {k for k, value in vars(services).items() if isinstance(value, services.Service)}
+    assert profiles <= set(PUBLIC)
+
+
+def _mentioned(annotation: Any) -> Iterator[type]:
+    """Yield the classes that an annotation mentions."""
+    for part in typing.get_args(annotation):
+        yield from _mentioned(part)
+    found = typing.get_origin(annotation) or annotation
+    if inspect.isclass(found):
+        yield found
+
+
+HANDED_OUT = {ezcaptcha_async.Ticket}
+"""What only the library makes, so that its constructor is not for users."""
+
+
+def _public_callables(owner: type) -> Iterator[Callable[..., Any]]:
+    for name, member in vars(owner).items():
+        if (name == "__init__" and owner not in HANDED_OUT) or not name.startswith("_"):
+            function = member.fget if isinstance(member, property) else member
+            function = getattr(function, "__func__", function)
+            if inspect.isfunction(function):
+                yield function
+
+
+@pytest.mark.parametrize("owner", CLASSES, ids=lambda item: item.__name__)
+def test_every_class_of_a_public_signature_is_in_all(owner: type) -> None:
+    """A value that a public call takes or gives could not be named in a user's own code."""
+    annotations = list(typing.get_type_hints(owner).values())
+    for function in _public_callables(owner):
+        annotations += typing.get_type_hints(function).values()
+    ours = {
+        found
+        for annotation in annotations
+        for found in _mentioned(annotation)
+        if found.__module__.startswith("ezcaptcha_async")
+    }
+    missing = {f"{item.__module__}.{item.__qualname__}" for item in ours - set(CLASSES)}
+    assert not missing
+
+
+@pytest.mark.parametrize("owner", CLASSES, ids=lambda item: item.__name__)
+def test_everything_public_is_documented(owner: type) -> None:
+    """`help()` would have nothing to say."""
+    if owner.__module__.startswith("ezcaptcha_async"):
+        assert owner.__doc__, f"{owner.__name__} has no docstring"
+        assert not owner.__doc__.startswith("Method generated"), owner.__name__
+    for name, member in vars(owner).items():
+        if name.startswith("_"):
+            continue
+        if isinstance(member, property) or callable(getattr(member, "__func__", member)):
+            if inspect.isclass(member):
+                continue
+            assert inspect.getdoc(getattr(owner, name)), f"{owner.__name__}.{name}"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_help_works(name: str) -> None:
+    """`help(SessionPool)` is where a newcomer looks first."""
+    text = pydoc.plain(pydoc.render_doc(getattr(ezcaptcha_async, name)))
+    assert len(text.splitlines()) > 2
+    assert "ezcaptcha_async" in text or name == "SavedTicket"
+
+
+def test_the_package_says_what_it_is() -> None:
+    """`help(ezcaptcha_async)` would be empty."""
+    assert "SessionPool" in (ezcaptcha_async.__doc__ or "")
+
+
+def test_the_package_is_typed() -> None:
+    """Type checkers would treat everything as Any."""
+    assert (Path(ezcaptcha_async.__file__).parent / "py.typed").is_file()
+
+
+HEAVY = (
+    "trio",
+    "rich",
+    "cyclopts",
+    "uvicorn",
+    "pytest",
+    "hypothesis",
+    "aiohttp",
+    "httpx2",
+    "ezcaptcha_async.cli",
+    "ezcaptcha_async.testing",
+    "ezcaptcha_async.pytest_plugin",
+)
+
+
+def _python(code: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", code]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=root)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_works_without_the_extras() -> None:
+    """`pip install ezcaptcha-async` alone would end in an ImportError."""
+    code = f"""
+import sys
+for name in {HEAVY!r}:
+    sys.modules[name] = None
+import ezcaptcha_async
+print(ezcaptcha_async.__version__)
+"""
+    assert _python(code).strip() == ezcaptcha_async.__version__
+
+
+def test_import_is_light() -> None:
+    """Every program that uses the library would load a terminal toolkit or a test framework."""
+    # httpx itself imports trio and rich where they are installed: that is not ours to judge.
+    code = """
+import sys, anyio, attrs, httpx
+before = set(sys.modules)
+import ezcaptcha_async
+print(*sorted(set(sys.modules) - before))
+"""
+    loaded = _python(code).split()
+    assert "ezcaptcha_async._pool" in loaded
+    heavy = [name for name in loaded if any(f"{name}.".startswith(f"{item}.") for item in HEAVY)]
+    assert not heavy

@@ -1,0 +1,190 @@
+"""What both type checkers must accept, with exactly these types. Never run, only checked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from random import Random
+from typing import Any, assert_type
+
+import attrs
+import httpx
+
+from ezcaptcha_async import (
+    EZCAPTCHA,
+    ONECAPTCHA,
+    Account,
+    Balance,
+    CloudFlare5SSolution,
+    CloudFlare5STask,
+    CustomSolution,
+    CustomTask,
+    EzCaptchaError,
+    FuncaptchaSolution,
+    FuncaptchaTaskProxyless,
+    Kind,
+    Outcome,
+    PollPolicy,
+    PoolStatistics,
+    ReCaptchaSolution,
+    ReCaptchaV2EnterpriseTaskProxyless,
+    ReCaptchaV2SEnterpriseTaskProxyless,
+    ReCaptchaV2STaskProxyless,
+    ReCaptchaV2TaskProxyless,
+    ReCaptchaV2TaskProxylessS9,
+    ReCaptchaV3EnterpriseTaskProxyless,
+    ReCaptchaV3TaskProxyless,
+    ReCaptchaV3TaskProxylessS9,
+    Receipt,
+    SavedTicket,
+    ServiceError,
+    SessionPool,
+    Solution,
+    SolveTimeoutError,
+    Task,
+    Ticket,
+)
+
+URL, KEY, PROXY = "https://example.com", "6Lc", "http://user:word@proxy.example.com:8080"
+
+v2 = ReCaptchaV2TaskProxyless(website_url=URL, website_key=KEY, is_invisible=True, sa="a")
+funcaptcha = FuncaptchaTaskProxyless(website_url=URL, website_key=KEY, data={"blob": "b"})
+cloudflare = CloudFlare5STask(website_url=URL, proxy=PROXY, rq_data='{"a": 1}')
+custom = CustomTask("NewTask", {"websiteURL": URL})
+
+
+async def each_task_leads_to_its_solution(pool: SessionPool) -> None:
+    """The exact class comes out of `solve`."""
+    assert_type(await pool.solve(v2), ReCaptchaSolution)
+    for_v2 = ReCaptchaV2TaskProxylessS9(website_url=URL, website_key=KEY)
+    assert_type(await pool.solve(for_v2), ReCaptchaSolution)
+    with_s = ReCaptchaV2STaskProxyless(website_url=URL, website_key=KEY, s="s")
+    assert_type(await pool.solve(with_s), ReCaptchaSolution)
+    enterprise = ReCaptchaV2EnterpriseTaskProxyless(website_url=URL, website_key=KEY)
+    assert_type(await pool.solve(enterprise), ReCaptchaSolution)
+    both = ReCaptchaV2SEnterpriseTaskProxyless(website_url=URL, website_key=KEY, s="s")
+    assert_type(await pool.solve(both), ReCaptchaSolution)
+    v3 = ReCaptchaV3TaskProxyless(website_url=URL, website_key=KEY, page_action="login")
+    assert_type(await pool.solve(v3, timeout=60), ReCaptchaSolution)
+    v3_s9 = ReCaptchaV3TaskProxylessS9(website_url=URL, website_key=KEY, is_invisible=False)
+    assert_type(await pool.solve(v3_s9), ReCaptchaSolution)
+    v3_enterprise = ReCaptchaV3EnterpriseTaskProxyless(website_url=URL, website_key=KEY)
+    assert_type(await pool.solve(v3_enterprise), ReCaptchaSolution)
+    assert_type(await pool.solve(funcaptcha), FuncaptchaSolution)
+    assert_type(await pool.solve(cloudflare), CloudFlare5SSolution)
+    assert_type(await pool.solve(custom, timeout=None), CustomSolution)
+
+
+async def what_is_in_a_solution(pool: SessionPool) -> None:
+    """Fields are typed, so that completion and checks work on them."""
+    solution = await pool.solve(v2)
+    assert_type(solution.token, str)
+    assert_type(solution.user_agent, str | None)
+    assert_type(solution.cookies, Mapping[str, str] | None)
+    assert_type(solution.receipt, Receipt)
+    assert_type(solution.receipt.processing_at, float | None)
+    assert_type(solution.expires_at, float)
+    assert_type(solution.remaining(), float)
+    assert_type(solution.extra, Mapping[str, Any])
+    assert_type((await pool.solve(cloudflare)).headers, Mapping[str, str])
+    assert_type((await pool.solve(cloudflare)).body, str)
+
+
+async def tickets(pool: SessionPool) -> None:
+    """A ticket knows what it leads to; a saved one does not."""
+    ticket = await pool.submit(v2, timeout=120)
+    assert_type(ticket, Ticket[ReCaptchaSolution])
+    assert_type(await ticket, ReCaptchaSolution)
+    assert_type(await pool.submit(cloudflare), Ticket[CloudFlare5SSolution])
+    saved = ticket.to_dict()
+    assert_type(saved, SavedTicket)
+    assert_type(await pool.resume(ticket), ReCaptchaSolution)
+    assert_type(await pool.resume(saved, timeout=30), Solution)
+    assert_type(ticket.task_id, str)
+    assert_type(ticket.cancel(), bool)
+    for orphan in pool.orphans():
+        assert_type(orphan, Ticket[Any])
+
+
+async def many(pool: SessionPool) -> None:
+    """Outcomes are of the tasks' own kind; mixed tasks lead to their common base."""
+    async with pool.solve_many([v2, v2], max_in_flight=10, timeout=60) as outcomes:
+        assert_type(outcomes, AsyncIterator[Outcome[ReCaptchaSolution]])
+        async for outcome in outcomes:
+            assert_type(outcome.index, int)
+            assert_type(outcome.task, Task[ReCaptchaSolution])
+            assert_type(outcome.solution, ReCaptchaSolution | None)
+            assert_type(outcome.error, EzCaptchaError | None)
+
+    async def endless() -> AsyncIterator[FuncaptchaTaskProxyless]:
+        while True:
+            yield funcaptcha
+
+    async with pool.solve_many(endless()) as more:
+        async for fun in more:
+            assert_type(fun.solution, FuncaptchaSolution | None)
+
+    mixed: list[Task[Any]] = [v2, cloudflare, custom]
+    async with pool.solve_many(mixed) as anything:
+        async for item in anything:
+            assert_type(item.index, int)
+
+
+async def looking(pool: SessionPool, account: Account) -> None:
+    """Snapshots are typed."""
+    assert_type(await pool.balance(), Balance)
+    assert_type(await pool.balance(account), Balance)
+    assert_type((await pool.balance("ezcaptcha:01234567")).points, float)
+    assert_type(pool.statistics(), PoolStatistics)
+    assert_type(pool.statistics().solved, int)
+
+
+class Learned:
+    """A policy of one's own needs no base class."""
+
+    def first_poll(self, kind: Kind, rng: Random) -> float:
+        """Return the age of the first poll."""
+        return 8.0 + len(kind.host) + rng.random()
+
+    def next_poll(self, kind: Kind, age: float, polls: int, rng: Random) -> float:
+        """Return the wait until the next one."""
+        return 3.0 + len(kind.host) + age / 10 + polls + rng.random()
+
+    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
+        """Take notice."""
+
+
+def ways_to_make_a_pool(client: httpx.AsyncClient) -> list[SessionPool]:
+    """Every way that the contract names."""
+    gateway = attrs.evolve(EZCAPTCHA, base_url="http://127.0.0.1:8000", min_poll_interval=0.3)
+    return [
+        SessionPool(),
+        SessionPool("key"),
+        SessionPool("key", service=gateway),
+        SessionPool(Account("k1", max_in_flight=200), Account("k2", service=ONECAPTCHA)),
+        SessionPool("key", http_client=client, polling=PollPolicy(first_delay=5), max_requests=16),
+        SessionPool("key", polling=Learned(), rng=Random(1)),
+    ]
+
+
+async def errors(pool: SessionPool) -> None:
+    """What an error knows is typed, and it is caught as its builtin kin."""
+    try:
+        async with pool as same:
+            assert_type(same, SessionPool)
+            await same.solve(v2)
+    except SolveTimeoutError as error:
+        assert_type(error.ticket, SavedTicket | None)
+        if error.ticket is not None:
+            await pool.resume(error.ticket)
+    except ServiceError as error:
+        assert_type(error.code, str)
+        assert_type(error.retry_after, float | None)
+    except EzCaptchaError as error:
+        assert_type(error.task_id, str | None)
+        assert_type(error.retryable, bool)
+        assert_type(error.may_be_charged, bool)
+
+
+def values(task: ReCaptchaV2TaskProxyless) -> ReCaptchaV2TaskProxyless:
+    """A variant of a task keeps its class."""
+    return attrs.evolve(task, is_invisible=False)

@@ -1,0 +1,278 @@
+"""A whole pool against the simulated service on a real port: nothing lost, nothing left open."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+import httpx2
+import pytest
+
+from ezcaptcha_async import (
+    EzCaptchaError,
+    PollPolicy,
+    PoolClosedError,
+    ReCaptchaV2TaskProxyless,
+    ReCaptchaV3TaskProxyless,
+    SessionPool,
+    SubmissionUnknownError,
+)
+from ezcaptcha_async._timing import Backoff
+from ezcaptcha_async.testing import Fault, Fixed, SimulatedServer, SimulatedService, Uniform, serve
+
+KEY: Final = "a-client-key-that-is-secret"
+PAGE: Final = {"website_url": "https://example.com/login", "website_key": "site-key"}
+TASKS: Final = (ReCaptchaV2TaskProxyless(**PAGE), ReCaptchaV3TaskProxyless(**PAGE))
+SPEED: Final = 30.0
+POLLING: Final = PollPolicy().scaled(1 / SPEED)
+TABLE: Final = Path("/proc/self/net/tcp")
+ESTABLISHED: Final = "01"
+ACTED_ON: Final = (Fault.RESET_AFTER, Fault.MALFORMED, Fault.HANG)
+"""Faults that keep the answer from the client, but not the request from the service."""
+ANSWERLESS: Final = (*ACTED_ON, Fault.RESET_BEFORE, Fault.HTML)
+"""Faults after which the client cannot know."""
+
+# What a connection that breaks off leaves behind in httpx; see test_transport.
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning")
+
+
+@pytest.fixture(params=["own", "httpx2"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Name of the HTTP client: the pool's own httpx, or an injected httpx2."""
+    return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let our own backoff run at the simulated service's speed."""
+    monkeypatch.setattr("ezcaptcha_async._session._BACKOFF", Backoff(base=1 / SPEED, cap=0.5))
+    monkeypatch.setattr("ezcaptcha_async._gate._FIRST_PAUSE", 1 / SPEED)
+
+
+@asynccontextmanager
+async def open_pool(
+    kind: str, server: SimulatedServer, *, max_requests: int = 32, **settings: Any
+) -> AsyncGenerator[SessionPool]:
+    """Open a pool that uses the server, with a client of that kind."""
+    settings = {"polling": POLLING, "rng": Random(7), "max_requests": max_requests, **settings}
+    if kind == "own":
+        async with SessionPool(KEY, service=server.profile, **settings) as pool:
+            yield pool
+        return
+    limits = httpx2.Limits(max_connections=max_requests, max_keepalive_connections=max_requests)
+    async with (
+        httpx2.AsyncClient(limits=limits) as client,
+        SessionPool(KEY, service=server.profile, http_client=client, **settings) as pool,
+    ):
+        yield pool
+
+
+def _connections_to(port: int) -> int:
+    """Return how many connections of this process to a port are open."""
+    rows = (line.split() for line in TABLE.read_text().splitlines()[1:])
+    return sum(int(row[2].split(":")[1], 16) == port and row[3] == ESTABLISHED for row in rows)
+
+
+async def _all_closed(port: int) -> bool:
+    with anyio.move_on_after(2):
+        while _connections_to(port):
+            await anyio.sleep(0.01)
+    return not _connections_to(port)
+
+
+needs_table = pytest.mark.skipif(not TABLE.exists(), reason="needs Linux's table of connections")
+
+
+@needs_table
+async def test_two_hundred_at_once_through_all_kinds_of_trouble(kind: str) -> None:
+    """The main job on a bad day: every paid task is solved, over few connections."""
+    service = SimulatedService(solve_times=Uniform(8, 20), retry_after=0.1)
+    for fault in (
+        Fault.RESET_AFTER,
+        Fault.RESET_BEFORE,
+        Fault.HTML,
+        Fault.MALFORMED,
+        Fault.THROTTLED,
+        Fault.UNAVAILABLE,
+    ):
+        service.inject(fault, path="/getTaskResult", times=8)
+    service.inject(Fault.HANG, path="/getTaskResult", times=8, seconds=0.2)
+    tokens: set[str] = set()
+    most = 0
+    with serve(service, time_scale=SPEED) as server:
+        async with open_pool(kind, server, max_requests=12) as pool:
+
+            async def solve(index: int) -> None:
+                tokens.add((await pool.solve(TASKS[index % 2])).token)
+
+            async def watch() -> None:
+                nonlocal most
+                while True:
+                    most = max(most, _connections_to(server.port))
+                    await anyio.sleep(0.02)
+
+            async with anyio.create_task_group() as watching:
+                watching.start_soon(watch)
+                async with anyio.create_task_group() as group:
+                    for index in range(200):
+                        group.start_soon(solve, index)
+                watching.cancel_scope.cancel()
+        assert await _all_closed(server.port)
+    summary = service.summary()
+    assert len(tokens) == 200
+    assert (summary.charges, summary.fetched, summary.lost) == (200, 200, 0)
+    assert sum(summary.faults.values()) == 56
+    assert 1 <= most <= 12
+    counts = pool.statistics()
+    assert (counts.created, counts.solved, counts.unknown) == (200, 200, 0)
+    assert counts.points == summary.points
+    # What is reset before it was sent is the only thing that the service did not see.
+    assert counts.requests == summary.requests + summary.faults[Fault.RESET_BEFORE.value]
+
+
+async def test_the_books_agree_with_the_services_own_on_every_charge(kind: str) -> None:
+    """Whatever happens to createTask, nothing is paid twice and no paid task is forgotten."""
+    service = SimulatedService(solve_times=Fixed(8), retry_after=0.05)
+    solved: list[str] = []
+    failed: list[EzCaptchaError] = []
+    with serve(service, time_scale=SPEED) as server:
+        async with open_pool(kind, server, request_timeout=0.5) as pool:
+
+            async def solve() -> None:
+                try:
+                    solved.append((await pool.solve(TASKS[0])).receipt.task_id)
+                except EzCaptchaError as error:
+                    failed.append(error)
+
+            # Until the first one is through, one create goes at a time.
+            await solve()
+            for fault in (*ANSWERLESS, Fault.THROTTLED, Fault.UNAVAILABLE):
+                service.inject(fault, path="/createTask", times=2)
+            async with anyio.create_task_group() as group:
+                for _ in range(40):
+                    group.start_soon(solve)
+    counts, summary = pool.statistics(), service.summary()
+    charged = {task.task_id for task in service.record.tasks}
+    assert len(solved) + len(failed) == 41
+    assert counts.created == counts.solved == len(solved)
+    assert set(solved) <= charged
+    # Each of these was charged, and its answer never arrived.
+    lost_answers = sum(summary.faults[fault.value] for fault in ACTED_ON)
+    assert lost_answers == 6
+    assert len(charged) == summary.charges
+    # Whoever was charged without a solution is told so. On a busy machine an answer may be
+    # late by itself, so these are bounds.
+    assert all(isinstance(error, SubmissionUnknownError) for error in failed)
+    assert all(error.may_be_charged for error in failed)
+    assert counts.unknown == len(failed)
+    assert lost_answers <= summary.charges - counts.created <= counts.unknown
+
+
+@needs_table
+async def test_closing_in_the_middle_leaves_nothing_open(kind: str) -> None:
+    """An application that stops must not wait for captchas, nor leave sockets behind."""
+    service = SimulatedService(solve_times=Fixed(200))
+    errors: list[PoolClosedError] = []
+    with serve(service, time_scale=SPEED, latency=0.01) as server:
+        async with anyio.create_task_group() as group:
+            async with open_pool(kind, server, close_grace=1.0) as pool:
+
+                async def solve() -> None:
+                    try:
+                        await pool.solve(TASKS[0])
+                    except PoolClosedError as error:
+                        errors.append(error)
+
+                for _ in range(60):
+                    group.start_soon(solve)
+                while service.summary().polls < 20:
+                    await anyio.sleep(0.01)
+                began = time.monotonic()
+        assert time.monotonic() - began < 1.5
+        assert await _all_closed(server.port)
+        # And what is paid can still be fetched, by the pool of another process.
+        saved = [error.ticket for error in errors if error.ticket is not None]
+        assert len(saved) == len(pool.orphans()) == service.summary().charges
+        service.finish(saved[0]["task_id"])
+        async with open_pool(kind, server) as another:
+            solution = await another.resume(saved[0])
+        assert solution.receipt.task_id == saved[0]["task_id"]
+    assert len(errors) == 60
+
+
+@needs_table
+async def test_callers_who_go_away_leave_nothing_open(kind: str) -> None:
+    """A web server cancels handlers all day; not one connection may be lost by it."""
+    service = SimulatedService(solve_times=Uniform(5, 15))
+    rng = Random(5)
+    solved: list[str] = []
+    with serve(service, time_scale=SPEED, latency=0.005) as server:
+        async with open_pool(kind, server, max_requests=6) as pool:
+
+            async def caller(patience: float) -> None:
+                with anyio.move_on_after(patience):
+                    solved.append((await pool.solve(TASKS[0])).receipt.task_id)
+
+            async with anyio.create_task_group() as group:
+                for _ in range(120):
+                    group.start_soon(caller, rng.uniform(0, 0.6))
+            while pool.statistics().requests_in_flight:
+                await anyio.sleep(0.01)
+            assert _connections_to(server.port) <= 6
+            counts = pool.statistics()
+            orphans = {orphan.task_id for orphan in pool.orphans()}
+            assert counts.unknown == counts.creating == counts.queued == 0
+            assert {task.task_id for task in service.record.tasks} == orphans | set(solved)
+            # The connections that are left still work.
+            assert (await pool.solve(TASKS[1])).token
+        assert await _all_closed(server.port)
+
+
+async def test_a_service_that_comes_up_late_is_waited_for() -> None:
+    """Both are started by the same script; a refused connection is no reason to fail."""
+    service = SimulatedService(solve_times=Fixed(8))
+    with serve(service, time_scale=SPEED) as server:
+        profile, port = server.profile, server.port
+    # Its port is free now; nothing listens until the second block.
+    started = SimulatedServer(
+        service=service, host="127.0.0.1", port=port, url=server.url, profile=profile
+    )
+    async with open_pool("own", started) as pool, anyio.create_task_group() as group:
+        group.start_soon(pool.solve, TASKS[0])
+        while not pool.statistics().requests:
+            await anyio.sleep(0.01)
+        await anyio.sleep(0.1)
+        with serve(service, port=port, time_scale=SPEED):
+            while not pool.statistics().solved:
+                await anyio.sleep(0.01)
+    counts = pool.statistics()
+    assert (counts.solved, counts.unknown) == (1, 0)
+    assert service.summary().charges == 1
+
+
+async def test_no_log_of_the_http_client_has_the_key(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Turning debug logs on in production must not write the key to disk."""
+    caplog.set_level(logging.NOTSET)
+    service = SimulatedService(solve_times=Fixed(8))
+    with serve(service, time_scale=SPEED) as server:
+        async with open_pool(kind, server) as pool:
+            assert (await pool.solve(TASKS[0])).token
+            service.inject(Fault.RESET_AFTER)
+            with pytest.raises(SubmissionUnknownError):
+                await pool.solve(TASKS[0])
+            await pool.balance()
+    package = "httpcore" if kind == "own" else "httpcore2"
+    loggers = {record.name.partition(".")[0] for record in caplog.records}
+    assert package in loggers
+    for record in caplog.records:
+        assert KEY not in record.getMessage()
+        assert KEY not in repr(vars(record))
