@@ -11,6 +11,7 @@ from __future__ import annotations
 import ssl
 import sys
 import zlib
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Final, Protocol
 
@@ -28,6 +29,10 @@ HTTPX_REQUESTS: Final = 32
 Measured with 0.28.1: its pool looks at every connection for every request, so that 50 at a
 time cost twice the CPU of 10, and 100 at a time collapse to a tenth of the throughput.
 """
+
+_OWN_SHARE: Final = 0.9
+"""Share of the total deadline that the client's own timeouts get. It ends a request that
+hangs more cleanly by itself than when it is cancelled, and says for what it was waiting."""
 
 _KEEP_ALIVE_SECONDS: Final = 20.0
 _HEADERS: Final = {"content-type": "application/json", "accept-encoding": "identity"}
@@ -128,6 +133,8 @@ class HttpxTransport:
         self, url: str, body: Body, *, timeout: float, evidence: Evidence | None = None
     ) -> Reply | Fault:
         """POST as `Transport.post` says."""
+        if self._client.is_closed:
+            return Fault("the HTTP client is closed", unsent=True, permanent=True)
         extensions = {} if evidence is None else {"trace": _tracer(evidence)}
         # A name for the fault, not the exception: that one holds the request.
         try:
@@ -136,7 +143,7 @@ class HttpxTransport:
                 url,
                 content=body.content,
                 headers=_HEADERS,
-                timeout=timeout,
+                timeout=_OWN_SHARE * timeout,
                 extensions=extensions,
             )
             response = await self._client.send(request, stream=True, follow_redirects=False)
@@ -180,10 +187,12 @@ def _tracer(evidence: Evidence) -> Any:
     A transport that emits none leaves ``observed`` False, and nothing is concluded.
     """
 
-    async def trace(event: str, _info: object) -> None:
+    async def trace(event: str, info: Mapping[str, Any]) -> None:
         evidence.observed = True
         if event.endswith("send_request_body.started"):
-            evidence.body_begun = True
+            # What is said to a proxy in order to get a tunnel is no request of ours yet.
+            method = getattr(info.get("request"), "method", b"POST")
+            evidence.body_begun = evidence.body_begun or method != b"CONNECT"
 
     return trace
 
