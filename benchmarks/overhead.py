@@ -29,7 +29,7 @@ import attrs
 
 from ezcaptcha_async import EZCAPTCHA, Kind, PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async._transport import Evidence
-from ezcaptcha_async._wire import Body, Reply
+from ezcaptcha_async._wire import Reply, RequestBody
 
 PROCESSING = Reply(200, b'{"errorId":0,"errorCode":null,"status":"processing"}')
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
@@ -45,7 +45,7 @@ class InstantTransport:
         self._ids = count()
 
     async def post(
-        self, url: str, body: Body, *, timeout: float, evidence: Evidence | None = None
+        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
     ) -> Reply:
         """Answer at once."""
         if url.endswith("/getTaskResult"):

@@ -8,7 +8,8 @@ from ezcaptcha_async._pool import SessionPool
 from ezcaptcha_async._statistics import PoolStatistics, Statistics
 from ezcaptcha_async._ticket import Ticket
 from ezcaptcha_async._timing import PollPolicy, PollTiming
-from ezcaptcha_async._wire import Balance
+from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
+from ezcaptcha_async._wire import Balance, Reply, RequestBody
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
     BannedError,
@@ -73,12 +74,14 @@ __all__ = [
     "CredentialError",
     "CustomSolution",
     "CustomTask",
+    "Evidence",
     "EzCaptchaError",
     "FuncaptchaSolution",
     "FuncaptchaTaskProxyless",
     "InsufficientBalanceError",
     "InvalidTaskError",
     "Kind",
+    "NoAnswer",
     "Offer",
     "Outcome",
     "PollPolicy",
@@ -96,6 +99,8 @@ __all__ = [
     "ReCaptchaV3TaskProxyless",
     "ReCaptchaV3TaskProxylessS9",
     "Receipt",
+    "Reply",
+    "RequestBody",
     "ResultWindowLapsedError",
     "SavedTicket",
     "Service",
@@ -111,6 +116,7 @@ __all__ = [
     "ThrottledError",
     "Ticket",
     "TicketCancelledError",
+    "Transport",
     "TransportError",
     "__version__",
 ]

@@ -22,10 +22,9 @@ from ezcaptcha_async._schedule import Entry, Line, Phase, Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._statistics import Statistics
 from ezcaptcha_async._timing import Backoff, PollTiming
-from ezcaptcha_async._transport import Evidence, Fault, Transport
+from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
 from ezcaptcha_async._wire import (
     Balance,
-    Body,
     Created,
     Decoder,
     Encoder,
@@ -33,6 +32,7 @@ from ezcaptcha_async._wire import (
     Ready,
     Refused,
     Reply,
+    RequestBody,
     Unreadable,
 )
 from ezcaptcha_async.accounts import Account
@@ -187,7 +187,7 @@ class Session:
         body = self._encoder.create_task(task, self.service.offer_for(task.type))
         reply = await self._post(self._create_url, body, evidence)
         now = self._clock()
-        if isinstance(reply, Fault):
+        if isinstance(reply, NoAnswer):
             self._create_fault(entry, reply, now)
             return
         answer = self._decoder.created(reply, task)
@@ -207,7 +207,7 @@ class Session:
             case _:
                 assert_never(answer)
 
-    def _create_fault(self, entry: Entry, fault: Fault, now: float) -> None:
+    def _create_fault(self, entry: Entry, fault: NoAnswer, now: float) -> None:
         if not fault.unsent:
             self._schedule.lost(entry, _unknown(fault.reason))
             return
@@ -245,7 +245,7 @@ class Session:
         sent_age = self._clock() - entry.created_at
         reply = await self._post(self._result_url, self._encoder.get_task_result(task_id))
         now = self._clock()
-        if isinstance(reply, Fault):
+        if isinstance(reply, NoAnswer):
             self._skip(entry, now)
             return
         answer = self._decoder.result(reply, entry.task)
@@ -324,8 +324,8 @@ class Session:
             inquiry.outcome = outcome
             inquiry.answered.set()
 
-    def _read_balance(self, reply: Reply | Fault) -> Balance | EzCaptchaError:
-        if isinstance(reply, Fault):
+    def _read_balance(self, reply: Reply | NoAnswer) -> Balance | EzCaptchaError:
+        if isinstance(reply, NoAnswer):
             return TransportError(
                 f"getBalance was not answered: {reply.reason}", retryable=not reply.permanent
             )
@@ -379,7 +379,9 @@ class Session:
         if isinstance(refusal, BannedError):
             self._schedule.fail_lapsing(self.line, refusal, until=self.gate.poll_at(now))
 
-    async def _post(self, url: str, body: Body, evidence: Evidence | None = None) -> Reply | Fault:
+    async def _post(
+        self, url: str, body: RequestBody, evidence: Evidence | None = None
+    ) -> Reply | NoAnswer:
         self.requests += 1
         timeout = self._request_timeout
         with anyio.move_on_after(timeout):
@@ -387,7 +389,7 @@ class Session:
             self.epoch = time.time() - self._clock()
             return reply
         unsent = evidence is not None and evidence.unsent
-        return Fault(f"no whole answer within {timeout:g} s", unsent=unsent)
+        return NoAnswer(f"no whole answer within {timeout:g} s", unsent=unsent)
 
 
 def _unknown(reason: str) -> SubmissionUnknownError:

@@ -1,6 +1,6 @@
 """The only place that knows an HTTP client.
 
-An adapter posts one body and says what came of it, as a value: a `Reply` or a `Fault`. It
+An adapter posts one body and says what came of it, as a value: a `Reply` or a `NoAnswer`. It
 never raises for what the network does, because an HTTP client's exceptions hold the
 request and with it the client key. The total deadline of a request is not its business:
 whoever calls it puts a cancel scope around the call, the same for every adapter.
@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from ezcaptcha_async._wire import Body, Reply
+from ezcaptcha_async._wire import Reply, RequestBody
 from ezcaptcha_async.errors import ConfigurationError
 
 MAX_BODY: Final = 1024 * 1024
@@ -39,7 +39,7 @@ _HEADERS: Final = {"content-type": "application/json", "accept-encoding": "ident
 
 
 @attrs.frozen
-class Fault:
+class NoAnswer:
     """No answer came.
 
     Args:
@@ -81,8 +81,8 @@ class Transport(Protocol):
     max_requests: int
 
     async def post(
-        self, url: str, body: Body, *, timeout: float, evidence: Evidence | None = None
-    ) -> Reply | Fault:
+        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
+    ) -> Reply | NoAnswer:
         """POST a JSON body, follow no redirect, and read at most `MAX_BODY` bytes.
 
         Args:
@@ -130,12 +130,15 @@ class HttpxTransport:
         return f"<HttpxTransport on {ownership} {self._package.__name__}.AsyncClient>"
 
     async def post(
-        self, url: str, body: Body, *, timeout: float, evidence: Evidence | None = None
-    ) -> Reply | Fault:
+        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
+    ) -> Reply | NoAnswer:
         """POST as `Transport.post` says."""
         if self._client.is_closed:
-            return Fault("the HTTP client is closed", unsent=True, permanent=True)
+            return NoAnswer("the HTTP client is closed", unsent=True, permanent=True)
         extensions = {} if evidence is None else {"trace": _tracer(evidence)}
+        if evidence is not None and self._owned:
+            # Our own client traces from the first step on: no event means that none was taken.
+            evidence.observed = True
         # A name for the fault, not the exception: that one holds the request.
         try:
             request = self._client.build_request(
@@ -153,7 +156,7 @@ class HttpxTransport:
                 await response.aclose()
         except Exception as error:  # noqa: BLE001  # also what custom transports let through
             pool_was_full = isinstance(error, self._package.PoolTimeout)
-            return Fault(
+            return NoAnswer(
                 type(error).__name__,
                 unsent=evidence is not None and (evidence.unsent or pool_was_full),
                 permanent=_is_certificate_error(error),
@@ -197,7 +200,7 @@ def _tracer(evidence: Evidence) -> Any:
     return trace
 
 
-async def _read(response: Any) -> Reply | Fault:
+async def _read(response: Any) -> Reply | NoAnswer:
     if response.is_stream_consumed:  # a mock transport has read it already
         content = response.content[: MAX_BODY + 1]
     else:
@@ -206,10 +209,10 @@ async def _read(response: Any) -> Reply | Fault:
         async for chunk in response.aiter_raw():
             chunks += chunk
             if len(chunks) > MAX_BODY:
-                return Fault("the answer is longer than 1 MiB")
+                return NoAnswer("the answer is longer than 1 MiB")
         content = _decoded(bytes(chunks), response.headers.get("content-encoding", ""))
     if content is None or len(content) > MAX_BODY:
-        return Fault("the answer is longer than 1 MiB, or its compression is unknown")
+        return NoAnswer("the answer is longer than 1 MiB, or its compression is unknown")
     return Reply(
         response.status_code,
         content,

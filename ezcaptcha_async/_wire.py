@@ -52,13 +52,13 @@ _TOO_MANY_REQUESTS: Final = 429
 
 
 @attrs.frozen(repr=False)
-class Body:
+class RequestBody:
     """A request body. It holds the client key, so it has no telling repr."""
 
     content: bytes
 
     def __repr__(self) -> str:
-        return f"<Body of {len(self.content)} bytes>"
+        return f"<RequestBody of {len(self.content)} bytes>"
 
 
 class Encoder:
@@ -73,18 +73,18 @@ class Encoder:
     def __repr__(self) -> str:
         return "<Encoder>"
 
-    def create_task(self, task: Task[Any], offer: Offer | None) -> Body:
+    def create_task(self, task: Task[Any], offer: Offer | None) -> RequestBody:
         """Encode createTask; `offer` is None for a type that the profile does not list."""
         fields = json.dumps(task_fields(task, offer), separators=(",", ":"))
-        return Body(f'{self._head},"task":{fields}}}'.encode())
+        return RequestBody(f'{self._head},"task":{fields}}}'.encode())
 
-    def get_task_result(self, task_id: str) -> Body:
+    def get_task_result(self, task_id: str) -> RequestBody:
         """Encode getTaskResult."""
-        return Body(f"{self._ask}{json.dumps(task_id)}}}".encode())
+        return RequestBody(f"{self._ask}{json.dumps(task_id)}}}".encode())
 
-    def get_balance(self) -> Body:
+    def get_balance(self) -> RequestBody:
         """Encode getBalance."""
-        return Body(f"{self._head}}}".encode())
+        return RequestBody(f"{self._head}}}".encode())
 
 
 @cache

@@ -442,7 +442,7 @@ async def test_no_pool_that_closes_tells(delay: float, caplog: pytest.LogCapture
         "_timing.PollPolicy.next_poll",
         "_transport.HttpxTransport.post",
         "_transport.Evidence.__init__",
-        "_wire.Body.__init__",
+        "_wire.RequestBody.__init__",
         "_wire.Decoder.created",
         "_wire.Decoder.result",
         "_wire.Decoder.balance",

@@ -28,8 +28,8 @@ import httpx2
 import pytest
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async._transport import MAX_BODY, Evidence, Fault, HttpxTransport
-from ezcaptcha_async._wire import Body, Reply
+from ezcaptcha_async._transport import MAX_BODY, Evidence, HttpxTransport, NoAnswer
+from ezcaptcha_async._wire import Reply, RequestBody
 
 from .raw_server import (
     EVERYTHING,
@@ -43,7 +43,7 @@ from .raw_server import (
 )
 
 KEY: Final = "a-client-key-that-is-secret"
-BODY: Final = Body(b'{"clientKey":"%b","task":{"type":"T"}}' % KEY.encode())
+BODY: Final = RequestBody(b'{"clientKey":"%b","task":{"type":"T"}}' % KEY.encode())
 # Where a request breaks off, httpx and httpcore drop generators of their own half-way; on
 # trio each of them says so. Nothing else may be left open.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning")
@@ -108,19 +108,19 @@ async def opened(kind: str, **settings: Any) -> AsyncGenerator[HttpxTransport]:
 
 
 async def post(
-    transport: HttpxTransport, url: str, *, timeout: float = 2.0, body: Body = BODY
-) -> Reply | Fault:
+    transport: HttpxTransport, url: str, *, timeout: float = 2.0, body: RequestBody = BODY
+) -> Reply | NoAnswer:
     """Post as a session does: under one total deadline, and the evidence decides after it."""
     evidence = Evidence()
     with anyio.move_on_after(timeout):
         return await transport.post(url, body, timeout=timeout, evidence=evidence)
-    return Fault("no whole answer in time", unsent=evidence.unsent)
+    return NoAnswer("no whole answer in time", unsent=evidence.unsent)
 
 
-async def fault_of(transport: HttpxTransport, url: str, *, timeout: float = 2.0) -> Fault:
+async def fault_of(transport: HttpxTransport, url: str, *, timeout: float = 2.0) -> NoAnswer:
     """Post, and expect that no answer comes, and that nothing says more than it should."""
     outcome = await post(transport, url, timeout=timeout)
-    assert isinstance(outcome, Fault)
+    assert isinstance(outcome, NoAnswer)
     assert KEY not in repr(outcome)
     return outcome
 
@@ -139,7 +139,7 @@ async def reply_to(kind: str, script: Script) -> Reply:
             return await reply_of(transport, server.url)
 
 
-async def fault_to(kind: str, script: Script, *, timeout: float = 2.0) -> Fault:
+async def fault_to(kind: str, script: Script, *, timeout: float = 2.0) -> NoAnswer:
     """Post once to a server that plays the script, and expect none.
 
     Whatever the script is, a request that the server has read must not count as unsent.
@@ -313,7 +313,7 @@ async def test_no_free_connection_is_never_sent(injected: str) -> None:
                 await anyio.sleep(0.001)
             evidence = Evidence()
             fault = await transport.post(server.url, BODY, timeout=0.03, evidence=evidence)
-            assert isinstance(fault, Fault)
+            assert isinstance(fault, NoAnswer)
             assert fault.unsent
             group.cancel_scope.cancel()
         assert len(server.complete) == 1
@@ -426,6 +426,12 @@ async def test_a_break_after_a_request_over_tls(
 cut_off = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
+async def _left_behind_is_collected() -> None:
+    """Have it happen here and now, and not in some other test."""
+    await anyio.sleep(0.01)  # asyncio hears that the server is gone
+    gc.collect()
+
+
 @pytest.mark.parametrize(
     "script",
     [
@@ -444,7 +450,7 @@ async def test_a_handshake_that_fails_is_never_sent(package: str, script: Script
         async with opened(package) as transport:
             url = server.url.replace("http:", "https:")
             fault = await fault_of(transport, url, timeout=0.08)
-    gc.collect()
+    await _left_behind_is_collected()
     assert fault.unsent
     assert not fault.permanent
 
@@ -461,7 +467,7 @@ async def test_a_handshake_that_hangs_is_closed_at_its_deadline(package: str) ->
                 assert server.wait_idle(0.5)
     finally:
         gc.enable()
-        gc.collect()
+        await _left_behind_is_collected()
 
 
 # --------------------------------------------------------------------------------- proxy
@@ -503,7 +509,7 @@ async def test_a_proxy_that_gives_no_tunnel_has_seen_nothing(
             fault = await fault_of(transport, "https://service.invalid/createTask", timeout=0.08)
         assert all(request.head.startswith(b"CONNECT ") for request in proxy.received)
         assert not any(request.body for request in proxy.received)
-    gc.collect()
+    await _left_behind_is_collected()
     assert fault.unsent
     assert not fault.permanent
 
@@ -611,7 +617,7 @@ async def test_garbage_instead_of_http(package: str) -> None:
         async with opened(package) as transport:
             for garbage in GARBAGE:
                 outcome = await post(transport, server.url)
-                assert isinstance(outcome, Fault), garbage
+                assert isinstance(outcome, NoAnswer), garbage
                 assert not outcome.unsent
         assert server.connections == len(GARBAGE)
 
@@ -812,7 +818,7 @@ async def test_nothing_in_its_words_is_secret(kind: str) -> None:
     """They end up in logs."""
     async with opened(kind) as transport:
         assert repr(transport).startswith("<HttpxTransport on ")
-        assert repr(BODY) == f"<Body of {len(BODY.content)} bytes>"
+        assert repr(BODY) == f"<RequestBody of {len(BODY.content)} bytes>"
     assert KEY not in repr(transport) + repr(BODY)
 
 
@@ -879,6 +885,6 @@ async def test_a_poll_needs_no_evidence(kind: str) -> None:
         async with opened(kind) as transport:
             for _ in range(2):
                 fault = await transport.post(server.url, BODY, timeout=1.0)
-                assert isinstance(fault, Fault)
+                assert isinstance(fault, NoAnswer)
                 assert not fault.unsent
             assert isinstance(await transport.post(server.url, BODY, timeout=1.0), Reply)

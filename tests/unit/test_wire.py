@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from ezcaptcha_async._wire import (
     MAX_RETRY_AFTER,
-    Body,
     Created,
     Decoder,
     Encoder,
@@ -23,6 +22,7 @@ from ezcaptcha_async._wire import (
     Ready,
     Refused,
     Reply,
+    RequestBody,
     Unreadable,
     decode_solution,
     retry_delay,
@@ -100,7 +100,7 @@ def test_what_holds_secrets_shows_none() -> None:
     body = encoder.create_task(task, None)
     assert b"5ecret" in body.content
     answer = reply({"errorId": 0, "status": "ready", "solution": {"token": "5ecret"}})
-    assert repr(body) == f"<Body of {len(body.content)} bytes>"
+    assert repr(body) == f"<RequestBody of {len(body.content)} bytes>"
     assert repr(encoder) == "<Encoder>"
     assert repr(answer) == f"<Reply 200, {len(answer.body)} bytes>"
     assert repr(DECODER) == "<Decoder of ezcaptcha>"
@@ -141,7 +141,7 @@ def test_what_was_encoded_is_what_a_parser_reads(
 
 def test_bodies_are_values() -> None:
     """A retry could send something else than the first try."""
-    assert Encoder(KEY).get_balance() == Body(b'{"clientKey":"5ecret-key-0123456789"}')
+    assert Encoder(KEY).get_balance() == RequestBody(b'{"clientKey":"5ecret-key-0123456789"}')
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         Encoder(KEY).get_balance().content = b""  # type: ignore[misc]
 
