@@ -7,10 +7,17 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
+import anyio
 import pytest
 from trio.testing import MockClock
 
-from ezcaptcha_async import ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async import (
+    Evidence,
+    ReCaptchaV2TaskProxyless,
+    Reply,
+    RequestBody,
+    SessionPool,
+)
 from ezcaptcha_async.testing import SimulatedService
 
 from .virtual_time import VirtualTimeLoop
@@ -25,6 +32,43 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.param == "asyncio":
         return "asyncio", {"loop_factory": VirtualTimeLoop}
     return "trio", {"clock": MockClock(autojump_threshold=0)}
+
+
+class DirectTransport:
+    """Asks the service without an HTTP client between, which for thousands is ten times faster."""
+
+    max_requests = 32
+
+    def __init__(self, service: SimulatedService, latency: float) -> None:
+        self._service = service
+        self._half = latency / 2
+
+    async def post(
+        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
+    ) -> Reply:
+        """Answer as the service does."""
+        await anyio.sleep(self._half)
+        path = url[url.rindex("/") :]
+        reply = self._service.handle(path, body.content, anyio.current_time())
+        await anyio.sleep(self._half)
+        return Reply(reply.status, reply.body)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+@asynccontextmanager
+async def open_pool_directly(
+    service: SimulatedService, latency: float = 0.1
+) -> AsyncGenerator[SessionPool]:
+    """Open a pool that asks the service without an HTTP client between."""
+    async with SessionPool(
+        KEY,
+        service=service.profile(),
+        transport=DirectTransport(service, latency),
+        rng=Random(7),
+    ) as pool:
+        yield pool
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import pytest
 from ezcaptcha_async import SolveTimeoutError, TicketCancelledError
 from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
 
-from .conftest import TASK, open_pool
+from .conftest import TASK, open_pool, open_pool_directly
 
 
 async def test_a_caller_cancelled_at_any_moment_loses_nothing_paid() -> None:
@@ -42,7 +42,7 @@ async def test_thousands_cancelled_at_random_leave_nothing_behind() -> None:
     service = SimulatedService(solve_times=Uniform(2, 20))
     rng = Random(3)
     delivered: list[str] = []
-    async with open_pool(service) as pool:
+    async with open_pool_directly(service) as pool:
 
         async def caller(begin: float, patience: float) -> None:
             await anyio.sleep(begin)

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from ezcaptcha_async import EzCaptchaError, PoolClosedError, SessionPool, SubmissionUnknownError
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService
 
-from .conftest import KEY, TASK, open_pool
+from .conftest import KEY, TASK, open_pool, open_pool_directly
 
 
 def _collect_error(group: TaskGroup, call: Callable[[], Any], errors: list[BaseException]) -> None:
@@ -30,7 +30,7 @@ async def test_closing_answers_a_thousand_pending_within_the_grace() -> None:
     service = SimulatedService(solve_times=Fixed(100))
     errors: list[BaseException] = []
     async with anyio.create_task_group() as group:
-        async with open_pool(service) as pool:
+        async with open_pool_directly(service) as pool:
             for _ in range(1_000):
                 _collect_error(group, lambda: pool.solve(TASK), errors)
             await anyio.sleep(20)

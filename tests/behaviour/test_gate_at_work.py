@@ -17,7 +17,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fixed, SimulatedService
 
-from .conftest import KEY, TASK, open_pool
+from .conftest import KEY, TASK, open_pool, open_pool_directly
 
 
 async def _solve_all(pool: SessionPool, count: int) -> list[EzCaptchaError]:
@@ -38,7 +38,7 @@ async def _solve_all(pool: SessionPool, count: int) -> list[EzCaptchaError]:
 async def test_thousands_of_callers_on_a_bad_key_cost_one_refused_request() -> None:
     """Thirty refusals in a minute earn a ban of ten minutes."""
     service = SimulatedService(client_keys=["another-key"])
-    async with open_pool(service) as pool:
+    async with open_pool_directly(service) as pool:
         errors = await _solve_all(pool, 5_000)
         with pytest.raises(CredentialError):
             await pool.solve(TASK)
@@ -51,7 +51,7 @@ async def test_thousands_of_callers_on_a_bad_key_cost_one_refused_request() -> N
 async def test_a_balance_that_runs_out_costs_few_refused_requests() -> None:
     """Creates in flight at that moment are refused, and no more; paid tasks are fetched."""
     service = SimulatedService(balance=50 * 6, solve_times=Fixed(15))
-    async with open_pool(service) as pool:
+    async with open_pool_directly(service) as pool:
         errors = await _solve_all(pool, 1_000)
         assert len(errors) == 950
         assert all(isinstance(error, InsufficientBalanceError) for error in errors)

@@ -17,6 +17,7 @@ from pathlib import Path
 from random import Random
 from types import FrameType, SimpleNamespace
 from typing import Any, Final
+from urllib.parse import unquote
 
 import anyio
 import httpx
@@ -354,6 +355,31 @@ async def test_a_key_with_odd_characters_is_found_in_a_repeated_request(key: str
     search = Search(key, json.dumps(key)[1:-1])
     async with answered_by(handle, key) as pool:
         await search.everything(pool)
+    assert search.nothing_found()
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["canary@with-a-sign", 'canary"with-a-quote', "canary-\u00e9-accent", "canary%41escape"],
+    ids=["sign", "quote", "accent", "escape"],
+)
+async def test_a_password_with_odd_characters_is_found_in_a_repeated_request(password: str) -> None:
+    """The same with the password, by itself and in the request."""
+    task = CloudFlare5STask(
+        website_url="https://example.com", proxy=f"http://user:{password}@proxy.example:8080"
+    )
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        got = f"{password}, {unquote(password)}, {request.content.decode()}"
+        return httpx.Response(
+            200, json={"errorId": 1, "errorCode": "ERROR_NEW", "errorDescription": got}
+        )
+
+    search = Search(password, json.dumps(password)[1:-1], unquote(password))
+    search.value(task)
+    async with answered_by(handle) as pool:
+        await search.call(lambda: pool.solve(task))
+    assert search.errors
     assert search.nothing_found()
 
 

@@ -36,7 +36,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import TASK, open_pool
+from .conftest import TASK, open_pool, open_pool_directly
 
 PAGE = {"website_url": "https://example.com/login", "website_key": "site-key"}
 
@@ -97,7 +97,7 @@ async def test_a_thousand_at_once_are_all_solved() -> None:
     """The main job: nothing lost, nothing paid twice, the service's spacing kept."""
     service = SimulatedService(solve_times=Uniform(8, 28))
     tokens: set[str] = set()
-    async with open_pool(service) as pool, anyio.create_task_group() as group:
+    async with open_pool_directly(service) as pool, anyio.create_task_group() as group:
 
         async def solve() -> None:
             tokens.add((await pool.solve(TASK)).token)

@@ -93,7 +93,7 @@ needs_table = pytest.mark.skipif(not TABLE.exists(), reason="needs Linux's table
 @needs_table
 async def test_two_hundred_at_once_through_all_kinds_of_trouble(kind: str) -> None:
     """The main job on a bad day: every paid task is solved, over few connections."""
-    service = SimulatedService(solve_times=Uniform(8, 20), retry_after=0.1)
+    service = SimulatedService(solve_times=Uniform(6, 14), retry_after=0.1)
     for fault in (
         Fault.RESET_AFTER,
         Fault.RESET_BEFORE,
@@ -221,7 +221,7 @@ async def test_callers_who_go_away_leave_nothing_open(kind: str) -> None:
                     solved.append((await pool.solve(TASKS[0])).receipt.task_id)
 
             async with anyio.create_task_group() as group:
-                for _ in range(120):
+                for _ in range(80):
                     group.start_soon(caller, rng.uniform(0, 0.6))
             while pool.statistics().requests_in_flight:
                 await anyio.sleep(0.01)

@@ -165,6 +165,7 @@ def test_polls_go_before_creates() -> None:
     second = books.queued()
     assert books.take_all(10.0) == [Poll(first, "id-1"), Create(second, TASK)]
     assert (first.phase, first.polls, first.request_in_flight) == (Phase.POLLING, 1, True)
+    assert first.polled_age == 0.0, "no poll was answered yet"
 
 
 def test_a_flood_of_polls_leaves_room_for_creates() -> None:
@@ -366,6 +367,24 @@ def test_a_lost_create_is_not_repeated() -> None:
     assert (entry.phase, entry.outcome) == (Phase.UNKNOWN, error)
     assert books.take_all(1e6) == []
     check(books.schedule, [entry])
+
+
+def test_points_are_counted_once_for_each_paid_task() -> None:
+    """A report of the costs would leave out what orphans cost, or count a task twice."""
+    books = Books()
+    entries = [new_entry(books.line, points=points) for points in (6, 15, None, 8)]
+    for entry in entries:
+        books.schedule.enqueue(entry)
+    books.take_all(0.0)
+    for number, entry in enumerate(entries[:3]):
+        books.schedule.created(entry, f"id-{number}", now=0.0, poll_at=10.0)
+    books.schedule.created(entries[3], "id-0", now=0.0, poll_at=10.0)  # an id once more
+    assert books.line.points == 21
+    assert books.line.created == 3
+    adopted(books, points=30)
+    assert books.line.points == 21, "another process has paid for it"
+    books.schedule.release(entries[0])
+    assert books.line.points == 21
 
 
 def test_created_tells_whoever_waits_for_the_ticket() -> None:

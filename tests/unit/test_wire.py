@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from collections.abc import Callable
 from math import inf, isfinite, nan
 from typing import Any
+from urllib.parse import unquote
 
 import attrs
 import pytest
@@ -46,7 +48,7 @@ from ezcaptcha_async.solutions import (
     ReCaptchaSolution,
     Receipt,
 )
-from ezcaptcha_async.tasks import CloudFlare5STask, CustomTask, ReCaptchaV2TaskProxyless
+from ezcaptcha_async.tasks import CloudFlare5STask, CustomTask, ReCaptchaV2TaskProxyless, Task
 
 KEY = "5ecret-key-0123456789"
 DECODER = Decoder(EZCAPTCHA, [KEY])
@@ -369,6 +371,16 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
     assert error.retry_after == seconds
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("600", 600), ("3600", 3600), ("86400", 3600), ("5", 5), (None, None)]
+)
+def test_retry_after_of_a_ban(header: str | None, seconds: float | None) -> None:
+    """A stated ban of ten minutes would be cut to two, and going on prolongs it."""
+    error = refused({"errorId": 1, "errorCode": "ERROR_IP_BANNED"}, retry_after=header)
+    assert isinstance(error, BannedError)
+    assert error.retry_after == seconds
+
+
 @pytest.mark.parametrize("date", [None, "", "today", "Sun, 22 Nov 2026 12:00:00"])
 def test_a_retry_date_without_a_date_to_measure_it_against(date: str | None) -> None:
     """The wait would be measured against our own clock, which may be wrong by hours."""
@@ -437,6 +449,81 @@ def test_the_password_of_a_proxy_is_taken_out_too() -> None:
     )
     assert "pa55word" not in str(error)
     assert "proxy.example.com:8080" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("password", "repeated"),
+    [
+        ("pa55word", "pa55word"),
+        ("pa55%2Fword", "pa55%2Fword"),
+        ("pa55%2Fword", "pa55/word"),
+        ("pa55:word", "pa55:word"),
+        ("pa55@word", "pa55@word"),
+        ("pa55wörd", "pa55wörd"),
+        ("pa55wörd", "pa55w\\u00f6rd"),
+        ('pa55"word', 'pa55"word'),
+        ("pa55\\word", "pa55\\word"),
+    ],
+)
+@pytest.mark.parametrize("form", ["{}", "http://user:{}@proxy.example.com:8080", "user:{}", "<{}>"])
+def test_the_password_of_a_tasks_proxy_is_taken_out_in_every_form(
+    password: str, repeated: str, form: str
+) -> None:
+    """A service that repeats what it was sent, on its own or spelled otherwise, would show it."""
+    proxy = f"http://user:{password}@proxy.example.com:8080"
+    tasks: list[Task[Any]] = [
+        CloudFlare5STask(website_url="https://example.com", proxy=proxy),
+        CustomTask("NewTask", {"deep": [{"proxy": proxy}]}),
+        ReCaptchaV2TaskProxyless(website_url=f"https://user:{password}@a.com/", website_key="6Lc"),
+    ]
+    text = f"wrong: {form.format(repeated)}, {form.format(repeated)}"
+    body = {"errorId": 1, "errorCode": text, "errorDescription": text}
+    for task in tasks:
+        for answer in (DECODER.created(reply(body), task), DECODER.result(reply(body), task)):
+            assert isinstance(answer, Refused)
+            assert "pa55" not in str(answer.error)
+            assert "***" in answer.error.code
+            assert "***" in answer.error.description
+
+
+@pytest.mark.parametrize("proxy", ["socks5://10.0.0.1:1080", "http://@10.0.0.1:80"])
+def test_a_task_without_a_password_changes_nothing(proxy: str) -> None:
+    """Every character of a message would be taken for an empty password."""
+    task = CloudFlare5STask(website_url="https://example.com", proxy=proxy)
+    body = {"errorId": 1, "errorCode": "ERROR_X", "errorDescription": "no reason"}
+    answer = DECODER.created(reply(body), task)
+    assert isinstance(answer, Refused)
+    assert (answer.error.code, answer.error.description) == ("ERROR_X", "no reason")
+
+
+@pytest.mark.parametrize("text", ["http://us@er:pa55word@a.com", "http://user:pa55@word@a.com"])
+def test_credentials_with_an_at_sign_are_taken_out_without_the_task(text: str) -> None:
+    """After a resume nobody knows the task; half of the password would be left."""
+    error = refused({"errorId": 1, "errorCode": "ERROR_PROXY", "errorDescription": f"bad {text}"})
+    assert "er:pa55" not in str(error)
+    assert "word@" not in str(error)
+
+
+@pytest.mark.parametrize("secret", ["E", "_", "ERROR", "LIMIT", "REQUEST"])
+def test_what_a_code_means_does_not_depend_on_the_secrets(secret: str) -> None:
+    """A password that occurs in a code would turn a throttle into the end of a paid task."""
+    proxy = f"http://user:{secret}@proxy.example.com:8080"
+    task = CloudFlare5STask(website_url="https://example.com", proxy=proxy)
+    body = reply({"errorId": 1, "errorCode": "ERROR_REQUEST_LIMIT"})
+    for answer in (DECODER.result(body, task), Decoder(EZCAPTCHA, [secret]).result(body)):
+        assert isinstance(answer, Refused)
+        assert isinstance(answer.error, ThrottledError)
+
+
+@pytest.mark.parametrize("key", ['5ecret"key', "5ecret\\key", "5ecret%2Fkey"])
+@pytest.mark.parametrize("form", [str, json.dumps, unquote])
+def test_the_key_is_taken_out_in_every_form(key: str, form: Callable[[str], str]) -> None:
+    """A service that repeats the request as JSON or as a URL would show the key."""
+    body = {"errorId": 1, "errorCode": "ERROR_X", "errorDescription": f"bad {form(key)}!"}
+    answer = Decoder(EZCAPTCHA, [key]).balance(reply(body))
+    assert isinstance(answer, Refused)
+    assert "5ecret" not in str(answer.error)
+    assert "***" in str(answer.error)
 
 
 def test_long_texts_are_cut_after_the_secret_was_taken_out() -> None:
