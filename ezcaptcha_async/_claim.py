@@ -61,10 +61,8 @@ class Claim(Generic[S]):
             await self._called()
 
     async def created(self) -> None:
-        """Wait until the task is created, or until it is certain that it will not be."""
-        await checkpoint()
-        if self.entry.task_id is None and self.entry.outcome is None:
-            await self._called(also_when_created=True)
+        """Wait until a task just queued is created, or certain not to be."""
+        await self._called(also_when_created=True)
 
     def collect(self) -> S:
         """Give out what the task came to.
@@ -133,6 +131,9 @@ class Claim(Generic[S]):
             points=saved.points,
         )
         unsolved_at = saved.processing_at or saved.created_at
+        if entry.answered:
+            # The service judged between sending and receipt; the earlier one is safe.
+            unsolved_at = saved.created_at + entry.polled_age
         try:
             return decode_solution(
                 entry.solution_type,

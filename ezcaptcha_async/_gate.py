@@ -44,7 +44,7 @@ class _Pause:
         Answers to requests that left before the pause began belong to one event, so they
         do not double it again.
         """
-        if asked is not None:
+        if asked:  # 0 is no statement
             self.until = max(self.until, now + asked * stretch)
         elif now >= self.until:
             self.until = now + self._next * stretch
@@ -129,7 +129,7 @@ class Gate:
             self._shut_by = error
             self._proven = False
         elif isinstance(error, BannedError):
-            wait = BAN_SECONDS if error.retry_after is None else error.retry_after
+            wait = error.retry_after or BAN_SECONDS
             self._banned_until = max(self._banned_until, now + wait * stretch)
             self._proven = False
         elif isinstance(error, ThrottledError):

@@ -18,32 +18,29 @@ from anyio.lowlevel import EventLoopToken, current_token
 
 
 class Host:
-    """Runs one coroutine function in the background of the current event loop."""
+    """Runs one coroutine function in the background of the event loop that it is made in."""
 
     def __init__(self) -> None:
-        self._token: EventLoopToken | None = None
-        self._finished: anyio.Event | None = None
-        self._scope: anyio.CancelScope | None = None
+        self._token = current_token()
+        self._finished = anyio.Event()
+        self._scope = anyio.CancelScope()
         # asyncio itself keeps only a weak reference to a running task.
         self._task: Any = None
 
     @property
     def here(self) -> bool:
         """True in the event loop that the coroutine runs in."""
-        return self._token is not None and current_token() == self._token
+        return current_token() == self._token
 
     def start(self, main: Callable[[], Awaitable[None]]) -> None:
         """Start `main` in the background; it must answer for its own exceptions."""
-        self._token = current_token()
-        self._finished = finished = anyio.Event()
-        self._scope = scope = anyio.CancelScope()
 
         async def run() -> None:
             try:
-                with scope:
+                with self._scope:
                     await main()
             finally:
-                finished.set()
+                self._finished.set()
 
         if _on_trio(self._token):
             import trio  # noqa: PLC0415  # there when it is the one that runs us
@@ -54,10 +51,9 @@ class Host:
 
     async def stop(self) -> None:
         """Cancel the coroutine and wait until it has ended."""
-        if self._scope is not None and self._finished is not None:
-            self._scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await self._finished.wait()
+        self._scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await self._finished.wait()
 
 
 def current_clock() -> Callable[[], float]:

@@ -329,6 +329,8 @@ class Schedule:
     def created(self, entry: Entry, task_id: str, *, now: float, poll_at: float) -> None:
         """CreateTask was accepted: the task is paid, whoever still waits for it."""
         line = entry.line
+        if entry.phase is not Phase.CREATING:
+            raise IllegalMoveError(f"{entry.phase.name} to created")
         if task_id in line.paid:
             repeated = "createTask was answered with the id of another task"
             self.lost(entry, SubmissionUnknownError(repeated))
@@ -540,8 +542,7 @@ class Schedule:
 
     def _keep(self, entry: Entry) -> None:
         """List a paid entry, and see to it that it leaves the list again."""
-        if entry.task_id is not None:
-            entry.line.paid[entry.task_id] = entry
+        entry.line.paid[cast("str", entry.task_id)] = entry
         self._watch(entry)
 
     def _watch(self, entry: Entry) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from itertools import count
 from math import inf
 from typing import Final
 
@@ -118,9 +117,9 @@ class Scheduler:
 
     async def _lane(self, command: Create | Poll | Errand | None) -> None:
         try:
-            for performed in count(1):
-                if command is None:
-                    break
+            performed = 0
+            while command is not None:
+                performed += 1
                 if performed % _TURN == 0:
                     # A transport that answers without waiting would starve the event loop.
                     await checkpoint()

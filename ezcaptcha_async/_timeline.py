@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from itertools import count
 from math import inf
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -73,7 +73,6 @@ class Timeline(Generic[T]):
         """Take out the earliest item at or before `until`; None when there is none."""
         if self.next_time() > until or not self._heap:
             return None
-        item = heapq.heappop(self._heap)[2].item
-        if item is not None:
-            del self._slots[item]
+        item = cast("T", heapq.heappop(self._heap)[2].item)
+        del self._slots[item]
         return item

@@ -7,6 +7,7 @@ comes before the result window ends.
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 from typing import Any, Protocol
 
@@ -104,17 +105,22 @@ class PollPolicy:
     def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
         """Learn nothing: the plan is fixed."""
 
-    def scaled(self, factor: float) -> PollPolicy:
-        """Return the same plan for a service that runs at another speed.
+    def at_speed(self, speed: float) -> PollPolicy:
+        """Return the same plan for a service that runs faster.
 
         Args:
-            factor: 0.1 for a simulated service at ten times real speed.
+            speed: How many times as fast; 10 for a simulated service in a demonstration.
+
+        Raises:
+            ConfigurationError: `speed` is not a positive number.
         """
+        if not 0 < speed < inf:
+            raise ConfigurationError(f"speed must be a positive number, not {speed!r}")
         return attrs.evolve(
             self,
-            first_delay=self.first_delay * factor,
-            interval=self.interval * factor,
-            max_interval=self.max_interval * factor,
+            first_delay=self.first_delay / speed,
+            interval=self.interval / speed,
+            max_interval=self.max_interval / speed,
         )
 
 

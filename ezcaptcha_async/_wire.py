@@ -41,8 +41,8 @@ MAX_RETRY_AFTER: Final = 120.0
 MAX_BAN: Final = 3_600.0
 """The same for a ban; the services state 600 s."""
 
-_USER_INFO: Final = re.compile(r"://[^/\s@]*@")
-_CREDENTIALS: Final = re.compile(r"://([^/?#\s\"]*)@")
+_USER_INFO: Final = re.compile(r"://[^/\s]*@")
+_CREDENTIALS: Final = re.compile(r"://([^/?#\s]*)@")
 _MAX_TEXT: Final = 300
 _MAX_TASK_ID: Final = 200
 _TOO_MANY_REQUESTS: Final = 429
@@ -275,10 +275,11 @@ class Decoder:
         return Unreadable(f"HTTP {reply.status} with {what}", reply.status)
 
     def _refused(self, envelope: Json, reply: Reply, task: Task[Any] | None) -> Refused:
-        code = envelope.get("errorCode") or f"errorId {envelope['errorId']}"
-        code = self.scrub(code, task).strip()
+        code = str(envelope.get("errorCode") or f"errorId {envelope['errorId']}").strip()
         description = self.scrub(envelope.get("errorDescription") or "", task)
         error_class = self._service.error_class(code)
+        if error_class is ServiceError:
+            code = self.scrub(code, task)  # a known one is no secret, whatever the secrets are
         if error_class is ServiceError and reply.status == _TOO_MANY_REQUESTS:
             error_class = ThrottledError
         most = MAX_BAN if error_class is BannedError else MAX_RETRY_AFTER
@@ -291,8 +292,16 @@ def secrets_of(task: Task[Any] | None) -> tuple[str, ...]:
     if task is None:
         return ()
     found: list[str] = []
-    for credentials in _CREDENTIALS.findall(json.dumps(task_fields(task, None))):
-        found += [credentials, credentials.partition(":")[2]]
+    values: list[Any] = [task_fields(task, None)]
+    while values:  # not by recursion: the fields of a custom task may be nested deeply
+        value = values.pop()
+        if isinstance(value, dict):
+            values += cast("Json", value).values()
+        elif isinstance(value, list):
+            values += value
+        elif isinstance(value, str):
+            for credentials in _CREDENTIALS.findall(value):
+                found += [credentials, credentials.partition(":")[2]]
     return tuple(_spellings(secret for secret in found if secret))
 
 
@@ -385,9 +394,9 @@ def _texts(value: object) -> Mapping[str, str] | None:
 
 def _complaint(path: str, value: Any, read: _Reader) -> str:
     if read is _texts and isinstance(value, dict):
-        for name, item in cast("Json", value).items():
-            if not isinstance(item, str | int | float):
-                return f"{path}[{name[:40]!r}]: expected a string, got {_shape(item)}"
+        items = cast("Json", value).items()
+        name, item = next(pair for pair in items if not isinstance(pair[1], str | int | float))
+        return f"{path}[{name[:40]!r}]: expected a string, got {_shape(item)}"
     return f"{path}: expected {_EXPECTED[read]}, got {_shape(cast('object', value))}"
 
 

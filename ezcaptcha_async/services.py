@@ -6,7 +6,7 @@ of one service disagree, both readings are kept and the safe one is used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -79,6 +79,10 @@ def _without_trailing_slash(url: str) -> str:
     return url.rstrip("/")
 
 
+def _as_tuple(offers: Iterable[Offer]) -> tuple[Offer, ...]:
+    return tuple(offers)
+
+
 def _check_name(_service: object, _field: attrs.Attribute[str], name: object) -> None:
     if not isinstance(name, str) or not name:
         raise ConfigurationError("name must be a non-empty str")
@@ -140,7 +144,7 @@ class Service:
 
     name: str = attrs.field(validator=_check_name)
     base_url: str = attrs.field(converter=_without_trailing_slash, validator=_check_base_url)
-    offers: tuple[Offer, ...] = attrs.field(repr=False)
+    offers: tuple[Offer, ...] = attrs.field(repr=False, converter=_as_tuple)
     result_window: float = attrs.field(default=300.0, validator=_check_positive)
     min_poll_interval: float = attrs.field(default=3.0, validator=_check_positive)
     token_validity: float = attrs.field(default=120.0, validator=_check_positive)
@@ -159,17 +163,22 @@ class Service:
                 return offer
         return None
 
-    def scaled(self, factor: float) -> Service:
-        """Return the profile of the same service running at another speed.
+    def at_speed(self, speed: float) -> Service:
+        """Return the profile of the same service running faster.
 
         Args:
-            factor: On all its times; 0.1 for a simulated service at ten times real speed.
+            speed: How many times as fast; 10 for a simulated service in a demonstration.
+
+        Raises:
+            ConfigurationError: `speed` is not a positive number.
         """
+        if not 0 < speed < inf:
+            raise ConfigurationError(f"speed must be a positive number, not {speed!r}")
         return attrs.evolve(
             self,
-            result_window=self.result_window * factor,
-            min_poll_interval=self.min_poll_interval * factor,
-            token_validity=self.token_validity * factor,
+            result_window=self.result_window / speed,
+            min_poll_interval=self.min_poll_interval / speed,
+            token_validity=self.token_validity / speed,
         )
 
     def error_class(self, code: str) -> type[ServiceError]:

@@ -137,7 +137,7 @@ class _Demo:
         self._pool = SessionPool(
             _KEY,
             service=server.profile,
-            polling=PollPolicy().scaled(1 / plan.speed),
+            polling=PollPolicy().at_speed(plan.speed),
             rng=Random(plan.seed),
         )
         self._recent = deque([(0.0, 0)])

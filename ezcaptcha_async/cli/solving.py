@@ -78,8 +78,8 @@ def balance(output: Output, account: Account) -> None:
 
 
 def _pool(account: Account, time_scale: float) -> SessionPool:
-    faster = attrs.evolve(account, service=account.service.scaled(1 / time_scale))
-    return SessionPool(faster, polling=PollPolicy().scaled(1 / time_scale))
+    faster = attrs.evolve(account, service=account.service.at_speed(time_scale))
+    return SessionPool(faster, polling=PollPolicy().at_speed(time_scale))
 
 
 def _in_pool(pool: SessionPool, call: Callable[[], Awaitable[T]]) -> T:

@@ -471,7 +471,7 @@ class SimulatedService:
             ),
             result_window=self._result_window,
             min_poll_interval=self._min_poll_interval,
-        ).scaled(1 / scale)
+        ).at_speed(scale)
 
     # The state machine.
 

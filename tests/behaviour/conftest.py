@@ -47,10 +47,12 @@ class DirectTransport:
         self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
     ) -> Reply:
         """Answer as the service does."""
-        await anyio.sleep(self._half)
+        if self._half:
+            await anyio.sleep(self._half)
         path = url[url.rindex("/") :]
         reply = self._service.handle(path, body.content, anyio.current_time())
-        await anyio.sleep(self._half)
+        if self._half:
+            await anyio.sleep(self._half)
         return Reply(reply.status, reply.body)
 
     async def aclose(self) -> None:
@@ -59,7 +61,7 @@ class DirectTransport:
 
 @asynccontextmanager
 async def open_pool_directly(
-    service: SimulatedService, latency: float = 0.1
+    service: SimulatedService, latency: float = 0.1, **settings: Any
 ) -> AsyncGenerator[SessionPool]:
     """Open a pool that asks the service without an HTTP client between."""
     async with SessionPool(
@@ -67,6 +69,7 @@ async def open_pool_directly(
         service=service.profile(),
         transport=DirectTransport(service, latency),
         rng=Random(7),
+        **settings,
     ) as pool:
         yield pool
 

@@ -127,6 +127,31 @@ async def test_no_capacity_holds_back_creates_only() -> None:
     assert summary.lag_max < 5
 
 
+@pytest.mark.parametrize("answer", [{"errorId": 0}, {"errorId": 0, "balance": "much"}])
+async def test_a_balance_that_means_nothing(answer: dict[str, object]) -> None:
+    """A wrong number would make the user top up, or not."""
+    import httpx
+
+    from ezcaptcha_async import SessionPool
+
+    mock = httpx.MockTransport(lambda _request: httpx.Response(200, json=answer))
+    async with httpx.AsyncClient(transport=mock) as client:
+        async with SessionPool("key", http_client=client) as pool:
+            with pytest.raises(ProtocolError, match="balance"):
+                await pool.balance()
+
+
+async def test_a_balance_that_is_not_answered() -> None:
+    """Nothing was paid, so it may simply be asked again."""
+    service = SimulatedService(balance=0)
+    service.inject(Fault.RESET_AFTER, path="/getBalance")
+    async with open_pool(service) as pool:
+        with pytest.raises(TransportError) as caught:
+            await pool.balance()
+        assert caught.value.retryable
+        assert (await pool.balance()).points == 0
+
+
 async def test_a_redirect_is_not_followed() -> None:
     """Following it would send the key to another host."""
     import httpx

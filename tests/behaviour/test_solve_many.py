@@ -103,6 +103,17 @@ async def test_an_asynchronous_input() -> None:
         assert len([outcome async for outcome in outcomes]) == 5
 
 
+async def test_an_input_that_is_a_stream() -> None:
+    """A stream of another part of the program; it stays that part's to close."""
+    send, receive = anyio.create_memory_object_stream[ReCaptchaV2TaskProxyless](3)
+    for _ in range(3):
+        send.send_nowait(TASK)
+    send.close()
+    async with receive, open_pool(SimulatedService()) as pool:
+        async with pool.solve_many(receive) as outcomes:
+            assert len([outcome async for outcome in outcomes]) == 3
+
+
 async def test_an_empty_input() -> None:
     """Nothing to do ends at once."""
     async with open_pool(SimulatedService()) as pool, pool.solve_many([]) as outcomes:

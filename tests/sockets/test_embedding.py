@@ -33,7 +33,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedService]:
     with serve(service, time_scale=SPEED) as server:
         monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", "key-from-environment")
         monkeypatch.setenv("EZCAPTCHA_BASE_URL", server.url)
-        hurried = PollPolicy().scaled(1 / SPEED)
+        hurried = PollPolicy().at_speed(SPEED)
         monkeypatch.setattr("ezcaptcha_async._pool.PollPolicy", lambda: hurried)
         yield service
 

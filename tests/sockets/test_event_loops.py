@@ -14,7 +14,7 @@ from ezcaptcha_async.testing import Fixed, SimulatedService, serve
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
 SPEED = 20.0
-POLLING = PollPolicy().scaled(1 / SPEED)
+POLLING = PollPolicy().at_speed(SPEED)
 
 
 async def test_another_event_loop_is_told_so() -> None:

@@ -189,8 +189,7 @@ async def test_a_plain_exchange(kind: str) -> None:
         (answer(headers={"content-encoding": "identity"}), None),
         (answer(headers={"content-encoding": ""}), None),
         (answer(b"\xff\x00"), b"\xff\x00"),
-        (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n", b""),
-        (answer(headers={"retry-after": "7\r\nretry-after: 8", "x-\xe9": "\xff"}), None),
+        (answer(headers={"retry-after": "7\r\nretry-after: 8", "x-name": "\xe9"}), None),
     ],
     ids=[
         "empty",
@@ -201,7 +200,6 @@ async def test_a_plain_exchange(kind: str) -> None:
         "identity",
         "no-coding",
         "binary",
-        "101",
         "odd-headers",
     ],
 )
@@ -340,7 +338,7 @@ async def test_no_free_connection_until_the_deadline_is_never_sent(injected: str
             group.start_soon(post, transport, server.url)
             while not server.complete:
                 await anyio.sleep(0.001)
-            fault = await fault_of(transport, server.url, timeout=0.4)
+            fault = await fault_of(transport, server.url, timeout=0.25)
             group.cancel_scope.cancel()
         assert len(server.complete) == 1
     assert fault.unsent
@@ -476,7 +474,7 @@ async def test_a_handshake_that_hangs_is_closed_at_its_deadline(package: str) ->
         with RawServer(SILENT) as server:
             async with opened(package) as transport:
                 url = server.url.replace("http:", "https:")
-                await fault_of(transport, url, timeout=0.5)
+                await fault_of(transport, url, timeout=0.3)
                 assert server.wait_idle(0.5)
     finally:
         gc.enable()
@@ -564,7 +562,7 @@ async def test_an_answer_cut_off_anywhere_is_no_answer(
     """Half an answer must not be read as a whole one, nor its request as unsent."""
     # Every byte of the body, and some of the headers.
     body_at = whole.index(b"\r\n\r\n") + 4
-    offsets = [*range(0, body_at, 9), *range(body_at - 3, len(whole))]
+    offsets = [*range(0, body_at, 15), *range(body_at - 3, len(whole))]
     scripts = [Script(send=whole[:offset], end=end) for offset in offsets]
     with RawServer(*scripts) as server:
         async with opened(package) as transport:
@@ -583,7 +581,8 @@ async def test_a_request_cut_off_anywhere_is_never_wrongly_unsent(kind: str, end
             head = len(server.received.pop().head)
             total = head + len(BODY.content)
             # Every offset of the body and the end of the headers, and some before.
-            offsets = [*range(0, head - 4, 7), *range(head - 4, total + 1)]
+            step = 1 if end is End.RESET else 3
+            offsets = [*range(0, head - 4, 9), *range(head - 4, total, step), total]
             server.scripts.extend(Script(read=offset, end=end) for offset in offsets)
             for offset in offsets:
                 before = len(server.received)
@@ -614,6 +613,7 @@ GARBAGE: Final = (
     b"this is not HTTP\r\n\r\n",
     b"220 mail.example ESMTP ready\r\n",
     b"\x15\x03\x01\x00\x02\x02\x28",  # an alert of TLS
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n",
     b"HTTP/1.1 two hundred\r\n\r\n{}",
     b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{}",
     b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
@@ -845,7 +845,7 @@ def test_anything_else_is_not_a_client(client: object) -> None:
 async def test_a_client_of_a_derived_class_works(injected: str) -> None:
     """Tracing libraries and users derive from the client's class."""
 
-    class Instrumented(PACKAGES[injected].AsyncClient):  # type: ignore[misc, name-defined]
+    class Instrumented(PACKAGES[injected].AsyncClient):  # type: ignore[misc]
         pass
 
     with RawServer(Script(end=End.RESET), GOOD) as server:

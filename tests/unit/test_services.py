@@ -243,20 +243,20 @@ def test_a_service_has_a_name(name: Any) -> None:
         attrs.evolve(EZCAPTCHA, name=name)
 
 
-def test_scaled() -> None:
+def test_at_speed() -> None:
     """At ten times real speed, a demonstration would poll too slowly or wait too long."""
-    fast = EZCAPTCHA.scaled(0.1)
+    fast = EZCAPTCHA.at_speed(10)
     assert fast.result_window == pytest.approx(30)
     assert fast.min_poll_interval == pytest.approx(0.3)
     assert fast.token_validity == pytest.approx(12)
-    assert EZCAPTCHA.scaled(1) == EZCAPTCHA
+    assert EZCAPTCHA.at_speed(1) == EZCAPTCHA
     assert (
         attrs.evolve(fast, result_window=300.0, min_poll_interval=3.0, token_validity=120.0)
         == EZCAPTCHA
     )
-    for factor in (0, -1, nan, inf):
-        with pytest.raises(ConfigurationError, match="must be a positive number"):
-            EZCAPTCHA.scaled(factor)
+    for speed in (0, -1, nan, inf):
+        with pytest.raises(ConfigurationError, match="speed must be a positive number"):
+            EZCAPTCHA.at_speed(speed)
 
 
 def test_a_profile_is_a_value() -> None:
