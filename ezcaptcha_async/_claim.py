@@ -7,8 +7,8 @@ from typing import Generic, TypeVar, cast
 import anyio
 from anyio.lowlevel import checkpoint
 
+from ezcaptcha_async._entries import Entry, Phase, Solved
 from ezcaptcha_async._saved import SavedTask
-from ezcaptcha_async._schedule import Entry, Phase, Solved
 from ezcaptcha_async._session import Session
 from ezcaptcha_async._wire import decode_solution
 from ezcaptcha_async.errors import EzCaptchaError, ProtocolError

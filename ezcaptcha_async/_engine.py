@@ -11,8 +11,9 @@ from typing import Final
 import anyio
 import attrs
 
+from ezcaptcha_async._entries import Line
 from ezcaptcha_async._host import Host, current_clock
-from ezcaptcha_async._schedule import Create, Line, Poll, Schedule
+from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._session import Session
 from ezcaptcha_async._timing import PollTiming

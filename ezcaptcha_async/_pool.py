@@ -14,8 +14,8 @@ import anyio
 from ezcaptcha_async._batch import Outcome, outcomes_of
 from ezcaptcha_async._claim import Claim
 from ezcaptcha_async._engine import Engine, Settings
+from ezcaptcha_async._entries import Entry
 from ezcaptcha_async._saved import SavedTask
-from ezcaptcha_async._schedule import Entry
 from ezcaptcha_async._session import Session
 from ezcaptcha_async._statistics import PoolStatistics, sum_up
 from ezcaptcha_async._ticket import Ticket

@@ -16,9 +16,10 @@ from typing import Any, Final, assert_never
 import anyio
 import attrs
 
+from ezcaptcha_async._entries import Entry, Line, Phase
 from ezcaptcha_async._gate import Gate
 from ezcaptcha_async._host import Host
-from ezcaptcha_async._schedule import Entry, Line, Phase, Schedule
+from ezcaptcha_async._schedule import Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._statistics import Statistics
 from ezcaptcha_async._timing import Backoff, PollTiming

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Any, Generic, TypeVar
 
 from ezcaptcha_async._claim import Claim
-from ezcaptcha_async._schedule import Phase
+from ezcaptcha_async._entries import Phase
 from ezcaptcha_async.errors import SavedTicket, TicketCancelledError
 from ezcaptcha_async.solutions import Solution
 

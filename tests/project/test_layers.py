@@ -23,26 +23,27 @@ LAYERS = {
     "_wire": 3,
     "_timing": 3,
     "_gate": 3,
-    "_schedule": 3,
+    "_entries": 3,
     "_saved": 3,
     "_statistics": 3,
-    "_transport": 4,
-    "_scheduler": 4,
-    "_host": 4,
-    "_session": 5,
-    "_claim": 6,
-    "_ticket": 7,
-    "_batch": 7,
-    "_engine": 7,
-    "_pool": 8,
-    "cli": 9,
-    "pytest_plugin": 9,
+    "_schedule": 4,
+    "_transport": 5,
+    "_scheduler": 5,
+    "_host": 5,
+    "_session": 6,
+    "_claim": 7,
+    "_ticket": 8,
+    "_batch": 8,
+    "_engine": 8,
+    "_pool": 9,
+    "cli": 10,
+    "pytest_plugin": 10,
 }
 """Module → layer. A module imports from lower layers only, never from its own."""
 
-TOP = 9
-PURE = 3
-FACE = 8
+TOP = 10
+PURE = 4
+FACE = 9
 """The layer of the package itself: it gives out what the layers up to the pool have."""
 
 TESTING = "testing"

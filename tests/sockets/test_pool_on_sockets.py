@@ -11,22 +11,28 @@ from random import Random
 from typing import Any, Final
 
 import anyio
+import attrs
 import anyio.to_thread
 import httpx2
 import pytest
 
 from ezcaptcha_async import (
+    EZCAPTCHA,
     EzCaptchaError,
     PollPolicy,
     PoolClosedError,
     ReCaptchaV2TaskProxyless,
     ReCaptchaV3TaskProxyless,
+    Service,
     SessionPool,
     SubmissionUnknownError,
 )
 from ezcaptcha_async._timing import Backoff
-from ezcaptcha_async.testing import Fault, Fixed, SimulatedServer, SimulatedService, Uniform, serve
+from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform, serve
 
+from .raw_server import End, RawServer, Script, answer
+
+CREATED: Final = answer(b'{"errorId": 0, "taskId": "task-1"}')
 KEY: Final = "a-client-key-that-is-secret"
 PAGE: Final[dict[str, Any]] = {
     "website_url": "https://example.com/login",
@@ -67,18 +73,18 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def open_pool(
-    kind: str, server: SimulatedServer, *, max_requests: int = 32, **settings: Any
+    kind: str, service: Service, *, max_requests: int = 32, **settings: Any
 ) -> AsyncGenerator[SessionPool]:
-    """Open a pool that uses the server, with a client of that kind."""
+    """Open a pool on a service, with a client of that kind."""
     settings = {"polling": POLLING, "rng": Random(7), "max_requests": max_requests, **settings}
     if kind == "own":
-        async with SessionPool(KEY, service=server.profile, **settings) as pool:
+        async with SessionPool(KEY, service=service, **settings) as pool:
             yield pool
         return
     limits = httpx2.Limits(max_connections=max_requests, max_keepalive_connections=max_requests)
     async with (
         httpx2.AsyncClient(limits=limits) as client,
-        SessionPool(KEY, service=server.profile, http_client=client, **settings) as pool,
+        SessionPool(KEY, service=service, http_client=client, **settings) as pool,
     ):
         yield pool
 
@@ -116,7 +122,7 @@ async def test_two_hundred_at_once_through_all_kinds_of_trouble(kind: str) -> No
     tokens: set[str] = set()
     most = 0
     with serve(service, time_scale=SPEED) as server:
-        async with open_pool(kind, server, max_requests=12) as pool:
+        async with open_pool(kind, server.profile, max_requests=12) as pool:
 
             async def solve(index: int) -> None:
                 tokens.add((await pool.solve(TASKS[index % 2])).token)
@@ -152,7 +158,7 @@ async def test_the_books_agree_with_the_services_own_on_every_charge(one_kind: s
     solved: list[str] = []
     failed: list[EzCaptchaError] = []
     with serve(service, time_scale=SPEED) as server:
-        async with open_pool(one_kind, server, request_timeout=0.5) as pool:
+        async with open_pool(one_kind, server.profile, request_timeout=0.5) as pool:
 
             async def solve() -> None:
                 try:
@@ -184,6 +190,30 @@ async def test_the_books_agree_with_the_services_own_on_every_charge(one_kind: s
     assert lost_answers <= summary.charges - counts.created <= counts.unknown
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(send=CREATED, pause=0.02),
+        Script(send=CREATED[:-2]),
+        Script(send=CREATED[:20], end=End.RESET),
+        Script(end=End.RESET),
+        Script(end=End.HANG),
+    ],
+    ids=["drip", "cut", "reset-in-answer", "reset", "silent"],
+)
+async def test_a_create_that_was_read_is_sent_once(one_kind: str, script: Script) -> None:
+    """The task may be paid for, so the user decides; a second createTask would pay twice."""
+    with RawServer(script) as server:
+        profile = attrs.evolve(EZCAPTCHA, base_url=server.url)
+        async with open_pool(one_kind, profile, request_timeout=0.15) as pool:
+            with pytest.raises(SubmissionUnknownError) as caught:
+                await pool.solve(TASKS[0])
+        assert len(server.complete) == server.connections == 1
+        assert server.complete[0].head.startswith(b"POST /createTask ")
+    assert caught.value.may_be_charged
+    assert pool.statistics().unknown == 1
+
+
 @needs_table
 async def test_closing_in_the_middle_leaves_nothing_open(one_kind: str) -> None:
     """An application that stops must not wait for captchas, nor leave sockets behind."""
@@ -191,7 +221,7 @@ async def test_closing_in_the_middle_leaves_nothing_open(one_kind: str) -> None:
     errors: list[PoolClosedError] = []
     with serve(service, time_scale=SPEED, latency=0.01) as server:
         async with anyio.create_task_group() as group:
-            async with open_pool(one_kind, server, close_grace=1.0) as pool:
+            async with open_pool(one_kind, server.profile, close_grace=1.0) as pool:
 
                 async def solve() -> None:
                     try:
@@ -210,7 +240,7 @@ async def test_closing_in_the_middle_leaves_nothing_open(one_kind: str) -> None:
         saved = [error.ticket for error in errors if error.ticket is not None]
         assert len(saved) == len(pool.orphans()) == service.summary().charges
         service.finish(saved[0]["task_id"])
-        async with open_pool(one_kind, server) as another:
+        async with open_pool(one_kind, server.profile) as another:
             solution = await another.resume(saved[0])
         assert solution.receipt.task_id == saved[0]["task_id"]
     assert len(errors) == 60
@@ -223,7 +253,7 @@ async def test_callers_who_go_away_leave_nothing_open(one_kind: str) -> None:
     rng = Random(5)
     solved: list[str] = []
     with serve(service, time_scale=SPEED, latency=0.005) as server:
-        async with open_pool(one_kind, server, max_requests=6) as pool:
+        async with open_pool(one_kind, server.profile, max_requests=6) as pool:
 
             async def caller(patience: float) -> None:
                 with anyio.move_on_after(patience):
@@ -250,10 +280,7 @@ async def test_a_service_that_comes_up_late_is_waited_for(one_kind: str) -> None
     with serve(service, time_scale=SPEED) as server:
         profile, port = server.profile, server.port
     # Its port is free now; nothing listens until the second block.
-    started = SimulatedServer(
-        service=service, host="127.0.0.1", port=port, url=server.url, profile=profile
-    )
-    async with open_pool(one_kind, started) as pool, anyio.create_task_group() as group:
+    async with open_pool(one_kind, profile) as pool, anyio.create_task_group() as group:
         group.start_soon(pool.solve, TASKS[0])
         while not pool.statistics().requests:
             await anyio.sleep(0.01)
@@ -273,7 +300,7 @@ async def test_no_log_of_the_http_client_has_the_key(
     caplog.set_level(logging.NOTSET)
     service = SimulatedService(solve_times=Fixed(8))
     with serve(service, time_scale=SPEED) as server:
-        async with open_pool(one_kind, server) as pool:
+        async with open_pool(one_kind, server.profile) as pool:
             assert (await pool.solve(TASKS[0])).token
             service.inject(Fault.RESET_AFTER)
             with pytest.raises(SubmissionUnknownError):

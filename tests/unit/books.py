@@ -9,7 +9,8 @@ from typing import Any
 
 import attrs
 
-from ezcaptcha_async._schedule import Create, Entry, Line, Phase, Poll, Schedule, Solved
+from ezcaptcha_async._entries import Entry, Line, Phase, Solved
+from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async.errors import EzCaptchaError, TaskFailedError
 from ezcaptcha_async.solutions import ReCaptchaSolution
 from ezcaptcha_async.tasks import Kind, ReCaptchaV2TaskProxyless

@@ -8,16 +8,8 @@ from typing import Any
 
 import pytest
 
-from ezcaptcha_async._schedule import (
-    MOVES,
-    Create,
-    Entry,
-    IllegalMoveError,
-    Phase,
-    Poll,
-    Schedule,
-    Solved,
-)
+from ezcaptcha_async._entries import MOVES, Entry, IllegalMoveError, Phase, Solved
+from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async.errors import (
     BannedError,
     CredentialError,

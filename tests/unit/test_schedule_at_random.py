@@ -16,8 +16,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from ezcaptcha_async._entries import Entry, Line, Phase
 from ezcaptcha_async._gate import Gate
-from ezcaptcha_async._schedule import Create, Entry, Line, Phase, Poll, Schedule
+from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async.errors import (
     BannedError,
     CredentialError,
