@@ -11,6 +11,7 @@ import attrs
 from anyio.abc import TaskStatus
 
 from ezcaptcha_async import PoolClosedError, SavedTicket, SessionPool
+from ezcaptcha_async._unwrap import unwrapped
 from ezcaptcha_async.cli.failures import Interrupted
 
 T = TypeVar("T")
@@ -38,9 +39,7 @@ class _Run(Generic[T]):
         try:
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 task_status.started()
-                async for signum in signals:
-                    self.signum = signum
-                    break
+                self.signum = await anext(signals)
         except NotImplementedError:
             # asyncio on Windows: there Ctrl-C cancels the coroutine by itself.
             task_status.started()
@@ -61,7 +60,10 @@ def run_async(work: Callable[[], Awaitable[T]], *, backend: Backend = "asyncio")
     forced = False
     try:
         anyio.run(run.guard, work, backend=backend)
-    except* KeyboardInterrupt:  # alone, or in the group of whoever was running
+    except BaseException as error:
+        # Alone, or in the group of whoever was running.
+        if not isinstance(unwrapped(error), KeyboardInterrupt):
+            raise
         forced = True
     if run.failure is not None:
         raise run.failure

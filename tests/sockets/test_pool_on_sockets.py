@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import anyio
 import attrs
-import anyio.to_thread
 import httpx2
 import pytest
 

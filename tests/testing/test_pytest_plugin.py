@@ -43,8 +43,11 @@ def test_on_a_real_port(simulated_server, simulated_service):
 def run_user_tests(pytester: pytest.Pytester, source: str) -> pytest.RunResult:
     """Run a user's tests with the plugin, as if it were installed."""
     pytester.makepyfile(source)
-    # Where the package is installed, pytest has found the plugin already; twice does no harm.
-    return pytester.runpytest_subprocess("--strict-markers", "-p", "ezcaptcha_async.pytest_plugin")
+    # By its module, because the package need not be installed; and not by its entry point as
+    # well where it is.
+    return pytester.runpytest_subprocess(
+        "--strict-markers", "-p", "no:ezcaptcha", "-p", "ezcaptcha_async.pytest_plugin"
+    )
 
 
 @pytest.fixture(autouse=True)
