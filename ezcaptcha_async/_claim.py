@@ -57,8 +57,10 @@ class Claim(Generic[S]):
         while self.entry.outcome is None:
             self.session.check_here()
             if self.entry.phase is Phase.ORPHANED:
+                # Where its solution came meanwhile, this is the answer already.
                 self.session.hold(self.entry)
-            await self._called()
+            else:
+                await self._called()
 
     async def created(self) -> None:
         """Wait until a task just queued is created, or certain not to be."""

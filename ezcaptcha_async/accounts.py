@@ -87,6 +87,7 @@ def default_service(environ: Mapping[str, str] = os.environ) -> Service:
         ConfigurationError: The variable holds no safe URL.
     """
     base_url = environ.get(URL_VARIABLE, "")
+    del environ  # it holds the key, and a traceback may show locals
     if not base_url:
         return EZCAPTCHA
     try:
@@ -103,6 +104,7 @@ def default_key(environ: Mapping[str, str] = os.environ) -> str:
         ConfigurationError: The variable is not set.
     """
     key = environ.get(KEY_VARIABLE, "").strip()
+    del environ
     if not key:
         raise ConfigurationError(f"no client key: pass one, or set {KEY_VARIABLE}")
     return key

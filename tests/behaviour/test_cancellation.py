@@ -159,6 +159,24 @@ async def test_a_late_answer_for_an_orphan_is_kept() -> None:
         assert service.summary().polls == polls == 1
 
 
+async def test_awaiting_an_orphan_whose_solution_has_come() -> None:
+    """Nothing is left to wait for, so a wait would never end."""
+    service = SimulatedService(solve_times=Fixed(5))
+    async with open_pool(service, latency=2.0) as pool:
+        with anyio.CancelScope() as caller:
+            async with anyio.create_task_group() as group:
+                group.start_soon(pool.solve, TASK)
+                while not pool.statistics().polls:
+                    await anyio.sleep(0.05)
+                caller.cancel()
+        await anyio.sleep(5)
+        (orphan,) = pool.orphans()
+        began = anyio.current_time()
+        assert (await orphan).token
+        assert anyio.current_time() == began
+        assert pool.statistics().solved == 1
+
+
 async def test_an_orphan_resumed_in_mid_poll_is_not_polled_twice() -> None:
     """A second poll beside the first one would break the service's spacing."""
     service = SimulatedService(solve_times=Fixed(40))
