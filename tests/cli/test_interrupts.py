@@ -102,6 +102,20 @@ def test_where_the_loop_knows_no_signals_ctrl_c_works_too(monkeypatch: pytest.Mo
         run_async(interrupted)
 
 
+def test_what_is_neither_an_error_nor_a_signal_comes_out() -> None:
+    """A debugger that quits, for one, would be reported as Ctrl-C."""
+
+    class QuitError(BaseException):
+        pass
+
+    async def work() -> None:
+        raise QuitError
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        run_async(work)
+    assert caught.value.split(QuitError)[1] is None
+
+
 def test_a_pool_that_was_never_opened_has_nothing_paid() -> None:
     """A signal in the very first moment would end in a traceback."""
     assert paid_tickets(SessionPool("a-key")) == ()

@@ -51,15 +51,12 @@ ANSWERLESS: Final = (*ACTED_ON, Fault.RESET_BEFORE, Fault.HTML)
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning")
 
 
-@pytest.fixture(params=["own", "httpx2"])
-def kind(request: pytest.FixtureRequest) -> str:
-    """Name of the HTTP client: the pool's own httpx, or an injected httpx2."""
-    return str(request.param)
-
-
 @pytest.fixture
 def one_kind(anyio_backend: str) -> str:
-    """One of them for each backend, where all four pairs would only take longer."""
+    """Name of the HTTP client: the pool's own httpx, or an injected httpx2.
+
+    One for each backend; all four pairs would only take longer.
+    """
     return "own" if anyio_backend == "asyncio" else "httpx2"
 
 
@@ -105,7 +102,7 @@ needs_table = pytest.mark.skipif(not TABLE.exists(), reason="needs Linux's table
 
 
 @needs_table
-async def test_two_hundred_at_once_through_all_kinds_of_trouble(kind: str) -> None:
+async def test_two_hundred_at_once_through_all_kinds_of_trouble(one_kind: str) -> None:
     """The main job on a bad day: every paid task is solved, over few connections."""
     service = SimulatedService(solve_times=Uniform(6, 14), retry_after=0.1)
     for fault in (
@@ -121,7 +118,7 @@ async def test_two_hundred_at_once_through_all_kinds_of_trouble(kind: str) -> No
     tokens: set[str] = set()
     most = 0
     with serve(service, time_scale=SPEED) as server:
-        async with open_pool(kind, server.profile, max_requests=12) as pool:
+        async with open_pool(one_kind, server.profile, max_requests=12) as pool:
 
             async def solve(index: int) -> None:
                 tokens.add((await pool.solve(TASKS[index % 2])).token)
