@@ -63,7 +63,7 @@ def current_clock() -> Callable[[], float]:
     first; every poll reads the clock several times.
     """
     if _on_trio(current_token()):
-        import trio  # noqa: PLC0415
+        import trio  # noqa: PLC0415  # there when it is the one that runs us
 
         return trio.current_time
     return asyncio.get_running_loop().time

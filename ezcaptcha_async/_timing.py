@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from math import inf
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.tasks import Kind
+
+_MOST_SECONDS: Final = 300
+_MOST_GROWTH: Final = 10
 
 
 class PollTiming(Protocol):
@@ -48,12 +51,20 @@ class PollTiming(Protocol):
 
 
 def _check_seconds(_policy: object, field: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 300:  # noqa: PLR2004
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value <= _MOST_SECONDS
+    ):
         raise ConfigurationError(f"{field.name} must be between 0 and 300 seconds, not {value!r}")
 
 
 def _check_growth(_policy: object, field: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 10:  # noqa: PLR2004
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 1 <= value <= _MOST_GROWTH
+    ):
         raise ConfigurationError(f"{field.name} must be between 1 and 10, not {value!r}")
 
 

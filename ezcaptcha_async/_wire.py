@@ -46,6 +46,7 @@ _CREDENTIALS: Final = re.compile(r"://([^/?#\s]*)@")
 _MAX_TEXT: Final = 300
 _MAX_TASK_ID: Final = 200
 _TOO_MANY_REQUESTS: Final = 429
+_REDIRECTION: Final = 300
 
 
 # ---------------------------------------------------------------------- what is sent
@@ -267,7 +268,7 @@ class Decoder:
             error_id = envelope.get("errorId")
             if error_id not in (None, 0, "0"):  # it may be unhashable
                 return self._refused(envelope, reply, task)
-            if error_id is not None or reply.status < 300:  # noqa: PLR2004
+            if error_id is not None or reply.status < _REDIRECTION:
                 return envelope
         if reply.status == _TOO_MANY_REQUESTS:
             return Refused(ThrottledError("HTTP 429", retry_after=retry_delay(reply)))

@@ -176,7 +176,7 @@ class _Demo:
         self.elapsed = elapsed = monotonic() - self._started_at
         recent = self._recent
         recent.append((elapsed, counts.requests))
-        while len(recent) > 2 and recent[1][0] <= elapsed - _RATE_WINDOW:  # noqa: PLR2004
+        while len(recent) > 2 and recent[1][0] <= elapsed - _RATE_WINDOW:  # noqa: PLR2004 - two ends of a window
             recent.popleft()
         then, requests = recent[0]
         return Progress(
