@@ -12,6 +12,7 @@ import attrs
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from ezcaptcha_async._claim import Claim
+from ezcaptcha_async._entries import AnyOutcome
 from ezcaptcha_async._unwrap import unwrapped
 from ezcaptcha_async.errors import EzCaptchaError
 from ezcaptcha_async.solutions import Solution
@@ -38,7 +39,7 @@ class Outcome(Generic[S]):
     error: EzCaptchaError | None = None
 
 
-_Settled: TypeAlias = tuple[int, Task[S], Claim[S] | EzCaptchaError]
+_Settled: TypeAlias = tuple[int, Task[S], Claim[S] | None, AnyOutcome]
 
 
 @asynccontextmanager
@@ -63,11 +64,10 @@ async def outcomes_of(
             try:
                 claim = start(task)
             except EzCaptchaError as error:
-                await out.send((index, task, error))
+                await out.send((index, task, None, error))
                 return
             try:
-                await claim.settled()
-                await out.send((index, task, claim))
+                await out.send((index, task, claim, await claim.settled()))
             except BaseException:
                 claim.release()
                 raise
@@ -101,12 +101,12 @@ class _Outcomes(AsyncIterator[Outcome[S]]):
         self._places = places
 
     async def __anext__(self) -> Outcome[S]:
-        index, task, claim = await self._settled.__anext__()
+        index, task, claim, outcome = await self._settled.__anext__()
         self._places.release()
+        if claim is None:
+            return Outcome(index=index, task=task, error=cast("EzCaptchaError", outcome))
         try:
-            if isinstance(claim, EzCaptchaError):
-                raise claim
-            return Outcome(index=index, task=task, solution=claim.collect())
+            return Outcome(index=index, task=task, solution=claim.collect(outcome))
         except EzCaptchaError as error:
             return Outcome(index=index, task=task, error=error)
 

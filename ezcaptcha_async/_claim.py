@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
-import anyio
 from anyio.lowlevel import checkpoint
 
-from ezcaptcha_async._entries import Entry, Phase, Solved
+from ezcaptcha_async._entries import AnyOutcome, Entry, Phase, Solved
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._session import Session
 from ezcaptcha_async._wire import decode_solution
@@ -44,42 +43,53 @@ class Claim(Generic[S]):
             EzCaptchaError: Why there is no solution.
         """
         try:
-            await self.settled()
+            outcome = await self.settled()
         except BaseException:
             self.release()
             raise
-        return self.collect()
+        return self.collect(outcome)
 
-    async def settled(self) -> None:
-        """Wait until `collect` has something to give; an orphan is taken up again."""
-        await checkpoint()
-        # More than once, because someone may take an orphan up again before we look.
-        while self.entry.outcome is None:
+    async def settled(self) -> AnyOutcome:
+        """Wait for what the task comes to; an orphan is taken up again.
+
+        The outcome is what *this* caller was told: the entry may have been taken up again
+        by somebody else before the caller has its turn.
+        """
+        entry = self.entry
+        if entry.outcome is None:
             self.session.check_here()
-            if self.entry.phase is Phase.ORPHANED:
+            if entry.phase is Phase.ORPHANED:
                 # Where its solution came meanwhile, this is the answer already.
-                self.session.hold(self.entry)
-            else:
-                await self._called()
+                self.session.hold(entry)
+        if entry.outcome is None:
+            told: AnyOutcome = await self._told()
+            return told
+        outcome = entry.outcome
+        await checkpoint()
+        return outcome
 
-    async def created(self) -> None:
-        """Wait until a task just queued is created, or certain not to be."""
-        await self._called(also_when_created=True)
+    async def created(self) -> AnyOutcome | None:
+        """Wait until a task just queued is created, or certain not to be.
 
-    def collect(self) -> S:
-        """Give out what the task came to.
+        Returns:
+            What it came to already; None when it is on its way.
+        """
+        told: AnyOutcome | None = await self._told(also_when_created=True)
+        return told
+
+    def collect(self, outcome: AnyOutcome) -> S:
+        """Turn an outcome into what it means for a caller.
 
         Raises:
             EzCaptchaError: Why there is no solution. A fresh exception for each caller,
                 with the ticket as soon as something was paid.
         """
-        outcome = self.entry.outcome
         # From here on it is in the caller's hands, in one form or another.
         self.entry.delivered = True
         result = self._decode(outcome) if isinstance(outcome, Solved) else outcome
         if isinstance(result, Solution):
             return cast("S", result)
-        raise self.with_ticket(result or EzCaptchaError("collected before it was settled"))
+        raise self.with_ticket(result)
 
     def release(self) -> None:
         """Let go; the last one who does turns a paid task into an orphan."""
@@ -107,17 +117,17 @@ class Claim(Generic[S]):
             return error.for_ticket(None, None)
         return error.for_ticket(self.entry.task_id, self.saved().to_dict())
 
-    async def _called(self, *, also_when_created: bool = False) -> None:
-        event = anyio.Event()
+    async def _told(self, *, also_when_created: bool = False) -> Any:
+        waiter = self.session.loop.waiter()
         entry = self.entry
-        entry.waiters.append(event.set)
+        entry.waiters.append(waiter)
         if also_when_created:
-            entry.on_created = event.set
+            entry.creator = waiter
         try:
-            await event.wait()
+            return await waiter
         finally:
-            entry.on_created = None
-            entry.waiters.remove(event.set)
+            entry.creator = None
+            entry.waiters.remove(waiter)
 
     def _decode(self, solved: Solved) -> Solution | ProtocolError:
         entry, epoch = self.entry, self.session.epoch

@@ -12,7 +12,8 @@ import anyio
 import attrs
 
 from ezcaptcha_async._entries import Line
-from ezcaptcha_async._host import Host, current_clock
+from ezcaptcha_async._event_loop import current_event_loop
+from ezcaptcha_async._host import Host
 from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._session import Session
@@ -52,21 +53,20 @@ class Engine:
         self._transport = transport
         self._settings = settings
         self._schedule = Schedule()
-        self._host = Host()
+        self.loop = current_event_loop()
+        self._host = Host(self.loop)
         self._closed = anyio.Event()
         self._closing = False
         self.closed_by: PoolClosedError | None = None
-        clock = current_clock()
         self.scheduler = Scheduler(
-            self._schedule, self._perform, max_requests=settings.max_requests, clock=clock
+            self._schedule, self._perform, max_requests=settings.max_requests, clock=self.loop.clock
         )
         self.sessions = tuple(
             Session(
                 account,
                 schedule=self._schedule,
                 scheduler=self.scheduler,
-                host=self._host,
-                clock=clock,
+                loop=self.loop,
                 transport=transport,
                 timing=settings.polling,
                 rng=settings.rng,

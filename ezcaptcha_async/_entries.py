@@ -10,17 +10,17 @@ an illegal one raises and changes nothing::
       ▼           ▼                         ▼
     CANCELLED   ORPHANED ◄──────────────────┘    (paid, nobody waits; resumable)
 
-An entry is answered once: `Entry.outcome` is set, then everybody in `Entry.waiters` is
-called. Answers are values; whoever waits turns them into a solution or an exception.
+An entry is answered once: `Entry.outcome` is set, and everybody in `Entry.waiters` gets it.
+Answers are values; whoever waits turns them into a solution or an exception.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from math import inf
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 
@@ -80,6 +80,10 @@ class IllegalMoveError(Exception):
     """A transition that the table does not have: a mistake in this library."""
 
 
+class Waiting(Protocol):
+    def answer(self, outcome: AnyOutcome | None) -> None: ...
+
+
 class Gatekeeper(Protocol):
     def create_at(self, now: float, *, creating: int, in_flight: int) -> float: ...
 
@@ -92,6 +96,10 @@ class Solved:
 
     raw: Any = attrs.field(repr=False)
     at: float
+
+
+AnyOutcome: TypeAlias = Solved | EzCaptchaError
+"""What became of a ticket."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -170,14 +178,14 @@ class Entry:
     request_in_flight: bool = False
     holders: int = 1  # how many wait, or hold the ticket and may wait later
     delivered: bool = False
-    outcome: Solved | EzCaptchaError | None = None  # what to tell whoever waits
+    outcome: AnyOutcome | None = None  # what to tell whoever waits
     kept: Solved | None = None  # a solution that came when nobody waited
-    on_created: Callable[[], None] | None = attrs.field(default=None, repr=False)
-    waiters: list[Callable[[], None]] = attrs.field(factory=list[Callable[[], None]], repr=False)
+    creator: Waiting | None = attrs.field(default=None, repr=False)  # waits for the creation
+    waiters: list[Waiting] = attrs.field(factory=list[Waiting], repr=False)
 
-    def answer(self, outcome: Solved | EzCaptchaError) -> None:
+    def answer(self, outcome: AnyOutcome) -> None:
         """Give everybody who waits their outcome; the first one stands."""
         if self.outcome is None:
             self.outcome = outcome
-            for call in self.waiters:
-                call()
+            for waiter in self.waiters:
+                waiter.answer(outcome)

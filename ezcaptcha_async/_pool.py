@@ -184,12 +184,12 @@ class SessionPool:
         """
         claim = self._start(task, timeout)
         try:
-            await claim.created()
+            outcome = await claim.created()
         except BaseException:
             claim.release()
             raise
-        if claim.entry.task_id is None:
-            claim.collect()  # raises: it was not created
+        if claim.entry.task_id is None and outcome is not None:
+            claim.collect(outcome)  # raises: it was not created
         return Ticket(claim)
 
     @overload
@@ -328,18 +328,19 @@ class SessionPool:
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
         _check_number("timeout", timeout)
         session = self._session_for(engine, task)
-        deadline = inf if timeout is None else anyio.current_time() + timeout
+        deadline = inf if timeout is None else engine.loop.clock() + timeout
         return Claim(session.enqueue(task, deadline), session)
 
     def _session_for(self, engine: Engine, task: Task[Any]) -> Session:
         """Choose the least loaded account that serves the type and takes new tasks."""
-        candidates = [item for item in engine.sessions if item.service.offer_for(task.type)]
+        task_type = task.type
+        candidates = [item for item in engine.sessions if item.service.offer_for(task_type)]
         if not candidates and isinstance(task, CustomTask):
             candidates = list(engine.sessions)  # the profiles cannot know it
         if not candidates:
             services = ", ".join(sorted({account.service.name for account in self._accounts}))
             raise ConfigurationError(f"no account serves {task.type} (services: {services})")
-        now = anyio.current_time()
+        now = engine.loop.clock()
         willing = [item for item in candidates if item.gate.refusal(now) is None]
         if willing:
             return min(willing, key=lambda item: item.line.load)
@@ -352,15 +353,16 @@ class SessionPool:
         if entry is not None:
             session.hold(entry)
             return Claim(entry, session)
-        age = max(0.0, anyio.current_time() + session.epoch - saved.created_at)
+        now = engine.loop.clock()
+        age = max(0.0, now + session.epoch - saved.created_at)
         entry = Entry(
             line=session.line,
             kind=Kind(saved.service, saved.type, saved.host),
             solution_type=solution_type_for(saved.type),
             points=saved.points,
             task_id=saved.task_id,
-            created_at=anyio.current_time() - age,
-            lapses_at=anyio.current_time() - age + session.service.result_window,
+            created_at=now - age,
+            lapses_at=now - age + session.service.result_window,
             processing_at=None
             if saved.processing_at is None
             else saved.processing_at - session.epoch,

@@ -15,6 +15,7 @@ import attrs
 from ezcaptcha_async._entries import (
     IN_FLIGHT,
     MOVES,
+    AnyOutcome,
     Entry,
     IllegalMoveError,
     Line,
@@ -186,8 +187,8 @@ class Schedule:
             self.abandon(entry, self._closed_by)
         elif entry.holders:
             self._arm(entry, max(now, poll_at))
-        if entry.on_created is not None:
-            entry.on_created()
+        if entry.creator is not None:
+            entry.creator.answer(entry.outcome)
 
     def retry_create(self, entry: Entry, at: float) -> None:
         """CreateTask was certainly not accepted, and may be tried again."""
@@ -368,7 +369,7 @@ class Schedule:
         counts[phase] += 1
         entry.phase = phase
 
-    def _finish(self, entry: Entry, phase: Phase, outcome: Solved | EzCaptchaError | None) -> None:
+    def _finish(self, entry: Entry, phase: Phase, outcome: AnyOutcome | None) -> None:
         self._move(entry, phase)
         self._disarm(entry)
         entry.line.queue.pop(entry, None)

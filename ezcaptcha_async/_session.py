@@ -9,7 +9,6 @@ free to repeat, so whatever goes wrong with one is a skipped poll.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from random import Random
 from typing import Any, Final, assert_never
 
@@ -17,8 +16,8 @@ import anyio
 import attrs
 
 from ezcaptcha_async._entries import Entry, Line, Phase
+from ezcaptcha_async._event_loop import EventLoop
 from ezcaptcha_async._gate import Gate
-from ezcaptcha_async._host import Host
 from ezcaptcha_async._schedule import Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._statistics import Statistics
@@ -71,8 +70,7 @@ class Session:
         account: The account.
         schedule: The books, shared with the other accounts of the pool.
         scheduler: Decides when requests go out, likewise.
-        host: Tells the event loop that all of this runs in.
-        clock: That event loop's clock.
+        loop: The event loop that all of this runs in.
         transport: Sends the requests.
         timing: Says when to poll.
         rng: The source of jitter.
@@ -87,8 +85,7 @@ class Session:
         *,
         schedule: Schedule,
         scheduler: Scheduler,
-        host: Host,
-        clock: Callable[[], float],
+        loop: EventLoop,
         transport: Transport,
         timing: PollTiming,
         rng: Random,
@@ -96,6 +93,7 @@ class Session:
         create_patience: float,
     ) -> None:
         self.account = account
+        self.loop = loop
         self.service = account.service
         self.gate = Gate(max_creates=account.max_creates, max_in_flight=account.max_in_flight)
         self.line = Line(
@@ -108,11 +106,10 @@ class Session:
         self.polls = 0
         # Unix time minus the event loop's clock, taken anew with each answer, because the
         # two drift apart over days and when the machine sleeps.
-        self.epoch = time.time() - clock()
+        self.epoch = time.time() - loop.clock()
         self._schedule = schedule
         self._scheduler = scheduler
-        self._host = host
-        self._clock = clock
+        self._clock = loop.clock
         self._transport = transport
         self._timing = timing
         self._rng = rng
@@ -136,7 +133,7 @@ class Session:
         Raises:
             ConfigurationError: It is in another one.
         """
-        if not self._host.here:
+        if not self.loop.is_running:
             raise ConfigurationError(
                 "this pool belongs to another event loop; open one pool in each event loop"
             )

@@ -100,5 +100,4 @@ class Ticket(Generic[S]):
         return self._outcome().__await__()
 
     async def _outcome(self) -> S:
-        await self._claim.settled()
-        return self._claim.collect()
+        return self._claim.collect(await self._claim.settled())

@@ -10,62 +10,59 @@ from __future__ import annotations
 import heapq
 from itertools import count
 from math import inf
-from typing import Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 T = TypeVar("T")
 
 _SWEEP_ABOVE: Final = 1_000
 
+_Place: TypeAlias = list[Any]
+"""Time, tiebreaker, item: a list, so that the item can be taken out where it stands."""
 
-class _Slot(Generic[T]):
-    """Where an item is; empty once it has been moved or removed."""
-
-    __slots__ = ("item",)
-
-    def __init__(self, item: T) -> None:
-        self.item: T | None = item
+_ITEM: Final = 2
+_REMOVED: Final = object()
 
 
 class Timeline(Generic[T]):
     """Items ordered by time; equal times in the order in which they were set."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, _Slot[T]]] = []
-        self._slots: dict[T, _Slot[T]] = {}
+        self._heap: list[_Place] = []
+        self._places: dict[T, _Place] = {}
         self._tiebreaker = count()
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._places)
 
     def __contains__(self, item: object) -> bool:
-        return item in self._slots
+        return item in self._places
 
     def __repr__(self) -> str:
         return f"<Timeline of {len(self)}, next at {self.next_time()}>"
 
     def items(self) -> list[T]:
         """Return all items, in no particular order."""
-        return list(self._slots)
+        return list(self._places)
 
     def set(self, item: T, time: float) -> None:
         """Put `item` at `time`, wherever it was before."""
         self.discard(item)
-        slot = self._slots[item] = _Slot(item)
-        heapq.heappush(self._heap, (time, next(self._tiebreaker), slot))
-        if len(self._heap) > _SWEEP_ABOVE and len(self._heap) > 3 * len(self._slots):
-            self._heap = [entry for entry in self._heap if entry[2].item is not None]
+        place = self._places[item] = [time, next(self._tiebreaker), item]
+        heapq.heappush(self._heap, place)
+        if len(self._heap) > _SWEEP_ABOVE and len(self._heap) > 3 * len(self._places):
+            self._heap = [place for place in self._heap if place[_ITEM] is not _REMOVED]
             heapq.heapify(self._heap)
 
     def discard(self, item: T) -> None:
         """Take `item` out, if it is there."""
-        slot = self._slots.pop(item, None)
-        if slot is not None:
-            slot.item = None
+        place = self._places.pop(item, None)
+        if place is not None:
+            place[_ITEM] = _REMOVED
 
     def next_time(self) -> float:
         """Return the earliest time, infinity when nothing is there."""
         heap = self._heap
-        while heap and heap[0][2].item is None:
+        while heap and heap[0][_ITEM] is _REMOVED:
             heapq.heappop(heap)
         return heap[0][0] if heap else inf
 
@@ -73,6 +70,6 @@ class Timeline(Generic[T]):
         """Take out the earliest item at or before `until`; None when there is none."""
         if self.next_time() > until or not self._heap:
             return None
-        item = cast("T", heapq.heappop(self._heap)[2].item)
-        del self._slots[item]
+        item = cast("T", heapq.heappop(self._heap)[_ITEM])
+        del self._places[item]
         return item

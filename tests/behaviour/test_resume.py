@@ -17,6 +17,7 @@ from ezcaptcha_async import (
     ResultWindowLapsedError,
     SolveTimeoutError,
     TaskNotFoundError,
+    TicketCancelledError,
 )
 from ezcaptcha_async.testing import Fixed, SimulatedService
 
@@ -151,3 +152,23 @@ async def test_no_secret_is_written_down() -> None:
     async with open_pool(service) as pool:
         ticket = await pool.submit(TASK)
         assert KEY not in json.dumps(ticket.to_dict()) + repr(ticket)
+
+
+async def test_whoever_was_told_of_a_cancellation_is_not_drawn_into_the_next_wait() -> None:
+    """A waiter would wait on for a ticket that somebody else took up in the very same turn."""
+    service = SimulatedService(solve_times=Fixed(20))
+    async with open_pool(service) as pool, anyio.create_task_group() as group:
+        ticket = await pool.submit(TASK)
+        told: list[float] = []
+
+        async def wait() -> None:
+            with pytest.raises(TicketCancelledError):
+                await ticket
+            told.append(anyio.current_time())
+
+        group.start_soon(wait)
+        await anyio.sleep(1)
+        now = anyio.current_time()
+        ticket.cancel()
+        assert (await pool.resume(ticket)).token
+        assert told == [now]

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from ezcaptcha_async._entries import Entry, Line, Phase, Solved
+from ezcaptcha_async._entries import AnyOutcome, Entry, Line, Phase, Solved
 from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async.errors import EzCaptchaError, TaskFailedError
 from ezcaptcha_async.solutions import ReCaptchaSolution
@@ -29,6 +29,17 @@ FINISHED = frozenset(
     }
 )
 PAID = frozenset({Phase.WAITING, Phase.POLLING, Phase.ORPHANED})
+
+
+class Listener:
+    """Waits, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[AnyOutcome | None] = []
+
+    def answer(self, outcome: AnyOutcome | None) -> None:
+        """Keep it."""
+        self.told.append(outcome)
 
 
 class PlainGate:

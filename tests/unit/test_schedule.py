@@ -24,7 +24,7 @@ from ezcaptcha_async.errors import (
     TicketCancelledError,
 )
 
-from .books import TASK, Books, PlainGate, check, counts, new_entry, snapshot, standing
+from .books import TASK, Books, Listener, PlainGate, check, counts, new_entry, snapshot, standing
 
 GAVE_UP = TaskFailedError("GAVE_UP")
 CLOSED = PoolClosedError("the pool was closed")
@@ -317,11 +317,11 @@ def test_solved() -> None:
     """A solution would not reach whoever waits for it."""
     books = Books()
     entry = books.polling()
-    calls: list[str] = []
-    entry.waiters += [lambda: calls.append("first"), lambda: calls.append("second")]
+    first, second = Listener(), Listener()
+    entry.waiters += [first, second]
     books.schedule.solved(entry, {"token": "t"}, 12.0)
     assert (entry.phase, entry.outcome) == (Phase.SOLVED, Solved({"token": "t"}, 12.0))
-    assert calls == ["first", "second"]
+    assert first.told == second.told == [Solved({"token": "t"}, 12.0)]
     assert not entry.request_in_flight
     assert books.take_all(1e6) == []
     assert books.schedule.next_time(0.0) == inf
@@ -332,12 +332,12 @@ def test_the_first_answer_stands() -> None:
     """Whoever waits would be told two things, or the later of them."""
     books = Books()
     entry = books.polling()
-    calls: list[str] = []
-    entry.waiters.append(lambda: calls.append("called"))
+    listener = Listener()
+    entry.waiters.append(listener)
     books.schedule.failed(entry, GAVE_UP)
     books.schedule.failed(entry, TaskFailedError("OTHER"))
     books.schedule.solved(entry, {}, 12.0)
-    assert (entry.phase, entry.outcome, calls) == (Phase.FAILED, GAVE_UP, ["called"])
+    assert (entry.phase, entry.outcome, listener.told) == (Phase.FAILED, GAVE_UP, [GAVE_UP])
     check(books.schedule, [entry])
 
 
@@ -383,10 +383,9 @@ def test_created_tells_whoever_waits_for_the_ticket() -> None:
     """`submit` would return only when the task is solved."""
     books = Books()
     entry = books.creating(now=5.0)
-    calls: list[str | None] = []
-    entry.on_created = lambda: calls.append(entry.task_id)
+    entry.creator = Listener()
     books.schedule.created(entry, "7", now=8.0, poll_at=18.0)
-    assert calls == ["7"]
+    assert entry.creator.told == [None]
     assert (entry.created_at, entry.lapses_at) == (8.0, 308.0)
     assert (entry.phase, entry.request_in_flight) == (Phase.WAITING, False)
     assert books.line.paid == {"7": entry}

@@ -32,7 +32,7 @@ from ezcaptcha_async.errors import (
     TicketCancelledError,
 )
 
-from .books import FINISHED, PAID, check, new_entry
+from .books import FINISHED, PAID, Listener, check, new_entry
 
 MAX_CREATES = (2, 3)
 MAX_IN_FLIGHT = (4, None)
@@ -69,18 +69,15 @@ class _World(RuleBasedStateMachine):
         self.entries: list[Entry] = []
         self.in_flight: list[Create | Poll] = []
         self.heard: dict[Entry, float] = {}  # when the last "processing" came
-        self.told: dict[Entry, int] = {}  # how often whoever waits was called
+        self.listeners: dict[Entry, Listener] = {}  # who waits
         self.polls_in_a_row = 0
         self.closed = False
         self._ids = count(1)
 
     def _register(self, entry: Entry) -> None:
-        def call() -> None:
-            self.told[entry] += 1
-
         self.entries.append(entry)
-        self.told[entry] = 0
-        entry.waiters.append(call)
+        listener = self.listeners[entry] = Listener()
+        entry.waiters.append(listener)
 
     # ------------------------------------------------------------------------ callers
 
@@ -116,7 +113,7 @@ class _World(RuleBasedStateMachine):
         entry = _pick(data, wanted)
         self.schedule.release(entry)
         if entry.phase is Phase.ORPHANED and entry.outcome is None:
-            self.told[entry] = 0  # what it was told was taken back unheard
+            self.listeners[entry].told.clear()  # what it was told was taken back unheard
 
     @rule(data=st.data())
     def hold(self, data: st.DataObject) -> None:
@@ -128,7 +125,7 @@ class _World(RuleBasedStateMachine):
             return
         entry = _pick(data, paid)
         if entry.phase is Phase.ORPHANED:
-            self.told[entry] = 0
+            self.listeners[entry].told.clear()
         self.schedule.hold(entry, self.now)
 
     @rule(data=st.data(), what=st.sampled_from(["collect", "cancel"]))
@@ -269,7 +266,7 @@ class _World(RuleBasedStateMachine):
         check(self.schedule, self.entries)
         requests: dict[Any, Any] = {item.entry: item for item in self.in_flight}
         for entry in self.entries:
-            assert self.told[entry] == (entry.outcome is not None)
+            assert len(self.listeners[entry].told) == (entry.outcome is not None)
             assert entry.request_in_flight is (entry in requests)
             if entry.phase is Phase.POLLING:
                 assert isinstance(requests[entry], Poll)
@@ -292,7 +289,7 @@ class _World(RuleBasedStateMachine):
         self.in_flight.clear()
         for entry in waiting:
             assert entry.outcome is not None
-            assert self.told[entry] == 1
+            assert len(self.listeners[entry].told) == 1
         assert not any(line.queue or line.creating or line.load for line in self.lines)
         assert self.schedule.take(self.now + 1_000) is None
         check(self.schedule, self.entries)
