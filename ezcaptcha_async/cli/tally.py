@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
 from typing import Any
 
 import attrs
@@ -12,6 +11,7 @@ import attrs
 from ezcaptcha_async import EzCaptchaError, Solution, Statistics, Task
 from ezcaptcha_async.cli.output import counted, points
 from ezcaptcha_async.testing import Record, RecordSummary
+from ezcaptcha_async.testing._record import percentile
 
 
 @attrs.frozen(kw_only=True)
@@ -135,14 +135,10 @@ def _of_type(name: str, results: Results, speed: float) -> TypeTally:
         type=name,
         tasks=sum(name in {"", task.type} for task in results.tasks),
         solved=len(receipts),
-        median=_percentile(waits, 0.5),
-        p95=_percentile(waits, 0.95),
+        median=percentile(waits, 0.5) if waits else None,
+        p95=percentile(waits, 0.95) if waits else None,
         polls=sum(receipt.polls for receipt in receipts) / len(receipts) if receipts else None,
     )
-
-
-def _percentile(ordered: Sequence[float], share: float) -> float | None:
-    return ordered[ceil(share * len(ordered)) - 1] if ordered else None
 
 
 def _problems(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from threading import Lock
 from typing import Final
@@ -154,7 +154,8 @@ class RecordSummary:
     lag_max: float
 
 
-def _percentile(ordered: list[float], share: float) -> float:
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the nearest-rank percentile of sorted values; 0 when there are none."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
 
@@ -259,9 +260,9 @@ class Record:
             spacing_violations=self._spacing_violations,
             mean_polls=self._fetching_polls / self._fetched if self._fetched else 0.0,
             lag_mean=math.fsum(lags) / len(lags) if lags else 0.0,
-            lag_p50=_percentile(lags, 0.5),
-            lag_p95=_percentile(lags, 0.95),
-            lag_max=_percentile(lags, 1.0),
+            lag_p50=percentile(lags, 0.5),
+            lag_p95=percentile(lags, 0.95),
+            lag_max=percentile(lags, 1.0),
         )
 
 

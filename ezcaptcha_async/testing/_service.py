@@ -1,29 +1,23 @@
 """The whole service as one pure state machine: requests and the time go in, answers come out.
 
-Nothing here reads a clock, sleeps or does IO; the ways of serving it are in `_transport`,
-`_asgi` and `_server`, and only they sleep and let faults strike.
+Nothing here reads a clock, sleeps or does IO; the ways of serving it are in `_serving`, and
+only they sleep and let faults strike.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from math import inf
 from random import Random
 from threading import Lock
-from types import ModuleType
-from typing import Any, Final, TypeAlias, cast, overload
+from typing import Any, Final, TypeAlias
 
 import attrs
-import httpx
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA, Offer, Service
 from ezcaptcha_async.testing import _replies
-from ezcaptcha_async.testing._asgi import ASGIApplication, asgi_application
 from ezcaptcha_async.testing._catalogue import Catalogue, Dialect, TaskKind
 from ezcaptcha_async.testing._checks import number, positive
 from ezcaptcha_async.testing._faults import (
@@ -37,43 +31,16 @@ from ezcaptcha_async.testing._faults import (
 from ezcaptcha_async.testing._guards import Ban, RateLimit, Slots
 from ezcaptcha_async.testing._record import Record, Recorder, RecordSummary, SimulatedTask
 from ezcaptcha_async.testing._replies import SimulatedReply
+from ezcaptcha_async.testing._requests import Call, digest, json_object, loaded
+from ezcaptcha_async.testing._serving import Servable
 from ezcaptcha_async.testing._solve_times import SolveTimes
-from ezcaptcha_async.testing._transport import simulated_transport
-
-_Request: TypeAlias = dict[str, Any]
 
 _OFFENCES: Final = frozenset({"ERROR_KEY_DOES_NOT_EXIST", "ERROR_KEY_BANNED", "ERROR_ZERO_BALANCE"})
 _FIRST_INTEGER_ID: Final = 1_000_000_000
 _MAX_FIELD_NAME: Final = 100
 
 
-def _digest(client_key: str) -> str:
-    # JSON may hold lone surrogates, which plain UTF-8 cannot.
-    return hashlib.blake2b(client_key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-
-
-def _object(value: object) -> _Request | None:
-    return cast("_Request", value) if isinstance(value, dict) else None
-
-
-def _loaded(body: bytes) -> _Request | None:
-    try:
-        return _object(json.loads(body))
-    except (ValueError, RecursionError):
-        return None
-
-
-@attrs.define
-class _Call:
-    """An admitted request; `lost` when the client will not get the answer."""
-
-    request: _Request
-    owner: str
-    now: float
-    lost: bool
-
-
-_Endpoint: TypeAlias = Callable[[_Call], SimulatedReply]
+_Endpoint: TypeAlias = Callable[[Call], SimulatedReply]
 
 
 def _priced(offer: Offer, points: float) -> Offer:
@@ -82,7 +49,7 @@ def _priced(offer: Offer, points: float) -> Offer:
     return attrs.evolve(offer, points=points, lowest_points=points)
 
 
-class SimulatedService:
+class SimulatedService(Servable):
     """EzCaptcha or 1captcha, simulated: no network, no account, made-up tokens.
 
     All times are simulated seconds. The same settings and the same requests at the same
@@ -157,7 +124,7 @@ class SimulatedService:
         self._random = Random(seed)
         initial_points = number("balance", balance)
         self._balances: defaultdict[str, float] = defaultdict(lambda: initial_points)
-        self._good_keys = None if client_keys is None else frozenset(map(_digest, client_keys))
+        self._good_keys = None if client_keys is None else frozenset(map(digest, client_keys))
         self._banned_keys: set[str] = set()
         self._used_keys: set[str] = set()
         self._result_window = positive("result_window", result_window)
@@ -222,7 +189,7 @@ class SimulatedService:
     def balance_of(self, client_key: str) -> float:
         """Return the points that a client key has."""
         with self._lock:
-            return self._balances[_digest(client_key)]
+            return self._balances[digest(client_key)]
 
     # What a test may change while it runs.
 
@@ -233,12 +200,12 @@ class SimulatedService:
             ConfigurationError: `points` is out of range.
         """
         with self._lock:
-            self._balances[_digest(client_key)] = number("points", points)
+            self._balances[digest(client_key)] = number("points", points)
 
     def ban_key(self, client_key: str) -> None:
         """Answer ``ERROR_KEY_BANNED`` to a client key from now on."""
         with self._lock:
-            self._banned_keys.add(_digest(client_key))
+            self._banned_keys.add(digest(client_key))
 
     def ban(self, now: float | None = None, seconds: float | None = None) -> None:
         """Answer ``ERROR_IP_BANNED`` to every request.
@@ -336,119 +303,6 @@ class SimulatedService:
         with self._lock:
             self._faults.clear()
 
-    # The ways of serving it.
-
-    @overload
-    def transport(
-        self,
-        *,
-        latency: float = ...,
-        clock: Callable[[], float] | None = ...,
-        time_scale: float = ...,
-        package: None = ...,
-    ) -> httpx.AsyncBaseTransport: ...
-    @overload
-    def transport(
-        self,
-        *,
-        latency: float = ...,
-        clock: Callable[[], float] | None = ...,
-        time_scale: float = ...,
-        package: ModuleType,
-    ) -> Any: ...
-    def transport(
-        self,
-        *,
-        latency: float = 0.0,
-        clock: Callable[[], float] | None = None,
-        time_scale: float = 1.0,
-        package: ModuleType | None = None,
-    ) -> Any:
-        """Return a transport for ``httpx.AsyncClient`` that answers inside this process.
-
-        It reports to the ``trace`` extension of a request as httpcore does.
-
-        Args:
-            latency: Seconds that each request takes, half of them before it is answered.
-                With 0 it never sleeps.
-            clock: Returns seconds; ``anyio.current_time`` when left out, so that virtual
-                time works.
-            time_scale: How many simulated seconds pass in one second of the clock.
-            package: The package of the client, where it is not httpx but has the same
-                names, such as httpx2.
-
-        Raises:
-            ConfigurationError: A setting is out of range.
-        """
-        return simulated_transport(
-            self, latency=latency, clock=clock, time_scale=time_scale, package=package
-        )
-
-    @overload
-    def client(
-        self,
-        *,
-        latency: float = ...,
-        clock: Callable[[], float] | None = ...,
-        time_scale: float = ...,
-        package: None = ...,
-        **options: Any,
-    ) -> httpx.AsyncClient: ...
-    @overload
-    def client(
-        self,
-        *,
-        latency: float = ...,
-        clock: Callable[[], float] | None = ...,
-        time_scale: float = ...,
-        package: ModuleType,
-        **options: Any,
-    ) -> Any: ...
-    def client(
-        self,
-        *,
-        latency: float = 0.0,
-        clock: Callable[[], float] | None = None,
-        time_scale: float = 1.0,
-        package: ModuleType | None = None,
-        **options: Any,
-    ) -> Any:
-        """Return an ``httpx.AsyncClient`` on top of `transport`, which takes the same settings.
-
-        Args:
-            latency: Seconds that each request takes.
-            clock: Returns seconds.
-            time_scale: How many simulated seconds pass in one second of the clock.
-            package: httpx, or a package with the same names.
-            **options: For the client.
-
-        Raises:
-            ConfigurationError: A setting is out of range.
-        """
-        transport = simulated_transport(
-            self, latency=latency, clock=clock, time_scale=time_scale, package=package
-        )
-        return (httpx if package is None else package).AsyncClient(transport=transport, **options)
-
-    def asgi(
-        self,
-        *,
-        latency: float = 0.0,
-        time_scale: float = 1.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> ASGIApplication:
-        """Return an ASGI application; ``GET /record`` answers with the summary as JSON.
-
-        Args:
-            latency: Seconds that each request takes, half of them before it is answered.
-            time_scale: How many simulated seconds pass in one second of the clock.
-            clock: Returns seconds.
-
-        Raises:
-            ConfigurationError: A setting is out of range.
-        """
-        return asgi_application(self, latency=latency, time_scale=time_scale, clock=clock)
-
     def profile(self, base_url: str = "http://localhost", time_scale: float = 1.0) -> Service:
         """Return the profile that a pool needs in order to use this service.
 
@@ -526,19 +380,19 @@ class SimulatedService:
         endpoint = self._endpoints.get(path)
         if endpoint is None:
             return _replies.NOT_FOUND
-        request = _loaded(body)
+        request = loaded(body)
         if request is None:
             self._record.refusal("ERROR_REQUIRED_FIELDS")
             return _replies.not_json()
         key = request.get("clientKey")
-        owner = _digest(key) if isinstance(key, str) and key else ""
+        owner = digest(key) if isinstance(key, str) and key else ""
         if not owner or (self._good_keys is not None and owner not in self._good_keys):
             reply = self._refuse("ERROR_KEY_DOES_NOT_EXIST", now)
         elif owner in self._banned_keys:
             reply = self._refuse("ERROR_KEY_BANNED", now)
         else:
             self._used_keys.add(owner)
-            reply = endpoint(_Call(request, owner, now, lost))
+            reply = endpoint(Call(request, owner, now, lost))
         return reply
 
     def _refuse(self, code: str, now: float, description: str = "") -> SimulatedReply:
@@ -553,8 +407,8 @@ class SimulatedService:
             "ERROR_REQUEST_LIMIT", as_http_status=True, retry_after=self._retry_after
         )
 
-    def _create_task(self, call: _Call) -> SimulatedReply:
-        task = _object(call.request.get("task")) or {}
+    def _create_task(self, call: Call) -> SimulatedReply:
+        task = json_object(call.request.get("task")) or {}
         name = task.get("type")
         if not isinstance(name, str) or not name:
             return self._refuse("ERROR_REQUIRED_FIELDS", call.now, "task and its type are required")
@@ -573,7 +427,7 @@ class SimulatedService:
         created = self._charge(kind, call)
         return _replies.created(created.task_id, integer=self._integer_ids)
 
-    def _charge(self, kind: TaskKind, call: _Call) -> SimulatedTask:
+    def _charge(self, kind: TaskKind, call: Call) -> SimulatedTask:
         drawn = number("solve time", kind.solve_time(self._random))
         fails = self._random.random() < self.failure_rate
         self._balances[call.owner] -= kind.points
@@ -601,7 +455,7 @@ class SimulatedService:
         text = f"{self._random.getrandbits(80):020x}{self._task_count:012x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
-    def _get_task_result(self, call: _Call) -> SimulatedReply:
+    def _get_task_result(self, call: Call) -> SimulatedReply:
         now = call.now
         task_id = call.request.get("taskId")
         if task_id is None or task_id == "":
@@ -620,5 +474,5 @@ class SimulatedService:
             return _replies.error(task.error, as_http_status=self._errors_as_http_status)
         return _replies.ready(task.solution(task.task_id))
 
-    def _get_balance(self, call: _Call) -> SimulatedReply:
+    def _get_balance(self, call: Call) -> SimulatedReply:
         return _replies.balance(self._balances[call.owner])

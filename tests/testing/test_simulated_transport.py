@@ -47,8 +47,8 @@ class Events:
 async def test_a_task_is_created_and_fetched(package: ModuleType) -> None:
     """A user's client would not work with the simulator as it does with the service."""
     service = SimulatedService(solve_times=0.0)
-    async with service.client(package=package, base_url=URL) as client:
-        assert isinstance(client, package.AsyncClient)
+    transport = service.transport(package=package)
+    async with package.AsyncClient(transport=transport, base_url=URL) as client:
         created = await client.post(CREATE, content=CREATE_V2)
         assert created.status_code == 200
         assert created.headers["content-type"].startswith("application/json")
@@ -57,7 +57,6 @@ async def test_a_task_is_created_and_fetched(package: ModuleType) -> None:
         assert answer.json()["status"] == "ready"
         assert (await client.get(BALANCE)).status_code == 405
         assert (await client.post("/nowhere")).status_code == 404
-    transport = service.transport(package=package)
     assert isinstance(transport, package.AsyncBaseTransport)
     assert service.summary().fetched == 1
 
@@ -118,7 +117,8 @@ async def test_each_fault_is_what_the_client_package_raises(
     acts = fault in {Fault.RESET_AFTER, Fault.HANG, Fault.MALFORMED}
     service = SimulatedService()
     service.inject(fault)
-    async with service.client(package=package, base_url=URL, timeout=0.02) as client:
+    transport = service.transport(package=package)
+    async with package.AsyncClient(transport=transport, base_url=URL, timeout=0.02) as client:
         if isinstance(expected, int):
             assert (await client.post(CREATE, content=CREATE_V2)).status_code == expected
         else:
