@@ -10,59 +10,57 @@ from __future__ import annotations
 import heapq
 from itertools import count
 from math import inf
-from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
 _SWEEP_ABOVE: Final = 1_000
-
-_Place: TypeAlias = list[Any]
-"""Time, tiebreaker, item: a list, so that the item can be taken out where it stands."""
-
-_ITEM: Final = 2
-_REMOVED: Final = object()
 
 
 class Timeline(Generic[T]):
     """Items ordered by time; equal times in the order in which they were set."""
 
     def __init__(self) -> None:
-        self._heap: list[_Place] = []
-        self._places: dict[T, _Place] = {}
-        self._tiebreaker = count()
+        # Numbers instead of items in the heap: nothing there keeps a removed item alive, and
+        # a pair of numbers is nothing that the garbage collector would have to look into.
+        self._heap: list[tuple[float, int]] = []
+        self._items: dict[int, T] = {}
+        self._numbers: dict[T, int] = {}
+        self._count = count()
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._items)
 
     def __contains__(self, item: object) -> bool:
-        return item in self._places
+        return item in self._numbers
 
     def __repr__(self) -> str:
         return f"<Timeline of {len(self)}, next at {self.next_time()}>"
 
     def items(self) -> list[T]:
         """Return all items, in no particular order."""
-        return list(self._places)
+        return list(self._numbers)
 
     def set(self, item: T, time: float) -> None:
         """Put `item` at `time`, wherever it was before."""
         self.discard(item)
-        place = self._places[item] = [time, next(self._tiebreaker), item]
-        heapq.heappush(self._heap, place)
-        if len(self._heap) > _SWEEP_ABOVE and len(self._heap) > 3 * len(self._places):
-            self._heap = [place for place in self._heap if place[_ITEM] is not _REMOVED]
+        number = self._numbers[item] = next(self._count)
+        self._items[number] = item
+        heapq.heappush(self._heap, (time, number))
+        if len(self._heap) > _SWEEP_ABOVE and len(self._heap) > 3 * len(self._items):
+            self._heap = [place for place in self._heap if place[1] in self._items]
             heapq.heapify(self._heap)
 
     def discard(self, item: T) -> None:
         """Take `item` out, if it is there."""
-        place = self._places.pop(item, None)
-        if place is not None:
-            place[_ITEM] = _REMOVED
+        number = self._numbers.pop(item, None)
+        if number is not None:
+            del self._items[number]
 
     def next_time(self) -> float:
         """Return the earliest time, infinity when nothing is there."""
         heap = self._heap
-        while heap and heap[0][_ITEM] is _REMOVED:
+        while heap and heap[0][1] not in self._items:
             heapq.heappop(heap)
         return heap[0][0] if heap else inf
 
@@ -70,6 +68,6 @@ class Timeline(Generic[T]):
         """Take out the earliest item at or before `until`; None when there is none."""
         if self.next_time() > until or not self._heap:
             return None
-        item = cast("T", heapq.heappop(self._heap)[_ITEM])
-        del self._places[item]
+        item = self._items.pop(heapq.heappop(self._heap)[1])
+        del self._numbers[item]
         return item
