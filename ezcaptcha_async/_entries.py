@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 
+from ezcaptcha_async._timeline import Timeline
 from ezcaptcha_async.errors import EzCaptchaError
 from ezcaptcha_async.tasks import Kind, SolutionType, Task
 
@@ -89,6 +90,10 @@ class Gatekeeper(Protocol):
 
     def poll_at(self, now: float) -> float: ...
 
+    def sent_create(self, now: float) -> None: ...
+
+    def sent_poll(self, now: float) -> None: ...
+
 
 @attrs.frozen
 class Solved:
@@ -116,6 +121,8 @@ class Line:
     result_window: float
     spacing: float
     queue: OrderedDict[Entry, None] = attrs.field(factory=OrderedDict["Entry", None], repr=False)
+    ready: Timeline[Entry] = attrs.field(factory=Timeline["Entry"], repr=False)
+    """Due polls, by the end of their result window."""
     creating: set[Entry] = attrs.field(factory=set["Entry"], repr=False)
     paid: dict[str, Entry] = attrs.field(factory=dict[str, "Entry"], repr=False)
     phases: list[int] = attrs.field(factory=lambda: [0] * len(Phase))
@@ -154,6 +161,7 @@ class Entry:
         task: What to create; None when it was created elsewhere.
         points: Listed price.
         deadline: When the caller's patience ends.
+        queued_at: When the caller came.
     """
 
     line: Line
@@ -162,6 +170,7 @@ class Entry:
     task: Task[Any] | None = attrs.field(default=None, repr=False)
     points: float | None = None
     deadline: float = inf
+    queued_at: float = -inf
 
     phase: Phase = Phase.QUEUED
     task_id: str | None = None

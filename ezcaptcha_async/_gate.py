@@ -3,12 +3,16 @@
 A gate answers with a time: now, a later moment, or infinity for "not before something
 happens". It holds back
 
-* every request, while the service throttles or bans the account;
-* creates, while the service has no capacity, while the limits on creates or on tasks in
-  flight are reached, and while nothing is known of the account: then one create goes first
-  as a **canary**, so that thousands of callers on a bad key cost one refused request;
-* new tasks altogether, once the key or the balance was refused, until a balance check says
-  that all is well again.
+* every request, while the service bans or throttles the account, above the rate that
+  throttling has taught, and above the rates that the user has set;
+* all but one, while the account is **on trial**: nothing is known of it yet, a ban has just
+  ended, or nothing but failures came back. One request goes first; the first good answer
+  lets the others follow, and after a failure the next one waits a while;
+* creates, while the service has no capacity and while a limit on them is reached; all but
+  one as a **canary** until the first is accepted, so that thousands of callers on a bad
+  key or an empty balance cost one refused request;
+* new tasks altogether, once the key or the balance was refused, until a balance check or
+  the user says that all is well again.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
+from ezcaptcha_async._limits import AdaptiveRate, Pacer, Pause, RecentErrors, RetryQuota
 from ezcaptcha_async.errors import (
     BannedError,
     CapacityError,
@@ -27,31 +32,22 @@ from ezcaptcha_async.errors import (
 
 BAN_SECONDS: Final = 600.0
 """How long a ban lasts, as the services state it (10 minutes); going on prolongs it."""
-_FIRST_PAUSE: Final = 1.0
-_LONGEST_PAUSE: Final = 60.0
 
+MOST_ERRORS: Final = 25
+"""Most credential or balance errors in a minute; at about 30 the services ban."""
+_ERROR_SECONDS: Final = 60.0
 
-class _Pause:
-    """A pause that doubles from one refusal to the next and forgets on success."""
+CONCERNS_ACCOUNT: Final = (
+    CredentialError,
+    InsufficientBalanceError,
+    BannedError,
+    ThrottledError,
+    CapacityError,
+)
+"""What a service refuses for reasons that are not the single task's."""
 
-    def __init__(self) -> None:
-        self.until = -inf
-        self._next = _FIRST_PAUSE
-
-    def extend(self, now: float, asked: float | None, stretch: float) -> None:
-        """Pause for the seconds that the service asked for, else for our own count.
-
-        Answers to requests that left before the pause began belong to one event, so they
-        do not double it again.
-        """
-        if asked:  # 0 is no statement
-            self.until = max(self.until, now + asked * stretch)
-        elif now >= self.until:
-            self.until = now + self._next * stretch
-            self._next = min(2 * self._next, _LONGEST_PAUSE)
-
-    def forget(self) -> None:
-        self._next = _FIRST_PAUSE
+_FIRST_TRIAL: Final = 1.0
+_LONGEST_TRIAL: Final = 15.0
 
 
 class Gate:
@@ -60,20 +56,48 @@ class Gate:
     Args:
         max_creates: Most createTask requests in flight.
         max_in_flight: Most paid tasks in flight; None for no limit.
+        creates_per_second: Most createTask requests per second; None for no limit.
+        polls_per_second: Most getTaskResult requests per second; None for no limit.
     """
 
-    def __init__(self, *, max_creates: int, max_in_flight: int | None) -> None:
+    def __init__(
+        self,
+        *,
+        max_creates: int,
+        max_in_flight: int | None,
+        creates_per_second: float | None = None,
+        polls_per_second: float | None = None,
+    ) -> None:
         self._max_creates = max_creates
         self._max_in_flight = inf if max_in_flight is None else max_in_flight
-        self._all = _Pause()
-        self._creates = _Pause()
+        self._create_pacer = Pacer(creates_per_second or inf)
+        self._poll_pacer = Pacer(polls_per_second or inf)
+        self._rate = AdaptiveRate()
+        self._all = Pause()
+        self._creates = Pause()
+        self._quota = RetryQuota()
+        self._errors = RecentErrors(MOST_ERRORS, _ERROR_SECONDS)
         self._banned_until = -inf
         self._shut_by: ServiceError | None = None
-        self._proven = False
+        self._in_flight = 0
+        self._on_trial = True
+        self._trial_at = -inf
+        self._trial_wait = _FIRST_TRIAL
+        self._creates_proven = False
+        self.failing_since: float | None = None
+        """Since when nothing but failures has come back; None while all is well."""
 
     def __repr__(self) -> str:
-        shut = f"shut by {self._shut_by.code}" if self._shut_by else "open"
-        return f"<Gate {shut}, {'proven' if self._proven else 'not proven'}>"
+        return f"<Gate {self.state}>"
+
+    @property
+    def state(self) -> str:
+        """One word: open, on trial, or shut."""
+        if self._shut_by is not None:
+            return f"shut by {self._shut_by.code}"
+        return "on trial" if self._on_trial else "open"
+
+    # ------------------------------------------------------------------ what may go
 
     def create_at(self, now: float, *, creating: int, in_flight: int) -> float:
         """Return when the next create may go.
@@ -83,16 +107,25 @@ class Gate:
             creating: createTask requests in flight.
             in_flight: Paid tasks in flight.
         """
-        if self._shut_by is not None:
+        if (
+            self._shut_by is not None
+            or creating >= (self._max_creates if self._creates_proven else 1)
+            or creating + in_flight >= self._max_in_flight
+        ):
             return inf
-        if creating >= (self._max_creates if self._proven else 1):
-            return inf
-        if creating + in_flight >= self._max_in_flight:
-            return inf
-        return max(now, self._banned_until, self._all.until, self._creates.until)
+        return max(
+            self._request_at(now),
+            self._creates.until,
+            self._create_pacer.next_at(now),
+            self._errors.room_at(now, creating),
+        )
 
     def poll_at(self, now: float) -> float:
         """Return when the next poll may go."""
+        return max(self._request_at(now), self._poll_pacer.next_at(now))
+
+    def held_until(self, now: float) -> float:
+        """Return until when the service wants no request at all."""
         return max(now, self._banned_until, self._all.until)
 
     def refusal(self, now: float) -> ServiceError | None:
@@ -107,36 +140,90 @@ class Gate:
             )
         return None
 
-    def succeeded(self) -> None:
-        """Note a request that the service answered as asked."""
-        self._all.forget()
+    def _request_at(self, now: float) -> float:
+        if self._on_trial and self._in_flight:
+            return inf
+        return max(self.held_until(now), self._rate.next_at(now), self._trial_at)
 
-    def create_answered(self) -> None:
-        """Note an answer to createTask that shows that the key is good."""
-        self._proven = True
-        self._creates.forget()
+    # ------------------------------------------------------- what went, and came back
+
+    def sent(self, now: float) -> None:
+        """Note that a request goes out; what comes of it is told below, once."""
+        self._in_flight += 1
+        self._rate.take(now)
+
+    def sent_create(self, now: float) -> None:
+        """Note that a create goes out."""
+        self._create_pacer.take(now)
+        self.sent(now)
+
+    def sent_poll(self, now: float) -> None:
+        """Note that a poll goes out."""
+        self._poll_pacer.take(now)
+        self.sent(now)
+
+    def succeeded(self, now: float, *, create: bool = False) -> None:
+        """Note a request that the service answered as asked, or as the task deserves."""
+        self._in_flight -= 1
+        self._all.forget()
+        self._pass_trial(now)
+        if create:
+            self._creates_proven = True
+            self._creates.forget()
+
+    def failed(self, now: float, luck: float) -> None:
+        """Note a request that got no valid answer.
+
+        Args:
+            now: Seconds on the event loop's clock.
+            luck: A random number from 0 to 1, against trying again all at once.
+        """
+        self._in_flight -= 1
+        self._quota.failed()
+        if self._quota.used_up:
+            self._on_trial = True
+        if self._on_trial:
+            if self.failing_since is None:
+                self.failing_since = now
+            self._trial_at = now + self._trial_wait * (0.5 + luck / 2)
+            self._trial_wait = min(2 * self._trial_wait, _LONGEST_TRIAL)
 
     def refused(self, error: ServiceError, now: float, luck: float) -> None:
-        """Note a refusal.
+        """Note a refusal that concerns more than one task.
 
         Args:
             error: What the service said.
             now: Seconds on the event loop's clock.
             luck: A random number from 0 to 1 that spreads the accounts' return.
         """
+        self._in_flight -= 1
         stretch = 1 + luck / 10
         if isinstance(error, CredentialError | InsufficientBalanceError):
+            self._errors.note(now)
             self._shut_by = error
-            self._proven = False
+            self._creates_proven = False
         elif isinstance(error, BannedError):
             wait = error.retry_after or BAN_SECONDS
             self._banned_until = max(self._banned_until, now + wait * stretch)
-            self._proven = False
+            self._creates_proven = False
+            self._on_trial = True
         elif isinstance(error, ThrottledError):
-            self._all.extend(now, error.retry_after, stretch)
+            self._rate.throttled(now)
+            if error.retry_after:
+                self._all.extend(now, error.retry_after, stretch)
         elif isinstance(error, CapacityError):
             self._creates.extend(now, error.retry_after, stretch)
+            self._pass_trial(now)
 
     def reopen(self) -> None:
-        """Take new tasks again, after the key and the balance were found good."""
+        """Take new tasks again: the key and the balance were found good, or the user says so."""
         self._shut_by = None
+
+    def _pass_trial(self, now: float) -> None:
+        self._quota.succeeded()
+        if now < self._banned_until:
+            return  # sent before the ban, it tells nothing of what comes after
+        self._on_trial = False
+        self._trial_at = -inf
+        self._trial_wait = _FIRST_TRIAL
+        self.failing_since = None

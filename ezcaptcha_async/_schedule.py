@@ -62,7 +62,6 @@ class Schedule:
         self._next_line = 0
         self._polls_in_a_row = 0
         self._due: Timeline[Entry] = Timeline()  # by the time of the next poll
-        self._ready: Timeline[Entry] = Timeline()  # due polls, by the end of their window
         self._retries: Timeline[Entry] = Timeline()  # creates that wait for another try
         self._deadlines: Timeline[Entry] = Timeline()
         self._closed_by: EzCaptchaError | None = None
@@ -83,11 +82,11 @@ class Schedule:
             self._due.next_time(), self._deadlines.next_time(), self._retries.next_time()
         )
         for line in self._lines:
-            if line.queue:
-                at = line.create_at(now)
-                # What may go now is taken as soon as a slot is free; that needs no alarm.
-                if now < at < earliest:
-                    earliest = at
+            # What may go now is taken as soon as a slot is free; that needs no alarm.
+            if line.queue and now < (at := line.create_at(now)) < earliest:
+                earliest = at
+            if line.ready and now < (at := line.gate.poll_at(now)) < earliest:
+                earliest = at
         return earliest
 
     def advance(self, now: float, limit: int) -> bool:
@@ -106,7 +105,7 @@ class Schedule:
             if (entry := self._deadlines.pop(now)) is not None:
                 self._expire(entry, now)
             elif (entry := self._due.pop(now)) is not None:
-                self._ready.set(entry, entry.lapses_at)
+                entry.line.ready.set(entry, entry.lapses_at)
             elif (entry := self._retries.pop(now)) is not None:
                 again.append(entry)
             else:
@@ -134,16 +133,16 @@ class Schedule:
         return command
 
     def _take_poll(self, now: float) -> Poll | None:
-        while (entry := self._ready.pop()) is not None:
-            at = entry.line.gate.poll_at(now)
-            if at > now:
-                self._due.set(entry, at)
-                continue
-            self._move(entry, Phase.POLLING)
-            entry.polls += 1
-            entry.request_in_flight = True
-            return Poll(entry, entry.task_id or "")
-        return None
+        open_lines = [line for line in self._lines if line.ready and line.gate.poll_at(now) <= now]
+        if not open_lines:
+            return None
+        line = min(open_lines, key=lambda item: item.ready.next_time())
+        entry = cast("Entry", line.ready.pop())
+        self._move(entry, Phase.POLLING)
+        line.gate.sent_poll(now)
+        entry.polls += 1
+        entry.request_in_flight = True
+        return Poll(entry, entry.task_id or "")
 
     def _take_create(self, now: float) -> Create | None:
         for _ in self._lines:
@@ -152,6 +151,7 @@ class Schedule:
             if line.queue and line.create_at(now) <= now:
                 entry, _ = line.queue.popitem(last=False)
                 self._move(entry, Phase.CREATING)
+                line.gate.sent_create(now)
                 line.creating.add(entry)
                 entry.attempts += 1
                 entry.request_in_flight = True
@@ -209,12 +209,11 @@ class Schedule:
         self._finish(entry, Phase.UNKNOWN, error)
         self._end_create(entry)
 
-    def refuse_queued(self, line: Line, error: EzCaptchaError) -> None:
-        """Nothing that is queued at this account can be created."""
-        for entry in list(line.queue):
-            self.refuse(entry, error)
-        for entry in self._retries.items():
-            if entry.line is line:
+    def refuse_queued(self, line: Line, error: EzCaptchaError, *, since: float = inf) -> None:
+        """Nothing can be created that has been queued at this account since then or longer."""
+        retries = (entry for entry in self._retries.items() if entry.line is line)
+        for entry in (*line.queue, *retries):
+            if entry.queued_at <= since:
                 self.refuse(entry, error)
 
     # --------------------------------------------------------------- events: polling
@@ -412,7 +411,7 @@ class Schedule:
 
     def _disarm(self, entry: Entry) -> None:
         self._due.discard(entry)
-        self._ready.discard(entry)
+        entry.line.ready.discard(entry)
 
     def _end_create(self, entry: Entry) -> None:
         entry.request_in_flight = False

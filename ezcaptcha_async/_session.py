@@ -17,7 +17,7 @@ import attrs
 
 from ezcaptcha_async._entries import Entry, Line, Phase
 from ezcaptcha_async._event_loop import EventLoop
-from ezcaptcha_async._gate import Gate
+from ezcaptcha_async._gate import CONCERNS_ACCOUNT, Gate
 from ezcaptcha_async._schedule import Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._statistics import Statistics
@@ -95,7 +95,12 @@ class Session:
         self.account = account
         self.loop = loop
         self.service = account.service
-        self.gate = Gate(max_creates=account.max_creates, max_in_flight=account.max_in_flight)
+        self.gate = Gate(
+            max_creates=account.max_creates,
+            max_in_flight=account.max_in_flight,
+            creates_per_second=account.creates_per_second,
+            polls_per_second=account.polls_per_second,
+        )
         self.line = Line(
             gate=self.gate,
             result_window=self.service.result_window,
@@ -153,6 +158,7 @@ class Session:
             task=task,
             points=None if offer is None else offer.points,
             deadline=deadline,
+            queued_at=self._clock(),
         )
         self._schedule.enqueue(entry)
         self._scheduler.wake()
@@ -186,22 +192,24 @@ class Session:
         reply = await self._post(self._create_url, body, evidence)
         now = self._clock()
         if isinstance(reply, NoAnswer):
+            self._note_failure(now)
             self._create_fault(entry, reply, now)
             return
         answer = self._decoder.created(reply, task)
         match answer:
             case Created(task_id):
-                self.gate.succeeded()
-                self.gate.create_answered()
+                self.gate.succeeded(now, create=True)
                 poll_at = now + self._timing.first_poll(entry.kind, self._rng)
                 self._schedule.created(entry, task_id, now=now, poll_at=poll_at)
             case Refused(error):
                 self._create_refused(entry, error, now)
-            case Unreadable(reason, status) if status in _NOT_PROCESSED:
-                problem = ProtocolError(f"createTask was answered with {reason}", status=status)
-                self._schedule.refuse(entry, problem)
-            case Unreadable(reason):
-                self._schedule.lost(entry, _unknown(reason))
+            case Unreadable(reason, status):
+                self._note_failure(now)
+                if status in _NOT_PROCESSED:
+                    problem = ProtocolError(f"createTask was answered with {reason}", status=status)
+                    self._schedule.refuse(entry, problem)
+                else:
+                    self._schedule.lost(entry, _unknown(reason))
             case _:
                 assert_never(answer)
 
@@ -217,13 +225,11 @@ class Session:
         self._try_again(entry, error, now)
 
     def _create_refused(self, entry: Entry, error: ServiceError, now: float) -> None:
-        self._note_refusal(error, now)
+        self._note_refusal(error, now, create=True)
         if isinstance(error, ThrottledError | CapacityError):
             self._try_again(entry, error, now)
-            return
-        if not isinstance(error, CredentialError | InsufficientBalanceError | BannedError):
-            self.gate.create_answered()
-        self._schedule.refuse(entry, error)
+        else:
+            self._schedule.refuse(entry, error)
 
     def _try_again(self, entry: Entry, error: EzCaptchaError, now: float) -> None:
         """Repeat a create that certainly was not accepted, while patience lasts."""
@@ -244,22 +250,24 @@ class Session:
         reply = await self._post(self._result_url, self._encoder.get_task_result(task_id))
         now = self._clock()
         if isinstance(reply, NoAnswer):
+            self._note_failure(now)
             self._skip(entry, now)
             return
         answer = self._decoder.result(reply, entry.task)
         match answer:
             case Processing():
-                self.gate.succeeded()
+                self.gate.succeeded(now)
                 self._timing.learn(entry.kind, entry.polled_age, sent_age, ready=False)
                 wait = self._timing.next_poll(entry.kind, sent_age, entry.answered + 1, self._rng)
                 self._schedule.processing(entry, now=now, sent_age=sent_age, poll_at=now + wait)
             case Ready(raw):
-                self.gate.succeeded()
+                self.gate.succeeded(now)
                 self._timing.learn(entry.kind, entry.polled_age, sent_age, ready=True)
                 self._schedule.solved(entry, raw, now)
             case Refused(error):
                 self._poll_refused(entry, error, now)
             case Unreadable():
+                self._note_failure(now)
                 self._skip(entry, now)
             case _:
                 assert_never(answer)
@@ -297,7 +305,7 @@ class Session:
         refusal = self.gate.refusal(now)
         if isinstance(refusal, BannedError):
             raise refusal.for_ticket(None, None)
-        pause = self.gate.poll_at(now) - now
+        pause = self.gate.held_until(now) - now
         if pause > 0:
             raise ThrottledError(
                 "ERROR_REQUEST_LIMIT", "the account is throttled for now", retry_after=pause
@@ -312,6 +320,7 @@ class Session:
         raise inquiry.outcome.for_ticket(None, None)
 
     async def _inquire(self) -> None:
+        self.gate.sent(self._clock())
         reply = await self._post(self._balance_url, self._encoder.get_balance())
         self.answer_inquiry(self._read_balance(reply))
 
@@ -323,22 +332,25 @@ class Session:
             inquiry.answered.set()
 
     def _read_balance(self, reply: Reply | NoAnswer) -> Balance | EzCaptchaError:
+        now = self._clock()
         if isinstance(reply, NoAnswer):
+            self._note_failure(now)
             return TransportError(
                 f"getBalance was not answered: {reply.reason}", retryable=not reply.permanent
             )
         answer = self._decoder.balance(reply)
         match answer:
             case int() | float() as points:
-                self.gate.succeeded()
+                self.gate.succeeded(now)
                 if points > 0:
                     self.gate.reopen()
                 value = points / self.service.points_per_unit
                 return Balance(points, self.account.name, self.service.currency, value)
             case Refused(error):
-                self._note_refusal(error, self._clock())
+                self._note_refusal(error, now)
                 return error
             case Unreadable(reason, status):
+                self._note_failure(now)
                 return ProtocolError(f"getBalance was answered with {reason}", status=status)
             case _:
                 assert_never(answer)
@@ -367,15 +379,31 @@ class Session:
             points=self.line.points,
         )
 
-    def _note_refusal(self, error: ServiceError, now: float) -> None:
+    def _note_refusal(self, error: ServiceError, now: float, *, create: bool = False) -> None:
         """Let the gate draw its conclusions, and answer those whom they concern."""
+        if not isinstance(error, CONCERNS_ACCOUNT):
+            self.gate.succeeded(now, create=create)
+            return
         self.gate.refused(error, now, self._rng.random())
         refusal = self.gate.refusal(now)
         if refusal is None:
             return
         self._schedule.refuse_queued(self.line, refusal)
         if isinstance(refusal, BannedError):
-            self._schedule.fail_lapsing(self.line, refusal, until=self.gate.poll_at(now))
+            self._schedule.fail_lapsing(self.line, refusal, until=self.gate.held_until(now))
+
+    def _note_failure(self, now: float) -> None:
+        """Let the gate draw its conclusions, and end the wait of those who lost patience."""
+        self.gate.failed(now, self._rng.random())
+        since = self.gate.failing_since
+        if since is not None and now - since >= self._create_patience:
+            error = TransportError(
+                f"nothing but failures for {now - since:.0f} s, so createTask was not sent",
+                sent=False,
+                retryable=True,
+            )
+            patience_ended = now - self._create_patience
+            self._schedule.refuse_queued(self.line, error, since=patience_ended)
 
     async def _post(
         self, url: str, body: RequestBody, evidence: Evidence | None = None

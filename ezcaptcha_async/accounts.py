@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Final
 
 import attrs
@@ -37,6 +38,11 @@ def _check_limit(_account: object, field: attrs.Attribute[Any], limit: object) -
         raise ConfigurationError(f"{field.name} must be a whole number of at least 1")
 
 
+def _check_rate(_account: object, field: attrs.Attribute[Any], rate: object) -> None:
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < inf:
+        raise ConfigurationError(f"{field.name} must be a positive number per second")
+
+
 @attrs.frozen
 class Account:
     """One client key at one service.
@@ -48,6 +54,8 @@ class Account:
         max_creates: Most createTask requests in flight at a time. The services ban a client
             after about 30 refused ones in a minute, so 20 keeps a burst on a key that has
             just run dry below that.
+        creates_per_second: Most createTask requests per second, evenly spaced. None: no limit.
+        polls_per_second: Most getTaskResult requests per second, likewise.
 
     Raises:
         ConfigurationError: A value is missing or out of range; the message names it.
@@ -64,6 +72,12 @@ class Account:
         default=None, kw_only=True, validator=attrs.validators.optional(_check_limit)
     )
     max_creates: int = attrs.field(default=20, kw_only=True, validator=_check_limit)
+    creates_per_second: float | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(_check_rate)
+    )
+    polls_per_second: float | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(_check_rate)
+    )
 
     @property
     def fingerprint(self) -> str:

@@ -20,6 +20,7 @@ LAYERS = {
     "solutions": 1,
     "tasks": 2,
     "accounts": 2,
+    "_limits": 2,
     "_wire": 3,
     "_timing": 3,
     "_gate": 3,

@@ -59,6 +59,12 @@ class PlainGate:
         """Return when a poll may go."""
         return max(now, self.polls_from)
 
+    def sent_create(self, now: float) -> None:
+        """Take notice of a create that goes out."""
+
+    def sent_poll(self, now: float) -> None:
+        """Take notice of a poll that goes out."""
+
 
 def new_entry(line: Line, **settings: Any) -> Entry:
     """Return an entry that is in no books yet."""
@@ -175,7 +181,8 @@ def counts(line: Line) -> dict[Phase, int]:
 
 def snapshot(schedule: Schedule, *entries: Entry) -> Any:
     """Write down all that is in the books, to compare it later."""
-    timelines = (schedule._due, schedule._ready, schedule._retries, schedule._deadlines)
+    ready = [line.ready for line in schedule._lines]
+    timelines = (schedule._due, *ready, schedule._retries, schedule._deadlines)
     return (
         [(set(timeline.items()), timeline.next_time()) for timeline in timelines],
         [
@@ -205,8 +212,9 @@ def check(schedule: Schedule, entries: list[Entry]) -> None:
         assert line.creating == {entry for entry in mine if entry.phase is Phase.CREATING}
         assert line.paid == {entry.task_id: entry for entry in mine if entry.phase in PAID}
         assert set(line.orphans()) == {item for item in mine if item.phase is Phase.ORPHANED}
-    armed = {*schedule._due.items(), *schedule._ready.items()}
-    assert len(armed) == len(schedule._due) + len(schedule._ready)
+    ready = [entry for line in schedule._lines for entry in line.ready.items()]
+    armed = {*schedule._due.items(), *ready}
+    assert len(armed) == len(schedule._due) + len(ready)
     alarms = set(schedule._deadlines.items())
     for entry in entries:
         if entry.phase in FINISHED:

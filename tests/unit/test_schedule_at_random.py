@@ -165,6 +165,7 @@ class _World(RuleBasedStateMachine):
         lapses_at = -inf
         for _ in range(most):
             free = [line.create_at(self.now) <= self.now for line in self.lines]
+            may_poll = [line.gate.poll_at(self.now) <= self.now for line in self.lines]
             command = self.schedule.take(self.now)
             if command is None:
                 self.polls_in_a_row = 0
@@ -183,7 +184,7 @@ class _World(RuleBasedStateMachine):
                 continue
             assert not create_before, "a create went before a poll"
             self.polls_in_a_row += 1
-            assert line.gate.poll_at(self.now) <= self.now
+            assert may_poll[self.lines.index(line)]
             assert self.now >= self.heard.get(entry, -inf) + line.spacing
             assert entry.lapses_at >= lapses_at, "what lapses first was not polled first"
             lapses_at = entry.lapses_at
@@ -207,18 +208,26 @@ class _World(RuleBasedStateMachine):
     def _answer_create(self, entry: Entry, word: str, wait: float) -> None:
         gate = self.gates[self.lines.index(entry.line)]
         if word == "created":
-            gate.create_answered()
+            gate.succeeded(self.now, create=True)
             task_id = f"created-{next(self._ids)}"
             self.schedule.created(entry, task_id, now=self.now, poll_at=self.now + wait)
         elif word == "again":
+            gate.failed(self.now, 0.5)
             self.schedule.retry_create(entry, self.now + max(0.0, wait))
         elif word == "refused":
+            gate.succeeded(self.now, create=True)
             self.schedule.refuse(entry, InvalidTaskError("BAD"))
         else:
+            gate.failed(self.now, 0.5)
             self.schedule.lost(entry, SubmissionUnknownError("lost"))
 
     def _answer_poll(self, entry: Entry, word: str, wait: float) -> None:
         at = self.now + wait
+        gate = self.gates[self.lines.index(entry.line)]
+        if word == "skipped":
+            gate.failed(self.now, 0.5)
+        else:
+            gate.succeeded(self.now)
         if word == "processing":
             self.heard[entry] = self.now
             age = self.now - entry.created_at
@@ -233,6 +242,7 @@ class _World(RuleBasedStateMachine):
     # ---------------------------------------------------------------- whole accounts
 
     def _refused(self, line: int, error: ServiceError) -> None:
+        self.gates[line].sent(self.now)
         self.gates[line].refused(error, self.now, 0.5)
         refusal = self.gates[line].refusal(self.now)
         if refusal is not None:
@@ -245,7 +255,7 @@ class _World(RuleBasedStateMachine):
         elif what == "banned":
             banned = BannedError("BAN", retry_after=seconds)
             self._refused(line, banned)
-            until = self.gates[line].poll_at(self.now)
+            until = self.gates[line].held_until(self.now)
             self.schedule.fail_lapsing(self.lines[line], banned, until=until)
         else:
             dead = CredentialError("NO_KEY")
@@ -279,7 +289,7 @@ class _World(RuleBasedStateMachine):
     def something_will_happen(self) -> None:
         """Whoever waits is reached by an alarm, a slot or an answer."""
         if not self.closed and any(entry.phase in PAID for entry in self.entries):
-            ready = len(self.schedule._ready) > 0
+            ready = any(line.ready for line in self.lines)
             assert ready or self.schedule.next_time(self.now) < inf
 
     def teardown(self) -> None:
