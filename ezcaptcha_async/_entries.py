@@ -76,6 +76,9 @@ MOVES: Final[Mapping[Phase, frozenset[Phase]]] = {
 IN_FLIGHT: Final = (Phase.WAITING, Phase.POLLING)
 """Paid, and polled for somebody."""
 
+PENDING: Final = (Phase.QUEUED, Phase.CREATING)
+"""Not paid yet, and meant to be."""
+
 
 class IllegalMoveError(Exception):
     """A transition that the table does not have: a mistake in this library."""
@@ -129,6 +132,15 @@ class Line:
     created: int = 0
     resumed: int = 0
     points: float = 0.0
+    pending_points: float = 0.0
+    """Prices of what is queued or being created."""
+    unknown_points: float = 0.0
+    """Prices of creates whose answer was lost; they may have been charged."""
+
+    @property
+    def committed_points(self) -> float:
+        """What was paid, may have been paid, and will be paid if all goes well."""
+        return self.points + self.pending_points + self.unknown_points
 
     @property
     def in_flight(self) -> int:

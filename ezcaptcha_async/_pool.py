@@ -24,6 +24,7 @@ from ezcaptcha_async._transport import HTTPX_REQUESTS, HttpxTransport, Transport
 from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account, default_key, default_service
 from ezcaptcha_async.errors import (
+    BudgetExceededError,
     ConfigurationError,
     PoolClosedError,
     ResultWindowLapsedError,
@@ -51,6 +52,9 @@ class SessionPool:
             with. The pool never closes it. Let its connection limit be `max_requests`.
         transport: Another way to send requests, instead of `http_client`.
         polling: When to poll.
+        budget: Most points to spend on the tasks that this pool creates, by the listed
+            prices (`Offer.points`). A price is reserved before anything is sent, and given
+            back when the task was certainly not paid. None: no limit.
         max_requests: Most HTTP requests at a time, over all accounts. The default is what
             the HTTP client is good for: 32 with httpx.
         request_timeout: Total deadline of one HTTP request in seconds.
@@ -71,6 +75,7 @@ class SessionPool:
         http_client: Any = None,
         transport: Transport | None = None,
         polling: PollTiming | None = None,
+        budget: float | None = None,
         max_requests: int | None = None,
         request_timeout: float = 20.0,
         create_patience: float = 120.0,
@@ -88,10 +93,11 @@ class SessionPool:
             raise ConfigurationError(problem)
         if http_client is not None and transport is not None:
             raise ConfigurationError("give http_client or transport, not both")
-        _check_number("max_requests", max_requests, whole=True)
-        _check_number("request_timeout", request_timeout)
-        _check_number("create_patience", create_patience)
-        _check_number("close_grace", close_grace)
+        _check_number("budget", budget, "points")
+        _check_whole_number("max_requests", max_requests)
+        _check_number("request_timeout", request_timeout, "seconds")
+        _check_number("create_patience", create_patience, "seconds")
+        _check_number("close_grace", close_grace, "seconds")
         default_requests = HTTPX_REQUESTS if transport is None else transport.max_requests
         self._settings = Settings(
             polling=PollPolicy() if polling is None else polling,
@@ -101,6 +107,7 @@ class SessionPool:
             close_grace=close_grace,
             rng=Random() if rng is None else rng,
         )
+        self._budget = budget
         self._http_client = http_client
         self._transport = transport
         self._engine: Engine | None = None
@@ -168,6 +175,7 @@ class SessionPool:
             SubmissionUnknownError: The answer to createTask was lost.
             TransportError: createTask could not be sent within `create_patience`.
             ProtocolError: The service's answer means nothing.
+            BudgetExceededError: The task would cost more than the budget has left.
             PoolClosedError: The pool is not open, or was closed meanwhile.
         """
         return await self._start(task, timeout).redeem()
@@ -218,7 +226,7 @@ class SessionPool:
             EzCaptchaError: As `solve` says.
         """
         engine = self._open()
-        _check_number("timeout", timeout)
+        _check_number("timeout", timeout, "seconds")
         if isinstance(saved, Ticket):
             if saved.state == "solved":
                 solution: Solution = await saved
@@ -250,8 +258,8 @@ class SessionPool:
         Raises:
             ConfigurationError: `max_in_flight` or `timeout` is out of range.
         """
-        _check_number("max_in_flight", max_in_flight, whole=True)
-        _check_number("timeout", timeout)
+        _check_whole_number("max_in_flight", max_in_flight)
+        _check_number("timeout", timeout, "seconds")
         return outcomes_of(
             tasks, lambda task: self._start(task, timeout), max_in_flight=max_in_flight
         )
@@ -275,13 +283,22 @@ class SessionPool:
             TransportError: No answer came.
             ProtocolError: The answer means nothing.
         """
-        engine = self._open()
-        name = account.name if isinstance(account, Account) else account
-        for session in engine.sessions:
-            if session.account.name == name or (name is None and len(engine.sessions) == 1):
-                return await session.balance()
-        names = ", ".join(item.name for item in self._accounts)
-        raise ConfigurationError(f"account must be one of {names}")
+        return await self._session_named(account).balance()
+
+    def reopen(self, account: Account | str | None = None) -> None:
+        """Let an account take new tasks again after a credential or balance error.
+
+        Without it, `balance` does so as soon as the service names a balance above zero.
+        Its next createTask goes alone, and shuts the account again if it is refused.
+
+        Args:
+            account: The account, or its name; needed when the pool has several.
+
+        Raises:
+            ConfigurationError: No such account, or none was named.
+            PoolClosedError: The pool is not open.
+        """
+        self._session_named(account).gate.reopen()
 
     def statistics(self) -> PoolStatistics:
         """Return a snapshot of the counts, also after the pool was closed.
@@ -326,10 +343,37 @@ class SessionPool:
         engine = self._open()
         if not isinstance(task, Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
-        _check_number("timeout", timeout)
+        _check_number("timeout", timeout, "seconds")
         session = self._session_for(engine, task)
+        if self._budget is not None:
+            self._check_budget(self._budget, engine, session, task)
         deadline = inf if timeout is None else engine.loop.clock() + timeout
         return Claim(session.enqueue(task, deadline), session)
+
+    def _check_budget(
+        self, budget: float, engine: Engine, session: Session, task: Task[Any]
+    ) -> None:
+        offer = session.service.offer_for(task.type)
+        if offer is None or offer.points is None:
+            raise ConfigurationError(
+                f"{task.type} has no listed price, which a budget needs; "
+                "give the service an Offer with its points"
+            )
+        left = budget - sum(item.line.committed_points for item in engine.sessions)
+        if offer.points > left:
+            raise BudgetExceededError(
+                f"{task.type} costs {offer.points:g} points, and of the budget of "
+                f"{budget:g} there are {max(0.0, left):g} left"
+            )
+
+    def _session_named(self, account: Account | str | None) -> Session:
+        sessions = self._open().sessions
+        name = account.name if isinstance(account, Account) else account
+        for session in sessions:
+            if session.account.name == name or (name is None and len(sessions) == 1):
+                return session
+        names = ", ".join(item.name for item in self._accounts)
+        raise ConfigurationError(f"account must be one of {names}")
 
     def _session_for(self, engine: Engine, task: Task[Any]) -> Session:
         """Choose the least loaded account that serves the type and takes new tasks."""
@@ -407,11 +451,15 @@ def _accounts_from(
     return tuple(accounts)
 
 
-def _check_number(name: str, value: object, *, whole: bool = False) -> None:
+def _check_number(name: str, value: object, unit: str) -> None:
     """Check a setting that may be None: its default."""
     if value is None:
         return
-    kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < inf:
-        what = "a whole number of at least 1" if whole else "a positive number of seconds"
-        raise ConfigurationError(f"{name} must be {what}, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+        raise ConfigurationError(f"{name} must be a positive number of {unit}, not {value!r}")
+
+
+def _check_whole_number(name: str, value: object) -> None:
+    """Check a setting that may be None: its default."""
+    if value is not None and (type(value) is not int or value < 1):
+        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")

@@ -15,6 +15,7 @@ import attrs
 from ezcaptcha_async._entries import (
     IN_FLIGHT,
     MOVES,
+    PENDING,
     AnyOutcome,
     Entry,
     IllegalMoveError,
@@ -163,6 +164,7 @@ class Schedule:
     def enqueue(self, entry: Entry) -> None:
         """A caller wants a task."""
         self._enter(entry, Phase.QUEUED)
+        entry.line.pending_points += entry.points or 0.0
         entry.line.queue[entry] = None
         self._watch(entry)
 
@@ -363,9 +365,13 @@ class Schedule:
     def _move(self, entry: Entry, phase: Phase) -> None:
         if phase not in MOVES[entry.phase]:
             raise IllegalMoveError(f"{entry.phase.name} to {phase.name}")
-        counts = entry.line.phases
-        counts[entry.phase] -= 1
-        counts[phase] += 1
+        line = entry.line
+        line.phases[entry.phase] -= 1
+        line.phases[phase] += 1
+        if entry.phase in PENDING and phase not in PENDING:
+            line.pending_points -= entry.points or 0.0
+            if phase is Phase.UNKNOWN:
+                line.unknown_points += entry.points or 0.0
         entry.phase = phase
 
     def _finish(self, entry: Entry, phase: Phase, outcome: AnyOutcome | None) -> None:
