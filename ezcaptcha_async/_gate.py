@@ -192,7 +192,7 @@ class Gate:
         """Note a refusal that concerns more than one task.
 
         Args:
-            error: What the service said.
+            error: What the service said; one of `CONCERNS_ACCOUNT`.
             now: Seconds on the event loop's clock.
             luck: A random number from 0 to 1 that spreads the accounts' return.
         """
@@ -211,7 +211,7 @@ class Gate:
             self._rate.throttled(now)
             if error.retry_after:
                 self._all.extend(now, error.retry_after, stretch)
-        elif isinstance(error, CapacityError):
+        else:
             self._creates.extend(now, error.retry_after, stretch)
             self._pass_trial(now)
 

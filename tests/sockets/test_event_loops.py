@@ -17,7 +17,8 @@ SPEED = 20.0
 POLLING = PollPolicy().at_speed(SPEED)
 
 
-async def test_another_event_loop_is_told_so() -> None:
+@pytest.mark.parametrize("other", ["asyncio", "trio"])
+async def test_another_event_loop_is_told_so(other: str) -> None:
     """Waiting for an event of another loop would hang without a word."""
     service = SimulatedService(solve_times=Fixed(15))
     with serve(service, time_scale=SPEED) as server:
@@ -31,13 +32,13 @@ async def test_another_event_loop_is_told_so() -> None:
             with pytest.raises(ConfigurationError, match="another event loop"):
                 await ticket
 
-        await anyio.to_thread.run_sync(anyio.run, elsewhere)
+        await anyio.to_thread.run_sync(lambda: anyio.run(elsewhere, backend=other))
         solution = await ticket
 
         async def finished() -> None:
             assert await ticket == solution
 
-        await anyio.to_thread.run_sync(anyio.run, finished)
+        await anyio.to_thread.run_sync(lambda: anyio.run(finished, backend=other))
         await pool.aclose()
 
 

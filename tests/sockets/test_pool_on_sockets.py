@@ -64,7 +64,8 @@ def one_kind(anyio_backend: str) -> str:
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let our own backoff run at the simulated service's speed."""
     monkeypatch.setattr("ezcaptcha_async._session._BACKOFF", Backoff(base=1 / SPEED, cap=0.5))
-    monkeypatch.setattr("ezcaptcha_async._gate._FIRST_PAUSE", 1 / SPEED)
+    monkeypatch.setattr("ezcaptcha_async._limits._FIRST_PAUSE", 1 / SPEED)
+    monkeypatch.setattr("ezcaptcha_async._gate._FIRST_TRIAL", 1 / SPEED)
 
 
 @asynccontextmanager

@@ -83,9 +83,9 @@ class Books:
         self.gate, self.line = self.gates[0], self.lines[0]
         self._ids = count(1)
 
-    def queued(self, *, line: int = 0, deadline: float = inf) -> Entry:
+    def queued(self, *, line: int = 0, deadline: float = inf, queued_at: float = -inf) -> Entry:
         """Return an entry that waits for its turn."""
-        entry = new_entry(self.lines[line], deadline=deadline)
+        entry = new_entry(self.lines[line], deadline=deadline, queued_at=queued_at)
         self.schedule.enqueue(entry)
         return entry
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from math import inf, nan
 from typing import Any
 
 import attrs
@@ -68,6 +69,16 @@ def test_limits_are_whole_numbers(field: str, value: Any) -> None:
         Account(KEY, **{field: value})
     least: Any = {field: 1}
     assert getattr(Account(KEY, **least), field) == 1
+
+
+@pytest.mark.parametrize("field", ["creates_per_second", "polls_per_second"])
+@pytest.mark.parametrize("value", [0, -1.0, inf, nan, "3", True])
+def test_rates_are_positive_numbers(field: str, value: Any) -> None:
+    """A rate of zero would hold every request back for ever, without a word."""
+    with pytest.raises(ConfigurationError, match=f"{field} must be a positive number"):
+        Account(KEY, **{field: value})
+    slow: Any = {field: 0.1}
+    assert getattr(Account(KEY, **slow), field) == 0.1
 
 
 def test_settings_are_keyword_only() -> None:

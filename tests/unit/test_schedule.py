@@ -22,6 +22,7 @@ from ezcaptcha_async.errors import (
     SubmissionUnknownError,
     TaskFailedError,
     TicketCancelledError,
+    TransportError,
 )
 
 from .books import TASK, Books, Listener, PlainGate, check, counts, new_entry, snapshot, standing
@@ -794,6 +795,16 @@ def test_a_task_from_elsewhere_keeps_the_spacing() -> None:
 
 
 # ----------------------------------------------------------------- one account's troubles
+
+
+def test_refuse_queued_for_long() -> None:
+    """Whoever came a moment ago would be sent away with those who lost their patience."""
+    books = Books()
+    early, late = books.queued(queued_at=10.0), books.queued(queued_at=20.0)
+    error = TransportError("down", sent=False)
+    books.schedule.refuse_queued(books.line, error, since=10.0)
+    assert (early.outcome, late.outcome) == (error, None)
+    check(books.schedule, [early, late])
 
 
 def test_refuse_queued() -> None:
