@@ -14,16 +14,25 @@ from . import clients
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what there is not: aiohttp on trio."""
-    impossible = [item for item in items if _is_impossible(item)]
-    config.hook.pytest_deselected(items=impossible)
-    items[:] = [item for item in items if item not in impossible]
+    """Leave out aiohttp on trio, where it is not, and uvloop where it makes no difference."""
+    superfluous = [item for item in items if _is_superfluous(item)]
+    config.hook.pytest_deselected(items=superfluous)
+    items[:] = [item for item in items if item not in superfluous]
 
 
-def _is_impossible(item: pytest.Item) -> bool:
+def _is_superfluous(item: pytest.Item) -> bool:
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     names = [str(parameters.get(name, "")) for name in ("kind", "package", "injected", "own")]
-    return parameters.get("anyio_backend") == "trio" and any("aiohttp" in name for name in names)
+    on_aiohttp = any("aiohttp" in name for name in names)
+    without = {"trio": on_aiohttp, "uvloop": not on_aiohttp}
+    return without.get(str(parameters.get("anyio_backend")), False)
+
+
+@pytest.fixture(params=["asyncio", "trio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> str | tuple[str, dict[str, bool]]:
+    """Run each asynchronous test on both event loops, and aiohttp's on uvloop as well."""
+    name = str(request.param)
+    return ("asyncio", {"use_uvloop": True}) if name == "uvloop" else name
 
 
 @pytest.fixture(params=clients.ALL)

@@ -20,10 +20,10 @@ from .raw_server import GOOD, HEAD_ONLY, End, RawServer, Script, answer
 Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
     """Run on asyncio: aiohttp knows nothing else."""
-    return "asyncio"
+    return "asyncio", {"use_uvloop": bool(request.param)}
 
 
 async def test_settings_of_a_session_for_its_own_requests_are_not_ours() -> None:

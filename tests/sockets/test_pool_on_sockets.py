@@ -143,7 +143,8 @@ async def test_two_hundred_at_once_through_all_kinds_of_trouble(one_kind: str) -
     assert len(tokens) == 200
     assert (summary.charges, summary.fetched, summary.lost) == (200, 200, 0)
     assert sum(summary.faults.values()) == 56
-    assert 1 <= most <= 12
+    # aiohttp closes a socket in a later turn of the loop, when its successor may be open.
+    assert 1 <= most <= (24 if one_kind == "aiohttp" else 12)
     counts = pool.statistics()
     assert (counts.created, counts.solved, counts.unknown) == (200, 200, 0)
     assert counts.points == summary.points

@@ -161,6 +161,7 @@ async def test_an_answer_beyond_the_limit_is_a_fault(package: str, script: Scrip
         async with opened(package) as transport:
             fault = await fault_of(transport, server.url)
             assert not fault.unsent
+            assert await all_closed(server)
             await reply_of(transport, server.url)
 
 
