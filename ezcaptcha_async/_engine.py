@@ -28,10 +28,14 @@ _logger: Final = logging.getLogger("ezcaptcha_async")
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """How a pool works, checked. All times in seconds."""
+    """How a pool works, checked. All times in seconds.
+
+    Args:
+        max_requests: None for what the transport is good for.
+    """
 
     polling: PollTiming
-    max_requests: int
+    max_requests: int | None
     request_timeout: float
     create_patience: float
     close_grace: float
@@ -59,7 +63,10 @@ class Engine:
         self._closing = False
         self.closed_by: PoolClosedError | None = None
         self.scheduler = Scheduler(
-            self._schedule, self._perform, max_requests=settings.max_requests, clock=self.loop.clock
+            self._schedule,
+            self._perform,
+            max_requests=settings.max_requests or transport.max_requests,
+            clock=self.loop.clock,
         )
         self.sessions = tuple(
             Session(

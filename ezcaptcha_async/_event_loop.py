@@ -48,8 +48,12 @@ class EventLoop(Protocol):
 
 def current_event_loop() -> EventLoop:
     """Return the event loop that this is called in."""
-    on_trio = "trio" in type(current_token().native_token).__module__
-    return _TrioLoop() if on_trio else _AsyncioLoop()
+    return _TrioLoop() if on_trio() else _AsyncioLoop()
+
+
+def on_trio() -> bool:
+    """Return whether it is trio that runs, and not asyncio."""
+    return "trio" in type(current_token().native_token).__module__
 
 
 class _AsyncioLoop:

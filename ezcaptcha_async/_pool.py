@@ -20,7 +20,8 @@ from ezcaptcha_async._session import Session
 from ezcaptcha_async._statistics import PoolStatistics, sum_up
 from ezcaptcha_async._ticket import Ticket
 from ezcaptcha_async._timing import PollPolicy, PollTiming
-from ezcaptcha_async._transport import HTTPX_REQUESTS, HttpxTransport, Transport
+from ezcaptcha_async._transport import Transport
+from ezcaptcha_async._transports import TRANSPORTS, transport_for
 from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account, default_key, default_service
 from ezcaptcha_async.errors import (
@@ -48,15 +49,19 @@ class SessionPool:
             in ``EZCAPTCHA_CLIENT_KEY``.
         service: The service of accounts that are given as plain keys; EzCaptcha when left
             out, at ``EZCAPTCHA_BASE_URL`` where that is set.
-        http_client: An ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` to send requests
-            with. The pool never closes it. Let its connection limit be `max_requests`.
-        transport: Another way to send requests, instead of `http_client`.
+        http_client: An ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or
+            ``aiohttp.ClientSession`` to send requests with. The pool never closes it. Let
+            its connection limit be `max_requests`.
+        transport: ``"aiohttp"`` or ``"httpx"``, or a transport of your own, instead of
+            `http_client`. When left out: aiohttp where it is installed and asyncio runs,
+            else httpx.
         polling: When to poll.
         budget: Most points to spend on the tasks that this pool creates, by the listed
             prices (`Offer.points`). A price is reserved before anything is sent, and given
             back when the task was certainly not paid. None: no limit.
         max_requests: Most HTTP requests at a time, over all accounts. The default is what
-            the HTTP client is good for: 32 with httpx.
+            the HTTP client is good for: 32 with httpx, 100 with aiohttp, and never more
+            than an injected session's own limit.
         request_timeout: Total deadline of one HTTP request in seconds.
         create_patience: Seconds for which a createTask is tried again that was certainly
             not accepted: never sent, no capacity, throttled.
@@ -73,7 +78,7 @@ class SessionPool:
         *accounts: Account | str,
         service: Service | None = None,
         http_client: Any = None,
-        transport: Transport | None = None,
+        transport: Transport | str | None = None,
         polling: PollTiming | None = None,
         budget: float | None = None,
         max_requests: int | None = None,
@@ -93,15 +98,17 @@ class SessionPool:
             raise ConfigurationError(problem)
         if http_client is not None and transport is not None:
             raise ConfigurationError("give http_client or transport, not both")
+        if isinstance(transport, str) and transport not in TRANSPORTS:
+            names = " or ".join(repr(name) for name in TRANSPORTS)
+            raise ConfigurationError(f"transport must be {names}, not {transport!r}")
         _check_number("budget", budget, "points")
         _check_whole_number("max_requests", max_requests)
         _check_number("request_timeout", request_timeout, "seconds")
         _check_number("create_patience", create_patience, "seconds")
         _check_number("close_grace", close_grace, "seconds")
-        default_requests = HTTPX_REQUESTS if transport is None else transport.max_requests
         self._settings = Settings(
             polling=PollPolicy() if polling is None else polling,
-            max_requests=default_requests if max_requests is None else max_requests,
+            max_requests=max_requests,
             request_timeout=request_timeout,
             create_patience=create_patience,
             close_grace=close_grace,
@@ -124,8 +131,8 @@ class SessionPool:
     async def __aenter__(self) -> Self:
         if self._engine is not None:
             raise PoolClosedError("a pool is entered once; make a new one")
-        transport = self._transport or HttpxTransport(
-            self._http_client, max_requests=self._settings.max_requests
+        transport = transport_for(
+            self._http_client, self._transport, max_requests=self._settings.max_requests
         )
         self._engine = Engine(self._accounts, transport, self._settings)
         self._engine.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Generic, Literal, TypeAlias, TypeVar
@@ -51,6 +52,7 @@ class _Run(Generic[T]):
 def run_async(work: Callable[[], Awaitable[T]], *, backend: Backend = "asyncio") -> T:
     """Run `work` in an event loop of its own and return what it returns.
 
+    On asyncio that is uvloop where it is installed: here nobody else has a say in it.
     The first signal cancels `work`, which may clean up; a second one does not wait for that.
 
     Raises:
@@ -59,7 +61,7 @@ def run_async(work: Callable[[], Awaitable[T]], *, backend: Backend = "asyncio")
     run: _Run[T] = _Run()
     forced = False
     try:
-        anyio.run(run.guard, work, backend=backend)
+        anyio.run(run.guard, work, backend=backend, backend_options=_options_for(backend))
     except BaseException as error:
         # Alone, or in the group of whoever was running.
         if not isinstance(unwrapped(error), KeyboardInterrupt):
@@ -70,6 +72,12 @@ def run_async(work: Callable[[], Awaitable[T]], *, backend: Backend = "asyncio")
     if forced or run.value is None:
         raise Interrupted(signal.SIGINT if forced else run.signum)
     return run.value[0]
+
+
+def _options_for(backend: Backend) -> dict[str, bool]:
+    if backend == "asyncio" and importlib.util.find_spec("uvloop") is not None:
+        return {"use_uvloop": True}
+    return {}
 
 
 def paid_tickets(pool: SessionPool) -> tuple[SavedTicket, ...]:

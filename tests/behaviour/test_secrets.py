@@ -466,7 +466,7 @@ async def test_no_pool_that_closes_tells(delay: float, caplog: pytest.LogCapture
         "_session.Session.poll",
         "_timing.PollPolicy.first_poll",
         "_timing.PollPolicy.next_poll",
-        "_transport.HttpxTransport.post",
+        "_httpx.HttpxTransport.post",
         "_transport.Evidence.__init__",
         "_wire.RequestBody.__init__",
         "_wire.Decoder.created",

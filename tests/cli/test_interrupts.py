@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from time import monotonic
 
@@ -36,6 +37,23 @@ def test_results_and_errors_come_out_as_they_are(backend: Backend) -> None:
     run_async(nothing, backend=backend)
     with pytest.raises(ValueError, match="as it is"):
         run_async(fail, backend=backend)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_uvloop_runs_it_where_it_is_installed(
+    installed: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A demonstration of thousands of tasks would be slower than it need be, or not start."""
+    pytest.importorskip("uvloop")
+    if not installed:
+        monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+
+    async def loop() -> str:
+        await anyio.lowlevel.checkpoint()
+        return type(asyncio.get_running_loop()).__module__
+
+    assert ("uvloop" in run_async(loop)) is installed
 
 
 @BACKENDS

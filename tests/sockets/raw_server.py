@@ -48,6 +48,7 @@ class Script:
         pause: Seconds before each byte of the answer; 0 sends it as one.
         endless: Whether to send the answer again and again until the client goes away.
         end: What becomes of the connection.
+        then: What to do with the next request of a connection that is kept; None for the same.
     """
 
     read: float = EVERYTHING
@@ -55,6 +56,7 @@ class Script:
     pause: float = 0.0
     endless: bool = False
     end: End = End.CLOSE
+    then: Script | None = None
 
 
 @attrs.frozen
@@ -188,7 +190,6 @@ class RawServer:
 
     def _serve(self, connection: socket.socket, script: Script) -> None:
         stream = connection
-        end = script.end
         try:
             if self._tls is not None and script.read:
                 # The new object takes the socket over, so it is the one to close.
@@ -196,12 +197,12 @@ class RawServer:
                 with self._lock:
                     self._open.discard(connection)
                     self._open.add(stream)
-            self._play(stream, script)
+            end = self._play(stream, script)
         except OSError:
             end = End.CLOSE  # the client went away; that is its right
         self._end(stream, end)
 
-    def _play(self, connection: socket.socket, script: Script) -> None:
+    def _play(self, connection: socket.socket, script: Script) -> End:
         while self._read(connection, script.read):
             self._answer(connection, script)
             if script.end is End.HANG and script.read == EVERYTHING:
@@ -210,7 +211,9 @@ class RawServer:
             elif script.end is End.HANG:
                 self._stopping.wait()  # what was not to be read stays unread
             if script.end is not End.KEEP:
-                return
+                break
+            script = script.then or script
+        return script.end
 
     def _read(self, connection: socket.socket, limit: float) -> bool:
         """Read a request as far as wanted; False when the client ended the connection."""

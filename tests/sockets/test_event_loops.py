@@ -10,7 +10,7 @@ import anyio.to_thread
 import pytest
 
 from ezcaptcha_async import ConfigurationError, PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
-from ezcaptcha_async.testing import Fixed, SimulatedService, serve
+from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, serve
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
 SPEED = 20.0
@@ -65,6 +65,26 @@ def test_a_pool_in_each_of_several_threads() -> None:
             thread.join(timeout=30)
     assert failures == []
     assert service.summary().fetched == 60
+
+
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+def test_a_pool_on_uvloop(transport: str) -> None:
+    """Servers run on it; its sockets, timers and futures are not asyncio's own."""
+    uvloop = pytest.importorskip("uvloop")
+    service = SimulatedService(solve_times=Fixed(12))
+    service.inject(Fault.RESET_AFTER, path="/getTaskResult", times=3)
+
+    async def main() -> None:
+        settings = {"service": server.profile, "polling": POLLING, "transport": transport}
+        async with SessionPool("key", **settings) as pool:
+            await asyncio.gather(*(pool.solve(TASK) for _ in range(20)))
+            ticket = await pool.submit(TASK)
+        assert [orphan.task_id for orphan in pool.orphans()] == [ticket.task_id]
+
+    with serve(service, time_scale=SPEED) as server:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+    assert service.summary().fetched == 20
 
 
 def test_entering_and_leaving_in_different_asyncio_tasks() -> None:

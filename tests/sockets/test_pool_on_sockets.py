@@ -47,17 +47,20 @@ ACTED_ON: Final = (Fault.RESET_AFTER, Fault.MALFORMED, Fault.HANG)
 ANSWERLESS: Final = (*ACTED_ON, Fault.RESET_BEFORE, Fault.HTML)
 """Faults after which the client cannot know."""
 
-# What a connection that breaks off leaves behind in httpx; see test_transport.
+# What a connection that breaks off leaves behind in httpx; see test_transport_faults.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning")
 
 
-@pytest.fixture
-def one_kind(anyio_backend: str) -> str:
-    """Name of the HTTP client: the pool's own httpx, or an injected httpx2.
+@pytest.fixture(params=["aiohttp", "httpx", "httpx2"])
+def one_kind(request: pytest.FixtureRequest) -> str:
+    """Name of the HTTP client: one of the pool's own, or an injected httpx2."""
+    return str(request.param)
 
-    One for each backend; all four pairs would only take longer.
-    """
-    return "own" if anyio_backend == "asyncio" else "httpx2"
+
+@pytest.fixture
+def anyio_backend(one_kind: str) -> str:
+    """Run each client on one backend; all pairs would only take longer."""
+    return "trio" if one_kind == "httpx2" else "asyncio"
 
 
 @pytest.fixture(autouse=True)
@@ -74,8 +77,8 @@ async def open_pool(
 ) -> AsyncGenerator[SessionPool]:
     """Open a pool on a service, with a client of that kind."""
     settings = {"polling": POLLING, "rng": Random(7), "max_requests": max_requests, **settings}
-    if kind == "own":
-        async with SessionPool(KEY, service=service, **settings) as pool:
+    if kind != "httpx2":
+        async with SessionPool(KEY, service=service, transport=kind, **settings) as pool:
             yield pool
         return
     limits = httpx2.Limits(max_connections=max_requests, max_keepalive_connections=max_requests)
@@ -141,7 +144,8 @@ async def test_two_hundred_at_once_through_all_kinds_of_trouble(one_kind: str) -
     assert len(tokens) == 200
     assert (summary.charges, summary.fetched, summary.lost) == (200, 200, 0)
     assert sum(summary.faults.values()) == 56
-    assert 1 <= most <= 12
+    # aiohttp closes a socket in a later turn of the loop, when its successor may be open.
+    assert 1 <= most <= (24 if one_kind == "aiohttp" else 12)
     counts = pool.statistics()
     assert (counts.created, counts.solved, counts.unknown) == (200, 200, 0)
     assert counts.points == summary.points
@@ -303,9 +307,9 @@ async def test_no_log_of_the_http_client_has_the_key(
             with pytest.raises(SubmissionUnknownError):
                 await pool.solve(TASKS[0])
             await pool.balance()
-    package = "httpcore" if one_kind == "own" else "httpcore2"
-    loggers = {record.name.partition(".")[0] for record in caplog.records}
-    assert package in loggers
+    if one_kind != "aiohttp":  # it logs nothing
+        package = one_kind.replace("httpx", "httpcore")
+        assert package in {record.name.partition(".")[0] for record in caplog.records}
     for record in caplog.records:
         assert KEY not in record.getMessage()
         assert KEY not in repr(vars(record))

@@ -1,0 +1,71 @@
+"""Which HTTP client sends the requests of a pool."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+from ezcaptcha_async._event_loop import on_trio
+from ezcaptcha_async._httpx import HttpxTransport
+from ezcaptcha_async._transport import Transport
+from ezcaptcha_async.errors import ConfigurationError
+
+TRANSPORTS: Final = ("aiohttp", "httpx")
+"""What can be asked for by name."""
+
+_LOWEST_AIOHTTP: Final = (3, 12)
+_REMEDY: Final = "pip install 'ezcaptcha-async[fast]'"
+
+
+def transport_for(
+    client: Any = None, choice: Transport | str | None = None, *, max_requests: int | None = None
+) -> Transport:
+    """Return what sends the requests. Called in the event loop that it is to work in.
+
+    Args:
+        client: A client of the user's, of whichever package.
+        choice: A transport of the user's, or the name of one; None for aiohttp where it can
+            be used, else httpx.
+        max_requests: Requests at a time; None for what the HTTP client is good for.
+
+    Raises:
+        ConfigurationError: What was asked for cannot be had; the message names the remedy.
+    """
+    limit: dict[str, Any] = {} if max_requests is None else {"max_requests": max_requests}
+    if client is not None:
+        return _adapter_to(client, limit)
+    if choice == "aiohttp":
+        return _aiohttp_transport(limit)
+    if choice == "httpx":
+        return HttpxTransport(**limit)
+    if choice is not None and not isinstance(choice, str):
+        return choice
+    try:
+        return _aiohttp_transport(limit)
+    except ConfigurationError:
+        return HttpxTransport(**limit)
+
+
+def _adapter_to(client: Any, limit: dict[str, Any]) -> Transport:
+    # Whoever has a session has imported its package.
+    aiohttp = sys.modules.get("aiohttp")
+    if aiohttp is not None and isinstance(client, aiohttp.ClientSession):
+        return _aiohttp_transport({"session": client, **limit})
+    return HttpxTransport(client, **limit)
+
+
+def _aiohttp_transport(settings: dict[str, Any]) -> Transport:
+    if on_trio():
+        raise ConfigurationError("aiohttp needs asyncio; on trio use httpx or httpx2")
+    try:
+        import aiohttp  # noqa: PLC0415  # an extra, and a third of a second
+    except ImportError:
+        version = None
+    else:
+        version = tuple(int(part) for part in aiohttp.__version__.split(".")[:2])
+    if version is None or version < _LOWEST_AIOHTTP:
+        lowest = ".".join(str(part) for part in _LOWEST_AIOHTTP)
+        raise ConfigurationError(f"aiohttp {lowest} or newer is not installed: {_REMEDY}")
+    from ezcaptcha_async._aiohttp import AiohttpTransport  # noqa: PLC0415  # it imports aiohttp
+
+    return AiohttpTransport(**settings)
