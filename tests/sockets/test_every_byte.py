@@ -1,0 +1,123 @@
+"""The connection breaks at every single byte: what we say of a payment is never wrong."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import anyio
+import attrs
+import pytest
+
+from ezcaptcha_async import (
+    EZCAPTCHA,
+    ReCaptchaV2TaskProxyless,
+    Service,
+    SessionPool,
+    SubmissionUnknownError,
+    Transport,
+    TransportError,
+)
+
+from .clients import KEY, opened
+from .raw_server import End, RawServer, Script, answer
+
+# As in `test_transport_faults`: what httpx itself leaves behind on trio.
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning")
+
+TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com", website_key="k")
+CREATED = answer(
+    b'{"errorId":0,"errorCode":null,"taskId":"8f14e45f"}', headers={"connection": "close"}
+)
+NOT_PAID, PAID, UNKNOWN = "not paid", "paid", "unknown"
+
+
+class _Lent:
+    """A transport that one pool after the other uses and none of them closes."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.post = transport.post
+        self.max_requests = transport.max_requests
+
+    async def aclose(self) -> None:
+        """Leave it open."""
+
+
+async def _submit(pool: SessionPool) -> str:
+    """Submit a task and return what the library says of its payment."""
+    try:
+        ticket = await pool.submit(TASK)
+    except (TransportError, SubmissionUnknownError) as error:
+        return UNKNOWN if error.may_be_charged else NOT_PAID
+    ticket.cancel()
+    return PAID
+
+
+def _service_at(url: str) -> Service:
+    return attrs.evolve(EZCAPTCHA, base_url=url)
+
+
+async def _outcomes(kind: str, scripts: list[Script]) -> list[tuple[str, int]]:
+    """Submit once for each script; return what was said, and how many requests came whole."""
+    outcomes = []
+    with RawServer(*scripts) as server:
+        service = _service_at(server.url)
+        async with opened(kind) as transport:
+            for _ in scripts:
+                before = len(server.complete)
+                # A pool for each: after so many faults one would wait for a better time.
+                async with SessionPool(
+                    KEY, service=service, transport=_Lent(transport), create_patience=0.001
+                ) as pool:
+                    said = await _submit(pool)
+                outcomes.append((said, len(server.complete) - before))
+    return outcomes
+
+
+async def _length_of_a_create(kind: str) -> int:
+    """Return how many bytes a create of this client has."""
+    with RawServer(Script(send=CREATED)) as server:
+        async with opened(kind) as transport:
+            service = _service_at(server.url)
+            async with SessionPool(KEY, service=service, transport=_Lent(transport)) as pool:
+                (await pool.submit(TASK)).cancel()
+        (request,) = server.received
+    return len(request.head) + len(request.body)
+
+
+async def test_cut_at_every_byte_of_the_request(package: str) -> None:
+    """A task would be paid for twice, or given up as paid though it never was."""
+    length = await _length_of_a_create(package)
+    scripts = [Script(read=count, end=End.RESET) for count in range(length)]
+    outcomes = await _outcomes(package, scripts)
+    assert len(outcomes) == length
+    for count, (said, charged) in enumerate(outcomes):
+        assert charged == 0
+        assert said in {NOT_PAID, UNKNOWN}, f"after {count} bytes"
+
+
+async def test_cut_at_every_byte_of_the_answer(package: str) -> None:
+    """A paid task would be taken for one that was not, and paid for again."""
+    cuts = list(product([End.RESET, End.CLOSE], range(len(CREATED) + 1)))
+    outcomes = await _outcomes(package, [Script(send=CREATED[:n], end=end) for end, n in cuts])
+    for (end, count), (said, charged) in zip(cuts, outcomes, strict=True):
+        assert charged == 1
+        if count < len(CREATED):
+            assert said == UNKNOWN, f"{end} after {count} bytes"
+        else:
+            # A reset may overtake the last bytes of the answer.
+            assert said == PAID or (said == UNKNOWN and end is End.RESET)
+
+
+async def test_silent_after_every_part_of_the_answer(package: str) -> None:
+    """A caller would wait for ever, or be told that nothing was paid."""
+    cuts = range(0, len(CREATED), 40)
+    with RawServer(*(Script(send=CREATED[:n], end=End.HANG) for n in cuts)) as server:
+        service = _service_at(server.url)
+        async with opened(package) as transport:
+            for count in cuts:
+                async with SessionPool(
+                    KEY, service=service, transport=_Lent(transport), request_timeout=0.1
+                ) as pool:
+                    with anyio.fail_after(5):
+                        assert await _submit(pool) == UNKNOWN, count
+        assert len(server.complete) == len(cuts)
