@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from random import Random
 
 import anyio
@@ -11,6 +12,7 @@ from ezcaptcha_async import SolveTimeoutError, TicketCancelledError
 from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
 
 from .conftest import TASK, open_pool, open_pool_directly
+from .virtual_time import at_turn
 
 
 async def test_a_caller_cancelled_at_any_moment_loses_nothing_paid() -> None:
@@ -35,6 +37,56 @@ async def test_a_caller_cancelled_at_any_moment_loses_nothing_paid() -> None:
             for orphan in pool.orphans():
                 assert (await pool.resume(orphan)).receipt.task_id == orphan.task_id
             assert service.summary().lost == 0
+
+
+async def _solve_until_turn(number: int) -> bool:
+    """Cancel the caller at one turn of the event loop; return whether it was solved before."""
+    service = SimulatedService(solve_times=Fixed(9.5))
+    solved = False
+    async with open_pool(service) as pool:
+        with anyio.CancelScope() as scope:
+            at_turn(number, scope.cancel)
+            await pool.solve(TASK)
+            solved = True
+        await anyio.sleep(1)
+        counts = pool.statistics()
+        charged = service.summary().charges
+        assert counts.created == charged
+        assert counts.solved + counts.orphaned == charged
+        assert len(pool.orphans()) == charged - solved
+        assert counts.requests_in_flight == counts.queued == counts.creating == 0
+        for orphan in pool.orphans():
+            assert (await pool.resume(orphan)).receipt.task_id == orphan.task_id
+        assert service.summary().lost == 0
+    return solved
+
+
+async def test_a_caller_cancelled_at_every_step_loses_nothing_paid() -> None:
+    """Somewhere between two lines of ours a paid task would slip through."""
+    number = 1
+    while not await _solve_until_turn(number):
+        number += 1
+    assert number > 8, "the way of a task has more turns of the event loop than that"
+
+
+async def test_a_pool_left_at_every_step_answers_and_lists_what_was_paid() -> None:
+    """A cancelled program would hang, or forget what it has paid for."""
+    for number in count(1):
+        service = SimulatedService(solve_times=Fixed(9.5))
+        solved = False
+        with anyio.CancelScope() as scope:
+            at_turn(number, scope.cancel)
+            async with open_pool(service) as pool:
+                await pool.solve(TASK)
+                solved = True
+        counts = pool.statistics()
+        charged = service.summary().charges
+        assert counts.created == charged
+        assert len(pool.orphans()) == charged - solved
+        assert counts.queued == counts.creating == counts.waiting == 0
+        if solved and not scope.cancel_called:
+            break
+    assert number > 8
 
 
 async def test_thousands_cancelled_at_random_leave_nothing_behind() -> None:
