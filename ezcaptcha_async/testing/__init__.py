@@ -9,7 +9,8 @@
         ...                                     # on a real loopback port: server.url
 
 ``service.profile()`` is the profile that a pool needs, ``service.inject`` lets faults
-strike, and ``service.record`` tells what the service saw.
+strike, and ``service.record`` tells what the service saw. On a `VirtualTimeLoop` minutes
+pass in milliseconds.
 """
 
 from ezcaptcha_async.testing._catalogue import Dialect
@@ -26,8 +27,10 @@ from ezcaptcha_async.testing._solve_times import (
     SolveTimes,
     Uniform,
 )
+from ezcaptcha_async.testing._virtual_time import DeadlockError, VirtualTimeLoop
 
 __all__ = [
+    "DeadlockError",
     "Dialect",
     "Fault",
     "FaultPredicate",
@@ -43,6 +46,7 @@ __all__ = [
     "SolveTimes",
     "TaskRecord",
     "Uniform",
+    "VirtualTimeLoop",
     "run",
     "serve",
 ]

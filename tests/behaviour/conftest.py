@@ -20,7 +20,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import SimulatedService
 
-from .virtual_time import VirtualTimeLoop
+from .virtual_time import CountingLoop
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
 KEY = "a-client-key-that-is-secret"
@@ -30,7 +30,7 @@ KEY = "a-client-key-that-is-secret"
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Run each test on both event loops, under virtual time."""
     if request.param == "asyncio":
-        return "asyncio", {"loop_factory": VirtualTimeLoop}
+        return "asyncio", {"loop_factory": CountingLoop}
     return "trio", {"clock": MockClock(autojump_threshold=0)}
 
 

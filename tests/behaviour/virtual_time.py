@@ -1,58 +1,14 @@
-"""An asyncio event loop whose clock jumps to the next timer instead of waiting for it.
-
-What takes minutes takes milliseconds, and exactly the same ones each time. trio brings its
-own: ``MockClock(autojump_threshold=0)``.
-"""
+"""Turns of an event loop on virtual time, counted; the same for asyncio and trio."""
 
 from __future__ import annotations
 
 import asyncio
-import selectors
 from collections.abc import Callable
-from typing import Any
 
 import sniffio
 import trio
 
-
-class DeadlockError(RuntimeError):
-    """Every coroutine waits and no timer is set: a real program would hang for ever."""
-
-
-class _JumpingSelector(selectors.DefaultSelector):
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        events = super().select(0)
-        if events:
-            return events
-        if timeout is None:
-            raise DeadlockError("every coroutine waits and no timer is set")
-        self.now += max(0.0, timeout)
-        return []
-
-
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """asyncio's own loop on virtual time, which begins at 1,000 s."""
-
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
-        self._jumping.now = 1_000.0
-        self._countdown: _Countdown | None = None
-        super().__init__(self._jumping)
-
-    def _run_once(self) -> None:
-        if self._countdown is not None:
-            self._countdown.after_io_wait()
-        super()._run_once()
-
-    def at_turn(self, number: int, call: Callable[[], None]) -> None:
-        """See the function of this name."""
-        self._countdown = _Countdown(number, call)
-
-    def time(self) -> float:
-        """Return the virtual time in seconds."""
-        return self._jumping.now
+from ezcaptcha_async.testing import VirtualTimeLoop
 
 
 class _Countdown(trio.abc.Instrument):
@@ -66,11 +22,23 @@ class _Countdown(trio.abc.Instrument):
             self._call()
 
 
+class CountingLoop(VirtualTimeLoop):
+    """Counts its turns."""
+
+    countdown: _Countdown | None = None
+
+    def _run_once(self) -> None:
+        if self.countdown is not None:
+            self.countdown.after_io_wait()
+        super()._run_once()
+
+
 def at_turn(number: int, call: Callable[[], None]) -> None:
     """Call something before so many turns of the event loop from now, whichever loop it is."""
+    countdown = _Countdown(number, call)
     if sniffio.current_async_library() == "trio":
-        trio.lowlevel.add_instrument(_Countdown(number, call))
+        trio.lowlevel.add_instrument(countdown)
         return
     loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualTimeLoop)
-    loop.at_turn(number, call)
+    assert isinstance(loop, CountingLoop)
+    loop.countdown = countdown

@@ -14,8 +14,7 @@ import pytest
 
 import ezcaptcha_async
 from ezcaptcha_async import SessionPool, services
-from ezcaptcha_async.testing import Fixed, SimulatedService
-from tests.behaviour.virtual_time import VirtualTimeLoop
+from ezcaptcha_async.testing import Fixed, SimulatedService, VirtualTimeLoop
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
