@@ -149,8 +149,10 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
                         | {"load": vars(load)}
                         | result
                     )
-                    solved = result["client"]["solved"]
-                    tell(f"round {number + 1}, {load}: {library.name} solved {solved:,}")
+                    client = result["client"]
+                    tell(f"{number + 1}: {load}: {library.name} solved {client['solved']:,}")
+                    if "broken" in client:
+                        tell(client["broken"])
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}",
@@ -185,6 +187,7 @@ def show(results: dict[str, Any], path: Path | None) -> None:
         print(f"left out: {name}: {reason}")
     if path is not None and SHOWN in tables:
         notes = [f"{where}. {SERVICE_NOTE.format(**results)}", SETTINGS_NOTE]
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(picture(tables[SHOWN], str(SHOWN), notes), "utf-8")
         tell(f"drawn: {path}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import sys
 import venv
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ _STAMP = "installed.txt"
 
 
 def python_with(folder: Path, requirements: Sequence[str]) -> Path:
-    """Return the interpreter of an environment that has these, and make it where it is not there.
+    """Return the interpreter of an environment that has these; make one where there is none.
 
     Args:
         folder: Where environments are.
@@ -23,7 +24,7 @@ def python_with(folder: Path, requirements: Sequence[str]) -> Path:
     Raises:
         RuntimeError: pip failed; the message ends with what it said.
     """
-    wanted = "\n".join(requirements)
+    wanted = "\n".join((sys.version, *requirements))
     home = folder / hashlib.blake2b(wanted.encode(), digest_size=6).hexdigest()
     python, stamp = home / "bin" / "python", home / _STAMP
     local = [item for item in requirements if item.startswith(str(REPOSITORY))]
