@@ -1,0 +1,106 @@
+"""The figures as text: Markdown that also reads well in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .figures import Row
+
+COLUMNS = (
+    ("solved", "solved", "{:,.0f}"),
+    ("lost paid tasks", "lost", "{:,.0f}"),
+    ("wall s", "wall_s", "{:.1f}"),
+    ("client CPU ms / solved", "cpu_ms_per_solved", "{:.1f}"),
+    ("requests / solved", "requests_per_solved", "{:.2f}"),
+    ("lag s, mean", "lag_mean_s", "{:.2f}"),
+    ("lag s, p95", "lag_p95_s", "{:.2f}"),
+    ("connections at a time", "connections", "{:,.0f}"),
+    ("connections made", "connections_made", "{:,.0f}"),
+    ("longest stall ms", "stall_ms", "{:,.0f}"),
+    ("peak memory MiB", "memory_mib", "{:,.0f}"),
+)
+"""Heading, figure, and how it is written."""
+
+ABSENT = "–"  # noqa: RUF001 - a dash, as tables have it
+
+CPU_AIM = 1 / 4
+OFFICIAL_CPU_AIM = 1 / 20
+REQUESTS_AIM = 0.6
+LAG_AIM = 1.4
+OFFICIAL = "ezcapsolver-py"
+
+
+def cell(row: Row, figure: str, form: str) -> str:
+    """Return the median of a figure, or a dash where there is none."""
+    spread = row.figures.get(figure)
+    return ABSENT if spread is None else form.format(spread.median)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the medians of all rows, aligned."""
+    lines = [["library", *(heading for heading, _, _ in COLUMNS)]]
+    for row in rows:
+        name = f"{row.library} ({row.stack})" if row.stack else row.library
+        lines.append([name, *(cell(row, figure, form) for _, figure, form in COLUMNS)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    text = [_line(line, widths) for line in (lines[0], rule, *lines[1:])]
+    return "\n".join(text)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = zip(cells, widths, strict=True)
+    aligned = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+    return f"| {' | '.join(aligned)} |"
+
+
+def troubles(rows: Sequence[Row]) -> list[str]:
+    """Return one line for each library that did not solve all of its tasks."""
+    return [
+        f"{row.library}: " + ", ".join(f"{count:,} x {name}" for name, count in found)
+        for row in rows
+        if (found := sorted(row.troubles.items()))
+    ]
+
+
+def _solves_everything(row: Row) -> bool:
+    return row.figures["solved"].least == row.tasks and "cpu_ms_per_solved" in row.figures
+
+
+def _median(row: Row, figure: str) -> float:
+    return row.figures[figure].median
+
+
+def aims(rows: Sequence[Row]) -> list[str]:
+    """Return how each row of ours stands to the peers that solved every task in every round.
+
+    The best of them in CPU and the best in requests need not be the same. The official
+    client is a measure of its own, whatever it solved.
+    """
+    peers = [row for row in rows if not row.ours and _solves_everything(row)]
+    if not peers:
+        return []
+    cheapest = min(peers, key=lambda peer: _median(peer, "cpu_ms_per_solved"))
+    frugal = min(peers, key=lambda peer: _median(peer, "requests_per_solved"))
+    comparisons = [
+        ("client CPU per solved task", "cpu_ms_per_solved", cheapest, CPU_AIM),
+        ("requests per solved task", "requests_per_solved", frugal, REQUESTS_AIM),
+        ("lag", "lag_mean_s", frugal, LAG_AIM),
+    ]
+    comparisons += [
+        ("client CPU per solved task", "cpu_ms_per_solved", row, OFFICIAL_CPU_AIM)
+        for row in rows
+        if row.library.startswith(OFFICIAL) and "cpu_ms_per_solved" in row.figures
+    ]
+    lines = []
+    for row in filter(lambda row: row.ours, rows):
+        if not _solves_everything(row):
+            lines.append(f"{row.library}: not every task solved")
+            continue
+        for what, figure, other, most in comparisons:
+            ratio = _median(row, figure) / _median(other, figure)
+            verdict = "met" if ratio <= most else "missed"
+            lines.append(
+                f"{row.library}: {what} {ratio:.3f} x {other.library}; aim {most:g}: {verdict}"
+            )
+    return lines

@@ -1,0 +1,1 @@
+"""Tests of the benchmarks' pure parts: what they make of figures."""
