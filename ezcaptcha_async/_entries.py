@@ -125,7 +125,7 @@ class Line:
     spacing: float
     queue: OrderedDict[Entry, None] = attrs.field(factory=OrderedDict["Entry", None], repr=False)
     ready: Timeline[Entry] = attrs.field(factory=Timeline["Entry"], repr=False)
-    """Due polls, by the end of their result window."""
+    """Due polls, the most urgent one first."""
     creating: set[Entry] = attrs.field(factory=set["Entry"], repr=False)
     paid: dict[str, Entry] = attrs.field(factory=dict[str, "Entry"], repr=False)
     phases: list[int] = attrs.field(factory=lambda: [0] * len(Phase))

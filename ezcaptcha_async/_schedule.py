@@ -39,6 +39,10 @@ _LAST_POLL_AT: Final = 29 / 30
 """Share of the result window at which a last poll is due: 290 s of 300 s."""
 
 
+_URGENT: Final = 1 / 5
+"""Last share of the result window in which a poll goes before others: 60 s of 300 s."""
+
+
 @attrs.frozen
 class Create:
     """Command: send createTask."""
@@ -106,7 +110,7 @@ class Schedule:
             if (entry := self._deadlines.pop(now)) is not None:
                 self._expire(entry, now)
             elif (entry := self._due.pop(now)) is not None:
-                entry.line.ready.set(entry, entry.lapses_at)
+                entry.line.ready.set(entry, min(now, self._urgent_at(entry)))
             elif (entry := self._retries.pop(now)) is not None:
                 again.append(entry)
             else:
@@ -119,8 +123,10 @@ class Schedule:
         return more
 
     def take(self, now: float) -> Create | Poll | None:
-        """Give out the next command: polls before creates, nearest to lapsing first.
+        """Give out the next command: polls before creates, in the order in which they fell due.
 
+        What is near the end of its window goes first. Only that, because oldest first at all
+        times would starve the youngest when slots are short.
         When polls alone would fill all slots, every ninth command is a create all the same:
         new callers get their turn, and an account's canary is not held up.
         """
@@ -389,6 +395,9 @@ class Schedule:
         """List a paid entry, and see to it that it leaves the list again."""
         entry.line.paid[cast("str", entry.task_id)] = entry
         self._watch(entry)
+
+    def _urgent_at(self, entry: Entry) -> float:
+        return entry.lapses_at - _URGENT * entry.line.result_window
 
     def _watch(self, entry: Entry) -> None:
         """Register the one moment at which this entry ends, whatever happens."""

@@ -182,14 +182,24 @@ def test_polls_go_on_while_no_create_may_go() -> None:
     assert books.take(60.0) == Create(late, TASK)
 
 
-def test_what_lapses_first_is_polled_first() -> None:
-    """When slots are short, the results that are about to be lost would be lost."""
+def test_polls_go_in_the_order_in_which_they_fell_due() -> None:
+    """When slots are short, the youngest tasks would starve behind older ones that come again."""
     books = Books()
     old = books.waiting(now=0.0, poll_at=20.0)
     young = books.waiting(now=5.0, poll_at=10.0)
     middle = books.waiting(now=3.0, poll_at=30.0)
     assert books.polled(9.9) == []
-    assert books.polled(30.0) == [old, middle, young]
+    assert books.polled(30.0) == [young, old, middle]
+
+
+def test_what_is_about_to_lapse_is_polled_first() -> None:
+    """When slots are short, the results that are about to be lost would be lost."""
+    books = Books()
+    young = books.waiting(now=200.0, poll_at=250.0)
+    late = books.waiting(now=10.0, poll_at=260.0)
+    later = books.waiting(now=5.0, poll_at=255.0)
+    books.advance(252.0)  # one has been waiting for a slot already
+    assert books.polled(260.0) == [later, late, young]
 
 
 def test_polls_of_a_paused_account_wait_and_are_not_lost() -> None:
