@@ -126,6 +126,7 @@ class Engine:
             await session.create(entry, command.task)
         else:
             await session.poll(entry, command.task_id)
+        session.tell_who_lapses()
 
     async def _run(self) -> None:
         reason = "the pool's event loop ended before the pool was closed"

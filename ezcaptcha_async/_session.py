@@ -389,6 +389,15 @@ class Session:
         if refusal is None:
             return
         self._schedule.refuse_queued(self.line, refusal)
+
+    def tell_who_lapses(self) -> None:
+        """Answer those whose result window ends before a ban does; after each request.
+
+        Not only when the ban becomes known: other requests are under way then, and what
+        they are for is told when they are over.
+        """
+        now = self._clock()
+        refusal = self.gate.refusal(now)
         if isinstance(refusal, BannedError):
             self._schedule.fail_lapsing(self.line, refusal, until=self.gate.held_until(now))
 

@@ -12,10 +12,11 @@ from ezcaptcha_async import (
     EzCaptchaError,
     InsufficientBalanceError,
     InvalidTaskError,
+    PollPolicy,
     ReCaptchaV2TaskProxyless,
     SessionPool,
 )
-from ezcaptcha_async.testing import Fixed, SimulatedService
+from ezcaptcha_async.testing import Fault, Fixed, SimulatedService
 
 from .conftest import KEY, TASK, open_pool, open_pool_directly
 
@@ -141,3 +142,18 @@ async def test_balance_requests_are_shared_and_priced() -> None:
             group.start_soon(ask)
     assert got == [12_500.0] * 1_000
     assert service.summary().balance_queries == 1
+
+
+async def test_a_ticket_under_way_when_the_ban_becomes_known_is_told_as_well() -> None:
+    """Its caller would wait through a ban that outlasts the ticket."""
+    service = SimulatedService(solve_times=Fixed(15), ban_seconds=600)
+    async with open_pool(service, polling=PollPolicy(first_delay=5, jitter=0)) as pool:
+        slow = await pool.submit(TASK)
+        service.inject(Fault.HANG, path="/getTaskResult", seconds=3)
+        await anyio.sleep(6)  # its poll is under way, and was answered before the ban
+        service.ban()
+        with pytest.raises(BannedError):
+            await pool.solve(TASK)
+        with anyio.fail_after(3), pytest.raises(BannedError) as caught:
+            await slow
+        assert caught.value.ticket is not None
