@@ -41,9 +41,11 @@ MAX_RETRY_AFTER: Final = 120.0
 MAX_BAN: Final = 3_600.0
 """The same for a ban; the services state 600 s."""
 
-_USER_INFO: Final = re.compile(r"://[^/\s]*@")
+_USER_INFO: Final = re.compile(r"(?<=://)[^/\s]*@|[^/\s:@]{1,100}:[^/\s@]{1,100}@")
+"""Credentials before a host, in a URL or by themselves."""
 _CREDENTIALS: Final = re.compile(r"://([^/?#\s]*)@")
 _MAX_TEXT: Final = 300
+_MAX_SCRUBBED: Final = 10_000
 _MAX_TASK_ID: Final = 200
 _TOO_MANY_REQUESTS: Final = 429
 _REDIRECTION: Final = 300
@@ -251,9 +253,14 @@ class Decoder:
 
     def scrub(self, text: object, task: Task[Any] | None = None) -> str:
         """Return one bounded line for people, with every secret taken out of it."""
-        clean = _USER_INFO.sub("://***@", str(text))
-        for secret in (*self._secrets, *secrets_of(task)):
+        whole = str(text)
+        secrets = (*self._secrets, *secrets_of(task))
+        clean = _USER_INFO.sub("***@", whole[:_MAX_SCRUBBED])
+        for secret in secrets:
             clean = clean.replace(secret, "***")
+        if len(whole) > _MAX_SCRUBBED:
+            # What was cut off may have been the other half of a secret.
+            clean = clean[: -max(map(len, secrets), default=1)]
         clean = "".join(char if char.isprintable() else " " for char in clean)
         return clean if len(clean) <= _MAX_TEXT else f"{clean[:_MAX_TEXT]}…"
 

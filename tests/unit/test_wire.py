@@ -818,3 +818,19 @@ def test_a_solution_or_a_protocol_error(solution_type: Any, raw: Any) -> None:
         and getattr(solution, field.name) is not None
     }
     assert len(known) + len(solution.extra) == len(raw), "a key was dropped"
+
+
+def test_credentials_without_a_scheme_are_taken_out() -> None:
+    """A service that names the proxy as host and port would show its password."""
+    text = Decoder(EZCAPTCHA, []).scrub("proxy user:pa55word@127.0.0.1:8080 failed")
+    assert text == "proxy ***@127.0.0.1:8080 failed"
+
+
+@pytest.mark.parametrize("length", range(9_980, 10_020))
+def test_a_secret_that_a_long_text_is_cut_in_is_taken_out(length: int) -> None:
+    """Half of a key would show at the end of a description that repeats it a thousand times."""
+    key = "0123456789abcdefghij"
+    text = (key * 1_000)[:length] + key + "x" * 1_000_000
+    said = Decoder(EZCAPTCHA, [key]).scrub(text)
+    assert len(said) <= 301
+    assert not any(key[start : start + 4] in said for start in range(len(key) - 3))
