@@ -15,11 +15,13 @@ from ezcaptcha_async._batch import Outcome, outcomes_of
 from ezcaptcha_async._claim import Claim
 from ezcaptcha_async._engine import Engine, Settings
 from ezcaptcha_async._entries import Entry
+from ezcaptcha_async._learned import LearnedPolling
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._session import Session
 from ezcaptcha_async._statistics import PoolStatistics, sum_up
 from ezcaptcha_async._ticket import Ticket
-from ezcaptcha_async._timing import PollPolicy, PollTiming
+from ezcaptcha_async._timing import PollTiming
+from ezcaptcha_async._timing_file import load_timing
 from ezcaptcha_async._transport import HTTPX_REQUESTS, HttpxTransport, Transport
 from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account, default_key, default_service
@@ -50,7 +52,7 @@ class SessionPool:
         http_client: An ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` to send requests
             with. The pool never closes it. Let its connection limit be `max_requests`.
         transport: Another way to send requests, instead of `http_client`.
-        polling: When to poll.
+        polling: When to poll: `LearnedPolling`, where nothing else is given.
         max_requests: Most HTTP requests at a time, over all accounts. The default is what
             the HTTP client is good for: 32 with httpx.
         request_timeout: Total deadline of one HTTP request in seconds.
@@ -94,7 +96,7 @@ class SessionPool:
         _check_number("close_grace", close_grace)
         default_requests = HTTPX_REQUESTS if transport is None else transport.max_requests
         self._settings = Settings(
-            polling=PollPolicy() if polling is None else polling,
+            polling=LearnedPolling() if polling is None else polling,
             max_requests=default_requests if max_requests is None else max_requests,
             request_timeout=request_timeout,
             create_patience=create_patience,
@@ -117,6 +119,7 @@ class SessionPool:
     async def __aenter__(self) -> Self:
         if self._engine is not None:
             raise PoolClosedError("a pool is entered once; make a new one")
+        load_timing(self._settings.polling)
         transport = self._transport or HttpxTransport(
             self._http_client, max_requests=self._settings.max_requests
         )
@@ -293,6 +296,7 @@ class SessionPool:
         return sum_up(
             (session.statistics() for session in engine.sessions),
             requests_in_flight=engine.scheduler.requests_in_flight,
+            kinds=self._settings.polling.kinds(),
         )
 
     def orphans(self) -> tuple[Ticket[Any], ...]:

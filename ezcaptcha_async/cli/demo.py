@@ -13,7 +13,7 @@ import attrs
 
 from ezcaptcha_async import (
     EzCaptchaError,
-    PollPolicy,
+    LearnedPolling,
     PoolStatistics,
     SessionPool,
     Solution,
@@ -137,7 +137,7 @@ class _Demo:
         self._pool = SessionPool(
             _KEY,
             service=server.profile,
-            polling=PollPolicy().at_speed(plan.speed),
+            polling=LearnedPolling().at_speed(plan.speed),
             rng=Random(plan.seed),
         )
         self._recent = deque([(0.0, 0)])

@@ -16,17 +16,23 @@ LAYERS = {
     "errors": 0,
     "_unwrap": 0,
     "_timeline": 0,
+    "_solve_times": 0,
+    "_plan": 0,
+    "_price": 0,
     "services": 1,
     "solutions": 1,
     "tasks": 2,
     "accounts": 2,
     "_wire": 3,
     "_timing": 3,
+    "_kinds": 3,
     "_gate": 3,
     "_entries": 3,
     "_saved": 3,
-    "_statistics": 3,
+    "_statistics": 4,
+    "_learned": 4,
     "_schedule": 4,
+    "_timing_file": 5,
     "_transport": 5,
     "_scheduler": 5,
     "_host": 5,
@@ -82,6 +88,7 @@ IMPURE = {
 PERMITTED = {
     ("solutions", "time"),  # the default of `remaining()`
     ("_timing", "random.Random"),  # the type of an argument
+    ("_learned", "random.Random"),  # likewise
     ("_host", "trio"),  # where trio is what runs; `test_import_is_light` sees that it waits
 }
 
