@@ -6,8 +6,8 @@ Virtual time, no network: a task is polled, says ``processing`` or ``ready``, an
 decides. J = price times polls, plus seconds from ready to the poll that saw it; the optimum
 is that of somebody who knows every distribution, every site's scale and how the service
 does at the moment of creation (`optimum.py`). A task that is never solved gets one last
-poll at 290 s, from everybody. The last table puts 10,000 tasks in flight under a limit of
-900 requests a second, creates included. Every run is drawn from the seed that is printed.
+poll at 290 s, from everybody. The last tables put 10,000 tasks in flight under a limit of
+900 a second. Every run is drawn from the seed that is printed.
 """
 
 from __future__ import annotations
@@ -138,11 +138,21 @@ class Limit(NamedTuple):
         in_flight: Most tasks in flight.
         creates_count: Whether createTask counts against it, every ninth request at most
             while polls are due, as in the pool.
+        oldest_first: Whether the due poll of the oldest task goes out first, as in the pool,
+            or else the one that has been due the longest.
     """
 
     rate: float
     in_flight: int
     creates_count: bool
+    oldest_first: bool
+
+
+LIMITS = (
+    ("polls, longest due first; creates apart", False, False),
+    ("polls, oldest task first; creates apart", False, True),
+    ("polls and creates, oldest task first", True, True),
+)
 
 
 class Waiting(NamedTuple):
@@ -192,15 +202,19 @@ def simulate_limit(
 ) -> Iterator[tuple[float, Done]]:
     """Keep so many tasks in flight while only so many requests a second go out.
 
-    Polls that are due go out in the order of their due times. Yields (time, task) for each
-    that was fetched.
+    Yields (time, task) for each that was fetched.
     """
     order = count()
     heap: list[Waiting] = []
+    ready: list[tuple[float, int, Waiting]] = []
     creates, in_a_row, now = limit.in_flight, 0, 0.0
     while now < until:
         now += 1 / limit.rate
-        due = bool(heap) and heap[0].at <= now
+        while heap and heap[0].at <= now:
+            item = heapq.heappop(heap)
+            first = item.job.created if limit.oldest_first else item.at
+            heapq.heappush(ready, (first, item.order, item))
+        due = bool(ready)
         while creates and (not limit.creates_count or not due or in_a_row >= 8):
             creates, in_a_row = creates - 1, 0
             source = sources(rng)
@@ -212,12 +226,11 @@ def simulate_limit(
                 break
         if due:
             in_a_row += 1
-            at, _, polled, polls, after, _ = heapq.heappop(heap)
+            at, _, polled, polls, after, _ = heapq.heappop(ready)[2]
             age, kind = now - polled.created, polled.source.kind
             policy.paced(now - at, now)
-            ready = age >= polled.solved
-            policy.learn(kind, after, age, ready=ready)
-            if ready:
+            policy.learn(kind, after, age, ready=age >= polled.solved)
+            if age >= polled.solved:
                 creates += 1
                 yield now, Done(polled, polls + 1, age - polled.solved)
                 continue
@@ -371,11 +384,10 @@ def main() -> None:
         say(line(run.name, results[run.name]))
     if results:
         say(summary(results))
-    for creates_count in (False, True) if options.only in {None, "limit"} else ():
-        limit = Limit(options.rate, options.in_flight, creates_count)
-        what = "requests, creates among them" if creates_count else "polls, creates apart"
-        found = results[f"limit of {what}"] = measure_limit(options.price, options.seed, limit)
-        say(f"\n{limit.in_flight:,} in flight, {limit.rate:,.0f} {what}, a second")
+    for what, creates_count, oldest_first in LIMITS if options.only in {None, "limit"} else ():
+        limit = Limit(options.rate, options.in_flight, creates_count, oldest_first)
+        found = results[f"limit: {what}"] = measure_limit(options.price, options.seed, limit)
+        say(f"\n{limit.in_flight:,} in flight, {limit.rate:,.0f} a second: {what}")
         say(lines_of_limit(found))
     if options.json:
         print(json.dumps({"seed": options.seed, "price": options.price, "runs": results}))

@@ -32,10 +32,6 @@ _FORGET: Final = 0.0005
 _SCALE_STEPS: Final = 10
 """Plans are made for scales a tenth apart: half of that is far below what jitter does."""
 
-_FIRST_TASKS: Final = 5
-"""Tasks of a type before a surprise is held against the site or the service: until then,
-it is the distribution that is not known."""
-
 _FRESH: Final = 0.1
 _MOST_FRESH: Final = 250
 
@@ -138,10 +134,9 @@ class Kinds:
         model.polled()
         # The sum of the surprises over a task's polls is 0 on average when the scale is
         # right, whatever was polled when: what is left over says which way it is wrong.
-        if model.tasks > _FIRST_TASKS:
-            gain = max(_GAIN, _FIRST_GAIN / (1 + site.tasks / 3))
-            site.drift = _moved(site.drift, gain * seen.surprise)
-            self._health[kind.service] = _moved(health, _GAIN * seen.surprise)
+        gain = max(_GAIN, _FIRST_GAIN / (1 + site.tasks / 3))
+        site.drift = _moved(site.drift, gain * seen.surprise)
+        self._health[kind.service] = _moved(health, _GAIN * seen.surprise)
 
     # ------------------------------------------------------------------ written down
 
@@ -167,15 +162,15 @@ class Kinds:
         Raises:
             ConfigurationError: It is something else, or has a value that cannot be.
         """
+        if isinstance(saved, dict) and saved.get("version", _VERSION) != _VERSION:
+            raise ConfigurationError("it was saved by another version of ezcaptcha-async")
         try:
             return cls._from_dict(cast("Any", saved))
-        except (TypeError, ValueError, KeyError, AttributeError):
+        except (TypeError, ValueError, KeyError):
             raise ConfigurationError("it does not have the form of saved poll timing") from None
 
     @classmethod
     def _from_dict(cls, saved: dict[str, Any]) -> Kinds:
-        if saved["version"] != _VERSION:
-            raise ConfigurationError("it was saved by another version of ezcaptcha-async")
         kinds = cls()
         for name, health in saved["services"][-_MOST_SERVICES:]:
             kinds._health[_text(name)] = _number(health, -_WIDEST, _WIDEST)
@@ -228,7 +223,7 @@ def _recall(memory: OrderedDict[K, V], key: K, make: type[V], most: int) -> V:
     """Return an item of a bounded memory, which is the one used last from now on."""
     item = memory.get(key)
     if item is None:
-        while len(memory) >= most:
+        if len(memory) >= most:
             memory.popitem(last=False)
         item = memory[key] = make()
     else:

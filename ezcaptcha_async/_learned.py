@@ -14,7 +14,7 @@ from typing import Any, Final
 from ezcaptcha_async._kinds import Kinds, TypeModel
 from ezcaptcha_async._plan import Plan
 from ezcaptcha_async._price import PollPrice
-from ezcaptcha_async._solve_times import EDGES, edge_near
+from ezcaptcha_async._solve_times import BINS, EDGES, edge_near
 from ezcaptcha_async._timing import KindStatistics
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.tasks import Kind
@@ -65,14 +65,24 @@ class LearnedPolling:
                 f"poll_price must be between 0.01 and 60 seconds, not {poll_price!r}; "
                 f"0.5 is the default"
             )
-        self.poll_price = float(poll_price)
-        self.state_path = None if state_path is None else os.fspath(state_path)
+        self._poll_price = float(poll_price)
+        self._state_path = None if state_path is None else os.fspath(state_path)
         self._speed = 1.0
-        self._price = PollPrice(self.poll_price)
+        self._price = PollPrice(self._poll_price)
         self._kinds = Kinds()
 
     def __repr__(self) -> str:
-        return f"<LearnedPolling at {self.poll_price:g} s a poll, {len(self._kinds.sites)} kinds>"
+        return f"<LearnedPolling at {self._poll_price:g} s a poll, {len(self._kinds.sites)} kinds>"
+
+    @property
+    def poll_price(self) -> float:
+        """Seconds of delay that one poll is worth while polls go out on time."""
+        return self._poll_price
+
+    @property
+    def state_path(self) -> str | None:
+        """Where what was learned is kept; None keeps nothing."""
+        return self._state_path
 
     def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
         """Return the age at which the first poll is worth its price, about."""
@@ -85,9 +95,12 @@ class LearnedPolling:
     def next_poll(self, kind: Kind, spacing: float, age: float, polls: int, rng: Random) -> float:
         """Return the seconds until the next poll is worth its price; never below `spacing`."""
         scale = self._scale(kind)
+        index = edge_near(age / scale)
+        if index == BINS:
+            # Nothing is known of what takes so long; ask again when it has taken twice that.
+            return max(spacing, age)
         plan = self._plan(self._kinds.type_of(kind), kind, spacing)
-        following = EDGES[plan.following[edge_near(age / scale)]] * scale
-        return max(spacing, following - age)
+        return max(spacing, EDGES[plan.following[index]] * scale - age)
 
     def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
         """Learn from one answered poll."""

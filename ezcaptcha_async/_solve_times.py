@@ -37,6 +37,10 @@ _MOST_SHARE: Final = 0.98
 """Bounds on the share of a bin's tasks that is held to become ready in it: no estimate is
 ever sure, so that none divides by nothing when it turns out to be wrong."""
 
+_DOUBT: Final = 20.0
+"""Tasks that must have reached an age before half a surprise at that age counts: while it
+is the estimate that is not known, a surprise says nothing of what stretches it."""
+
 _MOST_WEIGHT: Final = 1e6
 
 
@@ -78,7 +82,8 @@ class Seen(NamedTuple):
     """What one answered poll said, against what was expected of it.
 
     Args:
-        surprise: 1 for ready and 0 for processing, less the probability of ready.
+        surprise: 1 for ready and 0 for processing, less the probability of ready; less of
+            it at ages at which little was seen.
         solved_at: For ready: the age at which the task is thought to have been solved.
     """
 
@@ -94,7 +99,7 @@ class SolveTimes:
             never reaches 0.
     """
 
-    __slots__ = ("_at_risk", "_ready", "_weight", "survival")
+    __slots__ = ("_at_risk", "_credit", "_ready", "_weight", "survival")
 
     def __init__(self) -> None:
         self.survival: Sequence[float] = ()
@@ -115,15 +120,18 @@ class SolveTimes:
         if after <= 0:
             self._age()
         survival, at_risk, events, weight = self.survival, self._at_risk, self._ready, self._weight
-        first = min(edge_near(after), BINS - 1)
-        last = max(edge_near(age), first + 1)
-        before, left = survival[first], survival[last]
+        first, last = edge_near(after), edge_near(age)
+        # Not by bins: where they are wider than the spacing, polls in one would look alike.
+        unsolved = min(1.0, self.survival_at(age) / self.survival_at(after))
+        credit = self._credit[last - 1] if last else 0.0
         if not ready:
             for index in range(first, last):
                 at_risk[index] += weight
-            return Seen(left / before - 1, None)
-        solved_at = 0.0
-        now, share = before, 1 / (before - left)
+            return Seen(credit * (unsolved - 1), None)
+        first = min(first, BINS - 1)
+        last = max(last, first + 1)
+        now, left = survival[first], survival[last]
+        solved_at, share = 0.0, 1 / (now - left)
         for index in range(first, last):
             then = survival[index + 1]
             event = (now - then) * share
@@ -131,11 +139,13 @@ class SolveTimes:
             at_risk[index] += weight * (now - left) * share
             solved_at += event * _MIDDLES[index]
             now = then
-        return Seen(left / before, solved_at)
+        return Seen(credit * unsolved, solved_at)
 
     def refresh(self) -> None:
         """Let what was learned become the estimate."""
         weight, alive = self._weight, 1.0
+        doubt = weight * _DOUBT
+        self._credit = [risk / (risk + doubt) for risk in self._at_risk]
         survival = [1.0]
         for risk, ready, prior_risk, prior_ready in zip(
             self._at_risk, self._ready, _PRIOR_AT_RISK, _PRIOR_READY, strict=True
@@ -147,7 +157,14 @@ class SolveTimes:
 
     def survival_at(self, age: float) -> float:
         """Return the share of tasks that take longer than `age`."""
-        return self.survival[edge_near(age)]
+        index = bisect_left(EDGES, age)
+        if index == 0:
+            return 1.0
+        if index > BINS:
+            return self.survival[BINS]
+        low, high = EDGES[index - 1], EDGES[index]
+        before, after = self.survival[index - 1], self.survival[index]
+        return before + (after - before) * (age - low) / (high - low)
 
     def age_at(self, share: float) -> float:
         """Return the age at which this share of tasks is not ready yet; at most 300 s."""
