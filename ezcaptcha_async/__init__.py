@@ -4,10 +4,11 @@ Made for thousands of tasks in flight: see `SessionPool`.
 """
 
 from ezcaptcha_async._batch import Outcome
+from ezcaptcha_async._learned import LearnedPolling
 from ezcaptcha_async._pool import SessionPool
 from ezcaptcha_async._statistics import PoolStatistics, Statistics
 from ezcaptcha_async._ticket import Ticket
-from ezcaptcha_async._timing import PollPolicy, PollTiming
+from ezcaptcha_async._timing import KindStatistics, PollPolicy, PollTiming
 from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
 from ezcaptcha_async._wire import Balance, Reply, RequestBody
 from ezcaptcha_async.accounts import Account
@@ -81,6 +82,8 @@ __all__ = [
     "InsufficientBalanceError",
     "InvalidTaskError",
     "Kind",
+    "KindStatistics",
+    "LearnedPolling",
     "NoAnswer",
     "Offer",
     "Outcome",

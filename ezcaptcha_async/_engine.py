@@ -18,6 +18,7 @@ from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._session import Session
 from ezcaptcha_async._timing import PollTiming
+from ezcaptcha_async._timing_file import save_timing
 from ezcaptcha_async._transport import Transport
 from ezcaptcha_async._unwrap import unwrapped
 from ezcaptcha_async.accounts import Account
@@ -118,6 +119,7 @@ class Engine:
                 await self.scheduler.wait_quiet()
             await self._host.stop()
             self._closed.set()
+            save_timing(self._settings.polling)
 
     async def _perform(self, command: Create | Poll) -> None:
         entry = command.entry

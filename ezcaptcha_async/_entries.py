@@ -196,6 +196,7 @@ class Entry:
     polled_age: float = 0.0  # when the last poll that was answered was sent
     processing_at: float | None = None  # when the last "processing" was received
     spaced_until: float = -inf  # before when the service wants no poll
+    due_at: float = inf  # when the next poll should go out
     request_in_flight: bool = False
     holders: int = 1  # how many wait, or hold the ticket and may wait later
     delivered: bool = False

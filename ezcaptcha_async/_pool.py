@@ -15,11 +15,13 @@ from ezcaptcha_async._batch import Outcome, outcomes_of
 from ezcaptcha_async._claim import Claim
 from ezcaptcha_async._engine import Engine, Settings
 from ezcaptcha_async._entries import Entry
+from ezcaptcha_async._learned import LearnedPolling
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._session import Session
 from ezcaptcha_async._statistics import PoolStatistics, sum_up
 from ezcaptcha_async._ticket import Ticket
-from ezcaptcha_async._timing import PollPolicy, PollTiming
+from ezcaptcha_async._timing import PollTiming
+from ezcaptcha_async._timing_file import load_timing
 from ezcaptcha_async._transport import Transport
 from ezcaptcha_async._transports import TRANSPORTS, transport_for
 from ezcaptcha_async._wire import Balance
@@ -55,7 +57,7 @@ class SessionPool:
         transport: ``"aiohttp"`` or ``"httpx"``, or a transport of your own, instead of
             `http_client`. When left out: aiohttp where it is installed and asyncio runs,
             else httpx.
-        polling: When to poll.
+        polling: When to poll: `LearnedPolling`, where nothing else is given.
         budget: Most points to spend on the tasks that this pool creates, by the listed
             prices (`Offer.points`). A price is reserved before anything is sent, and given
             back when the task was certainly not paid. None: no limit.
@@ -107,7 +109,7 @@ class SessionPool:
         _check_number("create_patience", create_patience, "seconds")
         _check_number("close_grace", close_grace, "seconds")
         self._settings = Settings(
-            polling=PollPolicy() if polling is None else polling,
+            polling=LearnedPolling() if polling is None else polling,
             max_requests=max_requests,
             request_timeout=request_timeout,
             create_patience=create_patience,
@@ -131,6 +133,7 @@ class SessionPool:
     async def __aenter__(self) -> Self:
         if self._engine is not None:
             raise PoolClosedError("a pool is entered once; make a new one")
+        load_timing(self._settings.polling)
         transport = transport_for(
             self._http_client, self._transport, max_requests=self._settings.max_requests
         )
@@ -317,6 +320,7 @@ class SessionPool:
         return sum_up(
             (session.statistics() for session in engine.sessions),
             requests_in_flight=engine.scheduler.requests_in_flight,
+            kinds=self._settings.polling.kinds(),
         )
 
     def orphans(self) -> tuple[Ticket[Any], ...]:

@@ -15,7 +15,7 @@ from typing import Any, Final, assert_never
 import anyio
 import attrs
 
-from ezcaptcha_async._entries import Entry, Line, Phase
+from ezcaptcha_async._entries import IN_FLIGHT, Entry, Line, Phase
 from ezcaptcha_async._event_loop import EventLoop
 from ezcaptcha_async._gate import CONCERNS_ACCOUNT, Gate
 from ezcaptcha_async._schedule import Schedule
@@ -166,8 +166,7 @@ class Session:
 
     def adopt(self, entry: Entry) -> None:
         """Take over a paid task that was created elsewhere."""
-        age = self._timing.first_poll(entry.kind, self._rng)
-        self._schedule.adopt(entry, poll_at=entry.created_at + age)
+        self._schedule.adopt(entry, poll_at=entry.created_at + self._first_poll(entry))
         self._scheduler.wake()
 
     def hold(self, entry: Entry) -> None:
@@ -182,6 +181,15 @@ class Session:
     def abandon(self, entry: Entry, error: EzCaptchaError) -> None:
         """Stop polling a ticket and tell `error` to whoever waits."""
         self._schedule.abandon(entry, error)
+
+    def remaining(self, entry: Entry) -> float | None:
+        """Return the seconds until a ticket in flight is ready, as expected."""
+        if entry.phase not in IN_FLIGHT:
+            return None
+        return self._timing.remaining(entry.kind, self._clock() - entry.created_at)
+
+    def _first_poll(self, entry: Entry) -> float:
+        return self._timing.first_poll(entry.kind, self.line.spacing, self._rng)
 
     # ------------------------------------------------------------------- createTask
 
@@ -199,7 +207,7 @@ class Session:
         match answer:
             case Created(task_id):
                 self.gate.succeeded(now, create=True)
-                poll_at = now + self._timing.first_poll(entry.kind, self._rng)
+                poll_at = now + self._first_poll(entry)
                 self._schedule.created(entry, task_id, now=now, poll_at=poll_at)
             case Refused(error):
                 self._create_refused(entry, error, now)
@@ -246,7 +254,9 @@ class Session:
     async def poll(self, entry: Entry, task_id: str) -> None:
         """Send getTaskResult and enter its outcome into the books."""
         self.polls += 1
-        sent_age = self._clock() - entry.created_at
+        now = self._clock()
+        self._timing.paced(now - entry.due_at, now)
+        sent_age = now - entry.created_at
         reply = await self._post(self._result_url, self._encoder.get_task_result(task_id))
         now = self._clock()
         if isinstance(reply, NoAnswer):
@@ -258,7 +268,9 @@ class Session:
             case Processing():
                 self.gate.succeeded(now)
                 self._timing.learn(entry.kind, entry.polled_age, sent_age, ready=False)
-                wait = self._timing.next_poll(entry.kind, sent_age, entry.answered + 1, self._rng)
+                wait = self._timing.next_poll(
+                    entry.kind, self.line.spacing, sent_age, entry.answered + 1, self._rng
+                )
                 self._schedule.processing(entry, now=now, sent_age=sent_age, poll_at=now + wait)
             case Ready(raw):
                 self.gate.succeeded(now)

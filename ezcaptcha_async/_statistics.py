@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from ezcaptcha_async._timing import KindStatistics
+
 
 @attrs.frozen(kw_only=True)
 class Statistics:
@@ -59,17 +61,26 @@ class PoolStatistics(Statistics):
     Args:
         accounts: The same for each account, in the order in which they were given.
         requests_in_flight: HTTP requests under way at this moment.
+        kinds: What the poll timing has learned of each kind of task.
     """
 
     accounts: tuple[Statistics, ...] = ()
     requests_in_flight: int = 0
+    kinds: tuple[KindStatistics, ...] = ()
 
 
-def sum_up(accounts: Iterable[Statistics], *, requests_in_flight: int) -> PoolStatistics:
+def sum_up(
+    accounts: Iterable[Statistics],
+    *,
+    requests_in_flight: int,
+    kinds: tuple[KindStatistics, ...] = (),
+) -> PoolStatistics:
     """Add up the accounts of a pool."""
     snapshots = tuple(accounts)
     names = [field.name for field in attrs.fields(Statistics) if field.name != "account"]
     totals: dict[str, Any] = {
         name: sum(getattr(item, name) for item in snapshots) for name in names
     }
-    return PoolStatistics(**totals, accounts=snapshots, requests_in_flight=requests_in_flight)
+    return PoolStatistics(
+        **totals, accounts=snapshots, requests_in_flight=requests_in_flight, kinds=kinds
+    )

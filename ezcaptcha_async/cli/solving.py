@@ -12,7 +12,7 @@ import attrs
 from ezcaptcha_async import (
     Account,
     FuncaptchaSolution,
-    PollPolicy,
+    LearnedPolling,
     ReCaptchaSolution,
     SessionPool,
     Solution,
@@ -79,7 +79,7 @@ def balance(output: Output, account: Account) -> None:
 
 def _pool(account: Account, time_scale: float) -> SessionPool:
     faster = attrs.evolve(account, service=account.service.at_speed(time_scale))
-    return SessionPool(faster, polling=PollPolicy().at_speed(time_scale))
+    return SessionPool(faster, polling=LearnedPolling().at_speed(time_scale))
 
 
 def _in_pool(pool: SessionPool, call: Callable[[], Awaitable[T]]) -> T:

@@ -16,6 +16,9 @@ LAYERS = {
     "errors": 0,
     "_unwrap": 0,
     "_timeline": 0,
+    "_solve_times": 0,
+    "_plan": 0,
+    "_price": 0,
     "services": 1,
     "solutions": 1,
     "tasks": 2,
@@ -23,11 +26,14 @@ LAYERS = {
     "_limits": 2,
     "_wire": 3,
     "_timing": 3,
+    "_kinds": 3,
     "_gate": 3,
     "_entries": 3,
     "_saved": 3,
-    "_statistics": 3,
+    "_statistics": 4,
+    "_learned": 4,
     "_schedule": 4,
+    "_timing_file": 5,
     "_transport": 5,
     "_scheduler": 5,
     "_event_loop": 5,
@@ -89,6 +95,7 @@ IMPURE = {
 PERMITTED = {
     ("solutions", "time"),  # the default of `remaining()`
     ("_timing", "random.Random"),  # the type of an argument
+    ("_learned", "random.Random"),  # likewise
     ("_event_loop", "trio"),  # where trio is what runs; `test_import_is_light` sees that it waits
 }
 

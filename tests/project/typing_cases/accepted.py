@@ -22,6 +22,8 @@ from ezcaptcha_async import (
     FuncaptchaSolution,
     FuncaptchaTaskProxyless,
     Kind,
+    KindStatistics,
+    LearnedPolling,
     Outcome,
     PollPolicy,
     PoolStatistics,
@@ -136,21 +138,34 @@ async def looking(pool: SessionPool, account: Account) -> None:
     assert_type((await pool.balance("ezcaptcha:01234567")).points, float)
     assert_type(pool.statistics(), PoolStatistics)
     assert_type(pool.statistics().solved, int)
+    assert_type(pool.statistics().kinds, tuple[KindStatistics, ...])
+    assert_type((await pool.submit(v2)).estimated_remaining, float | None)
 
 
 class Learned:
     """A policy of one's own needs no base class."""
 
-    def first_poll(self, kind: Kind, rng: Random) -> float:
+    def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
         """Return the age of the first poll."""
         return 8.0 + len(kind.host) + rng.random()
 
-    def next_poll(self, kind: Kind, age: float, polls: int, rng: Random) -> float:
+    def next_poll(self, kind: Kind, spacing: float, age: float, polls: int, rng: Random) -> float:
         """Return the wait until the next one."""
-        return 3.0 + len(kind.host) + age / 10 + polls + rng.random()
+        return spacing + len(kind.host) + age / 10 + polls + rng.random()
 
     def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
         """Take notice."""
+
+    def paced(self, late: float, now: float) -> None:
+        """Take notice."""
+
+    def remaining(self, kind: Kind, age: float) -> float | None:
+        """Know nothing."""
+        return None
+
+    def kinds(self) -> tuple[KindStatistics, ...]:
+        """Know nothing."""
+        return ()
 
 
 def ways_to_make_a_pool(client: httpx.AsyncClient) -> list[SessionPool]:
@@ -163,6 +178,7 @@ def ways_to_make_a_pool(client: httpx.AsyncClient) -> list[SessionPool]:
         SessionPool(Account("k1", max_in_flight=200), Account("k2", service=ONECAPTCHA)),
         SessionPool("key", http_client=client, polling=PollPolicy(first_delay=5), max_requests=16),
         SessionPool("key", polling=Learned(), rng=Random(1)),
+        SessionPool("key", polling=LearnedPolling(poll_price=1, state_path="timing.json")),
     ]
 
 
