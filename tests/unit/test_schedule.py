@@ -195,7 +195,7 @@ def test_polls_go_in_the_order_in_which_they_fell_due() -> None:
 def test_what_is_about_to_lapse_is_polled_first() -> None:
     """When slots are short, the results that are about to be lost would be lost."""
     books = Books()
-    young = books.waiting(now=200.0, poll_at=250.0)
+    young = books.waiting(now=200.0, poll_at=251.0)
     late = books.waiting(now=10.0, poll_at=260.0)
     later = books.waiting(now=5.0, poll_at=255.0)
     books.advance(252.0)  # one has been waiting for a slot already
