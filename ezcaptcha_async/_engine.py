@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Iterable
-from random import Random
 from typing import Final
 
 import anyio
-import attrs
 
 from ezcaptcha_async._entries import Line
 from ezcaptcha_async._event_loop import current_event_loop
@@ -17,25 +15,13 @@ from ezcaptcha_async._host import Host
 from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._session import Session
-from ezcaptcha_async._timing import PollTiming
+from ezcaptcha_async._settings import Settings
 from ezcaptcha_async._transport import Transport
 from ezcaptcha_async._unwrap import unwrapped
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import PoolClosedError
 
 _logger: Final = logging.getLogger("ezcaptcha_async")
-
-
-@attrs.frozen(kw_only=True)
-class Settings:
-    """How a pool works, checked. All times in seconds."""
-
-    polling: PollTiming
-    max_requests: int
-    request_timeout: float
-    create_patience: float
-    close_grace: float
-    rng: Random
 
 
 class Engine:

@@ -13,16 +13,22 @@ import anyio
 
 from ezcaptcha_async._batch import Outcome, outcomes_of
 from ezcaptcha_async._claim import Claim
-from ezcaptcha_async._engine import Engine, Settings
+from ezcaptcha_async._engine import Engine
 from ezcaptcha_async._entries import Entry
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._session import Session
+from ezcaptcha_async._settings import (
+    Settings,
+    accounts_from,
+    check_number,
+    check_whole_number,
+)
 from ezcaptcha_async._statistics import PoolStatistics, sum_up
 from ezcaptcha_async._ticket import Ticket
 from ezcaptcha_async._timing import PollPolicy, PollTiming
 from ezcaptcha_async._transport import HTTPX_REQUESTS, HttpxTransport, Transport
 from ezcaptcha_async._wire import Balance
-from ezcaptcha_async.accounts import Account, default_key, default_service
+from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -84,7 +90,7 @@ class SessionPool:
     ) -> None:
         problem = None
         try:
-            self._accounts = _accounts_from(accounts, service)
+            self._accounts = accounts_from(accounts, service)
         except ConfigurationError as error:
             problem = error.message
         # A plain key must not be among the locals that a traceback may show.
@@ -93,11 +99,11 @@ class SessionPool:
             raise ConfigurationError(problem)
         if http_client is not None and transport is not None:
             raise ConfigurationError("give http_client or transport, not both")
-        _check_number("budget", budget, "points")
-        _check_whole_number("max_requests", max_requests)
-        _check_number("request_timeout", request_timeout, "seconds")
-        _check_number("create_patience", create_patience, "seconds")
-        _check_number("close_grace", close_grace, "seconds")
+        check_number("budget", budget, "points")
+        check_whole_number("max_requests", max_requests)
+        check_number("request_timeout", request_timeout, "seconds")
+        check_number("create_patience", create_patience, "seconds")
+        check_number("close_grace", close_grace, "seconds")
         default_requests = HTTPX_REQUESTS if transport is None else transport.max_requests
         self._settings = Settings(
             polling=PollPolicy() if polling is None else polling,
@@ -226,7 +232,7 @@ class SessionPool:
             EzCaptchaError: As `solve` says.
         """
         engine = self._open()
-        _check_number("timeout", timeout, "seconds")
+        check_number("timeout", timeout, "seconds")
         if isinstance(saved, Ticket):
             if saved.state == "solved":
                 solution: Solution = await saved
@@ -258,8 +264,8 @@ class SessionPool:
         Raises:
             ConfigurationError: `max_in_flight` or `timeout` is out of range.
         """
-        _check_whole_number("max_in_flight", max_in_flight)
-        _check_number("timeout", timeout, "seconds")
+        check_whole_number("max_in_flight", max_in_flight)
+        check_number("timeout", timeout, "seconds")
         return outcomes_of(
             tasks, lambda task: self._start(task, timeout), max_in_flight=max_in_flight
         )
@@ -343,7 +349,7 @@ class SessionPool:
         engine = self._open()
         if not isinstance(task, Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
-        _check_number("timeout", timeout, "seconds")
+        check_number("timeout", timeout, "seconds")
         session = self._session_for(engine, task)
         if self._budget is not None:
             self._check_budget(self._budget, engine, session, task)
@@ -432,34 +438,3 @@ class SessionPool:
             f"no account of this pool can fetch the saved ticket: it was paid for with "
             f"{saved.service}:{saved.account}"
         )
-
-
-def _accounts_from(
-    given: tuple[Account | str, ...], service: Service | None
-) -> tuple[Account, ...]:
-    accounts: list[Account] = []
-    for item in given or (default_key(),):
-        if isinstance(item, Account):
-            if service is not None:
-                raise ConfigurationError("service is for plain keys; an Account has its own")
-            accounts.append(item)
-        else:
-            accounts.append(Account(item, service=service or default_service()))
-    names = [account.name for account in accounts]
-    if len(set(names)) < len(names):
-        raise ConfigurationError("the same account was given twice; give each one once")
-    return tuple(accounts)
-
-
-def _check_number(name: str, value: object, unit: str) -> None:
-    """Check a setting that may be None: its default."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
-        raise ConfigurationError(f"{name} must be a positive number of {unit}, not {value!r}")
-
-
-def _check_whole_number(name: str, value: object) -> None:
-    """Check a setting that may be None: its default."""
-    if value is not None and (type(value) is not int or value < 1):
-        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")

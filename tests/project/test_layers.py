@@ -33,6 +33,7 @@ LAYERS = {
     "_event_loop": 5,
     "_host": 6,
     "_session": 6,
+    "_settings": 6,
     "_claim": 7,
     "_ticket": 8,
     "_batch": 8,
