@@ -28,6 +28,7 @@ LAYERS = {
     "_saved": 3,
     "_statistics": 3,
     "_schedule": 4,
+    "_journal_lines": 4,
     "_transport": 5,
     "_scheduler": 5,
     "_event_loop": 5,
