@@ -3,7 +3,9 @@
 Made for thousands of tasks in flight: see `SessionPool`.
 """
 
-from ezcaptcha_async._batch import Outcome
+from ezcaptcha_async._batch import Outcome, Resumed
+from ezcaptcha_async._journal import Journal
+from ezcaptcha_async._journal_lines import Submission
 from ezcaptcha_async._pool import SessionPool
 from ezcaptcha_async._statistics import PoolStatistics, Statistics
 from ezcaptcha_async._ticket import Ticket
@@ -20,6 +22,7 @@ from ezcaptcha_async.errors import (
     EzCaptchaError,
     InsufficientBalanceError,
     InvalidTaskError,
+    JournalError,
     PoolClosedError,
     ProtocolError,
     ResultWindowLapsedError,
@@ -80,6 +83,8 @@ __all__ = [
     "FuncaptchaTaskProxyless",
     "InsufficientBalanceError",
     "InvalidTaskError",
+    "Journal",
+    "JournalError",
     "Kind",
     "NoAnswer",
     "Offer",
@@ -102,6 +107,7 @@ __all__ = [
     "Reply",
     "RequestBody",
     "ResultWindowLapsedError",
+    "Resumed",
     "SavedTicket",
     "Service",
     "ServiceError",
@@ -109,6 +115,7 @@ __all__ = [
     "Solution",
     "SolveTimeoutError",
     "Statistics",
+    "Submission",
     "SubmissionUnknownError",
     "Task",
     "TaskFailedError",

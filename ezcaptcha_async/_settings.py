@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from math import inf
 from random import Random
 
 import attrs
 
+from ezcaptcha_async._journal import Journal
 from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async.accounts import Account, default_key, default_service
 from ezcaptcha_async.errors import ConfigurationError
@@ -15,7 +17,11 @@ from ezcaptcha_async.services import Service
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """How a pool works, checked. All times in seconds."""
+    """How a pool works, checked. All times in seconds.
+
+    `budget` is the most points to spend, `unknown_budget` the most of them to risk on creates
+    that are sent once more after their answer was lost; None: no limit, and none at all.
+    """
 
     polling: PollTiming
     max_requests: int
@@ -23,6 +29,8 @@ class Settings:
     create_patience: float
     close_grace: float
     rng: Random
+    budget: float | None
+    unknown_budget: float | None
 
 
 def accounts_from(given: tuple[Account | str, ...], service: Service | None) -> tuple[Account, ...]:
@@ -61,3 +69,31 @@ def check_whole_number(name: str, value: object) -> None:
     """Check a setting that may be None: its default."""
     if value is not None and (type(value) is not int or value < 1):
         raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+def journal_from(journal: Journal | str | os.PathLike[str] | None) -> Journal | None:
+    """Return the journal that the user named by its path, or None.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if journal is None or isinstance(journal, Journal):
+        return journal
+    return Journal(journal)
+
+
+def check_on_unknown(on_unknown: object, unknown_budget: object) -> None:
+    """Check what is to happen when the answer to createTask was lost.
+
+    Raises:
+        ConfigurationError: The two do not go together.
+    """
+    if on_unknown not in {"raise", "retry"}:
+        raise ConfigurationError(f"on_unknown must be 'raise' or 'retry', not {on_unknown!r}")
+    check_number("unknown_budget", unknown_budget, "points")
+    if (on_unknown == "retry") is (unknown_budget is None):
+        raise ConfigurationError(
+            "on_unknown='retry' may pay twice: set unknown_budget to the points it may cost"
+            if unknown_budget is None
+            else "unknown_budget is for on_unknown='retry'"
+        )

@@ -32,6 +32,8 @@ LAYERS = {
     "_transport": 5,
     "_scheduler": 5,
     "_event_loop": 5,
+    "_journal": 5,
+    "_ledger": 5,
     "_host": 6,
     "_session": 6,
     "_settings": 6,
