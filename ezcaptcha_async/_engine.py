@@ -137,10 +137,12 @@ class Engine:
             self._give_up(PoolClosedError(reason))
             self._schedule.abort(self.closed_by or PoolClosedError(reason))
             self._check_books()
-            # Whoever is told only now takes a solution that the next process fetches again.
-            self.ledger.close()
-            with anyio.CancelScope(shield=True):
-                await self._transport.aclose()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._transport.aclose()
+            finally:
+                # A solution that is taken later is fetched again by the next process.
+                self.ledger.close()
 
     def _may_repeat(self, entry: Entry) -> bool:
         """Say whether a create whose answer was lost is sent again, and count what it risks."""
