@@ -146,8 +146,14 @@ class JournalFile:
             OSError: They are not, or not all, in the file: the disk is full, for one.
                 Lines may be appended again; the readers of the file must not mind.
         """
+        descriptor = self._opened()
+        if not os.fstat(descriptor).st_nlink:
+            # Nobody would ever read it; the next append makes a new one.
+            self._close_file()
+            self.size, self._mend = 0, b""
+            raise OSError(errno.ENOENT, "the file was removed")
         data = self._mend + lines
-        written = os.write(self._opened(), data)
+        written = os.write(descriptor, data)
         self.size += written
         if written < len(data):
             # What is cut off here must not become a record by the next line end.

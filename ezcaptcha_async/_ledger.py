@@ -229,9 +229,10 @@ class Ledger:
                 )
             self._failing = True
             return reason
-        self._failing = False
         self._owed.clear()
-        if file.size > self._rewrite_at:
+        # After an outage, a disk may be another one, or the file a new one.
+        if self._failing or file.size > self._rewrite_at:
+            self._failing = False
             self._standing.expire(self._unix_time())
             self._rewrite(file)
         return None

@@ -223,6 +223,19 @@ def test_a_write_that_is_cut_short_says_so(path: Path, monkeypatch: pytest.Monke
     assert path.read_bytes() == b'{"event":"done"}~\nagain\n'
 
 
+def test_a_file_that_was_removed_is_noticed(path: Path) -> None:
+    """Everything would be written to where nobody can ever read it."""
+    with opened(path) as file:
+        file.append(b"old\n")
+        path.unlink()
+        with pytest.raises(OSError, match="the file was removed"):
+            file.append(b"lost\n")
+        file.append(b"new\n")
+        assert file.size == 4
+    assert path.read_bytes() == b"new\n"
+    assert mode_of(path) == 0o600
+
+
 # ----------------------------------------------------------------------------- replacing
 
 

@@ -42,6 +42,7 @@ class Disk:
         self.flushes = 0
         self.kept_old: list[bool] = []
         self.closed = 0
+        self.last: list[Record | None] = []
 
     @property
     def size(self) -> int:
@@ -67,6 +68,7 @@ class Disk:
         """Write at the end."""
         self._work()
         self.content += lines
+        self.last = [decoded(line) for line in lines.splitlines()]
 
     async def flush(self) -> None:
         """Have it on the disk."""
@@ -258,6 +260,7 @@ async def test_without_a_line_nothing_is_sent(caplog: pytest.LogCaptureFixture) 
     disk.problem = None
     intent = await ledger.intend(SUBMISSION)
     assert disk.records == [intent]
+    assert disk.kept_old == [False]
     ledger.not_paid(intent)
     ledger.close()
     assert not ledger.unknown_submissions()
@@ -275,12 +278,27 @@ async def test_what_is_paid_is_written_as_soon_as_the_disk_takes_it() -> None:
     assert len(disk.records) == 2
     disk.problem = None
     ledger.banned("ezcaptcha", "0123abcd", NOW + 60)
-    assert disk.records[2:] == [
+    # All at once, and then only what still counts.
+    assert disk.last == [
         Created(first.attempt, TASK, WINDOW),
         Unknown(second.attempt, SUBMISSION),
         Done(*KEY),
         Banned("ezcaptcha", "0123abcd", NOW + 60),
     ]
+    assert disk.records == [disk.last[1], disk.last[3]]
+
+
+async def test_a_file_that_was_lost_is_written_anew() -> None:
+    """Somebody tidies up while the program runs: what is in flight is still paid."""
+    disk = Disk()
+    ledger = new_ledger(disk)
+    await ledger.created(await ledger.intend(SUBMISSION), TASK, WINDOW)
+    disk.content, disk.problem = b"", OSError(errno.ENOENT, "the file was removed")
+    with pytest.raises(JournalError, match="the file was removed"):
+        await ledger.intend(SUBMISSION)
+    disk.problem = None
+    intent = await ledger.intend(SUBMISSION)
+    assert disk.records == [intent, Created(None, TASK, WINDOW)]
 
 
 @pytest.mark.parametrize("still_full", [False, True])
@@ -294,7 +312,7 @@ async def test_what_is_owed_is_tried_once_more_at_the_end(still_full: bool) -> N
     if not still_full:
         disk.problem = None
     ledger.close()
-    assert len(disk.records) == (1 if still_full else 2)
+    assert disk.records == [intent if still_full else Created(None, TASK, WINDOW)]
     assert disk.closed == 1
     ledger.not_paid(intent)
     assert disk.closed == 1
