@@ -3,7 +3,9 @@
 Made for thousands of tasks in flight: see `SessionPool`.
 """
 
-from ezcaptcha_async._batch import Outcome
+from ezcaptcha_async._batch import Outcome, Resumed
+from ezcaptcha_async._journal import Journal
+from ezcaptcha_async._journal_lines import Submission
 from ezcaptcha_async._learned import LearnedPolling
 from ezcaptcha_async._pool import SessionPool
 from ezcaptcha_async._statistics import PoolStatistics, Statistics
@@ -21,6 +23,7 @@ from ezcaptcha_async.errors import (
     EzCaptchaError,
     InsufficientBalanceError,
     InvalidTaskError,
+    JournalError,
     PoolClosedError,
     ProtocolError,
     ResultWindowLapsedError,
@@ -81,6 +84,8 @@ __all__ = [
     "FuncaptchaTaskProxyless",
     "InsufficientBalanceError",
     "InvalidTaskError",
+    "Journal",
+    "JournalError",
     "Kind",
     "KindStatistics",
     "LearnedPolling",
@@ -105,6 +110,7 @@ __all__ = [
     "Reply",
     "RequestBody",
     "ResultWindowLapsedError",
+    "Resumed",
     "SavedTicket",
     "Service",
     "ServiceError",
@@ -112,6 +118,7 @@ __all__ = [
     "Solution",
     "SolveTimeoutError",
     "Statistics",
+    "Submission",
     "SubmissionUnknownError",
     "Task",
     "TaskFailedError",

@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Iterable
-from random import Random
 from typing import Final
 
 import anyio
-import attrs
 
-from ezcaptcha_async._entries import Line
+from ezcaptcha_async._entries import Entry, Line
 from ezcaptcha_async._event_loop import current_event_loop
 from ezcaptcha_async._host import Host
+from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._session import Session
-from ezcaptcha_async._timing import PollTiming
+from ezcaptcha_async._settings import Settings
 from ezcaptcha_async._timing_file import save_timing
 from ezcaptcha_async._transport import Transport
 from ezcaptcha_async._unwrap import unwrapped
@@ -27,34 +26,25 @@ from ezcaptcha_async.errors import PoolClosedError
 _logger: Final = logging.getLogger("ezcaptcha_async")
 
 
-@attrs.frozen(kw_only=True)
-class Settings:
-    """How a pool works, checked. All times in seconds.
-
-    Args:
-        max_requests: None for what the transport is good for.
-    """
-
-    polling: PollTiming
-    max_requests: int | None
-    request_timeout: float
-    create_patience: float
-    close_grace: float
-    rng: Random
-
-
 class Engine:
     """The moving parts of an open pool. Made and started in the pool's event loop.
 
     Args:
         accounts: What to work for.
         transport: Sends the requests; closed with the engine.
+        ledger: Where what is paid is written down; likewise.
         settings: How.
     """
 
     def __init__(
-        self, accounts: Iterable[Account], transport: Transport, settings: Settings
+        self,
+        accounts: Iterable[Account],
+        transport: Transport,
+        ledger: Ledger,
+        settings: Settings,
     ) -> None:
+        self.ledger = ledger
+        self._risked_points = 0.0
         self._transport = transport
         self._settings = settings
         self._schedule = Schedule()
@@ -76,6 +66,8 @@ class Engine:
                 scheduler=self.scheduler,
                 loop=self.loop,
                 transport=transport,
+                ledger=ledger,
+                may_repeat=self._may_repeat,
                 timing=settings.polling,
                 rng=settings.rng,
                 request_timeout=settings.request_timeout,
@@ -103,6 +95,11 @@ class Engine:
             raise self.closed_by.for_ticket(None, None)
         self.sessions[0].check_here()
 
+    @property
+    def committed_points(self) -> float:
+        """What was paid, may have been paid, and will be paid if all goes well."""
+        return sum(session.line.committed_points for session in self.sessions)
+
     async def close(self) -> None:
         """Answer everybody, give requests in flight a short grace, and stop.
 
@@ -118,6 +115,7 @@ class Engine:
             with anyio.move_on_after(self._settings.close_grace):
                 await self.scheduler.wait_quiet()
             await self._host.stop()
+            self.ledger.close()
             self._closed.set()
             save_timing(self._settings.polling)
 
@@ -144,8 +142,33 @@ class Engine:
         finally:
             self._give_up(PoolClosedError(reason))
             self._schedule.abort(self.closed_by or PoolClosedError(reason))
-            with anyio.CancelScope(shield=True):
-                await self._transport.aclose()
+            self._check_books()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._transport.aclose()
+            finally:
+                # A solution that is taken later is fetched again by the next process.
+                self.ledger.close()
+
+    def _may_repeat(self, entry: Entry) -> bool:
+        """Say whether a create whose answer was lost is sent again, and count what it risks."""
+        limit, budget, price = self._settings.unknown_budget, self._settings.budget, entry.points
+        if limit is None or price is None or self._risked_points + price > limit:
+            return False
+        if budget is not None and self.committed_points + price > budget:
+            return False
+        self._risked_points += price
+        return True
+
+    def _check_books(self) -> None:
+        for session in self.sessions:
+            missing = session.statistics().unaccounted
+            if missing:
+                _logger.critical(
+                    "the books of %s do not balance by %d paid tasks; please report it",
+                    session.account.name,
+                    missing,
+                )
 
     def _give_up(self, error: PoolClosedError) -> None:
         """Take nothing new, and answer all who do not wait for a request in flight."""

@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from math import inf
 from random import Random
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 import anyio
 
-from ezcaptcha_async._batch import Outcome, outcomes_of
+from ezcaptcha_async._batch import Outcome, Resumed, outcome_of, outcomes_of, resumed
 from ezcaptcha_async._claim import Claim
-from ezcaptcha_async._engine import Engine, Settings
+from ezcaptcha_async._engine import Engine
 from ezcaptcha_async._entries import Entry
+from ezcaptcha_async._journal import Journal, JournalFile
+from ezcaptcha_async._journal_lines import Submission
 from ezcaptcha_async._learned import LearnedPolling
+from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._session import Session
+from ezcaptcha_async._settings import (
+    Settings,
+    accounts_from,
+    check_number,
+    check_on_unknown,
+    check_transport,
+    check_whole_number,
+    journal_from,
+)
 from ezcaptcha_async._statistics import PoolStatistics, sum_up
 from ezcaptcha_async._ticket import Ticket
 from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async._timing_file import load_timing
 from ezcaptcha_async._transport import Transport
-from ezcaptcha_async._transports import TRANSPORTS, transport_for
+from ezcaptcha_async._transports import transport_for
 from ezcaptcha_async._wire import Balance
-from ezcaptcha_async.accounts import Account, default_key, default_service
+from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
+    BannedError,
     BudgetExceededError,
     ConfigurationError,
     PoolClosedError,
@@ -58,6 +73,13 @@ class SessionPool:
             `http_client`. When left out: aiohttp where it is installed and asyncio runs,
             else httpx.
         polling: When to poll: `LearnedPolling`, where nothing else is given.
+        journal: Path of a file, or a `Journal`, in which this pool writes down what it pays
+            for and what bans it, so that after a crash `resume_all` fetches what is paid.
+        on_unknown: What to do when the answer to createTask was lost, so that the task may
+            have been paid for: ``"raise"`` `SubmissionUnknownError`, or ``"retry"`` once,
+            as long as `unknown_budget` and `budget` last. A type without a listed price
+            is never repeated.
+        unknown_budget: Most points that such repetitions may cost, all together.
         budget: Most points to spend on the tasks that this pool creates, by the listed
             prices (`Offer.points`). A price is reserved before anything is sent, and given
             back when the task was certainly not paid. None: no limit.
@@ -82,6 +104,9 @@ class SessionPool:
         http_client: Any = None,
         transport: Transport | str | None = None,
         polling: PollTiming | None = None,
+        journal: Journal | str | os.PathLike[str] | None = None,
+        on_unknown: Literal["raise", "retry"] = "raise",
+        unknown_budget: float | None = None,
         budget: float | None = None,
         max_requests: int | None = None,
         request_timeout: float = 20.0,
@@ -91,7 +116,7 @@ class SessionPool:
     ) -> None:
         problem = None
         try:
-            self._accounts = _accounts_from(accounts, service)
+            self._accounts = accounts_from(accounts, service)
         except ConfigurationError as error:
             problem = error.message
         # A plain key must not be among the locals that a traceback may show.
@@ -100,14 +125,14 @@ class SessionPool:
             raise ConfigurationError(problem)
         if http_client is not None and transport is not None:
             raise ConfigurationError("give http_client or transport, not both")
-        if isinstance(transport, str) and transport not in TRANSPORTS:
-            names = " or ".join(repr(name) for name in TRANSPORTS)
-            raise ConfigurationError(f"transport must be {names}, not {transport!r}")
-        _check_number("budget", budget, "points")
-        _check_whole_number("max_requests", max_requests)
-        _check_number("request_timeout", request_timeout, "seconds")
-        _check_number("create_patience", create_patience, "seconds")
-        _check_number("close_grace", close_grace, "seconds")
+        check_transport(transport)
+        self._journal = journal_from(journal)
+        check_on_unknown(on_unknown, unknown_budget)
+        check_number("budget", budget, "points")
+        check_whole_number("max_requests", max_requests)
+        check_number("request_timeout", request_timeout, "seconds")
+        check_number("create_patience", create_patience, "seconds")
+        check_number("close_grace", close_grace, "seconds")
         self._settings = Settings(
             polling=LearnedPolling() if polling is None else polling,
             max_requests=max_requests,
@@ -115,8 +140,9 @@ class SessionPool:
             create_patience=create_patience,
             close_grace=close_grace,
             rng=Random() if rng is None else rng,
+            budget=budget,
+            unknown_budget=unknown_budget,
         )
-        self._budget = budget
         self._http_client = http_client
         self._transport = transport
         self._engine: Engine | None = None
@@ -137,7 +163,8 @@ class SessionPool:
         transport = transport_for(
             self._http_client, self._transport, max_requests=self._settings.max_requests
         )
-        self._engine = Engine(self._accounts, transport, self._settings)
+        file = None if self._journal is None else JournalFile(self._journal)
+        self._engine = Engine(self._accounts, transport, Ledger(file, time.time), self._settings)
         self._engine.start()
         return self
 
@@ -186,6 +213,7 @@ class SessionPool:
             TransportError: createTask could not be sent within `create_patience`.
             ProtocolError: The service's answer means nothing.
             BudgetExceededError: The task would cost more than the budget has left.
+            JournalError: The journal cannot be written, so createTask was not sent.
             PoolClosedError: The pool is not open, or was closed meanwhile.
         """
         return await self._start(task, timeout).redeem()
@@ -236,7 +264,7 @@ class SessionPool:
             EzCaptchaError: As `solve` says.
         """
         engine = self._open()
-        _check_number("timeout", timeout, "seconds")
+        check_number("timeout", timeout, "seconds")
         if isinstance(saved, Ticket):
             if saved.state == "solved":
                 solution: Solution = await saved
@@ -268,11 +296,46 @@ class SessionPool:
         Raises:
             ConfigurationError: `max_in_flight` or `timeout` is out of range.
         """
-        _check_whole_number("max_in_flight", max_in_flight)
-        _check_number("timeout", timeout, "seconds")
-        return outcomes_of(
-            tasks, lambda task: self._start(task, timeout), max_in_flight=max_in_flight
+        check_whole_number("max_in_flight", max_in_flight)
+        check_number("timeout", timeout, "seconds")
+
+        def start(task: Task[S]) -> Claim[S]:
+            return self._start(task, timeout)
+
+        return outcomes_of(tasks, start, outcome_of, max_in_flight=max_in_flight)
+
+    def resume_all(
+        self, *, max_in_flight: int = 500
+    ) -> AbstractAsyncContextManager[AsyncIterator[Resumed]]:
+        """Fetch what earlier processes have paid for, as the journal knows it.
+
+        Use as ``async with pool.resume_all() as outcomes``, like `solve_many`; nothing is
+        created. The pool's own `orphans` are fetched along. A task that cannot be fetched
+        any more comes with `ResultWindowLapsedError`, one that another account paid for
+        with `ConfigurationError`, and stays in the journal. What is left when the reader
+        leaves can be resumed again. See also `unknowns`.
+
+        Args:
+            max_in_flight: Most tasks taken up whose outcome has not been taken yet.
+
+        Raises:
+            ConfigurationError: The pool has no journal, or `max_in_flight` is out of range.
+            PoolClosedError: The pool is not open.
+        """
+        check_whole_number("max_in_flight", max_in_flight)
+        engine = self._open()
+        if self._journal is None:
+            raise ConfigurationError("resume_all needs a pool with a journal")
+        own = (
+            session.saved(entry) for session in engine.sessions for entry in session.line.orphans()
         )
+        tasks = sorted([*engine.ledger.inherited(), *own], key=lambda task: task.created_at)
+
+        def take_up(task: SavedTask) -> Claim[Solution]:
+            engine.ledger.taken_up(task)
+            return self._take_up(engine, task)
+
+        return outcomes_of(tasks, take_up, resumed, max_in_flight=max_in_flight)
 
     # ---------------------------------------------------------------------- looking
 
@@ -338,6 +401,17 @@ class SessionPool:
             for entry in session.line.orphans()
         )
 
+    def unknowns(self) -> tuple[Submission, ...]:
+        """Return the createTask requests of the last day whose answer was lost.
+
+        Each may have been paid for, and none can be fetched. Where the pool has a journal,
+        those of earlier processes are among them. Also after the pool was closed.
+
+        Raises:
+            PoolClosedError: The pool was never open.
+        """
+        return tuple(self._entered().ledger.unknown_submissions())
+
     # ---------------------------------------------------------------------- details
 
     def _entered(self) -> Engine:
@@ -354,10 +428,10 @@ class SessionPool:
         engine = self._open()
         if not isinstance(task, Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
-        _check_number("timeout", timeout, "seconds")
+        check_number("timeout", timeout, "seconds")
         session = self._session_for(engine, task)
-        if self._budget is not None:
-            self._check_budget(self._budget, engine, session, task)
+        if self._settings.budget is not None:
+            self._check_budget(self._settings.budget, engine, session, task)
         deadline = inf if timeout is None else engine.loop.clock() + timeout
         return Claim(session.enqueue(task, deadline), session)
 
@@ -370,7 +444,7 @@ class SessionPool:
                 f"{task.type} has no listed price, which a budget needs; "
                 "give the service an Offer with its points"
             )
-        left = budget - sum(item.line.committed_points for item in engine.sessions)
+        left = budget - engine.committed_points
         if offer.points > left:
             raise BudgetExceededError(
                 f"{task.type} costs {offer.points:g} points, and of the budget of "
@@ -428,6 +502,9 @@ class SessionPool:
             raise claim.with_ticket(
                 ResultWindowLapsedError("the result window of the saved ticket is over")
             )
+        refusal = session.gate.refusal(now)
+        if isinstance(refusal, BannedError) and entry.lapses_at <= session.gate.banned_until:
+            raise claim.with_ticket(refusal)
         session.adopt(entry)
         return claim
 
@@ -443,34 +520,3 @@ class SessionPool:
             f"no account of this pool can fetch the saved ticket: it was paid for with "
             f"{saved.service}:{saved.account}"
         )
-
-
-def _accounts_from(
-    given: tuple[Account | str, ...], service: Service | None
-) -> tuple[Account, ...]:
-    accounts: list[Account] = []
-    for item in given or (default_key(),):
-        if isinstance(item, Account):
-            if service is not None:
-                raise ConfigurationError("service is for plain keys; an Account has its own")
-            accounts.append(item)
-        else:
-            accounts.append(Account(item, service=service or default_service()))
-    names = [account.name for account in accounts]
-    if len(set(names)) < len(names):
-        raise ConfigurationError("the same account was given twice; give each one once")
-    return tuple(accounts)
-
-
-def _check_number(name: str, value: object, unit: str) -> None:
-    """Check a setting that may be None: its default."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
-        raise ConfigurationError(f"{name} must be a positive number of {unit}, not {value!r}")
-
-
-def _check_whole_number(name: str, value: object) -> None:
-    """Check a setting that may be None: its default."""
-    if value is not None and (type(value) is not int or value < 1):
-        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")

@@ -210,6 +210,18 @@ class Schedule:
             self._retries.set(entry, at)
         self._end_create(entry)
 
+    def repeat_create(self, entry: Entry, error: EzCaptchaError, at: float) -> None:
+        """The answer to createTask was lost, and it is sent once more all the same."""
+        if self._closed_by is not None or not entry.holders:
+            self.lost(entry, error)
+            return
+        self._move(entry, Phase.QUEUED)
+        entry.repeated = True
+        entry.line.repeated += 1
+        entry.line.unknown_points += entry.points or 0.0
+        self._retries.set(entry, at)
+        self._end_create(entry)
+
     def refuse(self, entry: Entry, error: EzCaptchaError) -> None:
         """The task was not accepted, and nothing was paid."""
         self._finish(entry, Phase.REFUSED, error)

@@ -9,6 +9,7 @@ free to repeat, so whatever goes wrong with one is a skipped poll.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final, assert_never
 
@@ -18,12 +19,16 @@ import attrs
 from ezcaptcha_async._entries import IN_FLIGHT, Entry, Line, Phase
 from ezcaptcha_async._event_loop import EventLoop
 from ezcaptcha_async._gate import CONCERNS_ACCOUNT, Gate
+from ezcaptcha_async._journal_lines import Intent, Submission
+from ezcaptcha_async._ledger import Ledger
+from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._schedule import Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._statistics import Statistics
 from ezcaptcha_async._timing import Backoff, PollTiming
 from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
 from ezcaptcha_async._wire import (
+    MAX_BAN,
     Balance,
     Created,
     Decoder,
@@ -43,6 +48,7 @@ from ezcaptcha_async.errors import (
     CredentialError,
     EzCaptchaError,
     InsufficientBalanceError,
+    JournalError,
     PoolClosedError,
     ProtocolError,
     ServiceError,
@@ -72,6 +78,9 @@ class Session:
         scheduler: Decides when requests go out, likewise.
         loop: The event loop that all of this runs in.
         transport: Sends the requests.
+        ledger: Where what is paid is written down.
+        may_repeat: Says whether a create whose answer was lost is sent once more, and
+            enters it into the limit on that.
         timing: Says when to poll.
         rng: The source of jitter.
         request_timeout: Total deadline of one request in seconds.
@@ -87,6 +96,8 @@ class Session:
         scheduler: Scheduler,
         loop: EventLoop,
         transport: Transport,
+        ledger: Ledger,
+        may_repeat: Callable[[Entry], bool],
         timing: PollTiming,
         rng: Random,
         request_timeout: float,
@@ -116,6 +127,9 @@ class Session:
         self._scheduler = scheduler
         self._clock = loop.clock
         self._transport = transport
+        self._ledger = ledger
+        self._may_repeat = may_repeat
+        self._fingerprint = account.fingerprint
         self._timing = timing
         self._rng = rng
         self._request_timeout = request_timeout
@@ -126,6 +140,11 @@ class Session:
         self._result_url = f"{self.service.base_url}/getTaskResult"
         self._balance_url = f"{self.service.base_url}/getBalance"
         self._inquiry: _Inquiry | None = None
+        banned_until = ledger.banned_until(self.service.name, self._fingerprint)
+        if banned_until is not None:
+            # No ban is longer; the clock that wrote it down may have been wrong.
+            latest = loop.clock() + 1.1 * MAX_BAN
+            self.gate.restore_ban(min(banned_until - self.epoch, latest))
 
     def __repr__(self) -> str:
         return f"<Session of {self.account.name}, load {self.line.load}>"
@@ -166,6 +185,7 @@ class Session:
 
     def adopt(self, entry: Entry) -> None:
         """Take over a paid task that was created elsewhere."""
+        self._ledger.adopted(self.saved(entry), self.service.result_window)
         self._schedule.adopt(entry, poll_at=entry.created_at + self._first_poll(entry))
         self._scheduler.wake()
 
@@ -191,40 +211,110 @@ class Session:
     def _first_poll(self, entry: Entry) -> float:
         return self._timing.first_poll(entry.kind, self.line.spacing, self._rng)
 
+    def delivered(self, entry: Entry) -> None:
+        """Note that a caller has been given what a paid task came to."""
+        self._ledger.done(self.service.name, self._fingerprint, entry.task_id or "")
+
+    def saved(self, entry: Entry) -> SavedTask:
+        """Write a paid task down."""
+        heard = entry.processing_at
+        return SavedTask(
+            task_id=entry.task_id or "",
+            service=entry.kind.service,
+            account=self._fingerprint,
+            type=entry.kind.task_type,
+            host=entry.kind.host,
+            created_at=entry.created_at + self.epoch,
+            processing_at=None if heard is None else heard + self.epoch,
+            polls=entry.polls,
+            points=entry.points,
+        )
+
     # ------------------------------------------------------------------- createTask
 
     async def create(self, entry: Entry, task: Task[Any]) -> None:
         """Send createTask and enter its outcome into the books."""
+        try:
+            intent = await self._ledger.intend(self._submission(entry))
+        except JournalError as error:
+            problem = error.for_ticket(None, None)
+        else:
+            await self._create(entry, task, intent)
+            return
+        self.gate.called_off()
+        self._schedule.refuse(entry, problem)
+
+    async def _create(self, entry: Entry, task: Task[Any], intent: Intent) -> None:
         evidence = Evidence()
         body = self._encoder.create_task(task, self.service.offer_for(task.type))
         reply = await self._post(self._create_url, body, evidence)
         now = self._clock()
         if isinstance(reply, NoAnswer):
             self._note_failure(now)
-            self._create_fault(entry, reply, now)
+            self._create_fault(entry, intent, reply, now)
             return
         answer = self._decoder.created(reply, task)
         match answer:
             case Created(task_id):
                 self.gate.succeeded(now, create=True)
+                await self._note_created(intent, task_id, now)
                 poll_at = now + self._first_poll(entry)
                 self._schedule.created(entry, task_id, now=now, poll_at=poll_at)
+                if entry.phase is Phase.UNKNOWN:
+                    self._ledger.unknown(intent)
             case Refused(error):
+                self._ledger.not_paid(intent)
                 self._create_refused(entry, error, now)
             case Unreadable(reason, status):
                 self._note_failure(now)
                 if status in _NOT_PROCESSED:
+                    self._ledger.not_paid(intent)
                     problem = ProtocolError(f"createTask was answered with {reason}", status=status)
                     self._schedule.refuse(entry, problem)
                 else:
-                    self._schedule.lost(entry, _unknown(reason))
+                    self._lost(entry, intent, reason, now)
             case _:
                 assert_never(answer)
 
-    def _create_fault(self, entry: Entry, fault: NoAnswer, now: float) -> None:
+    def _submission(self, entry: Entry) -> Submission:
+        return Submission(
+            service=entry.kind.service,
+            account=self._fingerprint,
+            type=entry.kind.task_type,
+            host=entry.kind.host,
+            points=entry.points,
+            sent_at=self._clock() + self.epoch,
+        )
+
+    async def _note_created(self, intent: Intent, task_id: str, now: float) -> None:
+        sent = intent.submission
+        task = SavedTask(
+            task_id=task_id,
+            service=sent.service,
+            account=sent.account,
+            type=sent.type,
+            host=sent.host,
+            created_at=now + self.epoch,
+            points=sent.points,
+        )
+        await self._ledger.created(intent, task, self.service.result_window)
+
+    def _lost(self, entry: Entry, intent: Intent, reason: str, now: float) -> None:
+        self._ledger.unknown(intent)
+        error = SubmissionUnknownError(
+            f"createTask was sent, but its answer was lost ({reason}); it may have been paid for"
+        )
+        if not entry.repeated and self._may_repeat(entry):
+            at = now + _BACKOFF.delay(entry.attempts, self._rng)
+            self._schedule.repeat_create(entry, error, at)
+        else:
+            self._schedule.lost(entry, error)
+
+    def _create_fault(self, entry: Entry, intent: Intent, fault: NoAnswer, now: float) -> None:
         if not fault.unsent:
-            self._schedule.lost(entry, _unknown(fault.reason))
+            self._lost(entry, intent, fault.reason, now)
             return
+        self._ledger.not_paid(intent)
         error = TransportError(
             f"createTask could not be sent: {fault.reason}",
             sent=False,
@@ -383,7 +473,7 @@ class Session:
             failed=count[Phase.FAILED],
             lapsed=count[Phase.LAPSED],
             orphaned=count[Phase.ORPHANED],
-            unknown=count[Phase.UNKNOWN],
+            unknown=count[Phase.UNKNOWN] + self.line.repeated,
             refused=count[Phase.REFUSED],
             cancelled=count[Phase.CANCELLED],
             requests=self.requests,
@@ -397,6 +487,9 @@ class Session:
             self.gate.succeeded(now, create=create)
             return
         self.gate.refused(error, now, self._rng.random())
+        if isinstance(error, BannedError):
+            until = self.gate.banned_until + self.epoch
+            self._ledger.banned(self.service.name, self._fingerprint, until)
         refusal = self.gate.refusal(now)
         if refusal is None:
             return
@@ -437,9 +530,3 @@ class Session:
             return reply
         unsent = evidence is not None and evidence.unsent
         return NoAnswer(f"no whole answer within {timeout:g} s", unsent=unsent)
-
-
-def _unknown(reason: str) -> SubmissionUnknownError:
-    return SubmissionUnknownError(
-        f"createTask was sent, but its answer was lost ({reason}); it may have been paid for"
-    )

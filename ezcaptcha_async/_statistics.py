@@ -28,7 +28,7 @@ class Statistics:
         failed: Paid tasks that the service gave up on or would not give out.
         lapsed: Paid tasks whose result window ended.
         orphaned: Paid tasks that nobody waits for; see ``SessionPool.orphans``.
-        unknown: createTask requests whose answer was lost.
+        unknown: createTask requests whose answer was lost; see ``SessionPool.unknowns``.
         refused: Tasks that the service did not accept; nothing paid.
         cancelled: Tickets that were given up before anything was paid.
         requests: HTTP requests sent.
@@ -52,6 +52,12 @@ class Statistics:
     requests: int = 0
     polls: int = 0
     points: float = 0.0
+
+    @property
+    def unaccounted(self) -> int:
+        """Paid tasks that are in none of the counts; anything but 0 is a mistake of ours."""
+        ended = self.solved + self.failed + self.lapsed
+        return self.created + self.resumed - self.waiting - self.orphaned - ended
 
 
 @attrs.frozen(kw_only=True)

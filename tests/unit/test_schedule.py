@@ -86,6 +86,7 @@ EVENTS: list[tuple[str, Any, Phase]] = [
     ("retry_create", lambda books, entry: books.retry_create(entry, 1), Phase.QUEUED),
     ("refuse", lambda books, entry: books.refuse(entry, GAVE_UP), Phase.REFUSED),
     ("lost", lambda books, entry: books.lost(entry, GAVE_UP), Phase.UNKNOWN),
+    ("repeat_create", lambda books, entry: books.repeat_create(entry, GAVE_UP, 1), Phase.QUEUED),
 ]
 
 
@@ -429,6 +430,38 @@ def test_a_lost_create_is_not_repeated() -> None:
     books.schedule.lost(entry, error)
     assert (entry.phase, entry.outcome) == (Phase.UNKNOWN, error)
     assert books.take_all(1e6) == []
+    check(books.schedule, [entry])
+
+
+def test_a_lost_create_that_is_repeated_stays_in_the_books() -> None:
+    """What may have been paid for the first time would be spent a second time."""
+    books = Books()
+    entry = new_entry(books.line, points=6.0)
+    books.schedule.enqueue(entry)
+    assert books.take(0.0) == Create(entry, TASK)
+    books.schedule.repeat_create(entry, SubmissionUnknownError("lost"), 2.0)
+    check(books.schedule, [entry])
+    assert (entry.phase, entry.outcome, entry.repeated) == (Phase.QUEUED, None, True)
+    assert (books.line.repeated, books.line.committed_points) == (1, 12.0)
+    assert books.take_all(1.9) == []
+    assert books.take_all(2.0) == [Create(entry, TASK)]
+    books.schedule.created(entry, "7", now=3.0, poll_at=13.0)
+    assert (books.line.points, books.line.committed_points) == (6.0, 12.0)
+    check(books.schedule, [entry])
+
+
+@pytest.mark.parametrize("why", ["closed", "nobody waits"])
+def test_a_lost_create_is_not_repeated_for_nobody(why: str) -> None:
+    """It would be paid twice, and nobody be there to take even one solution."""
+    books = Books()
+    entry, error = books.creating(), SubmissionUnknownError("lost")
+    if why == "closed":
+        books.schedule.close(CLOSED)
+    else:
+        books.schedule.release(entry)
+    books.schedule.repeat_create(entry, error, 2.0)
+    assert (entry.phase, entry.outcome, entry.repeated) == (Phase.UNKNOWN, error, False)
+    assert books.line.repeated == 0
     check(books.schedule, [entry])
 
 

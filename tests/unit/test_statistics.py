@@ -36,6 +36,14 @@ def test_an_idle_pool() -> None:
     assert sum_up([account], requests_in_flight=0) == PoolStatistics(accounts=(account,))
 
 
+def test_a_paid_task_that_is_in_no_count_is_noticed() -> None:
+    """Money would be missing, and no figure would show it."""
+    books = Statistics(created=9, resumed=3, waiting=1, solved=5, failed=2, lapsed=1, orphaned=3)
+    assert books.unaccounted == 0
+    assert attrs.evolve(books, created=11).unaccounted == 2
+    assert sum_up([books, attrs.evolve(books, solved=4)], requests_in_flight=0).unaccounted == 1
+
+
 def test_a_snapshot_is_frozen() -> None:
     """Numbers that a display holds would change under its hands."""
     with pytest.raises(TypeError):

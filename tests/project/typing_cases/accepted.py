@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from random import Random
 from typing import Any, assert_type
 
@@ -21,6 +22,7 @@ from ezcaptcha_async import (
     EzCaptchaError,
     FuncaptchaSolution,
     FuncaptchaTaskProxyless,
+    Journal,
     Kind,
     KindStatistics,
     LearnedPolling,
@@ -37,11 +39,13 @@ from ezcaptcha_async import (
     ReCaptchaV3TaskProxyless,
     ReCaptchaV3TaskProxylessS9,
     Receipt,
+    Resumed,
     SavedTicket,
     ServiceError,
     SessionPool,
     Solution,
     SolveTimeoutError,
+    Submission,
     Task,
     Ticket,
 )
@@ -131,6 +135,21 @@ async def many(pool: SessionPool) -> None:
             assert_type(item.index, int)
 
 
+async def after_a_crash(pool: SessionPool) -> None:
+    """What a journal had is typed as far as anybody can know."""
+    async with pool.resume_all(max_in_flight=10) as outcomes:
+        assert_type(outcomes, AsyncIterator[Resumed])
+        async for outcome in outcomes:
+            assert_type(outcome.task_id, str)
+            assert_type(outcome.ticket, SavedTicket)
+            assert_type(outcome.solution, Solution | None)
+            assert_type(outcome.error, EzCaptchaError | None)
+    for unknown in pool.unknowns():
+        assert_type(unknown, Submission)
+        assert_type(unknown.points, float | None)
+    assert_type(pool.statistics().unaccounted, int)
+
+
 async def looking(pool: SessionPool, account: Account) -> None:
     """Snapshots are typed."""
     assert_type(await pool.balance(), Balance)
@@ -179,6 +198,9 @@ def ways_to_make_a_pool(client: httpx.AsyncClient) -> list[SessionPool]:
         SessionPool("key", http_client=client, polling=PollPolicy(first_delay=5), max_requests=16),
         SessionPool("key", polling=Learned(), rng=Random(1)),
         SessionPool("key", polling=LearnedPolling(poll_price=1, state_path="timing.json")),
+        SessionPool("key", journal="paid.jsonl", on_unknown="retry", unknown_budget=500),
+        SessionPool("key", journal=Path("paid.jsonl"), on_unknown="raise"),
+        SessionPool("key", journal=Journal(Path("paid.jsonl"), power_loss_safe=True)),
     ]
 
 
