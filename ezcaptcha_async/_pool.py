@@ -151,11 +151,17 @@ class SessionPool:
     async def __aenter__(self) -> Self:
         if self._engine is not None:
             raise PoolClosedError("a pool is entered once; make a new one")
-        transport = self._transport or HttpxTransport(
-            self._http_client, max_requests=self._settings.max_requests
-        )
+        # First the journal: where it is in use, nothing has been opened that must be closed.
         file = None if self._journal is None else JournalFile(self._journal)
-        self._engine = Engine(self._accounts, transport, Ledger(file, time.time), self._settings)
+        ledger = Ledger(file, time.time)
+        try:
+            transport = self._transport or HttpxTransport(
+                self._http_client, max_requests=self._settings.max_requests
+            )
+            self._engine = Engine(self._accounts, transport, ledger, self._settings)
+        except BaseException:
+            ledger.close()
+            raise
         self._engine.start()
         return self
 
