@@ -159,12 +159,18 @@ class SessionPool:
     async def __aenter__(self) -> Self:
         if self._engine is not None:
             raise PoolClosedError("a pool is entered once; make a new one")
-        load_timing(self._settings.polling)
-        transport = transport_for(
-            self._http_client, self._transport, max_requests=self._settings.max_requests
-        )
+        # First the journal: where it is in use, nothing has been opened that must be closed.
         file = None if self._journal is None else JournalFile(self._journal)
-        self._engine = Engine(self._accounts, transport, Ledger(file, time.time), self._settings)
+        ledger = Ledger(file, time.time)
+        try:
+            load_timing(self._settings.polling)
+            transport = transport_for(
+                self._http_client, self._transport, max_requests=self._settings.max_requests
+            )
+            self._engine = Engine(self._accounts, transport, ledger, self._settings)
+        except BaseException:
+            ledger.close()
+            raise
         self._engine.start()
         return self
 

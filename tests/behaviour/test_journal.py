@@ -504,6 +504,13 @@ async def test_one_journal_is_for_one_pool(path: Path) -> None:
         assert await resumed(pool) == []
 
 
+async def test_a_pool_that_cannot_open_lets_go_of_its_journal(path: Path) -> None:
+    """After a wrong setting was corrected, the journal would be in use by nobody."""
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="http_client"):
+            await SessionPool(KEY, http_client=object(), journal=path).__aenter__()
+
+
 async def test_a_full_disk_stops_creating_and_nothing_else(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
