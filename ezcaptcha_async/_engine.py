@@ -9,10 +9,12 @@ from typing import Final
 
 import anyio
 
-from ezcaptcha_async._entries import Entry, Line
+from ezcaptcha_async._dispatch import Dispatch
+from ezcaptcha_async._entries import Line
 from ezcaptcha_async._event_loop import current_event_loop
 from ezcaptcha_async._host import Host
 from ezcaptcha_async._ledger import Ledger
+from ezcaptcha_async._purse import Purse
 from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._session import Session
@@ -44,11 +46,11 @@ class Engine:
         settings: Settings,
     ) -> None:
         self.ledger = ledger
-        self._risked_points = 0.0
         self._transport = transport
         self._settings = settings
         self._schedule = Schedule()
         self.loop = current_event_loop()
+        self.purse = Purse(settings.budget, settings.unknown_budget)
         self._host = Host(self.loop)
         self._closed = anyio.Event()
         self._closing = False
@@ -67,7 +69,7 @@ class Engine:
                 loop=self.loop,
                 transport=transport,
                 ledger=ledger,
-                may_repeat=self._may_repeat,
+                may_repeat=self.purse.may_repeat,
                 timing=settings.polling,
                 rng=settings.rng,
                 request_timeout=settings.request_timeout,
@@ -76,6 +78,9 @@ class Engine:
             for account in accounts
         )
         self._session_of: dict[Line, Session] = {item.line: item for item in self.sessions}
+        for line in self._session_of:
+            self.purse.add_line(line)
+        self.dispatch = Dispatch(self.sessions, self.loop.clock)
 
     def __repr__(self) -> str:
         return f"<Engine of {len(self.sessions)} accounts, {self._schedule}>"
@@ -94,11 +99,6 @@ class Engine:
         if self.closed_by is not None:
             raise self.closed_by.for_ticket(None, None)
         self.sessions[0].check_here()
-
-    @property
-    def committed_points(self) -> float:
-        """What was paid, may have been paid, and will be paid if all goes well."""
-        return sum(session.line.committed_points for session in self.sessions)
 
     async def close(self) -> None:
         """Answer everybody, give requests in flight a short grace, and stop.
@@ -149,16 +149,6 @@ class Engine:
             finally:
                 # A solution that is taken later is fetched again by the next process.
                 self.ledger.close()
-
-    def _may_repeat(self, entry: Entry) -> bool:
-        """Say whether a create whose answer was lost is sent again, and count what it risks."""
-        limit, budget, price = self._settings.unknown_budget, self._settings.budget, entry.points
-        if limit is None or price is None or self._risked_points + price > limit:
-            return False
-        if budget is not None and self.committed_points + price > budget:
-            return False
-        self._risked_points += price
-        return True
 
     def _check_books(self) -> None:
         for session in self.sessions:

@@ -16,13 +16,11 @@ import anyio
 from ezcaptcha_async._batch import Outcome, Resumed, outcome_of, outcomes_of, resumed
 from ezcaptcha_async._claim import Claim
 from ezcaptcha_async._engine import Engine
-from ezcaptcha_async._entries import Entry
 from ezcaptcha_async._journal import Journal, JournalFile
 from ezcaptcha_async._journal_lines import Submission
 from ezcaptcha_async._learned import LearnedPolling
 from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._saved import SavedTask
-from ezcaptcha_async._session import Session
 from ezcaptcha_async._settings import (
     Settings,
     accounts_from,
@@ -41,16 +39,13 @@ from ezcaptcha_async._transports import transport_for
 from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
-    BannedError,
-    BudgetExceededError,
     ConfigurationError,
     PoolClosedError,
-    ResultWindowLapsedError,
     SolveTimeoutError,
 )
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.solutions import Solution
-from ezcaptcha_async.tasks import CustomTask, Kind, Task, solution_type_for
+from ezcaptcha_async.tasks import Task
 
 S = TypeVar("S", bound=Solution)
 
@@ -276,7 +271,7 @@ class SessionPool:
                 solution: Solution = await saved
                 return solution
             saved = saved.to_dict()
-        claim: Claim[Solution] = self._take_up(engine, SavedTask.from_dict(saved))
+        claim: Claim[Solution] = engine.dispatch.take_up(SavedTask.from_dict(saved))
         with anyio.move_on_after(timeout):
             return await claim.redeem()
         raise claim.with_ticket(SolveTimeoutError("the timeout passed before the task was solved"))
@@ -339,7 +334,7 @@ class SessionPool:
 
         def take_up(task: SavedTask) -> Claim[Solution]:
             engine.ledger.taken_up(task)
-            return self._take_up(engine, task)
+            return engine.dispatch.take_up(task)
 
         return outcomes_of(tasks, take_up, resumed, max_in_flight=max_in_flight)
 
@@ -362,7 +357,7 @@ class SessionPool:
             TransportError: No answer came.
             ProtocolError: The answer means nothing.
         """
-        return await self._session_named(account).balance()
+        return await self._open().dispatch.session_named(account).balance()
 
     def reopen(self, account: Account | str | None = None) -> None:
         """Let an account take new tasks again after a credential or balance error.
@@ -377,7 +372,7 @@ class SessionPool:
             ConfigurationError: No such account, or none was named.
             PoolClosedError: The pool is not open.
         """
-        self._session_named(account).gate.reopen()
+        self._open().dispatch.session_named(account).gate.reopen()
 
     def statistics(self) -> PoolStatistics:
         """Return a snapshot of the counts, also after the pool was closed.
@@ -435,94 +430,7 @@ class SessionPool:
         if not isinstance(task, Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
         check_number("timeout", timeout, "seconds")
-        session = self._session_for(engine, task)
-        if self._settings.budget is not None:
-            self._check_budget(self._settings.budget, engine, session, task)
+        session = engine.dispatch.session_for(task)
+        engine.purse.check(task.type, session.service.offer_for(task.type))
         deadline = inf if timeout is None else engine.loop.clock() + timeout
         return Claim(session.enqueue(task, deadline), session)
-
-    def _check_budget(
-        self, budget: float, engine: Engine, session: Session, task: Task[Any]
-    ) -> None:
-        offer = session.service.offer_for(task.type)
-        if offer is None or offer.points is None:
-            raise ConfigurationError(
-                f"{task.type} has no listed price, which a budget needs; "
-                "give the service an Offer with its points"
-            )
-        left = budget - engine.committed_points
-        if offer.points > left:
-            raise BudgetExceededError(
-                f"{task.type} costs {offer.points:g} points, and of the budget of "
-                f"{budget:g} there are {max(0.0, left):g} left"
-            )
-
-    def _session_named(self, account: Account | str | None) -> Session:
-        sessions = self._open().sessions
-        name = account.name if isinstance(account, Account) else account
-        for session in sessions:
-            if session.account.name == name or (name is None and len(sessions) == 1):
-                return session
-        names = ", ".join(item.name for item in self._accounts)
-        raise ConfigurationError(f"account must be one of {names}")
-
-    def _session_for(self, engine: Engine, task: Task[Any]) -> Session:
-        """Choose the least loaded account that serves the type and takes new tasks."""
-        task_type = task.type
-        candidates = [item for item in engine.sessions if item.service.offer_for(task_type)]
-        if not candidates and isinstance(task, CustomTask):
-            candidates = list(engine.sessions)  # the profiles cannot know it
-        if not candidates:
-            services = ", ".join(sorted({account.service.name for account in self._accounts}))
-            raise ConfigurationError(f"no account serves {task.type} (services: {services})")
-        now = engine.loop.clock()
-        willing = [item for item in candidates if item.gate.refusal(now) is None]
-        if willing:
-            return min(willing, key=lambda item: item.line.load)
-        refusal = candidates[0].gate.refusal(now)
-        raise (refusal or PoolClosedError("no account is open")).for_ticket(None, None)
-
-    def _take_up(self, engine: Engine, saved: SavedTask) -> Claim[Solution]:
-        session = self._session_of(engine, saved)
-        entry = session.line.paid.get(saved.task_id)
-        if entry is not None:
-            session.hold(entry)
-            return Claim(entry, session)
-        now = engine.loop.clock()
-        age = max(0.0, now + session.epoch - saved.created_at)
-        entry = Entry(
-            line=session.line,
-            kind=Kind(saved.service, saved.type, saved.host),
-            solution_type=solution_type_for(saved.type),
-            points=saved.points,
-            task_id=saved.task_id,
-            created_at=now - age,
-            lapses_at=now - age + session.service.result_window,
-            processing_at=None
-            if saved.processing_at is None
-            else saved.processing_at - session.epoch,
-            polls=saved.polls,
-        )
-        claim: Claim[Solution] = Claim(entry, session)
-        if age >= session.service.result_window:
-            raise claim.with_ticket(
-                ResultWindowLapsedError("the result window of the saved ticket is over")
-            )
-        refusal = session.gate.refusal(now)
-        if isinstance(refusal, BannedError) and entry.lapses_at <= session.gate.banned_until:
-            raise claim.with_ticket(refusal)
-        session.adopt(entry)
-        return claim
-
-    def _session_of(self, engine: Engine, saved: SavedTask) -> Session:
-        """Find the account that paid: by fingerprint, or the only one of the service."""
-        same_service = [item for item in engine.sessions if item.service.name == saved.service]
-        for session in same_service:
-            if session.account.fingerprint == saved.account:
-                return session
-        if saved.account is None and len(same_service) == 1:
-            return same_service[0]
-        raise ConfigurationError(
-            f"no account of this pool can fetch the saved ticket: it was paid for with "
-            f"{saved.service}:{saved.account}"
-        )
