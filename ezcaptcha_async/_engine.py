@@ -120,13 +120,7 @@ class Engine:
             save_timing(self._settings.polling)
 
     async def _perform(self, command: Create | Poll) -> None:
-        entry = command.entry
-        session = self._session_of[entry.line]
-        if isinstance(command, Create):
-            await session.create(entry, command.task)
-        else:
-            await session.poll(entry, command.task_id)
-        session.tell_who_lapses()
+        await self._session_of[command.entry.line].perform(command)
 
     async def _run(self) -> None:
         reason = "the pool's event loop ended before the pool was closed"

@@ -1,72 +1,32 @@
-"""One account at work: sends its requests, and tells the gate and the schedule the answers.
+"""One account at work: its gate, its books, and the three things that it does.
 
-The three outcomes of createTask are decided here and nowhere else: **paid** (an id came),
-**not paid** (the service refused, or the request was certainly never sent) and **unknown**
-(sent, and no valid answer). Only what is certainly not paid is ever tried again. A poll is
-free to repeat, so whatever goes wrong with one is a skipped poll.
+What a pool asks of an account comes in here; `_creating`, `_polling` and `_inquiring` send
+the requests, `_exchange` is what they share.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from random import Random
-from typing import Any, Final, assert_never
+from typing import Any
 
-import anyio
-import attrs
-
-from ezcaptcha_async._entries import IN_FLIGHT, Entry, Line, Phase
+from ezcaptcha_async._creating import Creator
+from ezcaptcha_async._entries import IN_FLIGHT, Entry, Phase
 from ezcaptcha_async._event_loop import EventLoop
-from ezcaptcha_async._gate import CONCERNS_ACCOUNT, Gate
-from ezcaptcha_async._journal_lines import Intent, Submission
+from ezcaptcha_async._exchange import Exchange
+from ezcaptcha_async._inquiring import Inquirer
 from ezcaptcha_async._ledger import Ledger
+from ezcaptcha_async._polling import Poller
 from ezcaptcha_async._saved import SavedTask
-from ezcaptcha_async._schedule import Schedule
+from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._statistics import Statistics
-from ezcaptcha_async._timing import Backoff, PollTiming
-from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
-from ezcaptcha_async._wire import (
-    MAX_BAN,
-    Balance,
-    Created,
-    Decoder,
-    Encoder,
-    Processing,
-    Ready,
-    Refused,
-    Reply,
-    RequestBody,
-    Unreadable,
-)
+from ezcaptcha_async._timing import PollTiming
+from ezcaptcha_async._transport import Transport
+from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account
-from ezcaptcha_async.errors import (
-    BannedError,
-    CapacityError,
-    ConfigurationError,
-    CredentialError,
-    EzCaptchaError,
-    InsufficientBalanceError,
-    JournalError,
-    PoolClosedError,
-    ProtocolError,
-    ServiceError,
-    SubmissionUnknownError,
-    ThrottledError,
-    TransportError,
-)
+from ezcaptcha_async.errors import ConfigurationError, EzCaptchaError
 from ezcaptcha_async.tasks import Kind, Task
-
-_BACKOFF: Final = Backoff()
-_NOT_PROCESSED: Final = range(300, 500)
-"""HTTP statuses that say, without an envelope, that createTask was not carried out."""
-
-
-@attrs.define(eq=False)
-class _Inquiry:
-    answered: anyio.Event
-    outcome: Balance | EzCaptchaError = attrs.field(factory=PoolClosedError)
 
 
 class Session:
@@ -104,52 +64,36 @@ class Session:
         create_patience: float,
     ) -> None:
         self.account = account
-        self.loop = loop
         self.service = account.service
-        self.gate = Gate(
-            max_creates=account.max_creates,
-            max_in_flight=account.max_in_flight,
-            creates_per_second=account.creates_per_second,
-            polls_per_second=account.polls_per_second,
-        )
-        self.line = Line(
-            gate=self.gate,
-            result_window=self.service.result_window,
-            spacing=self.service.min_poll_interval,
-        )
-        schedule.add_line(self.line)
-        self.requests = 0
-        self.polls = 0
-        # Unix time minus the event loop's clock, taken anew with each answer, because the
-        # two drift apart over days and when the machine sleeps.
-        self.epoch = time.time() - loop.clock()
+        self.loop = loop
         self._schedule = schedule
         self._scheduler = scheduler
-        self._clock = loop.clock
-        self._transport = transport
         self._ledger = ledger
-        self._may_repeat = may_repeat
-        self._fingerprint = account.fingerprint
-        self._timing = timing
-        self._rng = rng
-        self._request_timeout = request_timeout
-        self._create_patience = create_patience
-        self._encoder = Encoder(account.client_key)
-        self._decoder = Decoder(self.service, secrets=[account.client_key])
-        self._create_url = f"{self.service.base_url}/createTask"
-        self._result_url = f"{self.service.base_url}/getTaskResult"
-        self._balance_url = f"{self.service.base_url}/getBalance"
-        self._inquiry: _Inquiry | None = None
-        banned_until = ledger.banned_until(self.service.name, self._fingerprint)
-        if banned_until is not None:
-            # No ban is longer; the clock that wrote it down may have been wrong.
-            latest = loop.clock() + 1.1 * MAX_BAN
-            self.gate.restore_ban(min(banned_until - self.epoch, latest))
+        self._exchange = Exchange(
+            account,
+            schedule=schedule,
+            clock=loop.clock,
+            transport=transport,
+            ledger=ledger,
+            rng=rng,
+            request_timeout=request_timeout,
+            create_patience=create_patience,
+        )
+        self.gate = self._exchange.gate
+        self.line = self._exchange.line
+        self._poller = Poller(self._exchange, timing)
+        self._creator = Creator(
+            self._exchange, first_poll=self._poller.first_poll, may_repeat=may_repeat
+        )
+        self._inquirer = Inquirer(self._exchange, scheduler.send)
 
     def __repr__(self) -> str:
         return f"<Session of {self.account.name}, load {self.line.load}>"
 
-    # ---------------------------------------------------------------------- tickets
+    @property
+    def epoch(self) -> float:
+        """Unix time minus the event loop's clock, in seconds."""
+        return self._exchange.epoch
 
     def check_here(self) -> None:
         """Check that the caller is in the pool's own event loop.
@@ -161,6 +105,26 @@ class Session:
             raise ConfigurationError(
                 "this pool belongs to another event loop; open one pool in each event loop"
             )
+
+    # --------------------------------------------------------------------- requests
+
+    async def perform(self, command: Create | Poll) -> None:
+        """Send one request and enter what comes of it into the books."""
+        if isinstance(command, Create):
+            await self._creator.create(command.entry, command.task)
+        else:
+            await self._poller.poll(command.entry, command.task_id)
+        self._exchange.tell_who_lapses()
+
+    async def balance(self) -> Balance:
+        """Ask for the balance; raises as `Inquirer.balance`."""
+        return await self._inquirer.balance()
+
+    def answer_inquiry(self, error: EzCaptchaError) -> None:
+        """Tell an error to whoever waits for the balance."""
+        self._inquirer.answer(error)
+
+    # ---------------------------------------------------------------------- tickets
 
     def enqueue(self, task: Task[Any], deadline: float) -> Entry:
         """Put a task in line for creation.
@@ -177,7 +141,7 @@ class Session:
             task=task,
             points=None if offer is None else offer.points,
             deadline=deadline,
-            queued_at=self._clock(),
+            queued_at=self.loop.clock(),
         )
         self._schedule.enqueue(entry)
         self._scheduler.wake()
@@ -186,12 +150,12 @@ class Session:
     def adopt(self, entry: Entry) -> None:
         """Take over a paid task that was created elsewhere."""
         self._ledger.adopted(self.saved(entry), self.service.result_window)
-        self._schedule.adopt(entry, poll_at=entry.created_at + self._first_poll(entry))
+        self._schedule.adopt(entry, poll_at=entry.created_at + self._poller.first_poll(entry))
         self._scheduler.wake()
 
     def hold(self, entry: Entry) -> None:
         """Note that one more waits for a ticket; an orphan is taken up again."""
-        self._schedule.hold(entry, self._clock())
+        self._schedule.hold(entry, self.loop.clock())
         self._scheduler.wake()
 
     def release(self, entry: Entry) -> None:
@@ -202,18 +166,13 @@ class Session:
         """Stop polling a ticket and tell `error` to whoever waits."""
         self._schedule.abandon(entry, error)
 
-    def remaining(self, entry: Entry) -> float | None:
-        """Return the seconds until a ticket in flight is ready, as expected."""
-        if entry.phase not in IN_FLIGHT:
-            return None
-        return self._timing.remaining(entry.kind, self._clock() - entry.created_at)
-
-    def _first_poll(self, entry: Entry) -> float:
-        return self._timing.first_poll(entry.kind, self.line.spacing, self._rng)
-
     def delivered(self, entry: Entry) -> None:
         """Note that a caller has been given what a paid task came to."""
-        self._ledger.done(self.service.name, self._fingerprint, entry.task_id or "")
+        self._ledger.done(self.service.name, self._exchange.fingerprint, entry.task_id or "")
+
+    def remaining(self, entry: Entry) -> float | None:
+        """Return the seconds until a ticket in flight is ready, as expected."""
+        return self._poller.remaining(entry) if entry.phase in IN_FLIGHT else None
 
     def saved(self, entry: Entry) -> SavedTask:
         """Write a paid task down."""
@@ -221,7 +180,7 @@ class Session:
         return SavedTask(
             task_id=entry.task_id or "",
             service=entry.kind.service,
-            account=self._fingerprint,
+            account=self._exchange.fingerprint,
             type=entry.kind.task_type,
             host=entry.kind.host,
             created_at=entry.created_at + self.epoch,
@@ -230,234 +189,7 @@ class Session:
             points=entry.points,
         )
 
-    # ------------------------------------------------------------------- createTask
-
-    async def create(self, entry: Entry, task: Task[Any]) -> None:
-        """Send createTask and enter its outcome into the books."""
-        try:
-            intent = await self._ledger.intend(self._submission(entry))
-        except JournalError as error:
-            problem = error.for_ticket(None, None)
-        else:
-            await self._create(entry, task, intent)
-            return
-        self.gate.called_off()
-        self._schedule.refuse(entry, problem)
-
-    async def _create(self, entry: Entry, task: Task[Any], intent: Intent) -> None:
-        evidence = Evidence()
-        body = self._encoder.create_task(task, self.service.offer_for(task.type))
-        reply = await self._post(self._create_url, body, evidence)
-        now = self._clock()
-        if isinstance(reply, NoAnswer):
-            self._note_failure(now)
-            self._create_fault(entry, intent, reply, now)
-            return
-        answer = self._decoder.created(reply, task)
-        match answer:
-            case Created(task_id):
-                self.gate.succeeded(now, create=True)
-                await self._note_created(intent, task_id, now)
-                poll_at = now + self._first_poll(entry)
-                self._schedule.created(entry, task_id, now=now, poll_at=poll_at)
-                if entry.phase is Phase.UNKNOWN:
-                    self._ledger.unknown(intent)
-            case Refused(error):
-                self._ledger.not_paid(intent)
-                self._create_refused(entry, error, now)
-            case Unreadable(reason, status):
-                self._note_failure(now)
-                if status in _NOT_PROCESSED:
-                    self._ledger.not_paid(intent)
-                    problem = ProtocolError(f"createTask was answered with {reason}", status=status)
-                    self._schedule.refuse(entry, problem)
-                else:
-                    self._lost(entry, intent, reason, now)
-            case _:
-                assert_never(answer)
-
-    def _submission(self, entry: Entry) -> Submission:
-        return Submission(
-            service=entry.kind.service,
-            account=self._fingerprint,
-            type=entry.kind.task_type,
-            host=entry.kind.host,
-            points=entry.points,
-            sent_at=self._clock() + self.epoch,
-        )
-
-    async def _note_created(self, intent: Intent, task_id: str, now: float) -> None:
-        sent = intent.submission
-        task = SavedTask(
-            task_id=task_id,
-            service=sent.service,
-            account=sent.account,
-            type=sent.type,
-            host=sent.host,
-            created_at=now + self.epoch,
-            points=sent.points,
-        )
-        await self._ledger.created(intent, task, self.service.result_window)
-
-    def _lost(self, entry: Entry, intent: Intent, reason: str, now: float) -> None:
-        self._ledger.unknown(intent)
-        error = SubmissionUnknownError(
-            f"createTask was sent, but its answer was lost ({reason}); it may have been paid for"
-        )
-        if not entry.repeated and self._may_repeat(entry):
-            at = now + _BACKOFF.delay(entry.attempts, self._rng)
-            self._schedule.repeat_create(entry, error, at)
-        else:
-            self._schedule.lost(entry, error)
-
-    def _create_fault(self, entry: Entry, intent: Intent, fault: NoAnswer, now: float) -> None:
-        if not fault.unsent:
-            self._lost(entry, intent, fault.reason, now)
-            return
-        self._ledger.not_paid(intent)
-        error = TransportError(
-            f"createTask could not be sent: {fault.reason}",
-            sent=False,
-            retryable=not fault.permanent,
-        )
-        self._try_again(entry, error, now)
-
-    def _create_refused(self, entry: Entry, error: ServiceError, now: float) -> None:
-        self._note_refusal(error, now, create=True)
-        if isinstance(error, ThrottledError | CapacityError):
-            self._try_again(entry, error, now)
-        else:
-            self._schedule.refuse(entry, error)
-
-    def _try_again(self, entry: Entry, error: EzCaptchaError, now: float) -> None:
-        """Repeat a create that certainly was not accepted, while patience lasts."""
-        if entry.first_attempt_at is None:
-            entry.first_attempt_at = now
-        at = now + max(_BACKOFF.delay(entry.attempts, self._rng), error.retry_after or 0.0)
-        if error.retryable and at < entry.first_attempt_at + self._create_patience:
-            self._schedule.retry_create(entry, at)
-        else:
-            self._schedule.refuse(entry, error)
-
-    # ---------------------------------------------------------------- getTaskResult
-
-    async def poll(self, entry: Entry, task_id: str) -> None:
-        """Send getTaskResult and enter its outcome into the books."""
-        self.polls += 1
-        now = self._clock()
-        self._timing.paced(now - entry.due_at, now)
-        sent_age = now - entry.created_at
-        reply = await self._post(self._result_url, self._encoder.get_task_result(task_id))
-        now = self._clock()
-        if isinstance(reply, NoAnswer):
-            self._note_failure(now)
-            self._skip(entry, now)
-            return
-        answer = self._decoder.result(reply, entry.task)
-        match answer:
-            case Processing():
-                self.gate.succeeded(now)
-                self._timing.learn(entry.kind, entry.polled_age, sent_age, ready=False)
-                wait = self._timing.next_poll(
-                    entry.kind, self.line.spacing, sent_age, entry.answered + 1, self._rng
-                )
-                self._schedule.processing(entry, now=now, sent_age=sent_age, poll_at=now + wait)
-            case Ready(raw):
-                self.gate.succeeded(now)
-                self._timing.learn(entry.kind, entry.polled_age, sent_age, ready=True)
-                self._schedule.solved(entry, raw, now)
-            case Refused(error):
-                self._poll_refused(entry, error, now)
-            case Unreadable():
-                self._note_failure(now)
-                self._skip(entry, now)
-            case _:
-                assert_never(answer)
-
-    def _poll_refused(self, entry: Entry, error: ServiceError, now: float) -> None:
-        self._note_refusal(error, now)
-        if isinstance(
-            error, ThrottledError | CapacityError | BannedError | InsufficientBalanceError
-        ):
-            # None of these says anything of the task.
-            self._skip(entry, now)
-        else:
-            self._schedule.failed(entry, error)
-        if isinstance(error, CredentialError):
-            self._schedule.fail_paid(self.line, error)
-
-    def _skip(self, entry: Entry, now: float) -> None:
-        wait = _BACKOFF.delay(entry.faults + 1, self._rng)
-        self._schedule.skipped(entry, now=now, poll_at=now + wait)
-
-    # ------------------------------------------------------------------- getBalance
-
-    async def balance(self) -> Balance:
-        """Ask for the balance; those who ask while a request is under way share it.
-
-        Raises:
-            BannedError: The account is banned for now; nothing was sent.
-            ThrottledError: It is throttled for now, likewise.
-            CredentialError: The service does not know the key.
-            TransportError: No answer came.
-            ProtocolError: The answer means nothing.
-            ServiceError: The service refused for another reason.
-        """
-        now = self._clock()
-        refusal = self.gate.refusal(now)
-        if isinstance(refusal, BannedError):
-            raise refusal.for_ticket(None, None)
-        pause = self.gate.held_until(now) - now
-        if pause > 0:
-            raise ThrottledError(
-                "ERROR_REQUEST_LIMIT", "the account is throttled for now", retry_after=pause
-            )
-        if self._inquiry is None:
-            self._inquiry = _Inquiry(anyio.Event())
-            self._scheduler.send(self._inquire)
-        inquiry = self._inquiry
-        await inquiry.answered.wait()
-        if isinstance(inquiry.outcome, Balance):
-            return inquiry.outcome
-        raise inquiry.outcome.for_ticket(None, None)
-
-    async def _inquire(self) -> None:
-        self.gate.sent(self._clock())
-        reply = await self._post(self._balance_url, self._encoder.get_balance())
-        self.answer_inquiry(self._read_balance(reply))
-
-    def answer_inquiry(self, outcome: Balance | EzCaptchaError) -> None:
-        """Answer whoever waits for the balance."""
-        inquiry, self._inquiry = self._inquiry, None
-        if inquiry is not None:
-            inquiry.outcome = outcome
-            inquiry.answered.set()
-
-    def _read_balance(self, reply: Reply | NoAnswer) -> Balance | EzCaptchaError:
-        now = self._clock()
-        if isinstance(reply, NoAnswer):
-            self._note_failure(now)
-            return TransportError(
-                f"getBalance was not answered: {reply.reason}", retryable=not reply.permanent
-            )
-        answer = self._decoder.balance(reply)
-        match answer:
-            case int() | float() as points:
-                self.gate.succeeded(now)
-                if points > 0:
-                    self.gate.reopen()
-                value = points / self.service.points_per_unit
-                return Balance(points, self.account.name, self.service.currency, value)
-            case Refused(error):
-                self._note_refusal(error, now)
-                return error
-            case Unreadable(reason, status):
-                self._note_failure(now)
-                return ProtocolError(f"getBalance was answered with {reason}", status=status)
-            case _:
-                assert_never(answer)
-
-    # ---------------------------------------------------------------------- details
+    # ---------------------------------------------------------------------- looking
 
     def statistics(self) -> Statistics:
         """Return a snapshot of the counts."""
@@ -476,57 +208,7 @@ class Session:
             unknown=count[Phase.UNKNOWN] + self.line.repeated,
             refused=count[Phase.REFUSED],
             cancelled=count[Phase.CANCELLED],
-            requests=self.requests,
-            polls=self.polls,
+            requests=self._exchange.requests,
+            polls=self._poller.polls,
             points=self.line.points,
         )
-
-    def _note_refusal(self, error: ServiceError, now: float, *, create: bool = False) -> None:
-        """Let the gate draw its conclusions, and answer those whom they concern."""
-        if not isinstance(error, CONCERNS_ACCOUNT):
-            self.gate.succeeded(now, create=create)
-            return
-        self.gate.refused(error, now, self._rng.random())
-        if isinstance(error, BannedError):
-            until = self.gate.banned_until + self.epoch
-            self._ledger.banned(self.service.name, self._fingerprint, until)
-        refusal = self.gate.refusal(now)
-        if refusal is None:
-            return
-        self._schedule.refuse_queued(self.line, refusal)
-
-    def tell_who_lapses(self) -> None:
-        """Answer those whose result window ends before a ban does; after each request.
-
-        Not only when the ban becomes known: other requests are under way then, and what
-        they are for is told when they are over.
-        """
-        now = self._clock()
-        refusal = self.gate.refusal(now)
-        if isinstance(refusal, BannedError):
-            self._schedule.fail_lapsing(self.line, refusal, until=self.gate.held_until(now))
-
-    def _note_failure(self, now: float) -> None:
-        """Let the gate draw its conclusions, and end the wait of those who lost patience."""
-        self.gate.failed(now, self._rng.random())
-        since = self.gate.failing_since
-        if since is not None and now - since >= self._create_patience:
-            error = TransportError(
-                f"nothing but failures for {now - since:.0f} s, so createTask was not sent",
-                sent=False,
-                retryable=True,
-            )
-            patience_ended = now - self._create_patience
-            self._schedule.refuse_queued(self.line, error, since=patience_ended)
-
-    async def _post(
-        self, url: str, body: RequestBody, evidence: Evidence | None = None
-    ) -> Reply | NoAnswer:
-        self.requests += 1
-        timeout = self._request_timeout
-        with anyio.move_on_after(timeout):
-            reply = await self._transport.post(url, body, timeout=timeout, evidence=evidence)
-            self.epoch = time.time() - self._clock()
-            return reply
-        unsent = evidence is not None and evidence.unsent
-        return NoAnswer(f"no whole answer within {timeout:g} s", unsent=unsent)

@@ -121,7 +121,8 @@ class Search:
         self.value(engine.ledger, engine.ledger._standing, *pool.unknowns())
         for session in engine.sessions:
             self.value(session, session.account, session.gate, session.line)
-            self.value(session._encoder, session._decoder)
+            self.value(session._exchange, session._exchange.encoder, session._exchange.decoder)
+            self.value(session._creator, session._poller, session._inquirer)
             self.value(*session.line.paid.values(), *session.line.queue)
         for ticket in pool.orphans():
             self.value(ticket)
@@ -533,7 +534,7 @@ async def test_no_pool_that_closes_tells(delay: float, caplog: pytest.LogCapture
         "_schedule.Schedule.advance",
         "_schedule.Schedule.created",
         "_schedule.Schedule.processing",
-        "_session.Session.poll",
+        "_polling.Poller.poll",
         "_learned.LearnedPolling.first_poll",
         "_learned.LearnedPolling.next_poll",
         "_httpx.HttpxTransport.post",

@@ -45,22 +45,26 @@ LAYERS = {
     "_httpx": 6,
     "_aiohttp": 6,
     "_transports": 7,
-    "_session": 6,
+    "_exchange": 6,
+    "_creating": 7,
+    "_polling": 7,
+    "_inquiring": 7,
+    "_session": 8,
     "_settings": 8,
-    "_claim": 7,
-    "_ticket": 8,
-    "_dispatch": 8,
-    "_batch": 8,
-    "_engine": 9,
-    "_pool": 10,
-    "cli": 11,
-    "pytest_plugin": 11,
+    "_claim": 9,
+    "_ticket": 10,
+    "_dispatch": 10,
+    "_batch": 10,
+    "_engine": 11,
+    "_pool": 12,
+    "cli": 13,
+    "pytest_plugin": 13,
 }
 """Module → layer. A module imports from lower layers only, never from its own."""
 
-TOP = 11
+TOP = 13
 PURE = 4
-FACE = 10
+FACE = 12
 """The layer of the package itself: it gives out what the layers up to the pool have."""
 
 TESTING = "testing"
