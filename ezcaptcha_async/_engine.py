@@ -15,7 +15,7 @@ from ezcaptcha_async._entries import Line
 from ezcaptcha_async._event_loop import current_event_loop
 from ezcaptcha_async._host import Host
 from ezcaptcha_async._schedule import Create, Poll, Schedule
-from ezcaptcha_async._scheduler import Scheduler
+from ezcaptcha_async._scheduler import Deadline, Scheduler
 from ezcaptcha_async._session import Session
 from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async._transport import Transport
@@ -66,7 +66,8 @@ class Engine:
             self._schedule,
             self._perform,
             max_requests=settings.max_requests or transport.max_requests,
-            clock=self.loop.clock,
+            request_timeout=settings.request_timeout,
+            loop=self.loop,
         )
         self.sessions = tuple(
             Session(
@@ -119,13 +120,13 @@ class Engine:
             await self._host.stop()
             self._closed.set()
 
-    async def _perform(self, command: Create | Poll) -> None:
+    async def _perform(self, command: Create | Poll, deadline: Deadline) -> None:
         entry = command.entry
         session = self._session_of[entry.line]
         if isinstance(command, Create):
-            await session.create(entry, command.task)
+            await session.create(entry, command.task, deadline)
         else:
-            await session.poll(entry, command.task_id)
+            await session.poll(entry, command.task_id, deadline)
         session.tell_who_lapses()
 
     async def _run(self) -> None:

@@ -3,8 +3,8 @@
 It sleeps until the earliest due time, lets the schedule turn everything that is due into
 commands, and runs them under one limit on requests, outside the HTTP client's own pool.
 Each request runs in a **lane**: a child coroutine that performs one command, then takes
-the next one that is due, and ends when there is none. So no caller's cancellation ever
-reaches a request, a busy pool starts no coroutine per request, and an idle pool has none.
+the next one that is due, and rests when there is none. So no caller's cancellation ever
+reaches a request, and no request costs a coroutine, a cancel scope or a timer of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
+from ezcaptcha_async._event_loop import EventLoop, Waiter
 from ezcaptcha_async._schedule import Create, Poll, Schedule
 
 _TICK: Final = 0.01
@@ -29,7 +30,29 @@ _BATCH: Final = 500
 _TURN: Final = 20
 """Commands after which a lane lets other coroutines have their turn."""
 
-Errand = Callable[[], Awaitable[None]]
+
+class Deadline:
+    """When the request of a lane is cut off; the scheduler sees to it.
+
+    One scope lasts for all the requests of a lane, until one of them uses it up, and one
+    alarm for all the lanes: ``move_on_after`` for each request costs as much as everything
+    else that this library does for a poll.
+    """
+
+    __slots__ = ("at", "scope")
+
+    def __init__(self) -> None:
+        self.at = inf
+        self.scope = anyio.CancelScope()
+
+    @property
+    def passed(self) -> bool:
+        """True once the request was cut off; what it raised must not escape then."""
+        return self.scope.cancel_called
+
+
+Errand = Callable[[Deadline], Awaitable[None]]
+_Command = Create | Poll | Errand
 
 
 class Scheduler:
@@ -39,34 +62,41 @@ class Scheduler:
         schedule: Gives out the commands.
         perform: Performs one of them; must not raise for what a service or a network does.
         max_requests: Most requests at a time.
-        clock: The event loop's clock.
+        request_timeout: Most seconds that `perform` sets a deadline to.
+        loop: The event loop.
     """
 
     def __init__(
         self,
         schedule: Schedule,
-        perform: Callable[[Create | Poll], Awaitable[None]],
+        perform: Callable[[Create | Poll, Deadline], Awaitable[None]],
         *,
         max_requests: int,
-        clock: Callable[[], float],
+        request_timeout: float,
+        loop: EventLoop,
     ) -> None:
-        self._clock = clock
+        self._loop = loop
+        self._clock = loop.clock
         self._schedule = schedule
         self._perform = perform
         self._max_requests = max_requests
+        self._request_timeout = request_timeout
         self._errands: deque[Errand] = deque()
-        self._lanes = 0
+        self._at_work = 0
+        self._resting: list[Waiter] = []  # the lanes that are not
+        self._deadlines: set[Deadline] = set()
+        self._cut_off_at = inf
         self._alarm = anyio.Event()
         self._alarm_at = -inf
         self._quiet = anyio.Event()
 
     def __repr__(self) -> str:
-        return f"<Scheduler with {self._lanes} of {self._max_requests} requests in flight>"
+        return f"<Scheduler with {self._at_work} of {self._max_requests} requests in flight>"
 
     @property
     def requests_in_flight(self) -> int:
         """Lanes at work."""
-        return self._lanes
+        return self._at_work
 
     def wake(self) -> None:
         """Look at the schedule again at once: something was added to it."""
@@ -79,7 +109,7 @@ class Scheduler:
 
     async def wait_quiet(self) -> None:
         """Wait until no request is in flight."""
-        while self._lanes:
+        while self._at_work:
             self._quiet = anyio.Event()
             await self._quiet.wait()
 
@@ -90,51 +120,101 @@ class Scheduler:
             BaseException: Whatever `perform` or the schedule let escape: a mistake in
                 this library. Everybody who waits must then be answered by the caller.
         """
-        async with anyio.create_task_group() as lanes:
-            while True:
-                now = self._clock()
-                # Set first: whoever adds something from here on rings the alarm again.
-                self._alarm = anyio.Event()
-                more = self._schedule.advance(now, _BATCH)
-                self._start_lanes(lanes, now)
-                if more:
-                    await checkpoint()
-                    continue
-                self._alarm_at = max(self._schedule.next_time(now), now + _TICK)
-                with anyio.CancelScope(deadline=self._alarm_at):
-                    await self._alarm.wait()
+        try:
+            async with anyio.create_task_group() as lanes:
+                while True:
+                    now = self._clock()
+                    # Set first: whoever adds something from here on rings the alarm again.
+                    self._alarm = anyio.Event()
+                    more = self._schedule.advance(now, _BATCH)
+                    if now >= self._cut_off_at:
+                        self._cut_off(now)
+                    self._start_lanes(lanes, now)
+                    if more:
+                        await checkpoint()
+                        continue
+                    at = min(self._schedule.next_time(now), self._cut_off_at)
+                    self._alarm_at = max(at, now + _TICK)
+                    with anyio.CancelScope(deadline=self._alarm_at):
+                        await self._alarm.wait()
+        finally:
+            self._at_work = 0  # also the lanes that were cancelled before they began
+            self._quiet.set()
 
     def _start_lanes(self, lanes: TaskGroup, now: float) -> None:
-        while self._lanes < self._max_requests:
+        while self._at_work < self._max_requests:
             command = self._next(now)
             if command is None:
                 break
-            self._lanes += 1
-            lanes.start_soon(self._lane, command)
+            if self._resting:
+                self._resting.pop().answer(command)
+            else:
+                lanes.start_soon(self._lane, command)
+        if self._at_work:
+            self._cut_off_at = min(self._cut_off_at, now + self._request_timeout)
 
-    def _next(self, now: float) -> Create | Poll | Errand | None:
-        return self._errands.popleft() if self._errands else self._schedule.take(now)
+    def _next(self, now: float) -> _Command | None:
+        command = self._errands.popleft() if self._errands else self._schedule.take(now)
+        self._at_work += command is not None
+        return command
 
-    async def _lane(self, command: Create | Poll | Errand | None) -> None:
+    async def _lane(self, command: _Command) -> None:
+        deadline = Deadline()
+        self._deadlines.add(deadline)
         try:
-            performed = 0
-            while command is not None:
-                performed += 1
-                if performed % _TURN == 0:
-                    # A transport that answers without waiting would starve the event loop.
-                    await checkpoint()
-                if isinstance(command, Create | Poll):
-                    await self._perform(command)
-                else:
-                    await command()
-                now = self._clock()
-                command = self._next(now)
-                if self._schedule.next_time(now) < self._alarm_at or (
-                    # What let this lane go on may let another one start.
-                    command is not None and self._lanes < self._max_requests
-                ):
-                    self.wake()
+            with deadline.scope:
+                await self._work(command, deadline)
         finally:
-            self._lanes -= 1
-            if not self._lanes:
+            self._deadlines.discard(deadline)
+        # Its scope is used up, so it ends; what is due goes to another lane.
+        self.wake()
+
+    async def _work(self, command: _Command, deadline: Deadline) -> None:
+        performed = 0
+        while True:
+            performed += 1
+            if performed % _TURN == 0:
+                # A transport that answers without waiting would starve the event loop.
+                await checkpoint()
+            await self._do(command, deadline)
+            if deadline.passed:
+                return
+            command = self._following() or await self._rest()
+
+    async def _do(self, command: _Command, deadline: Deadline) -> None:
+        try:
+            if isinstance(command, Create | Poll):
+                await self._perform(command, deadline)
+            else:
+                await command(deadline)
+        finally:
+            self._at_work -= 1
+            if not self._at_work:
                 self._quiet.set()
+
+    def _following(self) -> _Command | None:
+        """Take the next command that is due, and ring for others that may be."""
+        now = self._clock()
+        command = self._next(now)
+        if self._schedule.next_time(now) < self._alarm_at or (
+            # What let this lane go on may let another one start.
+            command is not None and self._at_work < self._max_requests
+        ):
+            self.wake()
+        return command
+
+    async def _rest(self) -> _Command:
+        waiter = self._loop.waiter()
+        self._resting.append(waiter)
+        command: _Command = await waiter
+        return command
+
+    def _cut_off(self, now: float) -> None:
+        """End the requests whose deadline has passed, and note when the next one will."""
+        coming = [now + self._request_timeout] if self._at_work else []
+        for deadline in self._deadlines:
+            if deadline.at <= now:
+                deadline.scope.cancel()
+            elif deadline.at < inf:
+                coming.append(deadline.at)
+        self._cut_off_at = min(coming, default=inf)

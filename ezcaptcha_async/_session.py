@@ -9,6 +9,7 @@ free to repeat, so whatever goes wrong with one is a skipped poll.
 from __future__ import annotations
 
 import time
+from math import inf
 from random import Random
 from typing import Any, Final, assert_never
 
@@ -19,7 +20,7 @@ from ezcaptcha_async._entries import Entry, Line, Phase
 from ezcaptcha_async._event_loop import EventLoop
 from ezcaptcha_async._gate import CONCERNS_ACCOUNT, Gate
 from ezcaptcha_async._schedule import Schedule
-from ezcaptcha_async._scheduler import Scheduler
+from ezcaptcha_async._scheduler import Deadline, Scheduler
 from ezcaptcha_async._statistics import Statistics
 from ezcaptcha_async._timing import Backoff, PollTiming
 from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
@@ -185,11 +186,11 @@ class Session:
 
     # ------------------------------------------------------------------- createTask
 
-    async def create(self, entry: Entry, task: Task[Any]) -> None:
+    async def create(self, entry: Entry, task: Task[Any], deadline: Deadline) -> None:
         """Send createTask and enter its outcome into the books."""
         evidence = Evidence()
         body = self._encoder.create_task(task, self.service.offer_for(task.type))
-        reply = await self._post(self._create_url, body, evidence)
+        reply = await self._post(self._create_url, body, deadline, evidence)
         now = self._clock()
         if isinstance(reply, NoAnswer):
             self._note_failure(now)
@@ -243,11 +244,12 @@ class Session:
 
     # ---------------------------------------------------------------- getTaskResult
 
-    async def poll(self, entry: Entry, task_id: str) -> None:
+    async def poll(self, entry: Entry, task_id: str, deadline: Deadline) -> None:
         """Send getTaskResult and enter its outcome into the books."""
         self.polls += 1
         sent_age = self._clock() - entry.created_at
-        reply = await self._post(self._result_url, self._encoder.get_task_result(task_id))
+        body = self._encoder.get_task_result(task_id)
+        reply = await self._post(self._result_url, body, deadline)
         now = self._clock()
         if isinstance(reply, NoAnswer):
             self._note_failure(now)
@@ -319,9 +321,9 @@ class Session:
             return inquiry.outcome
         raise inquiry.outcome.for_ticket(None, None)
 
-    async def _inquire(self) -> None:
+    async def _inquire(self, deadline: Deadline) -> None:
         self.gate.sent(self._clock())
-        reply = await self._post(self._balance_url, self._encoder.get_balance())
+        reply = await self._post(self._balance_url, self._encoder.get_balance(), deadline)
         self.answer_inquiry(self._read_balance(reply))
 
     def answer_inquiry(self, outcome: Balance | EzCaptchaError) -> None:
@@ -415,16 +417,22 @@ class Session:
             self._schedule.refuse_queued(self.line, error, since=patience_ended)
 
     async def _post(
-        self, url: str, body: RequestBody, evidence: Evidence | None = None
+        self, url: str, body: RequestBody, deadline: Deadline, evidence: Evidence | None = None
     ) -> Reply | NoAnswer:
         self.requests += 1
         timeout = self._request_timeout
-        with anyio.move_on_after(timeout):
+        deadline.at = self._clock() + timeout
+        try:
             reply = await self._transport.post(url, body, timeout=timeout, evidence=evidence)
-            self.epoch = time.time() - self._clock()
-            return reply
-        unsent = evidence is not None and evidence.unsent
-        return NoAnswer(f"no whole answer within {timeout:g} s", unsent=unsent)
+        except anyio.get_cancelled_exc_class():
+            if not deadline.passed:
+                raise  # the pool ends
+            unsent = evidence is not None and evidence.unsent
+            return NoAnswer(f"no whole answer within {timeout:g} s", unsent=unsent)
+        finally:
+            deadline.at = inf
+        self.epoch = time.time() - self._clock()
+        return reply
 
 
 def _unknown(reason: str) -> SubmissionUnknownError:

@@ -29,26 +29,26 @@ LAYERS = {
     "_statistics": 3,
     "_schedule": 4,
     "_transport": 5,
-    "_scheduler": 5,
     "_event_loop": 5,
+    "_scheduler": 6,
     "_host": 6,
     "_httpx": 6,
     "_aiohttp": 6,
     "_transports": 7,
-    "_session": 6,
-    "_claim": 7,
-    "_ticket": 8,
-    "_batch": 8,
-    "_engine": 8,
-    "_pool": 9,
-    "cli": 10,
-    "pytest_plugin": 10,
+    "_session": 7,
+    "_claim": 8,
+    "_ticket": 9,
+    "_batch": 9,
+    "_engine": 9,
+    "_pool": 10,
+    "cli": 11,
+    "pytest_plugin": 11,
 }
 """Module → layer. A module imports from lower layers only, never from its own."""
 
-TOP = 10
+TOP = 11
 PURE = 4
-FACE = 9
+FACE = 10
 """The layer of the package itself: it gives out what the layers up to the pool have."""
 
 TESTING = "testing"
