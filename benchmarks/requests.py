@@ -1,6 +1,6 @@
 """What one poll costs with everything: the HTTP client, its socket, JSON, and this library.
 
-    taskset -c 0 python benchmarks/requests.py
+    python benchmarks/requests.py
 
 A service in a process of its own answers every poll with ``processing`` as fast as Python
 can. Against it run, one after the other and again for each round, a bare loop of the same
@@ -9,7 +9,7 @@ JSON is written and read by both. Each ratio is that of the medians of one run.
 
 Then a pool over aiohttp holds more and more tickets at a constant number of polls per second,
 each number in a process of its own: CPU per poll, the longest stall of the event loop while
-all of them are in flight, and the most memory that the process had in all.
+they are created and then while they are polled, and the most memory of the process in all.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from random import Random
 from typing import Any
 
 import aiohttp
 import attrs
+import httptools
 import httpx
 import httpx2
-import httptools
 
 from ezcaptcha_async import EZCAPTCHA, Kind, PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
 
@@ -166,9 +166,7 @@ async def _cpu_per(count: Callable[[], int], seconds: float) -> float:
 
 def pool_for(url: str, interval: float, **settings: Any) -> SessionPool:
     """Return a pool that polls each ticket once in `interval` seconds."""
-    service = attrs.evolve(
-        EZCAPTCHA, base_url=url, min_poll_interval=0.01, result_window=100_000.0
-    )
+    service = attrs.evolve(EZCAPTCHA, base_url=url, min_poll_interval=0.01, result_window=100_000.0)
     policy = PollPolicy(first_delay=interval, interval=interval, growth=1, max_interval=300)
     return SessionPool(KEY, service=service, polling=_Steady(policy), **settings)
 
@@ -189,10 +187,8 @@ class _Steady:
         """Learn nothing."""
 
 
-async def cpu_of_a_pool_over(
-    url: str, in_flight: int, seconds: float, package: Any
-) -> float:
-    """Return the CPU time of one poll in µs with an injected client of httpx or httpx2."""
+async def cpu_of_a_pool_over(url: str, in_flight: int, seconds: float, package: Any) -> float:
+    """Return the same with an injected client of httpx or httpx2."""
     limits = package.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
     async with package.AsyncClient(limits=limits) as client:
         return await cpu_of_a_pool(url, in_flight, seconds, http_client=client)
@@ -200,49 +196,42 @@ async def cpu_of_a_pool_over(
 
 def compare(url: str, options: argparse.Namespace) -> dict[str, float]:
     """Return the CPU of bare loops and of pools, and their ratios."""
-    runs: dict[str, Callable[[], Awaitable[float]]] = {}
-    for name, package in (("aiohttp", None), ("httpx", httpx), ("httpx2", httpx2)):
-        if name not in options.clients:
-            continue
-        many = options.aiohttp_requests if package is None else options.httpx_requests
-        if package is None:
-            runs[f"bare {name}"] = lambda many=many: cpu_of_a_bare_loop(
-                bare_aiohttp(url, many), many, options.seconds
-            )
-            runs[f"pool over {name}"] = lambda many=many: cpu_of_a_pool(
-                url, many, options.seconds, transport="aiohttp"
-            )
-        else:
-            runs[f"bare {name}"] = lambda many=many, package=package: cpu_of_a_bare_loop(
-                bare_httpx(url, many, package), many, options.seconds
-            )
-            runs[f"pool over {name}"] = lambda many=many, package=package: cpu_of_a_pool_over(
-                url, many, options.seconds, package
-            )
-    rounds: dict[str, list[float]] = {name: [] for name in runs}
+    many, few, seconds = options.aiohttp_requests, options.httpx_requests, options.seconds
+    bare = {
+        "aiohttp": lambda: cpu_of_a_bare_loop(bare_aiohttp(url, many), many, seconds),
+        "httpx": lambda: cpu_of_a_bare_loop(bare_httpx(url, few, httpx), few, seconds),
+        "httpx2": lambda: cpu_of_a_bare_loop(bare_httpx(url, few, httpx2), few, seconds),
+    }
+    ours = {
+        "aiohttp": lambda: cpu_of_a_pool(url, many, seconds, transport="aiohttp"),
+        "httpx": lambda: cpu_of_a_pool_over(url, few, seconds, httpx),
+        "httpx2": lambda: cpu_of_a_pool_over(url, few, seconds, httpx2),
+    }
+    rounds: dict[tuple[str, str], list[float]] = {}
     for _ in range(options.rounds):
-        for name, run in runs.items():
-            rounds[name].append(_run(run, uvloop=options.uvloop))
-    medians = {name: statistics.median(values) for name, values in rounds.items()}
-    figures = {f"{name}, CPU µs per poll": median for name, median in medians.items()}
-    for name in options.clients:
-        ratio = medians[f"pool over {name}"] / medians[f"bare {name}"]
-        figures[f"pool over bare, {name}"] = ratio
+        for client in options.clients:
+            for name, runs in (("bare", bare), ("pool", ours)):
+                cpu = run_once(runs[client], uvloop=options.uvloop)
+                rounds.setdefault((client, name), []).append(cpu)
+    figures: dict[str, float] = {}
+    for client in options.clients:
+        medians = {name: statistics.median(rounds[client, name]) for name in ("bare", "pool")}
+        for name, median in medians.items():
+            figures[f"{client}, {name}: CPU µs per poll"] = median
+        figures[f"{client}, pool over bare"] = medians["pool"] / medians["bare"]
     return figures
 
 
-def _run(main: Callable[[], Awaitable[Any]], *, uvloop: bool) -> Any:
+def run_once(main: Callable[[], Coroutine[Any, Any, float]], *, uvloop: bool) -> float:
+    """Run in an event loop of its own, asyncio's or uvloop."""
     loop_factory = None
     if uvloop:
         import uvloop as faster  # noqa: PLC0415  # only where it is asked for
 
         loop_factory = faster.new_event_loop
-
-    async def run() -> Any:
-        return await main()
-
+    gc.collect()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(run())
+        return runner.run(main())
 
 
 # ------------------------------------------------------------------------ more and more
@@ -260,7 +249,7 @@ async def hold(url: str, tickets: int, rate: float, seconds: float) -> dict[str,
             stalls.append(time.perf_counter() - before - 0.001)
 
     async with pool_for(url, tickets / rate, transport="aiohttp") as pool:
-        kept = []
+        kept: list[Any] = []
 
         async def submit() -> None:
             while len(kept) < tickets:
