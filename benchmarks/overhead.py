@@ -27,7 +27,14 @@ from random import Random
 import anyio
 import attrs
 
-from ezcaptcha_async import EZCAPTCHA, Kind, PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async import (
+    EZCAPTCHA,
+    Kind,
+    KindStatistics,
+    PollPolicy,
+    ReCaptchaV2TaskProxyless,
+    SessionPool,
+)
 from ezcaptcha_async._transport import Evidence
 from ezcaptcha_async._wire import Reply, RequestBody
 
@@ -73,14 +80,23 @@ class _Steady:
     def __init__(self, policy: PollPolicy) -> None:
         self._policy = policy
 
-    def first_poll(self, kind: Kind, rng: Random) -> float:
+    def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
         return self._policy.interval * rng.random()
 
-    def next_poll(self, kind: Kind, age: float, polls: int, rng: Random) -> float:
-        return self._policy.next_poll(kind, age, polls, rng)
+    def next_poll(self, kind: Kind, spacing: float, age: float, polls: int, rng: Random) -> float:
+        return self._policy.next_poll(kind, spacing, age, polls, rng)
 
     def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
         """Learn nothing."""
+
+    def paced(self, late: float, now: float) -> None:
+        """Take no notice."""
+
+    def remaining(self, kind: Kind, age: float) -> float | None:
+        return None
+
+    def kinds(self) -> tuple[KindStatistics, ...]:
+        return ()
 
 
 async def cpu_per_poll(tickets: int, rate: float, seconds: float, rounds: int) -> list[float]:

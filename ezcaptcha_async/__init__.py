@@ -3,11 +3,14 @@
 Made for thousands of tasks in flight: see `SessionPool`.
 """
 
-from ezcaptcha_async._batch import Outcome
+from ezcaptcha_async._batch import Outcome, Resumed
+from ezcaptcha_async._journal import Journal
+from ezcaptcha_async._journal_lines import Submission
+from ezcaptcha_async._learned import LearnedPolling
 from ezcaptcha_async._pool import SessionPool
 from ezcaptcha_async._statistics import PoolStatistics, Statistics
 from ezcaptcha_async._ticket import Ticket
-from ezcaptcha_async._timing import PollPolicy, PollTiming
+from ezcaptcha_async._timing import KindStatistics, PollPolicy, PollTiming
 from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
 from ezcaptcha_async._wire import Balance, Reply, RequestBody
 from ezcaptcha_async.accounts import Account
@@ -20,6 +23,7 @@ from ezcaptcha_async.errors import (
     EzCaptchaError,
     InsufficientBalanceError,
     InvalidTaskError,
+    JournalError,
     PoolClosedError,
     ProtocolError,
     ResultWindowLapsedError,
@@ -80,7 +84,11 @@ __all__ = [
     "FuncaptchaTaskProxyless",
     "InsufficientBalanceError",
     "InvalidTaskError",
+    "Journal",
+    "JournalError",
     "Kind",
+    "KindStatistics",
+    "LearnedPolling",
     "NoAnswer",
     "Offer",
     "Outcome",
@@ -102,6 +110,7 @@ __all__ = [
     "Reply",
     "RequestBody",
     "ResultWindowLapsedError",
+    "Resumed",
     "SavedTicket",
     "Service",
     "ServiceError",
@@ -109,6 +118,7 @@ __all__ = [
     "Solution",
     "SolveTimeoutError",
     "Statistics",
+    "Submission",
     "SubmissionUnknownError",
     "Task",
     "TaskFailedError",

@@ -1,4 +1,4 @@
-"""Many tasks at once: read lazily, bounded, given out as they complete."""
+"""Many at once, new tasks or paid ones: read lazily, bounded, given out as they complete."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from ezcaptcha_async._claim import Claim
 from ezcaptcha_async._entries import AnyOutcome
+from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._unwrap import unwrapped
-from ezcaptcha_async.errors import EzCaptchaError
+from ezcaptcha_async.errors import EzCaptchaError, SavedTicket
 from ezcaptcha_async.solutions import Solution
 from ezcaptcha_async.tasks import Task
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Solution)
+R = TypeVar("R")
 
 
 @attrs.frozen(kw_only=True)
@@ -39,51 +41,93 @@ class Outcome(Generic[S]):
     error: EzCaptchaError | None = None
 
 
-_Settled: TypeAlias = tuple[int, Task[S], Claim[S] | None, AnyOutcome]
+@attrs.frozen(kw_only=True)
+class Resumed:
+    """What became of one paid task of ``resume_all``: `solution` or `error` is set.
+
+    Args:
+        ticket: The paid task as the journal had it; ``SessionPool.resume`` takes it.
+        solution: What it was solved with.
+        error: Why it was not.
+    """
+
+    ticket: SavedTicket = attrs.field(hash=False)
+    solution: Solution | None = None
+    error: EzCaptchaError | None = None
+
+    @property
+    def task_id(self) -> str:
+        """The service's id of the task."""
+        return str(self.ticket["task_id"])
+
+
+def outcome_of(
+    index: int, task: Task[S], solution: S | None, error: EzCaptchaError | None
+) -> Outcome[S]:
+    """Put together what became of a new task."""
+    return Outcome(index=index, task=task, solution=solution, error=error)
+
+
+def resumed(
+    _index: int, task: SavedTask, solution: Solution | None, error: EzCaptchaError | None
+) -> Resumed:
+    """Put together what became of a paid one."""
+    return Resumed(ticket=task.to_dict(), solution=solution, error=error)
+
+
+_Settled: TypeAlias = tuple[int, T, Claim[S] | None, AnyOutcome]
+_Make: TypeAlias = Callable[[int, T, S | None, EzCaptchaError | None], R]
 
 
 @asynccontextmanager
 async def outcomes_of(
-    tasks: Iterable[Task[S]] | AsyncIterable[Task[S]],
-    start: Callable[[Task[S]], Claim[S]],
+    items: Iterable[T] | AsyncIterable[T],
+    start: Callable[[T], Claim[S]],
+    make: _Make[T, S, R],
     *,
     max_in_flight: int,
-) -> AsyncGenerator[AsyncIterator[Outcome[S]]]:
-    """Solve tasks side by side and yield an iterator over their outcomes.
+) -> AsyncGenerator[AsyncIterator[R]]:
+    """See to items side by side and yield an iterator over what becomes of them.
+
+    Args:
+        items: New tasks, or paid ones.
+        start: Begins with one of them.
+        make: Puts together what the reader gets for one.
+        max_in_flight: Most items begun whose outcome has not been taken yet.
 
     A place is free again only when its outcome has been taken, so that neither a long
     input nor a slow reader makes anything grow. What is solved but not taken when the
     reader leaves is released, and so stays among the pool's orphans.
     """
     places = anyio.Semaphore(max_in_flight)
-    send, receive = anyio.create_memory_object_stream[_Settled[S]]()
+    send, receive = anyio.create_memory_object_stream[_Settled[T, S]]()
     positions = count()
 
-    async def solve(index: int, task: Task[S], out: ObjectSendStream[_Settled[S]]) -> None:
+    async def solve(index: int, item: T, out: ObjectSendStream[_Settled[T, S]]) -> None:
         async with out:
             try:
-                claim = start(task)
+                claim = start(item)
             except EzCaptchaError as error:
-                await out.send((index, task, None, error))
+                await out.send((index, item, None, error))
                 return
             try:
-                await out.send((index, task, claim, await claim.settled()))
+                await out.send((index, item, claim, await claim.settled()))
             except BaseException:
                 claim.release()
                 raise
 
-    async def begin(task: Task[S]) -> None:
+    async def begin(item: T) -> None:
         await places.acquire()
-        group.start_soon(solve, next(positions), task, send.clone())
+        group.start_soon(solve, next(positions), item, send.clone())
 
     async def feed() -> None:
         async with send:
-            await _for_each(tasks, begin)
+            await _for_each(items, begin)
 
     try:
         async with receive, anyio.create_task_group() as group:
             group.start_soon(feed)
-            yield _Outcomes(receive, places)
+            yield _Outcomes(receive, places, make)
             group.cancel_scope.cancel()
     except BaseExceptionGroup as failures:
         # Whoever reads raised, or the input did; our group means nothing to them.
@@ -93,22 +137,28 @@ async def outcomes_of(
     raise failure
 
 
-class _Outcomes(AsyncIterator[Outcome[S]]):
+class _Outcomes(AsyncIterator[R], Generic[T, S, R]):
     """Takes what is settled; a class, because a generator would have to be closed."""
 
-    def __init__(self, settled: ObjectReceiveStream[_Settled[S]], places: anyio.Semaphore) -> None:
+    def __init__(
+        self,
+        settled: ObjectReceiveStream[_Settled[T, S]],
+        places: anyio.Semaphore,
+        make: _Make[T, S, R],
+    ) -> None:
         self._settled = settled
         self._places = places
+        self._make = make
 
-    async def __anext__(self) -> Outcome[S]:
-        index, task, claim, outcome = await self._settled.__anext__()
+    async def __anext__(self) -> R:
+        index, item, claim, outcome = await self._settled.__anext__()
         self._places.release()
         if claim is None:
-            return Outcome(index=index, task=task, error=cast("EzCaptchaError", outcome))
+            return self._make(index, item, None, cast("EzCaptchaError", outcome))
         try:
-            return Outcome(index=index, task=task, solution=claim.collect(outcome))
+            return self._make(index, item, claim.collect(outcome), None)
         except EzCaptchaError as error:
-            return Outcome(index=index, task=task, error=error)
+            return self._make(index, item, None, error)
 
 
 async def _for_each(items: Iterable[T] | AsyncIterable[T], call: Callable[[T], Any]) -> None:

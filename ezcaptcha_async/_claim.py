@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._entries import AnyOutcome, Entry, Phase, Solved
+from ezcaptcha_async._gate import CONCERNS_ACCOUNT
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._session import Session
 from ezcaptcha_async._wire import decode_solution
@@ -87,6 +88,8 @@ class Claim(Generic[S]):
         # From here on it is in the caller's hands, in one form or another.
         self.entry.delivered = True
         result = self._decode(outcome) if isinstance(outcome, Solved) else outcome
+        if isinstance(result, Solution) or self._is_final(result):
+            self.session.delivered(self.entry)
         if isinstance(result, Solution):
             return cast("S", result)
         raise self.with_ticket(result)
@@ -97,24 +100,14 @@ class Claim(Generic[S]):
 
     def saved(self) -> SavedTask:
         """Write the paid task down."""
-        entry, epoch = self.entry, self.session.epoch
-        heard = entry.processing_at
-        return SavedTask(
-            task_id=entry.task_id or "",
-            service=entry.kind.service,
-            account=self.session.account.fingerprint,
-            type=entry.kind.task_type,
-            host=entry.kind.host,
-            created_at=entry.created_at + epoch,
-            processing_at=None if heard is None else heard + epoch,
-            polls=entry.polls,
-            points=entry.points,
-        )
+        return self.session.saved(self.entry)
 
     def with_ticket(self, error: EzCaptchaError) -> EzCaptchaError:
         """Return a fresh copy of an error that carries the ticket, if one was paid for."""
         if self.entry.task_id is None:
-            return error.for_ticket(None, None)
+            fresh = error.for_ticket(None, None)
+            fresh.may_be_charged |= self.entry.repeated
+            return fresh
         return error.for_ticket(self.entry.task_id, self.saved().to_dict())
 
     async def _told(self, *, also_when_created: bool = False) -> Any:
@@ -128,6 +121,12 @@ class Claim(Generic[S]):
         finally:
             entry.creator = None
             entry.waiters.remove(waiter)
+
+    def _is_final(self, error: EzCaptchaError) -> bool:
+        """Tell whether an error is the task's own end, which another try would meet again."""
+        entry = self.entry
+        ended = entry.phase in {Phase.FAILED, Phase.LAPSED} and error is entry.outcome
+        return ended and not isinstance(error, CONCERNS_ACCOUNT)
 
     def _decode(self, solved: Solved) -> Solution | ProtocolError:
         entry, epoch = self.entry, self.session.epoch

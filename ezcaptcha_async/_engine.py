@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Iterable
-from random import Random
 from typing import Final
 
 import anyio
-import attrs
 
+from ezcaptcha_async._dispatch import Dispatch
 from ezcaptcha_async._entries import Line
 from ezcaptcha_async._event_loop import current_event_loop
 from ezcaptcha_async._host import Host
+from ezcaptcha_async._ledger import Ledger
+from ezcaptcha_async._purse import Purse
 from ezcaptcha_async._schedule import Create, Poll, Schedule
-from ezcaptcha_async._scheduler import Deadline, Scheduler
+from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._session import Session
-from ezcaptcha_async._timing import PollTiming
+from ezcaptcha_async._settings import Settings
+from ezcaptcha_async._timing_file import save_timing
 from ezcaptcha_async._transport import Transport
 from ezcaptcha_async._unwrap import unwrapped
 from ezcaptcha_async.accounts import Account
@@ -26,38 +28,29 @@ from ezcaptcha_async.errors import PoolClosedError
 _logger: Final = logging.getLogger("ezcaptcha_async")
 
 
-@attrs.frozen(kw_only=True)
-class Settings:
-    """How a pool works, checked. All times in seconds.
-
-    Args:
-        max_requests: None for what the transport is good for.
-    """
-
-    polling: PollTiming
-    max_requests: int | None
-    request_timeout: float
-    create_patience: float
-    close_grace: float
-    rng: Random
-
-
 class Engine:
     """The moving parts of an open pool. Made and started in the pool's event loop.
 
     Args:
         accounts: What to work for.
         transport: Sends the requests; closed with the engine.
+        ledger: Where what is paid is written down; likewise.
         settings: How.
     """
 
     def __init__(
-        self, accounts: Iterable[Account], transport: Transport, settings: Settings
+        self,
+        accounts: Iterable[Account],
+        transport: Transport,
+        ledger: Ledger,
+        settings: Settings,
     ) -> None:
+        self.ledger = ledger
         self._transport = transport
         self._settings = settings
         self._schedule = Schedule()
         self.loop = current_event_loop()
+        self.purse = Purse(settings.budget, settings.unknown_budget)
         self._host = Host(self.loop)
         self._closed = anyio.Event()
         self._closing = False
@@ -66,7 +59,6 @@ class Engine:
             self._schedule,
             self._perform,
             max_requests=settings.max_requests or transport.max_requests,
-            request_timeout=settings.request_timeout,
             loop=self.loop,
         )
         self.sessions = tuple(
@@ -76,6 +68,8 @@ class Engine:
                 scheduler=self.scheduler,
                 loop=self.loop,
                 transport=transport,
+                ledger=ledger,
+                may_repeat=self.purse.may_repeat,
                 timing=settings.polling,
                 rng=settings.rng,
                 request_timeout=settings.request_timeout,
@@ -84,6 +78,9 @@ class Engine:
             for account in accounts
         )
         self._session_of: dict[Line, Session] = {item.line: item for item in self.sessions}
+        for line in self._session_of:
+            self.purse.add_line(line)
+        self.dispatch = Dispatch(self.sessions, self.loop.clock)
 
     def __repr__(self) -> str:
         return f"<Engine of {len(self.sessions)} accounts, {self._schedule}>"
@@ -118,16 +115,12 @@ class Engine:
             with anyio.move_on_after(self._settings.close_grace):
                 await self.scheduler.wait_quiet()
             await self._host.stop()
+            self.ledger.close()
             self._closed.set()
+            save_timing(self._settings.polling)
 
-    async def _perform(self, command: Create | Poll, deadline: Deadline) -> None:
-        entry = command.entry
-        session = self._session_of[entry.line]
-        if isinstance(command, Create):
-            await session.create(entry, command.task, deadline)
-        else:
-            await session.poll(entry, command.task_id, deadline)
-        session.tell_who_lapses()
+    async def _perform(self, command: Create | Poll) -> None:
+        await self._session_of[command.entry.line].perform(command)
 
     async def _run(self) -> None:
         reason = "the pool's event loop ended before the pool was closed"
@@ -143,8 +136,23 @@ class Engine:
         finally:
             self._give_up(PoolClosedError(reason))
             self._schedule.abort(self.closed_by or PoolClosedError(reason))
-            with anyio.CancelScope(shield=True):
-                await self._transport.aclose()
+            self._check_books()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._transport.aclose()
+            finally:
+                # A solution that is taken later is fetched again by the next process.
+                self.ledger.close()
+
+    def _check_books(self) -> None:
+        for session in self.sessions:
+            missing = session.statistics().unaccounted
+            if missing:
+                _logger.critical(
+                    "the books of %s do not balance by %d paid tasks; please report it",
+                    session.account.name,
+                    missing,
+                )
 
     def _give_up(self, error: PoolClosedError) -> None:
         """Take nothing new, and answer all who do not wait for a request in flight."""

@@ -134,6 +134,8 @@ class Line:
     points: float = 0.0
     pending_points: float = 0.0
     """Prices of what is queued or being created."""
+    repeated: int = 0
+    """Creates whose answer was lost and that were sent once more."""
     unknown_points: float = 0.0
     """Prices of creates whose answer was lost; they may have been charged."""
 
@@ -190,12 +192,14 @@ class Entry:
     lapses_at: float = inf
     attempts: int = 0  # createTask requests sent
     first_attempt_at: float | None = None  # when the first of them was turned down
+    repeated: bool = False  # createTask was sent once more after its answer was lost
     polls: int = 0  # getTaskResult requests sent
     answered: int = 0  # polls that said processing
     faults: int = 0  # polls in a row that said nothing
     polled_age: float = 0.0  # when the last poll that was answered was sent
     processing_at: float | None = None  # when the last "processing" was received
     spaced_until: float = -inf  # before when the service wants no poll
+    due_at: float = inf  # when the next poll should go out
     request_in_flight: bool = False
     holders: int = 1  # how many wait, or hold the ticket and may wait later
     delivered: bool = False

@@ -128,6 +128,15 @@ class Gate:
         """Return until when the service wants no request at all."""
         return max(now, self._banned_until, self._all.until)
 
+    @property
+    def banned_until(self) -> float:
+        """When the ban ends, or has ended."""
+        return self._banned_until
+
+    def restore_ban(self, until: float) -> None:
+        """Keep silent until then: the service said so to an earlier process."""
+        self._banned_until = max(self._banned_until, until)
+
     def refusal(self, now: float) -> ServiceError | None:
         """Return why a new task cannot be taken now; None when it can."""
         if self._shut_by is not None:
@@ -161,6 +170,10 @@ class Gate:
         """Note that a poll goes out."""
         self._poll_pacer.take(now)
         self.sent(now)
+
+    def called_off(self) -> None:
+        """Note that a request which was to go out did not."""
+        self._in_flight -= 1
 
     def succeeded(self, now: float, *, create: bool = False) -> None:
         """Note a request that the service answered as asked, or as the task deserves."""

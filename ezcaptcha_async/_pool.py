@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from math import inf
 from random import Random
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 import anyio
 
-from ezcaptcha_async._batch import Outcome, outcomes_of
+from ezcaptcha_async._batch import Outcome, Resumed, outcome_of, outcomes_of, resumed
 from ezcaptcha_async._claim import Claim
-from ezcaptcha_async._engine import Engine, Settings
-from ezcaptcha_async._entries import Entry
+from ezcaptcha_async._engine import Engine
+from ezcaptcha_async._journal import Journal, JournalFile
+from ezcaptcha_async._journal_lines import Submission
+from ezcaptcha_async._learned import LearnedPolling
+from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._saved import SavedTask
-from ezcaptcha_async._session import Session
+from ezcaptcha_async._settings import (
+    Settings,
+    accounts_from,
+    check_number,
+    check_on_unknown,
+    check_transport,
+    check_whole_number,
+    journal_from,
+)
 from ezcaptcha_async._statistics import PoolStatistics, sum_up
 from ezcaptcha_async._ticket import Ticket
-from ezcaptcha_async._timing import PollPolicy, PollTiming
+from ezcaptcha_async._timing import PollTiming
+from ezcaptcha_async._timing_file import load_timing
 from ezcaptcha_async._transport import Transport
-from ezcaptcha_async._transports import TRANSPORTS, transport_for
+from ezcaptcha_async._transports import transport_for
 from ezcaptcha_async._wire import Balance
-from ezcaptcha_async.accounts import Account, default_key, default_service
+from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
-    BudgetExceededError,
     ConfigurationError,
     PoolClosedError,
-    ResultWindowLapsedError,
     SolveTimeoutError,
 )
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.solutions import Solution
-from ezcaptcha_async.tasks import CustomTask, Kind, Task, solution_type_for
+from ezcaptcha_async.tasks import Task
 
 S = TypeVar("S", bound=Solution)
 
@@ -55,7 +67,14 @@ class SessionPool:
         transport: ``"aiohttp"`` or ``"httpx"``, or a transport of your own, instead of
             `http_client`. When left out: aiohttp where it is installed and asyncio runs,
             else httpx.
-        polling: When to poll.
+        polling: When to poll: `LearnedPolling`, where nothing else is given.
+        journal: Path of a file, or a `Journal`, in which this pool writes down what it pays
+            for and what bans it, so that after a crash `resume_all` fetches what is paid.
+        on_unknown: What to do when the answer to createTask was lost, so that the task may
+            have been paid for: ``"raise"`` `SubmissionUnknownError`, or ``"retry"`` once,
+            as long as `unknown_budget` and `budget` last. A type without a listed price
+            is never repeated.
+        unknown_budget: Most points that such repetitions may cost, all together.
         budget: Most points to spend on the tasks that this pool creates, by the listed
             prices (`Offer.points`). A price is reserved before anything is sent, and given
             back when the task was certainly not paid. None: no limit.
@@ -80,6 +99,9 @@ class SessionPool:
         http_client: Any = None,
         transport: Transport | str | None = None,
         polling: PollTiming | None = None,
+        journal: Journal | str | os.PathLike[str] | None = None,
+        on_unknown: Literal["raise", "retry"] = "raise",
+        unknown_budget: float | None = None,
         budget: float | None = None,
         max_requests: int | None = None,
         request_timeout: float = 20.0,
@@ -89,7 +111,7 @@ class SessionPool:
     ) -> None:
         problem = None
         try:
-            self._accounts = _accounts_from(accounts, service)
+            self._accounts = accounts_from(accounts, service)
         except ConfigurationError as error:
             problem = error.message
         # A plain key must not be among the locals that a traceback may show.
@@ -98,23 +120,24 @@ class SessionPool:
             raise ConfigurationError(problem)
         if http_client is not None and transport is not None:
             raise ConfigurationError("give http_client or transport, not both")
-        if isinstance(transport, str) and transport not in TRANSPORTS:
-            names = " or ".join(repr(name) for name in TRANSPORTS)
-            raise ConfigurationError(f"transport must be {names}, not {transport!r}")
-        _check_number("budget", budget, "points")
-        _check_whole_number("max_requests", max_requests)
-        _check_number("request_timeout", request_timeout, "seconds")
-        _check_number("create_patience", create_patience, "seconds")
-        _check_number("close_grace", close_grace, "seconds")
+        check_transport(transport)
+        self._journal = journal_from(journal)
+        check_on_unknown(on_unknown, unknown_budget)
+        check_number("budget", budget, "points")
+        check_whole_number("max_requests", max_requests)
+        check_number("request_timeout", request_timeout, "seconds")
+        check_number("create_patience", create_patience, "seconds")
+        check_number("close_grace", close_grace, "seconds")
         self._settings = Settings(
-            polling=PollPolicy() if polling is None else polling,
+            polling=LearnedPolling() if polling is None else polling,
             max_requests=max_requests,
             request_timeout=request_timeout,
             create_patience=create_patience,
             close_grace=close_grace,
             rng=Random() if rng is None else rng,
+            budget=budget,
+            unknown_budget=unknown_budget,
         )
-        self._budget = budget
         self._http_client = http_client
         self._transport = transport
         self._engine: Engine | None = None
@@ -131,10 +154,18 @@ class SessionPool:
     async def __aenter__(self) -> Self:
         if self._engine is not None:
             raise PoolClosedError("a pool is entered once; make a new one")
-        transport = transport_for(
-            self._http_client, self._transport, max_requests=self._settings.max_requests
-        )
-        self._engine = Engine(self._accounts, transport, self._settings)
+        # First the journal: where it is in use, nothing has been opened that must be closed.
+        file = None if self._journal is None else JournalFile(self._journal)
+        ledger = Ledger(file, time.time)
+        try:
+            load_timing(self._settings.polling)
+            transport = transport_for(
+                self._http_client, self._transport, max_requests=self._settings.max_requests
+            )
+            self._engine = Engine(self._accounts, transport, ledger, self._settings)
+        except BaseException:
+            ledger.close()
+            raise
         self._engine.start()
         return self
 
@@ -183,6 +214,7 @@ class SessionPool:
             TransportError: createTask could not be sent within `create_patience`.
             ProtocolError: The service's answer means nothing.
             BudgetExceededError: The task would cost more than the budget has left.
+            JournalError: The journal cannot be written, so createTask was not sent.
             PoolClosedError: The pool is not open, or was closed meanwhile.
         """
         return await self._start(task, timeout).redeem()
@@ -233,13 +265,13 @@ class SessionPool:
             EzCaptchaError: As `solve` says.
         """
         engine = self._open()
-        _check_number("timeout", timeout, "seconds")
+        check_number("timeout", timeout, "seconds")
         if isinstance(saved, Ticket):
             if saved.state == "solved":
                 solution: Solution = await saved
                 return solution
             saved = saved.to_dict()
-        claim: Claim[Solution] = self._take_up(engine, SavedTask.from_dict(saved))
+        claim: Claim[Solution] = engine.dispatch.take_up(SavedTask.from_dict(saved))
         with anyio.move_on_after(timeout):
             return await claim.redeem()
         raise claim.with_ticket(SolveTimeoutError("the timeout passed before the task was solved"))
@@ -265,11 +297,46 @@ class SessionPool:
         Raises:
             ConfigurationError: `max_in_flight` or `timeout` is out of range.
         """
-        _check_whole_number("max_in_flight", max_in_flight)
-        _check_number("timeout", timeout, "seconds")
-        return outcomes_of(
-            tasks, lambda task: self._start(task, timeout), max_in_flight=max_in_flight
+        check_whole_number("max_in_flight", max_in_flight)
+        check_number("timeout", timeout, "seconds")
+
+        def start(task: Task[S]) -> Claim[S]:
+            return self._start(task, timeout)
+
+        return outcomes_of(tasks, start, outcome_of, max_in_flight=max_in_flight)
+
+    def resume_all(
+        self, *, max_in_flight: int = 500
+    ) -> AbstractAsyncContextManager[AsyncIterator[Resumed]]:
+        """Fetch what earlier processes have paid for, as the journal knows it.
+
+        Use as ``async with pool.resume_all() as outcomes``, like `solve_many`; nothing is
+        created. The pool's own `orphans` are fetched along. A task that cannot be fetched
+        any more comes with `ResultWindowLapsedError`, one that another account paid for
+        with `ConfigurationError`, and stays in the journal. What is left when the reader
+        leaves can be resumed again. See also `unknowns`.
+
+        Args:
+            max_in_flight: Most tasks taken up whose outcome has not been taken yet.
+
+        Raises:
+            ConfigurationError: The pool has no journal, or `max_in_flight` is out of range.
+            PoolClosedError: The pool is not open.
+        """
+        check_whole_number("max_in_flight", max_in_flight)
+        engine = self._open()
+        if self._journal is None:
+            raise ConfigurationError("resume_all needs a pool with a journal")
+        own = (
+            session.saved(entry) for session in engine.sessions for entry in session.line.orphans()
         )
+        tasks = sorted([*engine.ledger.inherited(), *own], key=lambda task: task.created_at)
+
+        def take_up(task: SavedTask) -> Claim[Solution]:
+            engine.ledger.taken_up(task)
+            return engine.dispatch.take_up(task)
+
+        return outcomes_of(tasks, take_up, resumed, max_in_flight=max_in_flight)
 
     # ---------------------------------------------------------------------- looking
 
@@ -290,7 +357,7 @@ class SessionPool:
             TransportError: No answer came.
             ProtocolError: The answer means nothing.
         """
-        return await self._session_named(account).balance()
+        return await self._open().dispatch.session_named(account).balance()
 
     def reopen(self, account: Account | str | None = None) -> None:
         """Let an account take new tasks again after a credential or balance error.
@@ -305,7 +372,7 @@ class SessionPool:
             ConfigurationError: No such account, or none was named.
             PoolClosedError: The pool is not open.
         """
-        self._session_named(account).gate.reopen()
+        self._open().dispatch.session_named(account).gate.reopen()
 
     def statistics(self) -> PoolStatistics:
         """Return a snapshot of the counts, also after the pool was closed.
@@ -317,6 +384,7 @@ class SessionPool:
         return sum_up(
             (session.statistics() for session in engine.sessions),
             requests_in_flight=engine.scheduler.requests_in_flight,
+            kinds=self._settings.polling.kinds(),
         )
 
     def orphans(self) -> tuple[Ticket[Any], ...]:
@@ -334,6 +402,17 @@ class SessionPool:
             for entry in session.line.orphans()
         )
 
+    def unknowns(self) -> tuple[Submission, ...]:
+        """Return the createTask requests of the last day whose answer was lost.
+
+        Each may have been paid for, and none can be fetched. Where the pool has a journal,
+        those of earlier processes are among them. Also after the pool was closed.
+
+        Raises:
+            PoolClosedError: The pool was never open.
+        """
+        return tuple(self._entered().ledger.unknown_submissions())
+
     # ---------------------------------------------------------------------- details
 
     def _entered(self) -> Engine:
@@ -350,123 +429,8 @@ class SessionPool:
         engine = self._open()
         if not isinstance(task, Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
-        _check_number("timeout", timeout, "seconds")
-        session = self._session_for(engine, task)
-        if self._budget is not None:
-            self._check_budget(self._budget, engine, session, task)
+        check_number("timeout", timeout, "seconds")
+        session = engine.dispatch.session_for(task)
+        engine.purse.check(task.type, session.service.offer_for(task.type))
         deadline = inf if timeout is None else engine.loop.clock() + timeout
         return Claim(session.enqueue(task, deadline), session)
-
-    def _check_budget(
-        self, budget: float, engine: Engine, session: Session, task: Task[Any]
-    ) -> None:
-        offer = session.service.offer_for(task.type)
-        if offer is None or offer.points is None:
-            raise ConfigurationError(
-                f"{task.type} has no listed price, which a budget needs; "
-                "give the service an Offer with its points"
-            )
-        left = budget - sum(item.line.committed_points for item in engine.sessions)
-        if offer.points > left:
-            raise BudgetExceededError(
-                f"{task.type} costs {offer.points:g} points, and of the budget of "
-                f"{budget:g} there are {max(0.0, left):g} left"
-            )
-
-    def _session_named(self, account: Account | str | None) -> Session:
-        sessions = self._open().sessions
-        name = account.name if isinstance(account, Account) else account
-        for session in sessions:
-            if session.account.name == name or (name is None and len(sessions) == 1):
-                return session
-        names = ", ".join(item.name for item in self._accounts)
-        raise ConfigurationError(f"account must be one of {names}")
-
-    def _session_for(self, engine: Engine, task: Task[Any]) -> Session:
-        """Choose the least loaded account that serves the type and takes new tasks."""
-        task_type = task.type
-        candidates = [item for item in engine.sessions if item.service.offer_for(task_type)]
-        if not candidates and isinstance(task, CustomTask):
-            candidates = list(engine.sessions)  # the profiles cannot know it
-        if not candidates:
-            services = ", ".join(sorted({account.service.name for account in self._accounts}))
-            raise ConfigurationError(f"no account serves {task.type} (services: {services})")
-        now = engine.loop.clock()
-        willing = [item for item in candidates if item.gate.refusal(now) is None]
-        if willing:
-            return min(willing, key=lambda item: item.line.load)
-        refusal = candidates[0].gate.refusal(now)
-        raise (refusal or PoolClosedError("no account is open")).for_ticket(None, None)
-
-    def _take_up(self, engine: Engine, saved: SavedTask) -> Claim[Solution]:
-        session = self._session_of(engine, saved)
-        entry = session.line.paid.get(saved.task_id)
-        if entry is not None:
-            session.hold(entry)
-            return Claim(entry, session)
-        now = engine.loop.clock()
-        age = max(0.0, now + session.epoch - saved.created_at)
-        entry = Entry(
-            line=session.line,
-            kind=Kind(saved.service, saved.type, saved.host),
-            solution_type=solution_type_for(saved.type),
-            points=saved.points,
-            task_id=saved.task_id,
-            created_at=now - age,
-            lapses_at=now - age + session.service.result_window,
-            processing_at=None
-            if saved.processing_at is None
-            else saved.processing_at - session.epoch,
-            polls=saved.polls,
-        )
-        claim: Claim[Solution] = Claim(entry, session)
-        if age >= session.service.result_window:
-            raise claim.with_ticket(
-                ResultWindowLapsedError("the result window of the saved ticket is over")
-            )
-        session.adopt(entry)
-        return claim
-
-    def _session_of(self, engine: Engine, saved: SavedTask) -> Session:
-        """Find the account that paid: by fingerprint, or the only one of the service."""
-        same_service = [item for item in engine.sessions if item.service.name == saved.service]
-        for session in same_service:
-            if session.account.fingerprint == saved.account:
-                return session
-        if saved.account is None and len(same_service) == 1:
-            return same_service[0]
-        raise ConfigurationError(
-            f"no account of this pool can fetch the saved ticket: it was paid for with "
-            f"{saved.service}:{saved.account}"
-        )
-
-
-def _accounts_from(
-    given: tuple[Account | str, ...], service: Service | None
-) -> tuple[Account, ...]:
-    accounts: list[Account] = []
-    for item in given or (default_key(),):
-        if isinstance(item, Account):
-            if service is not None:
-                raise ConfigurationError("service is for plain keys; an Account has its own")
-            accounts.append(item)
-        else:
-            accounts.append(Account(item, service=service or default_service()))
-    names = [account.name for account in accounts]
-    if len(set(names)) < len(names):
-        raise ConfigurationError("the same account was given twice; give each one once")
-    return tuple(accounts)
-
-
-def _check_number(name: str, value: object, unit: str) -> None:
-    """Check a setting that may be None: its default."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
-        raise ConfigurationError(f"{name} must be a positive number of {unit}, not {value!r}")
-
-
-def _check_whole_number(name: str, value: object) -> None:
-    """Check a setting that may be None: its default."""
-    if value is not None and (type(value) is not int or value < 1):
-        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")

@@ -38,6 +38,8 @@ _POLLS_IN_A_ROW: Final = 8
 _LAST_POLL_AT: Final = 29 / 30
 """Share of the result window at which a last poll is due: 290 s of 300 s."""
 
+_MOST_POLLS: Final = 110
+"""Most polls of one task; services stop answering at about 120."""
 
 _URGENT: Final = 1 / 5
 """Last share of the result window in which a poll goes before others: 60 s of 300 s."""
@@ -110,7 +112,7 @@ class Schedule:
             if (entry := self._deadlines.pop(now)) is not None:
                 self._expire(entry, now)
             elif (entry := self._due.pop(now)) is not None:
-                entry.line.ready.set(entry, min(now, self._urgent_at(entry)))
+                entry.line.ready.set(entry, min(entry.due_at, self._urgent_at(entry)))
             elif (entry := self._retries.pop(now)) is not None:
                 again.append(entry)
             else:
@@ -127,6 +129,7 @@ class Schedule:
 
         What is near the end of its window goes first. Only that, because oldest first at all
         times would starve the youngest when slots are short.
+
         When polls alone would fill all slots, every ninth command is a create all the same:
         new callers get their turn, and an account's canary is not held up.
         """
@@ -205,6 +208,18 @@ class Schedule:
         else:
             self._move(entry, Phase.QUEUED)
             self._retries.set(entry, at)
+        self._end_create(entry)
+
+    def repeat_create(self, entry: Entry, error: EzCaptchaError, at: float) -> None:
+        """The answer to createTask was lost, and it is sent once more all the same."""
+        if self._closed_by is not None or not entry.holders:
+            self.lost(entry, error)
+            return
+        self._move(entry, Phase.QUEUED)
+        entry.repeated = True
+        entry.line.repeated += 1
+        entry.line.unknown_points += entry.points or 0.0
+        self._retries.set(entry, at)
         self._end_create(entry)
 
     def refuse(self, entry: Entry, error: EzCaptchaError) -> None:
@@ -410,12 +425,13 @@ class Schedule:
 
     def _arm(self, entry: Entry, poll_at: float) -> None:
         """Set the next poll: not sooner than the service asks, nor too late to be of use."""
-        latest = entry.created_at + _LAST_POLL_AT * entry.line.result_window
-        self._due.set(entry, max(entry.spaced_until, min(poll_at, latest)))
+        if entry.polls < _MOST_POLLS:
+            entry.due_at = max(entry.spaced_until, min(poll_at, _last_poll_at(entry)))
+            self._due.set(entry, entry.due_at)
 
     def _rearm(self, entry: Entry, now: float, poll_at: float) -> None:
         # The service may have seen a poll that failed, so its spacing counts in any case.
-        entry.spaced_until = now + entry.line.spacing
+        entry.spaced_until = now + max(entry.line.spacing, _stretched_spacing(entry, now))
         if entry.phase is not Phase.POLLING:
             return
         self._move(entry, Phase.WAITING)
@@ -431,3 +447,19 @@ class Schedule:
     def _end_create(self, entry: Entry) -> None:
         entry.request_in_flight = False
         entry.line.creating.discard(entry)
+
+
+def _last_poll_at(entry: Entry) -> float:
+    return entry.created_at + _LAST_POLL_AT * entry.line.result_window
+
+
+def _stretched_spacing(entry: Entry, now: float) -> float:
+    """Return a spacing at which the polls that are left last to the end of the window.
+
+    Half of them are free: most tasks are solved long before, and are not to be delayed for
+    the sake of the few that are not.
+    """
+    left = _MOST_POLLS - entry.polls
+    if not 0 < left <= _MOST_POLLS / 2:
+        return 0.0
+    return (_last_poll_at(entry) - now) / left

@@ -4,7 +4,7 @@ It sleeps until the earliest due time, lets the schedule turn everything that is
 commands, and runs them under one limit on requests, outside the HTTP client's own pool.
 Each request runs in a **lane**: a child coroutine that performs one command, then takes
 the next one that is due, and rests when there is none. So no caller's cancellation ever
-reaches a request, and no request costs a coroutine, a cancel scope or a timer of its own.
+reaches a request, and starting one costs no coroutine.
 """
 
 from __future__ import annotations
@@ -30,28 +30,7 @@ _BATCH: Final = 500
 _TURN: Final = 20
 """Commands after which a lane lets other coroutines have their turn."""
 
-
-class Deadline:
-    """When the request of a lane is cut off; the scheduler sees to it.
-
-    One scope lasts for all the requests of a lane, until one of them uses it up, and one
-    alarm for all the lanes: ``move_on_after`` for each request costs as much as everything
-    else that this library does for a poll.
-    """
-
-    __slots__ = ("at", "scope")
-
-    def __init__(self) -> None:
-        self.at = inf
-        self.scope = anyio.CancelScope()
-
-    @property
-    def passed(self) -> bool:
-        """True once the request was cut off; what it raised must not escape then."""
-        return self.scope.cancel_called
-
-
-Errand = Callable[[Deadline], Awaitable[None]]
+Errand = Callable[[], Awaitable[None]]
 _Command = Create | Poll | Errand
 
 
@@ -62,17 +41,15 @@ class Scheduler:
         schedule: Gives out the commands.
         perform: Performs one of them; must not raise for what a service or a network does.
         max_requests: Most requests at a time.
-        request_timeout: Most seconds that `perform` sets a deadline to.
         loop: The event loop.
     """
 
     def __init__(
         self,
         schedule: Schedule,
-        perform: Callable[[Create | Poll, Deadline], Awaitable[None]],
+        perform: Callable[[Create | Poll], Awaitable[None]],
         *,
         max_requests: int,
-        request_timeout: float,
         loop: EventLoop,
     ) -> None:
         self._loop = loop
@@ -80,12 +57,9 @@ class Scheduler:
         self._schedule = schedule
         self._perform = perform
         self._max_requests = max_requests
-        self._request_timeout = request_timeout
         self._errands: deque[Errand] = deque()
         self._at_work = 0
         self._resting: list[Waiter] = []  # the lanes that are not
-        self._deadlines: set[Deadline] = set()
-        self._cut_off_at = inf
         self._alarm = anyio.Event()
         self._alarm_at = -inf
         self._quiet = anyio.Event()
@@ -127,14 +101,11 @@ class Scheduler:
                     # Set first: whoever adds something from here on rings the alarm again.
                     self._alarm = anyio.Event()
                     more = self._schedule.advance(now, _BATCH)
-                    if now >= self._cut_off_at:
-                        self._cut_off(now)
                     self._start_lanes(lanes, now)
                     if more:
                         await checkpoint()
                         continue
-                    at = min(self._schedule.next_time(now), self._cut_off_at)
-                    self._alarm_at = max(at, now + _TICK)
+                    self._alarm_at = max(self._schedule.next_time(now), now + _TICK)
                     with anyio.CancelScope(deadline=self._alarm_at):
                         await self._alarm.wait()
         finally:
@@ -150,8 +121,6 @@ class Scheduler:
                 self._resting.pop().answer(command)
             else:
                 lanes.start_soon(self._lane, command)
-        if self._at_work:
-            self._cut_off_at = min(self._cut_off_at, now + self._request_timeout)
 
     def _next(self, now: float) -> _Command | None:
         command = self._errands.popleft() if self._errands else self._schedule.take(now)
@@ -159,34 +128,21 @@ class Scheduler:
         return command
 
     async def _lane(self, command: _Command) -> None:
-        deadline = Deadline()
-        self._deadlines.add(deadline)
-        try:
-            with deadline.scope:
-                await self._work(command, deadline)
-        finally:
-            self._deadlines.discard(deadline)
-        # Its scope is used up, so it ends; what is due goes to another lane.
-        self.wake()
-
-    async def _work(self, command: _Command, deadline: Deadline) -> None:
         performed = 0
         while True:
             performed += 1
             if performed % _TURN == 0:
                 # A transport that answers without waiting would starve the event loop.
                 await checkpoint()
-            await self._do(command, deadline)
-            if deadline.passed:
-                return
+            await self._do(command)
             command = self._following() or await self._rest()
 
-    async def _do(self, command: _Command, deadline: Deadline) -> None:
+    async def _do(self, command: _Command) -> None:
         try:
             if isinstance(command, Create | Poll):
-                await self._perform(command, deadline)
+                await self._perform(command)
             else:
-                await command(deadline)
+                await command()
         finally:
             self._at_work -= 1
             if not self._at_work:
@@ -208,13 +164,3 @@ class Scheduler:
         self._resting.append(waiter)
         command: _Command = await waiter
         return command
-
-    def _cut_off(self, now: float) -> None:
-        """End the requests whose deadline has passed, and note when the next one will."""
-        coming = [now + self._request_timeout] if self._at_work else []
-        for deadline in self._deadlines:
-            if deadline.at <= now:
-                deadline.scope.cancel()
-            elif deadline.at < inf:
-                coming.append(deadline.at)
-        self._cut_off_at = min(coming, default=inf)

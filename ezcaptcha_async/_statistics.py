@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from ezcaptcha_async._timing import KindStatistics
+
 
 @attrs.frozen(kw_only=True)
 class Statistics:
@@ -26,7 +28,7 @@ class Statistics:
         failed: Paid tasks that the service gave up on or would not give out.
         lapsed: Paid tasks whose result window ended.
         orphaned: Paid tasks that nobody waits for; see ``SessionPool.orphans``.
-        unknown: createTask requests whose answer was lost.
+        unknown: createTask requests whose answer was lost; see ``SessionPool.unknowns``.
         refused: Tasks that the service did not accept; nothing paid.
         cancelled: Tickets that were given up before anything was paid.
         requests: HTTP requests sent.
@@ -51,6 +53,12 @@ class Statistics:
     polls: int = 0
     points: float = 0.0
 
+    @property
+    def unaccounted(self) -> int:
+        """Paid tasks that are in none of the counts; anything but 0 is a mistake of ours."""
+        ended = self.solved + self.failed + self.lapsed
+        return self.created + self.resumed - self.waiting - self.orphaned - ended
+
 
 @attrs.frozen(kw_only=True)
 class PoolStatistics(Statistics):
@@ -59,17 +67,26 @@ class PoolStatistics(Statistics):
     Args:
         accounts: The same for each account, in the order in which they were given.
         requests_in_flight: HTTP requests under way at this moment.
+        kinds: What the poll timing has learned of each kind of task.
     """
 
     accounts: tuple[Statistics, ...] = ()
     requests_in_flight: int = 0
+    kinds: tuple[KindStatistics, ...] = ()
 
 
-def sum_up(accounts: Iterable[Statistics], *, requests_in_flight: int) -> PoolStatistics:
+def sum_up(
+    accounts: Iterable[Statistics],
+    *,
+    requests_in_flight: int,
+    kinds: tuple[KindStatistics, ...] = (),
+) -> PoolStatistics:
     """Add up the accounts of a pool."""
     snapshots = tuple(accounts)
     names = [field.name for field in attrs.fields(Statistics) if field.name != "account"]
     totals: dict[str, Any] = {
         name: sum(getattr(item, name) for item in snapshots) for name in names
     }
-    return PoolStatistics(**totals, accounts=snapshots, requests_in_flight=requests_in_flight)
+    return PoolStatistics(
+        **totals, accounts=snapshots, requests_in_flight=requests_in_flight, kinds=kinds
+    )

@@ -63,6 +63,14 @@ class Ticket(Generic[S]):
         """Unix time in seconds at which its result window ends."""
         return self._claim.entry.lapses_at + self._claim.session.epoch
 
+    @property
+    def estimated_remaining(self) -> float | None:
+        """Seconds until it is ready, as expected; half of such tasks are sooner.
+
+        None when it is not polled, and while nothing is known of tasks of its type.
+        """
+        return self._claim.session.remaining(self._claim.entry)
+
     def to_dict(self) -> SavedTicket:
         """Write the ticket down as a JSON-able dict; it holds no secret.
 

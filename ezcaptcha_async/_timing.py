@@ -20,18 +20,50 @@ _MOST_SECONDS: Final = 300
 _MOST_GROWTH: Final = 10
 
 
-class PollTiming(Protocol):
-    """Decides when to poll. Ages are seconds since the task was created."""
+@attrs.frozen(kw_only=True)
+class KindStatistics:
+    """What a policy knows of one kind of task. Times in seconds.
 
-    def first_poll(self, kind: Kind, rng: Random) -> float:
-        """Return the age at which to poll for the first time."""
+    Args:
+        kind: Service, task type and host of the page.
+        tasks: How many were seen ready.
+        polls_per_task: Answered polls for each of them, those of failed tasks included;
+            None when there was none yet, and what is known is known from the type.
+        median: Half of the tasks are ready within this, by the present estimate.
+        p95: 95 % of them are.
+        overshoot: Estimated mean from ready to the poll that saw it.
+    """
+
+    kind: Kind
+    tasks: int
+    polls_per_task: float | None
+    median: float
+    p95: float
+    overshoot: float | None
+
+
+class PollTiming(Protocol):
+    """Decides when to poll. Ages are seconds since the task was created.
+
+    A poll's age is that of its sending, and a wait counts from the receipt of its answer.
+    """
+
+    def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
+        """Return the age at which to poll for the first time.
+
+        Args:
+            kind: The kind of task.
+            spacing: Least seconds between two polls of one task.
+            rng: The source of jitter.
+        """
         ...
 
-    def next_poll(self, kind: Kind, age: float, polls: int, rng: Random) -> float:
+    def next_poll(self, kind: Kind, spacing: float, age: float, polls: int, rng: Random) -> float:
         """Return the seconds to wait after a ``processing`` answer.
 
         Args:
             kind: The kind of task.
+            spacing: Least seconds between two polls of one task; a shorter wait becomes it.
             age: When that poll was sent.
             polls: How many polls were answered so far.
             rng: The source of jitter.
@@ -47,6 +79,28 @@ class PollTiming(Protocol):
             age: When the poll was sent.
             ready: What it said.
         """
+        ...
+
+    def paced(self, late: float, now: float) -> None:
+        """Take notice of how late a poll goes out: a limit holds it back.
+
+        Args:
+            late: Seconds after it was due.
+            now: Seconds on the event loop's clock.
+        """
+        ...
+
+    def remaining(self, kind: Kind, age: float) -> float | None:
+        """Return the seconds until a task is ready, as expected; None when unknown.
+
+        Args:
+            kind: The kind of task.
+            age: How old it is, still unsolved.
+        """
+        ...
+
+    def kinds(self) -> tuple[KindStatistics, ...]:
+        """Return what is known of each kind; nothing where nothing is learned."""
         ...
 
 
@@ -104,17 +158,28 @@ class PollPolicy:
     max_interval: float = attrs.field(default=8.0, validator=[_check_seconds, _check_max_interval])
     jitter: float = attrs.field(default=0.1, validator=_check_share)
 
-    def first_poll(self, kind: Kind, rng: Random) -> float:
+    def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
         """Return `first_delay`, stretched by jitter."""
         return self.first_delay * (1 + self.jitter * rng.random())
 
-    def next_poll(self, kind: Kind, age: float, polls: int, rng: Random) -> float:
+    def next_poll(self, kind: Kind, spacing: float, age: float, polls: int, rng: Random) -> float:
         """Return the interval after this many polls, stretched by jitter."""
         grown = self.interval * self.growth ** min(polls - 1, 100)
         return min(grown, self.max_interval) * (1 + self.jitter * rng.random())
 
     def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
         """Learn nothing: the plan is fixed."""
+
+    def paced(self, late: float, now: float) -> None:
+        """Take no notice, likewise."""
+
+    def remaining(self, kind: Kind, age: float) -> float | None:
+        """Return None: nothing was learned."""
+        return None
+
+    def kinds(self) -> tuple[KindStatistics, ...]:
+        """Return nothing, likewise."""
+        return ()
 
     def at_speed(self, speed: float) -> PollPolicy:
         """Return the same plan for a service that runs faster.

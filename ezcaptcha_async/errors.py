@@ -19,6 +19,7 @@
     ├── ResultWindowLapsedError       (also TimeoutError)
     ├── SolveTimeoutError             (also TimeoutError)
     ├── BudgetExceededError
+    ├── JournalError
     ├── TicketCancelledError
     └── PoolClosedError
 
@@ -141,7 +142,8 @@ class ProtocolError(EzCaptchaError):
 class SubmissionUnknownError(EzCaptchaError):
     """createTask was sent but its answer was lost: the task may have been paid for.
 
-    The service offers no idempotency key, so this is never repeated by itself.
+    The service offers no idempotency key, so this is never repeated by itself, unless the
+    pool was made with ``on_unknown="retry"``.
     ``may_be_charged`` is True and ``task_id`` is None.
     """
 
@@ -239,6 +241,12 @@ class SolveTimeoutError(EzCaptchaError, TimeoutError):
 
 class BudgetExceededError(EzCaptchaError):
     """The task would cost more points than the pool's budget has left. Nothing was sent."""
+
+
+class JournalError(EzCaptchaError):
+    """The pool's journal cannot be written, so createTask was not sent. Nothing was paid."""
+
+    default_retryable = True
 
 
 class TicketCancelledError(EzCaptchaError):

@@ -17,7 +17,7 @@ from cyclopts.validators import Number
 
 from ezcaptcha_async import ConfigurationError, EzCaptchaError, __version__
 from ezcaptcha_async.accounts import KEY_VARIABLE
-from ezcaptcha_async.cli import catalogue, display, live, simulating, solving
+from ezcaptcha_async.cli import catalogue, display, live, resuming, simulating, solving
 from ezcaptcha_async.cli.connection import DEFAULT, Connection, FromFile, read_text
 from ezcaptcha_async.cli.demo import Plan, run_demo
 from ezcaptcha_async.cli.failures import ExitCode, Interrupted, UsageError, exit_code, help_table
@@ -141,6 +141,30 @@ def solve(
     task = task_from(task_type, arguments, more, custom=custom)
     output = Output(as_json=as_json)
     solving.solve(output, connection.account(), task, timeout=timeout, time_scale=time_scale)
+
+
+@app.command(usage="Usage: ezcaptcha resume [OPTIONS] JOURNAL")
+def resume(
+    journal: Annotated[str, Parameter(name="JOURNAL")],
+    /,
+    *,
+    time_scale: Annotated[float, Speed] = 1.0,
+    connection: Connection = DEFAULT,
+    as_json: Json = False,
+) -> int:
+    """Fetch what a program that has ended left unfinished: it is paid for.
+
+    Prints one line for each task as it comes: its id and its solution on stdout, or why there
+    is none on stderr. Creates nothing. Ctrl-C leaves the rest in the journal.
+
+    Args:
+        journal: The file that the program gave to SessionPool(journal=...).
+        time_scale: How many times faster than real the service runs; for a simulated one.
+        connection: Where to, and who has paid.
+        as_json: Print each line as JSON: a solution, an error, or what is unknown.
+    """
+    output = Output(as_json=as_json)
+    return resuming.resume(output, connection.account(), journal, time_scale=time_scale)
 
 
 @app.command

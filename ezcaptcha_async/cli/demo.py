@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from random import Random
 from time import monotonic
 from typing import Any, Final
@@ -13,12 +14,13 @@ import attrs
 
 from ezcaptcha_async import (
     EzCaptchaError,
-    PollPolicy,
+    LearnedPolling,
     PoolStatistics,
     SessionPool,
     Solution,
     Statistics,
     Task,
+    Ticket,
 )
 from ezcaptcha_async.cli.catalogue import fields_of
 from ezcaptcha_async.cli.failures import Interrupted
@@ -47,6 +49,7 @@ _BALANCE: Final = 1e9
 _LATENCY: Final = 0.02
 _TICK: Final = 0.1
 _RATE_WINDOW: Final = 1.0
+_SAMPLE: Final = 500
 
 
 @attrs.frozen(kw_only=True)
@@ -75,12 +78,14 @@ class Progress:
         counts: What the pool counts.
         elapsed: Seconds since the beginning.
         rate: Requests per second, lately.
+        left: Seconds until what is in flight is ready, as expected; None when unknown.
     """
 
     url: str
     counts: Statistics
     elapsed: float
     rate: float
+    left: float | None = None
 
 
 def example_tasks(plan: Plan) -> list[Task[Any]]:
@@ -137,9 +142,10 @@ class _Demo:
         self._pool = SessionPool(
             _KEY,
             service=server.profile,
-            polling=PollPolicy().at_speed(plan.speed),
+            polling=LearnedPolling().at_speed(plan.speed),
             rng=Random(plan.seed),
         )
+        self._in_flight: set[Ticket[Any]] = set()
         self._recent = deque([(0.0, 0)])
         self._started_at = monotonic()
 
@@ -163,7 +169,12 @@ class _Demo:
 
     async def _solve(self, task: Task[Any]) -> None:
         try:
-            self.solutions.append(await self._pool.solve(task))
+            ticket = await self._pool.submit(task)
+            self._in_flight.add(ticket)
+            try:
+                self.solutions.append(await ticket)
+            finally:
+                self._in_flight.discard(ticket)
         except EzCaptchaError as error:
             self.errors.append(error)
 
@@ -184,4 +195,11 @@ class _Demo:
             counts=counts,
             elapsed=elapsed,
             rate=(counts.requests - requests) / (elapsed - then) if elapsed > then else 0.0,
+            left=self._left(),
         )
+
+    def _left(self) -> float | None:
+        """Return the longest of the tickets' estimates, or of a sample of many of them."""
+        sample = islice(self._in_flight, _SAMPLE)
+        estimates = [ticket.estimated_remaining for ticket in sample]
+        return max((item for item in estimates if item is not None), default=None)

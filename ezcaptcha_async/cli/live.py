@@ -56,9 +56,10 @@ class _Lines:
             return
         self._next = progress.elapsed + _SECONDS_BETWEEN_LINES
         counts = ", ".join(f"{count} {name}" for name, count in _states(progress.counts).items())
+        left = _left(progress)
         self._output.remark(
             f"{progress.elapsed:.0f} s: {counts}; {progress.rate:.0f} requests/s, "
-            f"{points(progress.counts.points)} points"
+            f"{points(progress.counts.points)} points{left and f'; {left}'}"
         )
 
 
@@ -93,8 +94,14 @@ def _panel(progress: Progress, plan: Plan, output: Output) -> RenderableType:
             min_width=_COLUMN_WIDTHS.get(name),
         )
     table.add_row(*figures.values())
-    lines = ("", title, "", _bar(states, plan.tasks, width, output.bar), "", table, "")
+    bar = _bar(states, plan.tasks, width, output.bar)
+    lines = ("", title, "", bar, "", table, Text(_left(progress), style="dim"))
     return Padding(Group(*lines), (0, 0, 0, _INDENT))
+
+
+def _left(progress: Progress) -> str:
+    """Say how long it will take yet; nothing when nobody knows."""
+    return "" if progress.left is None else f"about {max(1, round(progress.left))} s left"
 
 
 def _bar(states: Mapping[str, int], tasks: int, width: int, character: str) -> Text:

@@ -12,7 +12,7 @@ import attrs
 from ezcaptcha_async import (
     Account,
     FuncaptchaSolution,
-    PollPolicy,
+    LearnedPolling,
     ReCaptchaSolution,
     SessionPool,
     Solution,
@@ -47,16 +47,17 @@ def solve(
         EzCaptchaError: Why there is none.
         Interrupted: By a signal; it names the task if that is paid.
     """
-    pool = _pool(account, time_scale)
+    pool = pool_for(account, time_scale)
     with output.waiting(f"{task.type} at {account.service.name}"):
         solution = _in_pool(pool, lambda: pool.solve(task, timeout=timeout))
     if output.as_json:
-        output.document(_document(solution))
+        output.document(described(solution))
         return
-    if isinstance(solution, ReCaptchaSolution | FuncaptchaSolution):
-        output.result(printable(solution.token))
+    text = token(solution)
+    if text is not None:
+        output.result(printable(text))
     else:
-        output.result(json.dumps(_answer(solution), indent=2))
+        output.result(json.dumps(answer(solution), indent=2))
     _remark_on(solution, output)
 
 
@@ -77,9 +78,10 @@ def balance(output: Output, account: Account) -> None:
         output.result(f"{points(found.points)} points ({worth}) at {found.account}")
 
 
-def _pool(account: Account, time_scale: float) -> SessionPool:
+def pool_for(account: Account, time_scale: float, journal: str | None = None) -> SessionPool:
+    """Return a pool for one account, at the speed of a simulated service."""
     faster = attrs.evolve(account, service=account.service.at_speed(time_scale))
-    return SessionPool(faster, polling=PollPolicy().at_speed(time_scale))
+    return SessionPool(faster, polling=LearnedPolling().at_speed(time_scale), journal=journal)
 
 
 def _in_pool(pool: SessionPool, call: Callable[[], Awaitable[T]]) -> T:
@@ -101,14 +103,21 @@ def _in_pool(pool: SessionPool, call: Callable[[], Awaitable[T]]) -> T:
     raise Interrupted(signum, paid_tickets(pool))
 
 
-def _answer(solution: Solution) -> dict[str, Any]:
+def token(solution: Solution) -> str | None:
+    """Return the token, where a solution consists of one."""
+    return solution.token if isinstance(solution, ReCaptchaSolution | FuncaptchaSolution) else None
+
+
+def answer(solution: Solution) -> dict[str, Any]:
+    """Return what the service answered, as a JSON-able object."""
     return attrs.asdict(solution, filter=lambda field, _value: field.name not in _NOT_OF_THE_ANSWER)
 
 
-def _document(solution: Solution) -> dict[str, Any]:
+def described(solution: Solution) -> dict[str, Any]:
+    """Return all that is known of a solution, as a JSON-able object."""
     receipt = solution.receipt
     return {
-        "solution": _answer(solution),
+        "solution": answer(solution),
         "expires_at": solution.expires_at,
         "receipt": {**attrs.asdict(receipt), "waited": receipt.waited},
     }

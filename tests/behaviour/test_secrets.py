@@ -31,6 +31,7 @@ from ezcaptcha_async import (
     CustomTask,
     EzCaptchaError,
     PoolClosedError,
+    ReCaptchaV2TaskProxyless,
     ServiceError,
     SessionPool,
 )
@@ -94,6 +95,13 @@ class Search:
                     for variable, shown in _variables(frame):
                         self.text(f"{name}, {at}, local {variable}", shown)
 
+    def journal(self, path: Path) -> None:
+        """Search all files that a journal consists of; there must be something in them."""
+        files = sorted(path.parent.glob(f"{path.name}*"))
+        assert any(file.stat().st_size for file in files)
+        for file in files:
+            self.text(file.name, file.read_bytes().decode("latin-1"))
+
     def log(self, caplog: pytest.LogCaptureFixture) -> None:
         """Search all that was logged, with the exceptions that were logged along."""
         self.text("log", caplog.text)
@@ -110,9 +118,11 @@ class Search:
             return
         self.value(engine, engine.scheduler, engine._schedule, engine._transport)
         self.value(pool.statistics(), *pool.statistics().accounts)
+        self.value(engine.ledger, engine.ledger._standing, *pool.unknowns())
         for session in engine.sessions:
             self.value(session, session.account, session.gate, session.line)
-            self.value(session._encoder, session._decoder)
+            self.value(session._exchange, session._exchange.encoder, session._exchange.decoder)
+            self.value(session._creator, session._poller, session._inquirer)
             self.value(*session.line.paid.values(), *session.line.queue)
         for ticket in pool.orphans():
             self.value(ticket)
@@ -152,6 +162,13 @@ class Search:
             for orphan in pool.orphans():
                 self.value(await pool.resume(orphan.to_dict()))
 
+        async def resume_all() -> None:
+            async with pool.resume_all() as outcomes:
+                async for outcome in outcomes:
+                    self.value(outcome)
+                    if outcome.error is not None:
+                        self.error(outcome.error)
+
         await self.call(lambda: pool.solve(task, timeout=20))
         await self.call(lambda: pool.solve(task), patience=0.05)
         await self.call(lambda: pool.solve(task), patience=15)
@@ -159,6 +176,7 @@ class Search:
         await self.call(submit)
         await self.call(several, patience=900)
         await self.call(resume, patience=400)
+        await self.call(resume_all, patience=400)
         await self.call(pool.balance)
         await self.call(lambda: pool.balance("nobody"))
         await self.call(lambda: pool.solve(task, timeout=-1))
@@ -207,11 +225,13 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 @asynccontextmanager
-async def answered_by(handler: Handler, key: str = KEY) -> AsyncGenerator[SessionPool]:
+async def answered_by(
+    handler: Handler, key: str = KEY, journal: Path | None = None
+) -> AsyncGenerator[SessionPool]:
     """Open a pool whose requests a function answers."""
     async with (
         httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client,
-        SessionPool(key, http_client=client, rng=Random(7)) as pool,
+        SessionPool(key, http_client=client, rng=Random(7), journal=journal) as pool,
     ):
         yield pool
 
@@ -243,14 +263,17 @@ def talkative(path: str, code: str, text: str = "", status: int = 200) -> Handle
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.value)
 async def test_no_fault_of_the_network_tells(
-    fault: Fault, path: str, caplog: pytest.LogCaptureFixture
+    fault: Fault, path: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """An HTTP client's exceptions hold the request; ours must not hold them."""
+    """An HTTP client's exceptions hold the request; ours must not hold them, nor a journal."""
     search = Search()
     service = SimulatedService(solve_times=Fixed(12))
     service.inject(fault, path=path, times=None)
-    async with open_pool(service, KEY, create_patience=30.0) as pool:
+    journal = tmp_path / "paid.jsonl"
+    settings: dict[str, Any] = {"on_unknown": "retry", "unknown_budget": 100.0}
+    async with open_pool(service, KEY, create_patience=30.0, journal=journal, **settings) as pool:
         await search.everything(pool)
+        search.journal(journal)
     search.pool(pool)
     search.log(caplog)
     assert len(search.errors) >= 6
@@ -260,12 +283,14 @@ async def test_no_fault_of_the_network_tells(
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("code", [*ERROR_CODES, "ERROR_OF_A_NEW_KIND"])
 async def test_no_error_of_the_service_repeats_what_it_was_sent(
-    code: str, path: str, caplog: pytest.LogCaptureFixture
+    code: str, path: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """Services put requests into their error descriptions, and descriptions end up in logs."""
     search = Search()
-    async with answered_by(talkative(path, code)) as pool:
+    journal = tmp_path / "paid.jsonl"
+    async with answered_by(talkative(path, code), journal=journal) as pool:
         await search.everything(pool)
+        search.journal(journal)
     search.pool(pool)
     search.log(caplog)
     assert any(isinstance(error, ServiceError) for error in search.errors) or path != PATHS[0]
@@ -309,6 +334,52 @@ async def test_no_spelling_of_an_error_repeats_what_it_was_sent(code: str, text:
         async with answered_by(talkative(path, code, text)) as pool:
             await search.everything(pool)
         assert search.nothing_found()
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        _task(),
+        CloudFlare5STask(website_url=f"http://u:{PASSWORD}@example.com/?k={KEY}", proxy=PROXY),
+        ReCaptchaV2TaskProxyless(website_url=f"https://{KEY}@a.example/{KEY}", website_key=KEY),
+        CustomTask(
+            "NewTask", {"proxy": PROXY, "key": KEY, "websiteURL": f"https://a.example/{KEY}"}
+        ),
+    ],
+    ids=["proxy", "url", "site-key", "custom"],
+)
+@pytest.mark.parametrize("fault", [None, Fault.RESET_AFTER, Fault.THROTTLED])
+async def test_no_journal_tells_what_a_task_holds(
+    task: Any, fault: Fault | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It lies on a disk for longer than any process, and in its backups for years.
+
+    Of a page it names the host; neither the rest of its URL nor the site key.
+    """
+    search = Search()
+    journal = tmp_path / "paid.jsonl"
+    service = SimulatedService(
+        solve_times=Fixed(12), extra_types={"NewTask": {"answer": "an answer"}}
+    )
+    if fault is not None:
+        service.inject(fault, path="/createTask")
+    async with open_pool(service, KEY, journal=journal) as pool:
+        with suppress(EzCaptchaError):
+            await pool.solve(task)
+        await pool.submit(task)
+        service.ban()
+        with suppress(EzCaptchaError):
+            await pool.solve(task)
+        search.journal(journal)
+    journal.write_bytes(journal.read_bytes()[:-20])
+    async with open_pool(service, KEY, journal=journal) as pool:
+        search.journal(journal)
+        search.value(*pool.unknowns())
+        with pytest.raises(ConfigurationError) as caught:
+            await SessionPool(KEY, journal=journal).__aenter__()
+        search.error(caught.value)
+    search.log(caplog)
+    assert search.nothing_found()
 
 
 @pytest.mark.parametrize("status", [200, 307, 400, 401, 429, 502])
@@ -463,9 +534,9 @@ async def test_no_pool_that_closes_tells(delay: float, caplog: pytest.LogCapture
         "_schedule.Schedule.advance",
         "_schedule.Schedule.created",
         "_schedule.Schedule.processing",
-        "_session.Session.poll",
-        "_timing.PollPolicy.first_poll",
-        "_timing.PollPolicy.next_poll",
+        "_polling.Poller.poll",
+        "_learned.LearnedPolling.first_poll",
+        "_learned.LearnedPolling.next_poll",
         "_httpx.HttpxTransport.post",
         "_transport.Evidence.__init__",
         "_wire.RequestBody.__init__",

@@ -62,15 +62,16 @@ def test_a_terminal_shows_how_far_it_is(cli: Cli, terminal: None) -> None:
 
 def test_it_exits_with_1_when_something_was_lost(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build that runs the demonstration would pass although tasks are lost."""
-    solve = SessionPool.solve
+    submit = SessionPool.submit
 
-    async def solve_and_lose(pool: SessionPool, task: Any, **options: Any) -> Any:
-        solution = await solve(pool, task, **options)
+    async def submit_and_lose(pool: SessionPool, task: Any, **options: Any) -> Any:
+        ticket = await submit(pool, task, **options)
         if task.type == "CloudFlare5STask":
+            await ticket
             raise EzCaptchaError("lost on the way")
-        return solution
+        return ticket
 
-    monkeypatch.setattr(SessionPool, "solve", solve_and_lose)
+    monkeypatch.setattr(SessionPool, "submit", submit_and_lose)
     result = cli("demo", "--tasks", "10", "--speed", "100")
     assert result.code == 1
     assert "not solved: 1 of 10 tasks (1 EzCaptchaError)" in result.out
@@ -105,8 +106,13 @@ def test_where_nothing_can_move_there_is_a_line_now_and_then(
     with live.shown(Output(as_json=False), PLAN) as show:
         for elapsed in (1.0, 2.04, 3.0, 4.1):
             show(attrs.evolve(progress, elapsed=elapsed))
+        show(attrs.evolve(progress, elapsed=6.2, left=0.2))
+        show(attrs.evolve(progress, elapsed=8.3, left=6.6))
     counts = "0 queued, 0 creating, 3 waiting, 4 solved, 3 failed; 13 requests/s, 1,234 points"
-    assert capsys.readouterr() == ("", f"2 s: {counts}\n4 s: {counts}\n")
+    lines = ["2 s: ", "4 s: ", "6 s: ", "8 s: "]
+    ends = ["", "", "; about 1 s left", "; about 7 s left"]
+    said = "".join(f"{line}{counts}{end}\n" for line, end in zip(lines, ends, strict=True))
+    assert capsys.readouterr() == ("", said)
 
 
 def test_ctrl_c_ends_it_in_one_line() -> None:

@@ -29,6 +29,7 @@ CODES = {
     "EzCaptchaError": 1,
     "InsufficientBalanceError": 4,
     "InvalidTaskError": 6,
+    "JournalError": 1,
     "PoolClosedError": 1,
     "ProtocolError": 8,
     "ResultWindowLapsedError": 7,

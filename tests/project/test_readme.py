@@ -22,7 +22,9 @@ SCRIPTS = [block for block in BLOCKS if "asyncio.run(main())" in block]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[f"script-{n}" for n in range(len(SCRIPTS))])
-def test_a_script_in_the_readme_runs(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_in_the_readme_runs(
+    script: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A newcomer copies it; it must work as it stands, given a key."""
     ours = SimulatedService(solve_times=Fixed(15))
     other = SimulatedService(dialect="1captcha", solve_times=Fixed(15))
@@ -44,6 +46,7 @@ def test_a_script_in_the_readme_runs(script: str, monkeypatch: pytest.MonkeyPatc
         with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
             runner.run(main)
 
+    monkeypatch.chdir(tmp_path)  # journals are written here
     monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", "a-key")
     monkeypatch.setattr(ezcaptcha_async, "SessionPool", PoolOnSimulatedServices)
     monkeypatch.setattr(asyncio, "run", run_under_virtual_time)
@@ -76,5 +79,5 @@ def test_every_error_has_its_remedy() -> None:
 def test_every_setting_of_the_pool_is_named() -> None:
     """A setting that is not in the README is not found."""
     settings = README[README.index("## Settings") : README.index("## Testing")]
-    for name in ("service", "http_client", "polling", "max_requests", "request_timeout"):
+    for name in ("service", "http_client", "polling", "journal", "max_requests", "request_timeout"):
         assert f"{name}=" in settings

@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 from aiohttp import web
 
-from ezcaptcha_async import PollPolicy, SessionPool
+from ezcaptcha_async import LearnedPolling, SessionPool
 from ezcaptcha_async.testing import Fixed, SimulatedService, serve
 
 README: Final = Path(__file__).parents[2] / "README.md"
@@ -33,8 +33,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedService]:
     with serve(service, time_scale=SPEED) as server:
         monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", "key-from-environment")
         monkeypatch.setenv("EZCAPTCHA_BASE_URL", server.url)
-        hurried = PollPolicy().at_speed(SPEED)
-        monkeypatch.setattr("ezcaptcha_async._pool.PollPolicy", lambda: hurried)
+        hurried = LearnedPolling().at_speed(SPEED)
+        monkeypatch.setattr("ezcaptcha_async._pool.LearnedPolling", lambda: hurried)
         yield service
 
 

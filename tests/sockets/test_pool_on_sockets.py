@@ -66,7 +66,7 @@ def anyio_backend(one_kind: str) -> str:
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let our own backoff run at the simulated service's speed."""
-    monkeypatch.setattr("ezcaptcha_async._session._BACKOFF", Backoff(base=1 / SPEED, cap=0.5))
+    monkeypatch.setattr("ezcaptcha_async._exchange._BACKOFF", Backoff(base=1 / SPEED, cap=0.5))
     monkeypatch.setattr("ezcaptcha_async._limits._FIRST_PAUSE", 1 / SPEED)
     monkeypatch.setattr("ezcaptcha_async._gate._FIRST_TRIAL", 1 / SPEED)
 

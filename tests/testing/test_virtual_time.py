@@ -57,3 +57,17 @@ def test_a_hang_is_an_error() -> None:
         pytest.raises(DeadlockError, match="every coroutine waits"),
     ):
         runner.run(main())
+
+
+def test_what_comes_from_outside_is_heard_before_time_passes() -> None:
+    """A callback from a signal handler would wait for the next timer, or for ever."""
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        called = loop.create_future()
+        loop.call_soon_threadsafe(called.set_result, None)
+        await asyncio.gather(called, asyncio.sleep(0))
+        return loop.time()
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        assert runner.run(main()) == 1_000.0

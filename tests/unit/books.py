@@ -205,6 +205,7 @@ def check(schedule: Schedule, entries: list[Entry]) -> None:
         assert line.created + line.resumed == sum(
             count_of[phase] for phase in (*PAID, Phase.SOLVED, Phase.FAILED, Phase.LAPSED)
         )
+        assert line.repeated == sum(entry.repeated for entry in mine)
         retries = [entry for entry in schedule._retries.items() if entry.line is line]
         queued = [entry for entry in mine if entry.phase is Phase.QUEUED]
         assert len(queued) == len(line.queue) + len(retries)

@@ -15,6 +15,7 @@ from ezcaptcha_async.errors import (
     CapacityError,
     ConfigurationError,
     EzCaptchaError,
+    JournalError,
     ProtocolError,
     ResultWindowLapsedError,
     ServiceError,
@@ -33,6 +34,7 @@ def _classes(root: type[EzCaptchaError] = EzCaptchaError) -> list[type[EzCaptcha
 
 CLASSES = _classes()
 RETRYABLE = {
+    JournalError,
     TransportError,
     BannedError,
     ThrottledError,

@@ -384,3 +384,26 @@ def test_times_are_never_in_the_past_and_never_go_back(
         assert at(first) == inf or at(at(first)) == at(first)
     # However it stands, a poll may go some day: nothing is in flight any more.
     assert gate.poll_at(now) < inf
+
+
+def test_a_ban_of_an_earlier_process_holds() -> None:
+    """A restarted process would send into the ban, and prolong it."""
+    gate = new_gate()
+    assert gate.banned_until < NOW
+    gate.restore_ban(NOW + 60)
+    gate.restore_ban(NOW + 30)
+    assert gate.banned_until == gate.held_until(NOW) == NOW + 60
+    assert create_at(gate) == gate.poll_at(NOW) == NOW + 60
+    refusal = gate.refusal(NOW)
+    assert isinstance(refusal, BannedError)
+    assert refusal.retry_after == 60
+    assert gate.refusal(NOW + 60) is None
+
+
+def test_a_request_that_did_not_go_out_blocks_nothing() -> None:
+    """A new account would wait for ever for the answer to its canary."""
+    gate = new_gate()
+    gate.sent_create(NOW)
+    assert create_at(gate) == inf
+    gate.called_off()
+    assert create_at(gate) == NOW

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from math import inf
 from typing import Any
 
@@ -86,6 +86,7 @@ EVENTS: list[tuple[str, Any, Phase]] = [
     ("retry_create", lambda books, entry: books.retry_create(entry, 1), Phase.QUEUED),
     ("refuse", lambda books, entry: books.refuse(entry, GAVE_UP), Phase.REFUSED),
     ("lost", lambda books, entry: books.lost(entry, GAVE_UP), Phase.UNKNOWN),
+    ("repeat_create", lambda books, entry: books.repeat_create(entry, GAVE_UP, 1), Phase.QUEUED),
 ]
 
 
@@ -195,7 +196,7 @@ def test_polls_go_in_the_order_in_which_they_fell_due() -> None:
 def test_what_is_about_to_lapse_is_polled_first() -> None:
     """When slots are short, the results that are about to be lost would be lost."""
     books = Books()
-    young = books.waiting(now=200.0, poll_at=250.0)
+    young = books.waiting(now=200.0, poll_at=251.0)
     late = books.waiting(now=10.0, poll_at=260.0)
     later = books.waiting(now=5.0, poll_at=255.0)
     books.advance(252.0)  # one has been waiting for a slot already
@@ -321,6 +322,66 @@ def test_an_interval_is_cut_short_at_the_last_poll() -> None:
     assert books.schedule.next_time(286.0) == 290.0
 
 
+def polls_until_the_end(books: Books, entry: Entry, wait: float) -> list[float]:
+    """Answer every poll with ``processing`` at once; return when they went out."""
+    times = []
+    now = 0.0
+    while (now := books.schedule.next_time(now)) < entry.lapses_at:
+        assert books.polled(now) == [entry]
+        times.append(now)
+        books.schedule.processing(entry, now=now, sent_age=now, poll_at=now + wait)
+    books.advance(now)
+    return times
+
+
+@pytest.mark.parametrize("spacing", [0.05, 1.0, 2.0])
+@pytest.mark.parametrize("event_every", [0.0, 0.5])
+def test_no_policy_gets_more_than_110_polls(spacing: float, event_every: float) -> None:
+    """Services stop answering at about 120 polls of one task, and a paid task would be lost."""
+    books = Books(spacing=spacing)
+    entry = books.waiting(poll_at=0.0)
+    times = polls_until_the_end(books, entry, event_every)
+    assert len(times) <= 110
+    assert times[-1] == pytest.approx(290.0, abs=4.0)
+    # The first half comes as the policy wants it: most tasks are solved long before.
+    assert times[54] == pytest.approx(54 * max(spacing, event_every))
+    gaps = [later - time for time, later in pairwise(times)]
+    assert max(gaps) < 6.0
+    assert entry.phase is Phase.LAPSED
+    check(books.schedule, [entry])
+
+
+def test_the_usual_spacing_is_not_stretched() -> None:
+    """Every task would be polled later than need be."""
+    books = Books(spacing=3.0)
+    times = polls_until_the_end(books, books.waiting(poll_at=0.0), 0.0)
+    assert {round(later - time, 6) for time, later in pairwise(times)} <= {3.0, 2.0}
+
+
+def test_faults_count_as_polls_too() -> None:
+    """The service counts the requests that it saw, whatever became of the answers."""
+    books = Books(spacing=0.1)
+    entry = books.waiting(poll_at=0.0)
+    now = 0.0
+    while (now := books.schedule.next_time(now)) < entry.lapses_at:
+        assert books.polled(now) == [entry]
+        books.schedule.skipped(entry, now=now, poll_at=now)
+    assert entry.polls <= 110
+
+
+def test_a_poll_knows_when_it_was_due() -> None:
+    """Nobody could tell that polls go out late, and that they should be rarer."""
+    books = Books()
+    entry = books.waiting(now=0.0, poll_at=10.0)
+    assert entry.due_at == 10.0
+    books.gate.polls_from = 40.0
+    assert books.polled(10.0) == []
+    assert books.polled(40.0) == [entry]
+    assert entry.due_at == 10.0
+    books.schedule.processing(entry, now=41.0, sent_age=40.0, poll_at=41.0)
+    assert entry.due_at == 44.0
+
+
 # -------------------------------------------------------------------- what is answered
 
 
@@ -369,6 +430,38 @@ def test_a_lost_create_is_not_repeated() -> None:
     books.schedule.lost(entry, error)
     assert (entry.phase, entry.outcome) == (Phase.UNKNOWN, error)
     assert books.take_all(1e6) == []
+    check(books.schedule, [entry])
+
+
+def test_a_lost_create_that_is_repeated_stays_in_the_books() -> None:
+    """What may have been paid for the first time would be spent a second time."""
+    books = Books()
+    entry = new_entry(books.line, points=6.0)
+    books.schedule.enqueue(entry)
+    assert books.take(0.0) == Create(entry, TASK)
+    books.schedule.repeat_create(entry, SubmissionUnknownError("lost"), 2.0)
+    check(books.schedule, [entry])
+    assert (entry.phase, entry.outcome, entry.repeated) == (Phase.QUEUED, None, True)
+    assert (books.line.repeated, books.line.committed_points) == (1, 12.0)
+    assert books.take_all(1.9) == []
+    assert books.take_all(2.0) == [Create(entry, TASK)]
+    books.schedule.created(entry, "7", now=3.0, poll_at=13.0)
+    assert (books.line.points, books.line.committed_points) == (6.0, 12.0)
+    check(books.schedule, [entry])
+
+
+@pytest.mark.parametrize("why", ["closed", "nobody waits"])
+def test_a_lost_create_is_not_repeated_for_nobody(why: str) -> None:
+    """It would be paid twice, and nobody be there to take even one solution."""
+    books = Books()
+    entry, error = books.creating(), SubmissionUnknownError("lost")
+    if why == "closed":
+        books.schedule.close(CLOSED)
+    else:
+        books.schedule.release(entry)
+    books.schedule.repeat_create(entry, error, 2.0)
+    assert (entry.phase, entry.outcome, entry.repeated) == (Phase.UNKNOWN, error, False)
+    assert books.line.repeated == 0
     check(books.schedule, [entry])
 
 

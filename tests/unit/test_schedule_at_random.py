@@ -196,7 +196,7 @@ class _World(RuleBasedStateMachine):
             self.in_flight.remove(command)
             wait = data.draw(st.floats(-5, 20))
             if isinstance(command, Create):
-                words = ["created", "created", "created", "again", "refused", "lost"]
+                words = ["created", "created", "created", "again", "refused", "lost", "repeat"]
                 self._answer_create(command.entry, data.draw(st.sampled_from(words)), wait)
             else:
                 words = ["processing", "processing", "skipped", "failed", "solved", "solved"]
@@ -214,6 +214,10 @@ class _World(RuleBasedStateMachine):
         elif word == "refused":
             gate.succeeded(self.now, create=True)
             self.schedule.refuse(entry, InvalidTaskError("BAD"))
+        elif word == "repeat":
+            gate.failed(self.now, 0.5)
+            lost = SubmissionUnknownError("lost")
+            self.schedule.repeat_create(entry, lost, self.now + max(0.0, wait))
         else:
             gate.failed(self.now, 0.5)
             self.schedule.lost(entry, SubmissionUnknownError("lost"))

@@ -51,8 +51,8 @@ def test_the_plan_of_the_services_pages() -> None:
     """Tasks would be polled before anything can be solved, or much later than 3 s apart."""
     policy = PollPolicy(jitter=0)
     rng = Random(1)
-    assert policy.first_poll(KIND, rng) == 10.0
-    waits = [policy.next_poll(KIND, 10.0, polls, rng) for polls in range(1, 13)]
+    assert policy.first_poll(KIND, 3.0, rng) == 10.0
+    waits = [policy.next_poll(KIND, 3.0, 10.0, polls, rng) for polls in range(1, 13)]
     assert waits[:3] == pytest.approx([3.0, 3.3, 3.63])
     assert waits == sorted(waits)
     assert waits[-1] == 8.0
@@ -62,17 +62,17 @@ def test_jitter_stretches_and_never_shortens() -> None:
     """A burst would be polled together for ever, or sooner than the service permits."""
     policy = PollPolicy(jitter=0.5)
     for luck, factor in ((0.0, 1.0), (0.5, 1.25), (0.999, 1.4995)):
-        assert policy.first_poll(KIND, _Luck(luck)) == pytest.approx(10 * factor)
-        assert policy.next_poll(KIND, 10, 1, _Luck(luck)) == pytest.approx(3 * factor)
+        assert policy.first_poll(KIND, 3.0, _Luck(luck)) == pytest.approx(10 * factor)
+        assert policy.next_poll(KIND, 3.0, 10, 1, _Luck(luck)) == pytest.approx(3 * factor)
 
 
 @given(policies(), generators, st.integers(1, 10_000))
 def test_bounds(policy: PollPolicy, rng: Random, polls: int) -> None:
     """A wait outside of the settings: too many polls, or a solution that lies there unseen."""
     stretched = 1 + policy.jitter
-    first = policy.first_poll(KIND, rng)
+    first = policy.first_poll(KIND, 3.0, rng)
     assert policy.first_delay <= first <= policy.first_delay * stretched
-    wait = policy.next_poll(KIND, 0.0, polls, rng)
+    wait = policy.next_poll(KIND, 3.0, 0.0, polls, rng)
     assert policy.interval <= wait <= policy.max_interval * stretched
 
 
@@ -80,10 +80,10 @@ def test_bounds(policy: PollPolicy, rng: Random, polls: int) -> None:
 def test_polls_in_one_window(rng: Random) -> None:
     """The services stop answering after about 120 polls of one task; one would hit that."""
     policy = PollPolicy()
-    age, polls = policy.first_poll(KIND, rng), 0
+    age, polls = policy.first_poll(KIND, 3.0, rng), 0
     while age < 300:
         polls += 1
-        wait = policy.next_poll(KIND, age, polls, rng)
+        wait = policy.next_poll(KIND, 3.0, age, polls, rng)
         assert wait >= 3
         age += wait
     assert polls <= 110
@@ -109,14 +109,14 @@ def test_settings_out_of_range_are_named(field: str, most: float) -> None:
 def test_the_bounds_themselves_are_permitted() -> None:
     """The message names bounds that would be refused all the same."""
     most = PollPolicy(first_delay=300, interval=300, growth=10, max_interval=300, jitter=1)
-    assert most.next_poll(KIND, 0.0, 1, _Luck(0.0)) == 300
+    assert most.next_poll(KIND, 3.0, 0.0, 1, _Luck(0.0)) == 300
 
 
 def test_a_plan_that_polls_all_the_time_is_permitted() -> None:
     """Tests against a simulator want no delays; the schedule keeps the spacing anyhow."""
     policy = PollPolicy(first_delay=0, interval=0, growth=1, max_interval=0, jitter=0)
-    assert policy.first_poll(KIND, Random(1)) == 0
-    assert policy.next_poll(KIND, 0, 5, Random(1)) == 0
+    assert policy.first_poll(KIND, 3.0, Random(1)) == 0
+    assert policy.next_poll(KIND, 3.0, 0, 5, Random(1)) == 0
 
 
 def test_at_speed() -> None:
@@ -138,7 +138,10 @@ def test_a_policy_is_a_value_with_the_face_of_a_poll_timing() -> None:
     """Another policy could not take its place, or two pools not share it."""
     timing: PollTiming = PollPolicy()
     timing.learn(KIND, 0.0, 10.0, ready=True)
+    timing.paced(5.0, 100.0)
     assert timing == PollPolicy()
+    assert timing.remaining(KIND, 10.0) is None
+    assert timing.kinds() == ()
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         PollPolicy().interval = 1  # type: ignore[misc]
     for policy in (PollPolicy, Backoff):

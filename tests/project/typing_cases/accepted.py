@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from random import Random
 from typing import Any, assert_type
 
@@ -21,7 +22,10 @@ from ezcaptcha_async import (
     EzCaptchaError,
     FuncaptchaSolution,
     FuncaptchaTaskProxyless,
+    Journal,
     Kind,
+    KindStatistics,
+    LearnedPolling,
     Outcome,
     PollPolicy,
     PoolStatistics,
@@ -35,11 +39,13 @@ from ezcaptcha_async import (
     ReCaptchaV3TaskProxyless,
     ReCaptchaV3TaskProxylessS9,
     Receipt,
+    Resumed,
     SavedTicket,
     ServiceError,
     SessionPool,
     Solution,
     SolveTimeoutError,
+    Submission,
     Task,
     Ticket,
 )
@@ -129,6 +135,21 @@ async def many(pool: SessionPool) -> None:
             assert_type(item.index, int)
 
 
+async def after_a_crash(pool: SessionPool) -> None:
+    """What a journal had is typed as far as anybody can know."""
+    async with pool.resume_all(max_in_flight=10) as outcomes:
+        assert_type(outcomes, AsyncIterator[Resumed])
+        async for outcome in outcomes:
+            assert_type(outcome.task_id, str)
+            assert_type(outcome.ticket, SavedTicket)
+            assert_type(outcome.solution, Solution | None)
+            assert_type(outcome.error, EzCaptchaError | None)
+    for unknown in pool.unknowns():
+        assert_type(unknown, Submission)
+        assert_type(unknown.points, float | None)
+    assert_type(pool.statistics().unaccounted, int)
+
+
 async def looking(pool: SessionPool, account: Account) -> None:
     """Snapshots are typed."""
     assert_type(await pool.balance(), Balance)
@@ -136,21 +157,34 @@ async def looking(pool: SessionPool, account: Account) -> None:
     assert_type((await pool.balance("ezcaptcha:01234567")).points, float)
     assert_type(pool.statistics(), PoolStatistics)
     assert_type(pool.statistics().solved, int)
+    assert_type(pool.statistics().kinds, tuple[KindStatistics, ...])
+    assert_type((await pool.submit(v2)).estimated_remaining, float | None)
 
 
 class Learned:
     """A policy of one's own needs no base class."""
 
-    def first_poll(self, kind: Kind, rng: Random) -> float:
+    def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
         """Return the age of the first poll."""
         return 8.0 + len(kind.host) + rng.random()
 
-    def next_poll(self, kind: Kind, age: float, polls: int, rng: Random) -> float:
+    def next_poll(self, kind: Kind, spacing: float, age: float, polls: int, rng: Random) -> float:
         """Return the wait until the next one."""
-        return 3.0 + len(kind.host) + age / 10 + polls + rng.random()
+        return spacing + len(kind.host) + age / 10 + polls + rng.random()
 
     def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
         """Take notice."""
+
+    def paced(self, late: float, now: float) -> None:
+        """Take notice."""
+
+    def remaining(self, kind: Kind, age: float) -> float | None:
+        """Know nothing."""
+        return None
+
+    def kinds(self) -> tuple[KindStatistics, ...]:
+        """Know nothing."""
+        return ()
 
 
 def ways_to_make_a_pool(client: httpx.AsyncClient) -> list[SessionPool]:
@@ -163,6 +197,10 @@ def ways_to_make_a_pool(client: httpx.AsyncClient) -> list[SessionPool]:
         SessionPool(Account("k1", max_in_flight=200), Account("k2", service=ONECAPTCHA)),
         SessionPool("key", http_client=client, polling=PollPolicy(first_delay=5), max_requests=16),
         SessionPool("key", polling=Learned(), rng=Random(1)),
+        SessionPool("key", polling=LearnedPolling(poll_price=1, state_path="timing.json")),
+        SessionPool("key", journal="paid.jsonl", on_unknown="retry", unknown_budget=500),
+        SessionPool("key", journal=Path("paid.jsonl"), on_unknown="raise"),
+        SessionPool("key", journal=Journal(Path("paid.jsonl"), power_loss_safe=True)),
     ]
 
 

@@ -35,6 +35,10 @@ CloudFlare5STask(proxy="http://user:word@proxy.example.com:8080")  # E
 CustomTask("NewTask")  # E
 CustomTask()  # E
 
+# What to do with a lost answer
+SessionPool("key", on_unknown="repeat")  # E
+SessionPool("key", journal=7)  # E
+
 # Keywords only, and only those that the type has
 ReCaptchaV2TaskProxyless(URL, KEY)  # E
 CloudFlare5STask(URL, "http://user:word@proxy.example.com:8080")  # E

@@ -1,0 +1,163 @@
+"""createTask, and its three outcomes; they are decided here and nowhere else.
+
+**Paid**: an id came. **Not paid**: the service refused, or the request was certainly never
+sent. **Unknown**: sent, and no valid answer. Only what is certainly not paid is ever tried
+again by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, assert_never
+
+from ezcaptcha_async._entries import Entry, Phase
+from ezcaptcha_async._exchange import Exchange
+from ezcaptcha_async._journal_lines import Intent, Submission
+from ezcaptcha_async._saved import SavedTask
+from ezcaptcha_async._transport import Evidence, NoAnswer
+from ezcaptcha_async._wire import Created, Refused, Unreadable
+from ezcaptcha_async.errors import (
+    CapacityError,
+    EzCaptchaError,
+    JournalError,
+    ProtocolError,
+    ServiceError,
+    SubmissionUnknownError,
+    ThrottledError,
+    TransportError,
+)
+from ezcaptcha_async.tasks import Task
+
+_NOT_PROCESSED: Final = range(300, 500)
+"""HTTP statuses that say, without an envelope, that createTask was not carried out."""
+
+
+class Creator:
+    """Creates the tasks of one account.
+
+    Args:
+        exchange: Sends the requests.
+        first_poll: Returns the age, in seconds, at which to poll a new task.
+        may_repeat: Says whether a create whose answer was lost is sent once more, and
+            enters it into the limit on that.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        first_poll: Callable[[Entry], float],
+        may_repeat: Callable[[Entry], bool],
+    ) -> None:
+        self._exchange = exchange
+        self._schedule = exchange.schedule
+        self._ledger = exchange.ledger
+        self._first_poll = first_poll
+        self._may_repeat = may_repeat
+
+    async def create(self, entry: Entry, task: Task[Any]) -> None:
+        """Send createTask and enter its outcome into the books."""
+        try:
+            intent = await self._ledger.intend(self._submission(entry))
+        except JournalError as error:
+            problem = error.for_ticket(None, None)
+        else:
+            await self._create(entry, task, intent)
+            return
+        self._exchange.gate.called_off()
+        self._schedule.refuse(entry, problem)
+
+    async def _create(self, entry: Entry, task: Task[Any], intent: Intent) -> None:
+        exchange, evidence = self._exchange, Evidence()
+        body = exchange.encoder.create_task(task, exchange.service.offer_for(task.type))
+        reply = await exchange.post("/createTask", body, evidence)
+        if isinstance(reply, NoAnswer):
+            exchange.failed()
+            self._fault(entry, intent, reply)
+            return
+        answer = exchange.decoder.created(reply, task)
+        match answer:
+            case Created(task_id):
+                exchange.answered(create=True)
+                await self._paid(entry, intent, task_id)
+            case Refused(error):
+                self._ledger.not_paid(intent)
+                self._refused(entry, error)
+            case Unreadable(reason, status):
+                exchange.failed()
+                if status in _NOT_PROCESSED:
+                    self._ledger.not_paid(intent)
+                    problem = ProtocolError(f"createTask was answered with {reason}", status=status)
+                    self._schedule.refuse(entry, problem)
+                else:
+                    self._lost(entry, intent, reason)
+            case _:
+                assert_never(answer)
+
+    async def _paid(self, entry: Entry, intent: Intent, task_id: str) -> None:
+        now, sent = self._exchange.clock(), intent.submission
+        task = SavedTask(
+            task_id=task_id,
+            service=sent.service,
+            account=sent.account,
+            type=sent.type,
+            host=sent.host,
+            created_at=now + self._exchange.epoch,
+            points=sent.points,
+        )
+        # First the journal: what is paid is written down before anybody can hear of it.
+        await self._ledger.created(intent, task, self._exchange.service.result_window)
+        self._schedule.created(entry, task_id, now=now, poll_at=now + self._first_poll(entry))
+        if entry.phase is Phase.UNKNOWN:
+            self._ledger.unknown(intent)
+
+    def _fault(self, entry: Entry, intent: Intent, fault: NoAnswer) -> None:
+        if not fault.unsent:
+            self._lost(entry, intent, fault.reason)
+            return
+        self._ledger.not_paid(intent)
+        error = TransportError(
+            f"createTask could not be sent: {fault.reason}",
+            sent=False,
+            retryable=not fault.permanent,
+        )
+        self._try_again(entry, error)
+
+    def _refused(self, entry: Entry, error: ServiceError) -> None:
+        self._exchange.refused(error, create=True)
+        if isinstance(error, ThrottledError | CapacityError):
+            self._try_again(entry, error)
+        else:
+            self._schedule.refuse(entry, error)
+
+    def _try_again(self, entry: Entry, error: EzCaptchaError) -> None:
+        """Repeat a create that certainly was not accepted, while patience lasts."""
+        now = self._exchange.clock()
+        if entry.first_attempt_at is None:
+            entry.first_attempt_at = now
+        at = now + max(self._exchange.backoff(entry.attempts), error.retry_after or 0.0)
+        if error.retryable and at < entry.first_attempt_at + self._exchange.create_patience:
+            self._schedule.retry_create(entry, at)
+        else:
+            self._schedule.refuse(entry, error)
+
+    def _lost(self, entry: Entry, intent: Intent, reason: str) -> None:
+        self._ledger.unknown(intent)
+        error = SubmissionUnknownError(
+            f"createTask was sent, but its answer was lost ({reason}); it may have been paid for"
+        )
+        if not entry.repeated and self._may_repeat(entry):
+            at = self._exchange.clock() + self._exchange.backoff(entry.attempts)
+            self._schedule.repeat_create(entry, error, at)
+        else:
+            self._schedule.lost(entry, error)
+
+    def _submission(self, entry: Entry) -> Submission:
+        return Submission(
+            service=entry.kind.service,
+            account=self._exchange.fingerprint,
+            type=entry.kind.task_type,
+            host=entry.kind.host,
+            points=entry.points,
+            sent_at=self._exchange.clock() + self._exchange.epoch,
+        )

@@ -1,0 +1,164 @@
+"""Sends one account's requests, and sees to what their answers mean for the whole account.
+
+What an answer means for its own task is decided in `_creating` and `_polling`; here the gate
+draws its conclusions, and those whom they concern are told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+import anyio
+
+from ezcaptcha_async._entries import Line
+from ezcaptcha_async._gate import CONCERNS_ACCOUNT, Gate
+from ezcaptcha_async._ledger import Ledger
+from ezcaptcha_async._schedule import Schedule
+from ezcaptcha_async._timing import Backoff
+from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
+from ezcaptcha_async._wire import MAX_BAN, Decoder, Encoder, Reply, RequestBody
+from ezcaptcha_async.accounts import Account
+from ezcaptcha_async.errors import BannedError, ServiceError, TransportError
+
+_BACKOFF: Final = Backoff()
+
+
+class Exchange:
+    """One account's requests and answers.
+
+    Args:
+        account: The account.
+        schedule: The books, shared with the other accounts of the pool.
+        clock: The event loop's clock.
+        transport: Sends the requests.
+        ledger: Where what is paid is written down.
+        rng: The source of jitter.
+        request_timeout: Total deadline of one request in seconds.
+        create_patience: Seconds for which a caller waits for a task that was certainly not
+            created.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        schedule: Schedule,
+        clock: Callable[[], float],
+        transport: Transport,
+        ledger: Ledger,
+        rng: Random,
+        request_timeout: float,
+        create_patience: float,
+    ) -> None:
+        self.account = account
+        self.service = account.service
+        self.fingerprint = account.fingerprint
+        self.schedule = schedule
+        self.clock = clock
+        self.ledger = ledger
+        self.rng = rng
+        self.create_patience = create_patience
+        self.encoder = Encoder(account.client_key)
+        self.decoder = Decoder(self.service, secrets=[account.client_key])
+        self.gate = Gate(
+            max_creates=account.max_creates,
+            max_in_flight=account.max_in_flight,
+            creates_per_second=account.creates_per_second,
+            polls_per_second=account.polls_per_second,
+        )
+        self.line = Line(
+            gate=self.gate,
+            result_window=self.service.result_window,
+            spacing=self.service.min_poll_interval,
+        )
+        self.requests = 0
+        # Unix time minus the event loop's clock, taken anew with each answer, because the
+        # two drift apart over days and when the machine sleeps.
+        self.epoch = time.time() - clock()
+        self._transport = transport
+        self._request_timeout = request_timeout
+        schedule.add_line(self.line)
+        self._restore_ban()
+
+    def __repr__(self) -> str:
+        return f"<Exchange of {self.account.name}, {self.requests} requests>"
+
+    async def post(
+        self, endpoint: str, body: RequestBody, evidence: Evidence | None = None
+    ) -> Reply | NoAnswer:
+        """Send one request; what came of it must then be told below, once.
+
+        Args:
+            endpoint: Path below the service's base URL.
+            body: The request body.
+            evidence: Where to write how far the request got.
+        """
+        self.requests += 1
+        timeout = self._request_timeout
+        with anyio.CancelScope(deadline=self.clock() + timeout):
+            reply = await self._transport.post(
+                self.service.base_url + endpoint, body, timeout=timeout, evidence=evidence
+            )
+            self.epoch = time.time() - self.clock()
+            return reply
+        unsent = evidence is not None and evidence.unsent
+        return NoAnswer(f"no whole answer within {timeout:g} s", unsent=unsent)
+
+    def backoff(self, failures: int) -> float:
+        """Return the seconds to wait after so many failures in a row."""
+        return _BACKOFF.delay(failures, self.rng)
+
+    # --------------------------------------------------- what an answer means for all
+
+    def answered(self, *, create: bool = False) -> None:
+        """Note that the service answered as asked."""
+        self.gate.succeeded(self.clock(), create=create)
+
+    def refused(self, error: ServiceError, *, create: bool = False) -> None:
+        """Note a refusal, and answer those whom it concerns."""
+        if not isinstance(error, CONCERNS_ACCOUNT):
+            self.answered(create=create)
+            return
+        now = self.clock()
+        self.gate.refused(error, now, self.rng.random())
+        if isinstance(error, BannedError):
+            until = self.gate.banned_until + self.epoch
+            self.ledger.banned(self.service.name, self.fingerprint, until)
+        refusal = self.gate.refusal(now)
+        if refusal is not None:
+            self.schedule.refuse_queued(self.line, refusal)
+
+    def failed(self) -> None:
+        """Note that no valid answer came, and end the wait of those who lost patience."""
+        now = self.clock()
+        self.gate.failed(now, self.rng.random())
+        since = self.gate.failing_since
+        if since is not None and now - since >= self.create_patience:
+            error = TransportError(
+                f"nothing but failures for {now - since:.0f} s, so createTask was not sent",
+                sent=False,
+                retryable=True,
+            )
+            patience_ended = now - self.create_patience
+            self.schedule.refuse_queued(self.line, error, since=patience_ended)
+
+    def tell_who_lapses(self) -> None:
+        """Answer those whose result window ends before a ban does; after each request.
+
+        Not only when the ban becomes known: other requests are under way then, and what
+        they are for is told when they are over.
+        """
+        now = self.clock()
+        refusal = self.gate.refusal(now)
+        if isinstance(refusal, BannedError):
+            self.schedule.fail_lapsing(self.line, refusal, until=self.gate.held_until(now))
+
+    def _restore_ban(self) -> None:
+        until = self.ledger.banned_until(self.service.name, self.fingerprint)
+        if until is not None:
+            # No ban is longer; the clock that wrote it down may have been wrong.
+            latest = self.clock() + 1.1 * MAX_BAN
+            self.gate.restore_ban(min(until - self.epoch, latest))

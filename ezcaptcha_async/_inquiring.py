@@ -1,0 +1,108 @@
+"""getBalance: those who ask while a request is under way share its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+import anyio
+import attrs
+
+from ezcaptcha_async._exchange import Exchange
+from ezcaptcha_async._transport import NoAnswer
+from ezcaptcha_async._wire import Balance, Refused, Reply, Unreadable
+from ezcaptcha_async.errors import (
+    BannedError,
+    EzCaptchaError,
+    PoolClosedError,
+    ProtocolError,
+    ThrottledError,
+    TransportError,
+)
+
+
+@attrs.define(eq=False)
+class _Inquiry:
+    answered: anyio.Event
+    outcome: Balance | EzCaptchaError = attrs.field(factory=PoolClosedError)
+
+
+class Inquirer:
+    """Asks for the balance of one account.
+
+    Args:
+        exchange: Sends the requests.
+        send: Lets a request run in the pool's own time, whatever becomes of who asked.
+    """
+
+    def __init__(
+        self, exchange: Exchange, send: Callable[[Callable[[], Awaitable[None]]], None]
+    ) -> None:
+        self._exchange = exchange
+        self._send = send
+        self._inquiry: _Inquiry | None = None
+
+    async def balance(self) -> Balance:
+        """Return the balance.
+
+        Raises:
+            BannedError: The account is banned for now; nothing was sent.
+            ThrottledError: It is throttled for now, likewise.
+            CredentialError: The service does not know the key.
+            TransportError: No answer came.
+            ProtocolError: The answer means nothing.
+            ServiceError: The service refused for another reason.
+        """
+        gate, now = self._exchange.gate, self._exchange.clock()
+        refusal = gate.refusal(now)
+        if isinstance(refusal, BannedError):
+            raise refusal.for_ticket(None, None)
+        pause = gate.held_until(now) - now
+        if pause > 0:
+            raise ThrottledError(
+                "ERROR_REQUEST_LIMIT", "the account is throttled for now", retry_after=pause
+            )
+        if self._inquiry is None:
+            self._inquiry = _Inquiry(anyio.Event())
+            self._send(self._inquire)
+        inquiry = self._inquiry
+        await inquiry.answered.wait()
+        if isinstance(inquiry.outcome, Balance):
+            return inquiry.outcome
+        raise inquiry.outcome.for_ticket(None, None)
+
+    def answer(self, outcome: Balance | EzCaptchaError) -> None:
+        """Answer whoever waits."""
+        inquiry, self._inquiry = self._inquiry, None
+        if inquiry is not None:
+            inquiry.outcome = outcome
+            inquiry.answered.set()
+
+    async def _inquire(self) -> None:
+        exchange = self._exchange
+        exchange.gate.sent(exchange.clock())
+        self.answer(self._read(await exchange.post("/getBalance", exchange.encoder.get_balance())))
+
+    def _read(self, reply: Reply | NoAnswer) -> Balance | EzCaptchaError:
+        exchange, service = self._exchange, self._exchange.service
+        if isinstance(reply, NoAnswer):
+            exchange.failed()
+            return TransportError(
+                f"getBalance was not answered: {reply.reason}", retryable=not reply.permanent
+            )
+        answer = exchange.decoder.balance(reply)
+        match answer:
+            case int() | float() as points:
+                exchange.answered()
+                if points > 0:
+                    exchange.gate.reopen()
+                value = points / service.points_per_unit
+                return Balance(points, exchange.account.name, service.currency, value)
+            case Refused(error):
+                exchange.refused(error)
+                return error
+            case Unreadable(reason, status):
+                exchange.failed()
+                return ProtocolError(f"getBalance was answered with {reason}", status=status)
+            case _:
+                assert_never(answer)

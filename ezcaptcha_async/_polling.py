@@ -1,0 +1,96 @@
+"""getTaskResult: a poll is free to repeat, so whatever goes wrong with one is a skipped poll."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from ezcaptcha_async._entries import Entry
+from ezcaptcha_async._exchange import Exchange
+from ezcaptcha_async._timing import PollTiming
+from ezcaptcha_async._transport import NoAnswer
+from ezcaptcha_async._wire import Processing, Ready, Refused, Unreadable
+from ezcaptcha_async.errors import (
+    BannedError,
+    CapacityError,
+    CredentialError,
+    InsufficientBalanceError,
+    ServiceError,
+    ThrottledError,
+)
+
+
+class Poller:
+    """Polls the tasks of one account.
+
+    Args:
+        exchange: Sends the requests.
+        timing: Says when to poll, and learns from the answers.
+    """
+
+    def __init__(self, exchange: Exchange, timing: PollTiming) -> None:
+        self.polls = 0
+        self._exchange = exchange
+        self._schedule = exchange.schedule
+        self._timing = timing
+
+    def first_poll(self, entry: Entry) -> float:
+        """Return the age, in seconds, at which to poll a task for the first time."""
+        return self._timing.first_poll(entry.kind, entry.line.spacing, self._exchange.rng)
+
+    def remaining(self, entry: Entry) -> float | None:
+        """Return the seconds until a task is ready, as expected; None when nobody knows."""
+        return self._timing.remaining(entry.kind, self._exchange.clock() - entry.created_at)
+
+    async def poll(self, entry: Entry, task_id: str) -> None:
+        """Send getTaskResult and enter its outcome into the books."""
+        exchange = self._exchange
+        self.polls += 1
+        now = exchange.clock()
+        self._timing.paced(now - entry.due_at, now)
+        sent_age = now - entry.created_at
+        reply = await exchange.post("/getTaskResult", exchange.encoder.get_task_result(task_id))
+        if isinstance(reply, NoAnswer):
+            exchange.failed()
+            self._skip(entry)
+            return
+        answer = exchange.decoder.result(reply, entry.task)
+        match answer:
+            case Processing():
+                exchange.answered()
+                self._processing(entry, sent_age)
+            case Ready(raw):
+                exchange.answered()
+                self._timing.learn(entry.kind, entry.polled_age, sent_age, ready=True)
+                self._schedule.solved(entry, raw, exchange.clock())
+            case Refused(error):
+                self._refused(entry, error)
+            case Unreadable():
+                exchange.failed()
+                self._skip(entry)
+            case _:
+                assert_never(answer)
+
+    def _processing(self, entry: Entry, sent_age: float) -> None:
+        timing, now = self._timing, self._exchange.clock()
+        timing.learn(entry.kind, entry.polled_age, sent_age, ready=False)
+        wait = timing.next_poll(
+            entry.kind, entry.line.spacing, sent_age, entry.answered + 1, self._exchange.rng
+        )
+        self._schedule.processing(entry, now=now, sent_age=sent_age, poll_at=now + wait)
+
+    def _refused(self, entry: Entry, error: ServiceError) -> None:
+        self._exchange.refused(error)
+        if isinstance(
+            error, ThrottledError | CapacityError | BannedError | InsufficientBalanceError
+        ):
+            # None of these says anything of the task.
+            self._skip(entry)
+        else:
+            self._schedule.failed(entry, error)
+        if isinstance(error, CredentialError):
+            self._schedule.fail_paid(entry.line, error)
+
+    def _skip(self, entry: Entry) -> None:
+        now = self._exchange.clock()
+        poll_at = now + self._exchange.backoff(entry.faults + 1)
+        self._schedule.skipped(entry, now=now, poll_at=poll_at)

@@ -1,0 +1,217 @@
+"""The learned policy in a pool, under virtual time: what it learns, tells and keeps."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+
+from ezcaptcha_async import (
+    Account,
+    Kind,
+    LearnedPolling,
+    PollPolicy,
+    ReCaptchaV2TaskProxyless,
+    SessionPool,
+)
+from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
+
+from .conftest import KEY, TASK, DirectTransport, open_pool, open_pool_directly
+
+KIND = Kind("ezcaptcha", TASK.type, "example.com")
+
+
+async def solve_all(pool: SessionPool, count: int, *, apart: float = 1.0) -> None:
+    """Solve so many tasks, one begun each second."""
+    async with anyio.create_task_group() as group:
+        for _ in range(count):
+            group.start_soon(pool.solve, TASK)
+            await anyio.sleep(apart)
+
+
+async def test_it_learns_where_nothing_else_is_given() -> None:
+    """Users would pay for twice the polls, and never see what could be known."""
+    service = SimulatedService(solve_times=Uniform(18, 22))
+    async with open_pool_directly(service) as pool:
+        assert pool.statistics().kinds == ()
+        await solve_all(pool, 300)
+        (found,) = pool.statistics().kinds
+    assert found.kind == KIND
+    assert found.tasks == 300
+    assert found.median == pytest.approx(20, abs=1.5)
+    assert found.polls_per_task == pool.statistics().polls / 300
+    summary = service.record.summary()
+    assert summary.spacing_violations == 0
+    assert found.polls_per_task < 2.5
+    assert summary.lag_mean < 3
+    assert found.overshoot == pytest.approx(summary.lag_mean, rel=0.4)
+
+
+async def test_fewer_polls_than_every_three_seconds_and_no_later() -> None:
+    """Learning would be worth nothing."""
+    polls, lags = [], []
+    plain = PollPolicy(first_delay=3, interval=3, growth=1, max_interval=3, jitter=0)
+    for polling in (LearnedPolling(), plain):
+        service = SimulatedService(solve_times=Uniform(10, 25))
+        async with open_pool_directly(service, polling=polling) as pool:
+            await solve_all(pool, 300)
+        polls.append(pool.statistics().polls)
+        lags.append(service.record.summary().lag_mean)
+    assert polls[0] < 0.7 * polls[1]
+    assert lags[0] < lags[1] + 1
+
+
+async def test_a_ticket_says_how_long_it_will_take() -> None:
+    """A progress display would have nothing to show."""
+    service = SimulatedService(solve_times=Fixed(20))
+    async with open_pool(service) as pool:
+        ticket = await pool.submit(TASK)
+        assert ticket.estimated_remaining is None
+        await ticket
+        assert ticket.estimated_remaining is None
+        await solve_all(pool, 60)
+        ticket = await pool.submit(TASK)
+        assert ticket.estimated_remaining == pytest.approx(20, abs=2)
+        await anyio.sleep(10)
+        assert ticket.estimated_remaining == pytest.approx(10, abs=2)
+        ticket.cancel()
+        assert ticket.estimated_remaining is None
+
+
+async def test_a_plain_policy_knows_nothing() -> None:
+    """It would claim to know what it never learned."""
+    async with open_pool(SimulatedService(), polling=PollPolicy()) as pool:
+        ticket = await pool.submit(TASK)
+        assert ticket.estimated_remaining is None
+        await ticket
+        assert pool.statistics().kinds == ()
+
+
+async def test_what_was_learned_survives_a_restart(tmp_path: Path) -> None:
+    """A scraper that is restarted every hour would start cold every hour."""
+    path = tmp_path / "timing.json"
+    first_polls = []
+    for _ in range(2):
+        service = SimulatedService(solve_times=Fixed(40))
+        async with open_pool(service, polling=LearnedPolling(state_path=path)) as pool:
+            solution = await pool.solve(TASK)
+            first_polls.append(solution.receipt.polls)
+            await solve_all(pool, 40)
+        assert json.loads(path.read_text("utf-8"))["types"][0][1] == TASK.type
+        assert KEY not in path.read_text("utf-8")
+    assert first_polls[1] <= 2 < first_polls[0]
+    assert pool.statistics().kinds[0].tasks == 82
+
+
+async def test_a_damaged_file_stops_no_pool(tmp_path: Path) -> None:
+    """A crash at the wrong moment would keep a scraper from ever starting again."""
+    path = tmp_path / "timing.json"
+    path.write_text("{", "utf-8")
+    transport = DirectTransport(SimulatedService(), 0.1)
+    pool = SessionPool(KEY, polling=LearnedPolling(state_path=path), transport=transport)
+    with pytest.warns(RuntimeWarning, match="is ignored"):
+        await pool.__aenter__()
+    await pool.aclose()
+
+
+async def test_a_file_that_cannot_be_written_stops_no_pool(tmp_path: Path) -> None:
+    """A full disk would turn the end of a good run into a failure."""
+    policy = LearnedPolling(state_path=tmp_path / "missing" / "timing.json")
+    service = SimulatedService(solve_times=Fixed(5))
+    with pytest.warns(RuntimeWarning, match="could not be saved"):
+        async with open_pool(service, polling=policy) as pool:
+            assert (await pool.solve(TASK)).token
+    assert pool.statistics().solved == 1
+
+
+class Listening(LearnedPolling):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late: list[float] = []
+        self.prices: list[float] = []
+        self.intervals: list[tuple[float, float, bool]] = []
+
+    def paced(self, late: float, now: float) -> None:
+        """Note how late a poll goes out."""
+        self.late.append(late)
+        super().paced(late, now)
+        self.prices.append(self._price.now)
+
+    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
+        """Note what a poll said."""
+        self.intervals.append((after, age, ready))
+        super().learn(kind, after, age, ready=ready)
+
+
+async def test_it_hears_the_ages_at_which_polls_were_sent() -> None:
+    """The latency of a slow line would be taken for the time that a task takes."""
+    policy = Listening()
+    service = SimulatedService(solve_times=Fixed(20))
+    async with open_pool(service, polling=policy, latency=2.0) as pool:
+        await pool.solve(TASK)
+    befores, ages, ready = zip(*policy.intervals, strict=True)
+    assert befores == (0.0, *ages[:-1])
+    assert ready == (*[False] * (len(ages) - 1), True)
+    assert all(later - age >= 3 + 2.0 for age, later in pairwise(ages))
+    assert policy.late == pytest.approx([0.0] * len(ages), abs=0.01)
+
+
+async def test_a_poll_that_failed_teaches_nothing() -> None:
+    """A bad hour of the network would be taken for slow tasks."""
+    policy = Listening()
+    service = SimulatedService(solve_times=Fixed(5))
+    async with open_pool(service, polling=policy) as pool:
+        service.inject(Fault.RESET_AFTER, path="/getTaskResult", times=3)
+        receipt = (await pool.solve(TASK)).receipt
+    assert len(policy.intervals) == receipt.polls - 3 == 1
+
+
+async def test_it_hears_of_polls_that_a_limit_holds_back() -> None:
+    """Under a limit it would go on to ask for more polls than can be sent."""
+    policy = Listening()
+    service = SimulatedService(solve_times=Uniform(10, 60))
+    async with (
+        open_pool_directly(service, polling=policy, latency=1.0, max_requests=2) as pool,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(100):
+            group.start_soon(pool.solve, TASK)
+    assert max(policy.late) > 1
+    assert max(policy.prices) > policy.poll_price == min(policy.prices)
+
+
+async def test_no_more_than_110_polls_at_a_short_spacing() -> None:
+    """The service would stop answering, and the paid task be lost."""
+    service = SimulatedService(solve_times=Fixed(1_000))
+    eager = PollPolicy(first_delay=0, interval=0, growth=1, max_interval=0)
+    profile = attrs.evolve(service.profile(), min_poll_interval=0.5)
+    async with open_pool(service, Account(KEY, service=profile), polling=eager) as pool:
+        ticket = await pool.submit(TASK)
+        await anyio.sleep(299)
+        assert ticket.state == "waiting"
+        ticket.cancel()
+    assert 60 < service.record.tasks[0].polls <= 110
+
+
+async def test_many_hosts_are_told_apart_and_share_what_is_common() -> None:
+    """A site whose tasks are slow would be polled as early as all others."""
+    policy, rng = LearnedPolling(), Random(1)
+    service = SimulatedService(solve_times=Uniform(14, 18))
+    async with open_pool_directly(service, polling=policy) as pool:
+        async with anyio.create_task_group() as group:
+            for _ in range(200):
+                url = f"https://{rng.randrange(5)}.example.com/"
+                task: Any = ReCaptchaV2TaskProxyless(website_url=url, website_key="k")
+                group.start_soon(pool.solve, task)
+                await anyio.sleep(1)
+    kinds = pool.statistics().kinds
+    assert {item.kind.host for item in kinds} == {f"{number}.example.com" for number in range(5)}
+    assert all(item.median == pytest.approx(16, abs=2) for item in kinds)
