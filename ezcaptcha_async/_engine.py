@@ -59,7 +59,7 @@ class Engine:
             self._schedule,
             self._perform,
             max_requests=settings.max_requests or transport.max_requests,
-            clock=self.loop.clock,
+            loop=self.loop,
         )
         self.sessions = tuple(
             Session(

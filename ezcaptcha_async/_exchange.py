@@ -98,7 +98,7 @@ class Exchange:
         """
         self.requests += 1
         timeout = self._request_timeout
-        with anyio.move_on_after(timeout):
+        with anyio.CancelScope(deadline=self.clock() + timeout):
             reply = await self._transport.post(
                 self.service.base_url + endpoint, body, timeout=timeout, evidence=evidence
             )

@@ -3,8 +3,8 @@
 It sleeps until the earliest due time, lets the schedule turn everything that is due into
 commands, and runs them under one limit on requests, outside the HTTP client's own pool.
 Each request runs in a **lane**: a child coroutine that performs one command, then takes
-the next one that is due, and ends when there is none. So no caller's cancellation ever
-reaches a request, a busy pool starts no coroutine per request, and an idle pool has none.
+the next one that is due, and rests when there is none. So no caller's cancellation ever
+reaches a request, and starting one costs no coroutine.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
+from ezcaptcha_async._event_loop import EventLoop, Waiter
 from ezcaptcha_async._schedule import Create, Poll, Schedule
 
 _TICK: Final = 0.01
@@ -30,6 +31,7 @@ _TURN: Final = 20
 """Commands after which a lane lets other coroutines have their turn."""
 
 Errand = Callable[[], Awaitable[None]]
+_Command = Create | Poll | Errand
 
 
 class Scheduler:
@@ -39,7 +41,7 @@ class Scheduler:
         schedule: Gives out the commands.
         perform: Performs one of them; must not raise for what a service or a network does.
         max_requests: Most requests at a time.
-        clock: The event loop's clock.
+        loop: The event loop.
     """
 
     def __init__(
@@ -48,25 +50,27 @@ class Scheduler:
         perform: Callable[[Create | Poll], Awaitable[None]],
         *,
         max_requests: int,
-        clock: Callable[[], float],
+        loop: EventLoop,
     ) -> None:
-        self._clock = clock
+        self._loop = loop
+        self._clock = loop.clock
         self._schedule = schedule
         self._perform = perform
         self._max_requests = max_requests
         self._errands: deque[Errand] = deque()
-        self._lanes = 0
+        self._at_work = 0
+        self._resting: list[Waiter] = []  # the lanes that are not
         self._alarm = anyio.Event()
         self._alarm_at = -inf
         self._quiet = anyio.Event()
 
     def __repr__(self) -> str:
-        return f"<Scheduler with {self._lanes} of {self._max_requests} requests in flight>"
+        return f"<Scheduler with {self._at_work} of {self._max_requests} requests in flight>"
 
     @property
     def requests_in_flight(self) -> int:
         """Lanes at work."""
-        return self._lanes
+        return self._at_work
 
     def wake(self) -> None:
         """Look at the schedule again at once: something was added to it."""
@@ -79,7 +83,7 @@ class Scheduler:
 
     async def wait_quiet(self) -> None:
         """Wait until no request is in flight."""
-        while self._lanes:
+        while self._at_work:
             self._quiet = anyio.Event()
             await self._quiet.wait()
 
@@ -90,51 +94,73 @@ class Scheduler:
             BaseException: Whatever `perform` or the schedule let escape: a mistake in
                 this library. Everybody who waits must then be answered by the caller.
         """
-        async with anyio.create_task_group() as lanes:
-            while True:
-                now = self._clock()
-                # Set first: whoever adds something from here on rings the alarm again.
-                self._alarm = anyio.Event()
-                more = self._schedule.advance(now, _BATCH)
-                self._start_lanes(lanes, now)
-                if more:
-                    await checkpoint()
-                    continue
-                self._alarm_at = max(self._schedule.next_time(now), now + _TICK)
-                with anyio.CancelScope(deadline=self._alarm_at):
-                    await self._alarm.wait()
+        try:
+            async with anyio.create_task_group() as lanes:
+                while True:
+                    now = self._clock()
+                    # Set first: whoever adds something from here on rings the alarm again.
+                    self._alarm = anyio.Event()
+                    more = self._schedule.advance(now, _BATCH)
+                    self._start_lanes(lanes, now)
+                    if more:
+                        await checkpoint()
+                        continue
+                    self._alarm_at = max(self._schedule.next_time(now), now + _TICK)
+                    with anyio.CancelScope(deadline=self._alarm_at):
+                        await self._alarm.wait()
+        finally:
+            self._at_work = 0  # also the lanes that were cancelled before they began
+            self._quiet.set()
 
     def _start_lanes(self, lanes: TaskGroup, now: float) -> None:
-        while self._lanes < self._max_requests:
+        while self._at_work < self._max_requests:
             command = self._next(now)
             if command is None:
                 break
-            self._lanes += 1
-            lanes.start_soon(self._lane, command)
+            if self._resting:
+                self._resting.pop().answer(command)
+            else:
+                lanes.start_soon(self._lane, command)
 
-    def _next(self, now: float) -> Create | Poll | Errand | None:
-        return self._errands.popleft() if self._errands else self._schedule.take(now)
+    def _next(self, now: float) -> _Command | None:
+        command = self._errands.popleft() if self._errands else self._schedule.take(now)
+        self._at_work += command is not None
+        return command
 
-    async def _lane(self, command: Create | Poll | Errand | None) -> None:
+    async def _lane(self, command: _Command) -> None:
+        performed = 0
+        while True:
+            performed += 1
+            if performed % _TURN == 0:
+                # A transport that answers without waiting would starve the event loop.
+                await checkpoint()
+            await self._do(command)
+            command = self._following() or await self._rest()
+
+    async def _do(self, command: _Command) -> None:
         try:
-            performed = 0
-            while command is not None:
-                performed += 1
-                if performed % _TURN == 0:
-                    # A transport that answers without waiting would starve the event loop.
-                    await checkpoint()
-                if isinstance(command, Create | Poll):
-                    await self._perform(command)
-                else:
-                    await command()
-                now = self._clock()
-                command = self._next(now)
-                if self._schedule.next_time(now) < self._alarm_at or (
-                    # What let this lane go on may let another one start.
-                    command is not None and self._lanes < self._max_requests
-                ):
-                    self.wake()
+            if isinstance(command, Create | Poll):
+                await self._perform(command)
+            else:
+                await command()
         finally:
-            self._lanes -= 1
-            if not self._lanes:
+            self._at_work -= 1
+            if not self._at_work:
                 self._quiet.set()
+
+    def _following(self) -> _Command | None:
+        """Take the next command that is due, and ring for others that may be."""
+        now = self._clock()
+        command = self._next(now)
+        if self._schedule.next_time(now) < self._alarm_at or (
+            # What let this lane go on may let another one start.
+            command is not None and self._at_work < self._max_requests
+        ):
+            self.wake()
+        return command
+
+    async def _rest(self) -> _Command:
+        waiter = self._loop.waiter()
+        self._resting.append(waiter)
+        command: _Command = await waiter
+        return command

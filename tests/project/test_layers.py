@@ -37,7 +37,7 @@ LAYERS = {
     "_journal_lines": 4,
     "_timing_file": 5,
     "_transport": 5,
-    "_scheduler": 5,
+    "_scheduler": 6,
     "_event_loop": 5,
     "_journal": 5,
     "_ledger": 5,

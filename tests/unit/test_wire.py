@@ -198,6 +198,20 @@ def test_ready(solution: Any, envelope: dict[str, Any]) -> None:
     assert DECODER.result(reply({**envelope, "status": "ready"})) == Ready(None)
 
 
+def test_the_usual_answer_is_known_again_and_nothing_else_is_taken_for_it() -> None:
+    """It is judged by its bytes; one byte or one status more must be judged anew."""
+    decoder = Decoder(EZCAPTCHA, [KEY])
+    usual = {"errorId": 0, "status": "processing"}
+    nameless = {"status": "processing"}
+    for _ in range(3):
+        assert decoder.result(reply(usual)) == Processing()
+        assert decoder.result(reply({**usual, "status": "ready"})) == Ready(None)
+        assert isinstance(decoder.result(reply({**usual, "errorId": 1})), Refused)
+        assert decoder.result(reply(nameless)) == Processing()
+        assert isinstance(decoder.result(reply(nameless, 500)), Unreadable)
+        assert isinstance(decoder.created(reply(nameless)), Unreadable)
+
+
 def test_neither_an_envelope_nor_a_status() -> None:
     """`{}` from a proxy would count as `processing`, which sets the token's expiry."""
     assert DECODER.result(reply({})) == Unreadable("$.status: missing", 200)
