@@ -167,24 +167,16 @@ async def _cpu_per(count: Callable[[], int], seconds: float) -> float:
 def pool_for(url: str, interval: float, **settings: Any) -> SessionPool:
     """Return a pool that polls each ticket once in `interval` seconds."""
     service = attrs.evolve(EZCAPTCHA, base_url=url, min_poll_interval=0.01, result_window=100_000.0)
-    policy = PollPolicy(first_delay=interval, interval=interval, growth=1, max_interval=300)
-    return SessionPool(KEY, service=service, polling=_Steady(policy), **settings)
+    polling = _Steady(first_delay=interval, interval=interval, growth=1, max_interval=300)
+    return SessionPool(KEY, service=service, polling=polling, **settings)
 
 
-class _Steady:
+class _Steady(PollPolicy):
     """Spreads first polls over the whole interval, so that the rate is even from the start."""
 
-    def __init__(self, policy: PollPolicy) -> None:
-        self._policy = policy
-
-    def first_poll(self, kind: Kind, rng: Random) -> float:
-        return self._policy.interval * rng.random()
-
-    def next_poll(self, kind: Kind, age: float, polls: int, rng: Random) -> float:
-        return self._policy.next_poll(kind, age, polls, rng)
-
-    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
-        """Learn nothing."""
+    def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
+        """Return any moment of the interval."""
+        return self.interval * rng.random()
 
 
 async def cpu_of_a_pool_over(url: str, in_flight: int, seconds: float, package: Any) -> float:
