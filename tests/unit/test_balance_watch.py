@@ -11,6 +11,7 @@ def test_the_first_payment_asks_and_then_only_what_may_be_low() -> None:
     assert watch.spent(6)
     assert not watch.spent(6), "a question is under way"
     assert not watch.known(1_000)
+    assert repr(watch) == "<BalanceWatch, 1000 points expected>"
     asked = [step for step in range(200) if watch.spent(6)]
     assert asked == [150], "1,000 - 151 * 6 is the first below 100"
 
