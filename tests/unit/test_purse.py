@@ -27,7 +27,7 @@ def test_everything_that_may_cost_counts_over_all_accounts() -> None:
     assert purse.committed == 24
     purse.check("T", OFFER)
     purse.add_line(line_with(points=0.5))
-    with pytest.raises(BudgetExceededError, match="of the budget of 30 there are 5.5 left"):
+    with pytest.raises(BudgetExceededError, match=r"of the budget of 30 there are 5\.5 left"):
         purse.check("T", OFFER)
     assert repr(purse) == "<Purse, 24.5 points of 30 committed>"
 
