@@ -40,6 +40,7 @@ class Creator:
         first_poll: Returns the age, in seconds, at which to poll a new task.
         may_repeat: Says whether a create whose answer was lost is sent once more, and
             enters it into the limit on that.
+        on_paid: Called with each new paid task.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Creator:
         *,
         first_poll: Callable[[Entry], float],
         may_repeat: Callable[[Entry], bool],
+        on_paid: Callable[[Entry], None],
     ) -> None:
         self._exchange = exchange
         self._schedule = exchange.schedule
         self._ledger = exchange.ledger
         self._first_poll = first_poll
         self._may_repeat = may_repeat
+        self._on_paid = on_paid
 
     async def create(self, entry: Entry, task: Task[Any]) -> None:
         """Send createTask and enter its outcome into the books."""
@@ -110,6 +113,7 @@ class Creator:
         self._schedule.created(entry, task_id, now=now, poll_at=now + self._first_poll(entry))
         if entry.phase is Phase.UNKNOWN:
             self._ledger.unknown(intent)
+        self._on_paid(entry)
 
     def _fault(self, entry: Entry, intent: Intent, fault: NoAnswer) -> None:
         if not fault.unsent:

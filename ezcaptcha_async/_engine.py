@@ -70,10 +70,7 @@ class Engine:
                 transport=transport,
                 ledger=ledger,
                 may_repeat=self.purse.may_repeat,
-                timing=settings.polling,
-                rng=settings.rng,
-                request_timeout=settings.request_timeout,
-                create_patience=settings.create_patience,
+                settings=settings,
             )
             for account in accounts
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from random import Random
 from typing import Final
 
 import anyio
@@ -17,6 +16,7 @@ from ezcaptcha_async._entries import Line
 from ezcaptcha_async._gate import CONCERNS_ACCOUNT, Gate
 from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._schedule import Schedule
+from ezcaptcha_async._settings import Settings
 from ezcaptcha_async._timing import Backoff
 from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
 from ezcaptcha_async._wire import MAX_BAN, Decoder, Encoder, Reply, RequestBody
@@ -35,10 +35,7 @@ class Exchange:
         clock: The event loop's clock.
         transport: Sends the requests.
         ledger: Where what is paid is written down.
-        rng: The source of jitter.
-        request_timeout: Total deadline of one request in seconds.
-        create_patience: Seconds for which a caller waits for a task that was certainly not
-            created.
+        settings: The pool's.
     """
 
     def __init__(
@@ -49,9 +46,7 @@ class Exchange:
         clock: Callable[[], float],
         transport: Transport,
         ledger: Ledger,
-        rng: Random,
-        request_timeout: float,
-        create_patience: float,
+        settings: Settings,
     ) -> None:
         self.account = account
         self.service = account.service
@@ -59,8 +54,8 @@ class Exchange:
         self.schedule = schedule
         self.clock = clock
         self.ledger = ledger
-        self.rng = rng
-        self.create_patience = create_patience
+        self.rng = settings.rng
+        self.create_patience = settings.create_patience
         self.encoder = Encoder(account.client_key)
         self.decoder = Decoder(self.service, secrets=[account.client_key])
         self.gate = Gate(
@@ -79,7 +74,7 @@ class Exchange:
         # two drift apart over days and when the machine sleeps.
         self.epoch = time.time() - clock()
         self._transport = transport
-        self._request_timeout = request_timeout
+        self._request_timeout = settings.request_timeout
         schedule.add_line(self.line)
         self._restore_ban()
 

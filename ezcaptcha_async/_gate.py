@@ -32,6 +32,9 @@ from ezcaptcha_async.errors import (
 
 BAN_SECONDS: Final = 600.0
 """How long a ban lasts, as the services state it (10 minutes); going on prolongs it."""
+_AFTER_A_BAN: Final = 20.0
+"""Seconds to wait beyond its end: a request under way may have prolonged the ban after the
+one whose answer told us, and may never have been answered."""
 
 MOST_ERRORS: Final = 25
 """Most credential or balance errors in a minute; at about 30 the services ban."""
@@ -216,7 +219,7 @@ class Gate:
             self._shut_by = error
             self._creates_proven = False
         elif isinstance(error, BannedError):
-            wait = error.retry_after or BAN_SECONDS
+            wait = _AFTER_A_BAN + (error.retry_after or BAN_SECONDS)
             self._banned_until = max(self._banned_until, now + wait * stretch)
             self._creates_proven = False
             self._on_trial = True

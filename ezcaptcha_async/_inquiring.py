@@ -22,7 +22,9 @@ from ezcaptcha_async.errors import (
 
 
 @attrs.define(eq=False)
-class _Inquiry:
+class Inquiry:
+    """A request that is under way."""
+
     answered: anyio.Event
     outcome: Balance | EzCaptchaError = attrs.field(factory=PoolClosedError)
 
@@ -33,14 +35,20 @@ class Inquirer:
     Args:
         exchange: Sends the requests.
         send: Lets a request run in the pool's own time, whatever becomes of who asked.
+        on_answer: Called with each balance, and with each reason why there is none.
     """
 
     def __init__(
-        self, exchange: Exchange, send: Callable[[Callable[[], Awaitable[None]]], None]
+        self,
+        exchange: Exchange,
+        *,
+        send: Callable[[Callable[[], Awaitable[None]]], None],
+        on_answer: Callable[[Balance | EzCaptchaError], None],
     ) -> None:
         self._exchange = exchange
         self._send = send
-        self._inquiry: _Inquiry | None = None
+        self._on_answer = on_answer
+        self._inquiry: Inquiry | None = None
 
     async def balance(self) -> Balance:
         """Return the balance.
@@ -62,14 +70,18 @@ class Inquirer:
             raise ThrottledError(
                 "ERROR_REQUEST_LIMIT", "the account is throttled for now", retry_after=pause
             )
-        if self._inquiry is None:
-            self._inquiry = _Inquiry(anyio.Event())
-            self._send(self._inquire)
-        inquiry = self._inquiry
+        inquiry = self.begin()
         await inquiry.answered.wait()
         if isinstance(inquiry.outcome, Balance):
             return inquiry.outcome
         raise inquiry.outcome.for_ticket(None, None)
+
+    def begin(self) -> Inquiry:
+        """Send a request, unless one is under way."""
+        if self._inquiry is None:
+            self._inquiry = Inquiry(anyio.Event())
+            self._send(self._inquire)
+        return self._inquiry
 
     def answer(self, outcome: Balance | EzCaptchaError) -> None:
         """Answer whoever waits."""
@@ -81,7 +93,9 @@ class Inquirer:
     async def _inquire(self) -> None:
         exchange = self._exchange
         exchange.gate.sent(exchange.clock())
-        self.answer(self._read(await exchange.post("/getBalance", exchange.encoder.get_balance())))
+        outcome = self._read(await exchange.post("/getBalance", exchange.encoder.get_balance()))
+        self.answer(outcome)
+        self._on_answer(outcome)
 
     def _read(self, reply: Reply | NoAnswer) -> Balance | EzCaptchaError:
         exchange, service = self._exchange, self._exchange.service

@@ -18,6 +18,9 @@ _SLACK_SECONDS: Final = 0.05
 """How far a pacer lets requests run ahead, so that a late event loop does not lose its turns."""
 
 _LEAST_RATE: Final = 0.5
+_LEAST_SHARE: Final = 1 / 20
+"""Share of what was sent when throttling began that is sent at least: less would let paid
+tasks lapse, and a service that throttles even that does not do so because of the rate."""
 _ONE_EVENT: Final = 1.0
 """Seconds for which further throttling tells of the load before the rate was halved."""
 _GROWTH: Final = 0.1
@@ -84,6 +87,7 @@ class AdaptiveRate:
 
     def __init__(self) -> None:
         self._halved = inf  # per second, when it was throttled last
+        self._least = _LEAST_RATE
         self._since = -inf
         self._due = -inf
         self._second = -inf  # begin of the second that is being counted
@@ -111,7 +115,9 @@ class AdaptiveRate:
             return
         self._roll(now)
         sent = max(self._count, self._count_before)
-        self._halved = max(_LEAST_RATE, min(self.rate(now), sent) / 2)
+        if self.rate(now) == inf:
+            self._least = max(_LEAST_RATE, _LEAST_SHARE * sent)
+        self._halved = max(self._least, min(self.rate(now), sent) / 2)
         self._since = now
         self._due = now
 

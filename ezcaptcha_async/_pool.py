@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from math import inf
 from random import Random
@@ -24,9 +24,9 @@ from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._settings import (
     Settings,
     accounts_from,
+    check_low_balance,
     check_number,
     check_on_unknown,
-    check_transport,
     check_whole_number,
     journal_from,
 )
@@ -35,7 +35,7 @@ from ezcaptcha_async._ticket import Ticket
 from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async._timing_file import load_timing
 from ezcaptcha_async._transport import Transport
-from ezcaptcha_async._transports import transport_for
+from ezcaptcha_async._transports import check_transport, transport_for
 from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
@@ -78,6 +78,10 @@ class SessionPool:
         budget: Most points to spend on the tasks that this pool creates, by the listed
             prices (`Offer.points`). A price is reserved before anything is sent, and given
             back when the task was certainly not paid. None: no limit.
+        low_balance: Points below which `on_low_balance` is to be called. The balance is
+            asked for with the first paid task, and when it may have come that far.
+        on_low_balance: A function that takes the `Balance` of an account that runs low. It
+            is called once, in the pool's own coroutine, until more points are there.
         max_requests: Most HTTP requests at a time, over all accounts. The default is what
             the HTTP client is good for: 32 with httpx, 100 with aiohttp, and never more
             than an injected session's own limit.
@@ -103,6 +107,8 @@ class SessionPool:
         on_unknown: Literal["raise", "retry"] = "raise",
         unknown_budget: float | None = None,
         budget: float | None = None,
+        low_balance: float | None = None,
+        on_low_balance: Callable[[Balance], object] | None = None,
         max_requests: int | None = None,
         request_timeout: float = 20.0,
         create_patience: float = 120.0,
@@ -124,6 +130,7 @@ class SessionPool:
         self._journal = journal_from(journal)
         check_on_unknown(on_unknown, unknown_budget)
         check_number("budget", budget, "points")
+        check_low_balance(low_balance, on_low_balance)
         check_whole_number("max_requests", max_requests)
         check_number("request_timeout", request_timeout, "seconds")
         check_number("create_patience", create_patience, "seconds")
@@ -137,6 +144,8 @@ class SessionPool:
             rng=Random() if rng is None else rng,
             budget=budget,
             unknown_budget=unknown_budget,
+            low_balance=low_balance or 0.0,
+            on_low_balance=on_low_balance,
         )
         self._http_client = http_client
         self._transport = transport

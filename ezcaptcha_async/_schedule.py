@@ -211,8 +211,8 @@ class Schedule:
         self._end_create(entry)
 
     def repeat_create(self, entry: Entry, error: EzCaptchaError, at: float) -> None:
-        """The answer to createTask was lost, and it is sent once more all the same."""
-        if self._closed_by is not None or not entry.holders:
+        """The answer to createTask was lost, and it is sent once more all the same; only once."""
+        if self._closed_by is not None or not entry.holders or entry.repeated:
             self.lost(entry, error)
             return
         self._move(entry, Phase.QUEUED)

@@ -6,10 +6,12 @@ the requests, `_exchange` is what they share.
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Callable
-from random import Random
-from typing import Any
+from typing import Any, Final
 
+from ezcaptcha_async._balance_watch import BalanceWatch
 from ezcaptcha_async._creating import Creator
 from ezcaptcha_async._entries import IN_FLIGHT, Entry, Phase
 from ezcaptcha_async._event_loop import EventLoop
@@ -20,13 +22,15 @@ from ezcaptcha_async._polling import Poller
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async._scheduler import Scheduler
+from ezcaptcha_async._settings import Settings
 from ezcaptcha_async._statistics import Statistics
-from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async._transport import Transport
 from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import ConfigurationError, EzCaptchaError
 from ezcaptcha_async.tasks import Kind, Task
+
+_logger: Final = logging.getLogger("ezcaptcha_async")
 
 
 class Session:
@@ -41,11 +45,7 @@ class Session:
         ledger: Where what is paid is written down.
         may_repeat: Says whether a create whose answer was lost is sent once more, and
             enters it into the limit on that.
-        timing: Says when to poll.
-        rng: The source of jitter.
-        request_timeout: Total deadline of one request in seconds.
-        create_patience: Seconds for which a create that was certainly not accepted is
-            tried again.
+        settings: The pool's.
     """
 
     def __init__(
@@ -58,10 +58,7 @@ class Session:
         transport: Transport,
         ledger: Ledger,
         may_repeat: Callable[[Entry], bool],
-        timing: PollTiming,
-        rng: Random,
-        request_timeout: float,
-        create_patience: float,
+        settings: Settings,
     ) -> None:
         self.account = account
         self.service = account.service
@@ -75,17 +72,20 @@ class Session:
             clock=loop.clock,
             transport=transport,
             ledger=ledger,
-            rng=rng,
-            request_timeout=request_timeout,
-            create_patience=create_patience,
+            settings=settings,
         )
         self.gate = self._exchange.gate
         self.line = self._exchange.line
-        self._poller = Poller(self._exchange, timing)
+        self._poller = Poller(self._exchange, settings.polling)
         self._creator = Creator(
-            self._exchange, first_poll=self._poller.first_poll, may_repeat=may_repeat
+            self._exchange,
+            first_poll=self._poller.first_poll,
+            may_repeat=may_repeat,
+            on_paid=self._note_payment,
         )
-        self._inquirer = Inquirer(self._exchange, scheduler.send)
+        self._inquirer = Inquirer(self._exchange, send=scheduler.send, on_answer=self._note_balance)
+        self._tell = settings.on_low_balance
+        self._watch = None if self._tell is None else BalanceWatch(settings.low_balance)
 
     def __repr__(self) -> str:
         return f"<Session of {self.account.name}, load {self.line.load}>"
@@ -119,6 +119,24 @@ class Session:
     async def balance(self) -> Balance:
         """Ask for the balance; raises as `Inquirer.balance`."""
         return await self._inquirer.balance()
+
+    def _note_payment(self, entry: Entry) -> None:
+        if self._watch is not None and self._watch.spent(entry.points or 0.0):
+            self._inquirer.begin()
+
+    def _note_balance(self, outcome: Balance | EzCaptchaError) -> None:
+        if self._watch is None or self._tell is None:
+            return
+        if not isinstance(outcome, Balance):
+            self._watch.unknown()
+        elif self._watch.known(outcome.points):
+            problem = ""
+            try:
+                self._tell(outcome)
+            except Exception as error:  # noqa: BLE001  # the user's; no paid task may suffer
+                problem = "".join(traceback.format_exception(error))
+            if problem:
+                _logger.error("on_low_balance failed\n%s", problem)
 
     def answer_inquiry(self, error: EzCaptchaError) -> None:
         """Tell an error to whoever waits for the balance."""

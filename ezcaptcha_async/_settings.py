@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from math import inf
 from random import Random
 
@@ -10,7 +11,7 @@ import attrs
 
 from ezcaptcha_async._journal import Journal
 from ezcaptcha_async._timing import PollTiming
-from ezcaptcha_async._transports import TRANSPORTS
+from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account, default_key, default_service
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import Service
@@ -30,6 +31,8 @@ class Settings:
         budget: Most points to spend; None for no limit.
         unknown_budget: Most points to risk on creates that are sent once more after their
             answer was lost; None for none at all.
+        low_balance: Points below which `on_low_balance` is called.
+        on_low_balance: Told of a balance that has run low; None when nobody wants to know.
     """
 
     polling: PollTiming
@@ -40,6 +43,8 @@ class Settings:
     rng: Random
     budget: float | None
     unknown_budget: float | None
+    low_balance: float
+    on_low_balance: Callable[[Balance], object] | None
 
 
 def accounts_from(given: tuple[Account | str, ...], service: Service | None) -> tuple[Account, ...]:
@@ -80,17 +85,6 @@ def check_whole_number(name: str, value: object) -> None:
         raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
-def check_transport(transport: object) -> None:
-    """Check what the user named as transport, or brought.
-
-    Raises:
-        ConfigurationError: It is the name of none.
-    """
-    if isinstance(transport, str) and transport not in TRANSPORTS:
-        names = " or ".join(repr(name) for name in TRANSPORTS)
-        raise ConfigurationError(f"transport must be {names}, not {transport!r}")
-
-
 def journal_from(journal: Journal | str | os.PathLike[str] | None) -> Journal | None:
     """Return the journal that the user named by its path, or None.
 
@@ -117,3 +111,16 @@ def check_on_unknown(on_unknown: object, unknown_budget: object) -> None:
             if unknown_budget is None
             else "unknown_budget is for on_unknown='retry'"
         )
+
+
+def check_low_balance(low_balance: object, on_low_balance: object) -> None:
+    """Check when the user wants to be told of a low balance, and how.
+
+    Raises:
+        ConfigurationError: The two do not go together.
+    """
+    check_number("low_balance", low_balance, "points")
+    if (low_balance is None) is not (on_low_balance is None):
+        raise ConfigurationError("low_balance and on_low_balance go together; set both")
+    if on_low_balance is not None and not callable(on_low_balance):
+        raise ConfigurationError("on_low_balance must be a function that takes a Balance")

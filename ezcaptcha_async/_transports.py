@@ -17,6 +17,17 @@ _LOWEST_AIOHTTP: Final = (3, 12)
 _REMEDY: Final = "pip install 'ezcaptcha-async[fast]'"
 
 
+def check_transport(transport: object) -> None:
+    """Check what the user named as transport, or brought.
+
+    Raises:
+        ConfigurationError: It is the name of none.
+    """
+    if isinstance(transport, str) and transport not in TRANSPORTS:
+        names = " or ".join(repr(name) for name in TRANSPORTS)
+        raise ConfigurationError(f"transport must be {names}, not {transport!r}")
+
+
 def transport_for(
     client: Any = None, choice: Transport | str | None = None, *, max_requests: int | None = None
 ) -> Transport:

@@ -10,6 +10,7 @@ import pytest
 
 from ezcaptcha_async import (
     Account,
+    Balance,
     BudgetExceededError,
     CloudFlare5STask,
     ConfigurationError,
@@ -167,7 +168,7 @@ async def test_one_probe_decides_when_a_ban_ends() -> None:
         await anyio.sleep(11)
         met = service.summary().refused["ERROR_IP_BANNED"]
         assert met <= 32
-        await anyio.sleep(640)
+        await anyio.sleep(680)
         assert service.summary().refused["ERROR_IP_BANNED"] == met + 1
         service.lift_ban()
         for ticket in tickets:
@@ -185,3 +186,59 @@ async def test_reopening_on_the_users_word() -> None:
         assert (await pool.solve(TASK)).token
         with pytest.raises(ConfigurationError):
             pool.reopen("nobody")
+
+
+async def test_the_owner_is_told_of_a_low_balance_once() -> None:
+    """An account would run dry at night; or each of a thousand tasks would send a message."""
+    service = SimulatedService(solve_times=Fixed(15), balance=1_000)
+    told: list[Balance] = []
+    async with open_pool_directly(service, low_balance=500, on_low_balance=told.append) as pool:
+        await solve_all(pool, 80)
+        assert told == []
+        await solve_all(pool, 20)
+        assert len(told) == 1
+        assert told[0].points < 500
+        assert service.summary().balance_queries <= 5
+        service.set_balance(KEY, 530)
+        assert (await pool.balance()).points == 530
+        await solve_all(pool, 10)
+        assert len(told) == 2
+
+
+async def test_a_hook_that_fails_costs_no_task(caplog: pytest.LogCaptureFixture) -> None:
+    """A mistake in three lines of the user's would stop the pool."""
+    service = SimulatedService(solve_times=Fixed(15), balance=100)
+
+    def fail(_balance: Balance) -> None:
+        raise RuntimeError("a mistake of the user's")
+
+    async with open_pool_directly(service, low_balance=500, on_low_balance=fail) as pool:
+        assert await solve_all(pool, 5) == (5, [])
+    assert "a mistake of the user's" in caplog.text
+
+
+async def test_a_balance_that_is_not_told_is_asked_for_again() -> None:
+    """One bad answer would keep a low balance secret."""
+    service = SimulatedService(solve_times=Fixed(15), balance=100)
+    service.inject(Fault.HTML, path="/getBalance")
+    told: list[Balance] = []
+    async with open_pool(service, low_balance=500, on_low_balance=told.append) as pool:
+        await solve_all(pool, 1)
+        assert told == []
+        await solve_all(pool, 1)
+        assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"low_balance": 5},
+        {"on_low_balance": print},
+        {"low_balance": 0, "on_low_balance": print},
+        {"low_balance": 5, "on_low_balance": "print"},
+    ],
+)
+def test_a_low_balance_needs_both_settings(settings: dict[str, Any]) -> None:
+    """Nobody would ever be told, without a word."""
+    with pytest.raises(ConfigurationError, match="low_balance"):
+        SessionPool(KEY, **settings)

@@ -40,9 +40,9 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Serve a simulated service, quickly, and point the environment at it."""
     with ExitStack() as stack:
 
-        def start(**settings: Any) -> SimulatedServer:
+        def start(*, time_scale: float = SCALE, **settings: Any) -> SimulatedServer:
             service = SimulatedService(**{"solve_times": 12.0, **settings})
-            server = stack.enter_context(serve(service, time_scale=SCALE))
+            server = stack.enter_context(serve(service, time_scale=time_scale))
             monkeypatch.setenv("EZCAPTCHA_BASE_URL", server.url)
             monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", SECRET)
             return server

@@ -151,11 +151,13 @@ def test_a_journal_in_use(cli: Cli, serving: Serve, journal: Path) -> None:
 
 def test_ctrl_c_keeps_the_rest(cli: Cli, serving: Serve, journal: Path) -> None:
     """What was not fetched yet would be lost by stopping."""
-    server = serving(solve_times=290.0)
+    # Not so fast that the tasks lapse before a process has started on a busy machine.
+    slow = ("--time-scale", "4")
+    server = serving(time_scale=4, solve_times=290.0)
     ids = leave(server, journal, V2, V2)
     polls = server.service.summary().polls
-    process = start("resume", str(journal), *FAST)
-    while server.service.summary().polls == polls:
+    process = start("resume", str(journal), *slow)
+    while server.service.summary().polls == polls and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     result = finish(process)
@@ -163,6 +165,6 @@ def test_ctrl_c_keeps_the_rest(cli: Cli, serving: Serve, journal: Path) -> None:
     assert "interrupted; what was not shown is still in the journal" in result.line
     for task_id in ids:
         server.service.finish(task_id)
-    again = cli("resume", str(journal), *FAST)
+    again = cli("resume", str(journal), *slow)
     assert again.code == 0
     assert len(again.out.splitlines()) == 2

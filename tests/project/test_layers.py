@@ -24,6 +24,7 @@ LAYERS = {
     "tasks": 2,
     "accounts": 2,
     "_limits": 2,
+    "_balance_watch": 2,
     "_wire": 3,
     "_timing": 3,
     "_kinds": 3,
@@ -45,26 +46,26 @@ LAYERS = {
     "_httpx": 6,
     "_aiohttp": 6,
     "_transports": 7,
-    "_exchange": 6,
-    "_creating": 7,
-    "_polling": 7,
-    "_inquiring": 7,
-    "_session": 8,
-    "_settings": 8,
-    "_claim": 9,
-    "_ticket": 10,
-    "_dispatch": 10,
-    "_batch": 10,
-    "_engine": 11,
-    "_pool": 12,
-    "cli": 13,
-    "pytest_plugin": 13,
+    "_exchange": 7,
+    "_creating": 8,
+    "_polling": 8,
+    "_inquiring": 8,
+    "_session": 9,
+    "_settings": 6,
+    "_claim": 10,
+    "_ticket": 11,
+    "_dispatch": 11,
+    "_batch": 11,
+    "_engine": 12,
+    "_pool": 13,
+    "cli": 14,
+    "pytest_plugin": 14,
 }
 """Module → layer. A module imports from lower layers only, never from its own."""
 
-TOP = 13
+TOP = 14
 PURE = 4
-FACE = 12
+FACE = 13
 """The layer of the package itself: it gives out what the layers up to the pool have."""
 
 TESTING = "testing"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ezcaptcha_async._gate import BAN_SECONDS, MOST_ERRORS, Gate
+from ezcaptcha_async._gate import MOST_ERRORS, Gate
 from ezcaptcha_async._wire import Decoder, Refused, Reply
 from ezcaptcha_async.errors import (
     BannedError,
@@ -157,12 +157,11 @@ def test_a_ban_stops_everything() -> None:
     """Going on prolongs the ban."""
     gate = open_gate()
     refuse(gate, BannedError("BAN"), NOW, 0.0)
-    end = NOW + BAN_SECONDS
-    assert BAN_SECONDS == 600
+    end = NOW + 620  # with a margin for what was under way
     assert create_at(gate) == gate.poll_at(NOW) == end
     refusal = gate.refusal(NOW + 100)
     assert isinstance(refusal, BannedError)
-    assert refusal.retry_after == 500
+    assert refusal.retry_after == 520
     assert gate.refusal(end) is None
     assert create_at(gate, end) == gate.poll_at(end) == end
     # Nobody knows whether it is really over: one request goes first.
@@ -187,17 +186,17 @@ def test_a_probe_that_meets_the_ban_again_waits_as_long_again() -> None:
     """The ban would be prolonged for ever by one probe after the other."""
     gate = open_gate()
     refuse(gate, BannedError("BAN"))
-    refuse(gate, BannedError("BAN"), NOW + 600)
-    assert gate.poll_at(NOW + 600) == NOW + 1200
+    refuse(gate, BannedError("BAN"), NOW + 620)
+    assert gate.poll_at(NOW + 620) == NOW + 1240
 
 
 def test_a_ban_of_stated_length() -> None:
     """Tasks would lapse while the account is free again."""
     gate = open_gate()
     refuse(gate, BannedError("BAN", retry_after=60.0), NOW, 1.0)
-    assert gate.poll_at(NOW) == pytest.approx(NOW + 66)
+    assert gate.poll_at(NOW) == pytest.approx(NOW + 88)
     refuse(gate, BannedError("BAN", retry_after=1.0), NOW + 1, 0.0)
-    assert gate.poll_at(NOW) == pytest.approx(NOW + 66), "a later answer shortened the ban"
+    assert gate.poll_at(NOW) == pytest.approx(NOW + 88), "a later answer shortened the ban"
 
 
 def test_a_ban_that_states_ten_minutes_lasts_ten_minutes() -> None:

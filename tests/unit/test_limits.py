@@ -103,6 +103,16 @@ def test_the_rate_has_a_floor() -> None:
     assert rate.rate(NOW + 198) == 0.5
 
 
+def test_the_rate_stays_at_a_share_of_what_it_was() -> None:
+    """Thousands of paid tasks would lapse because of a service that throttles at any rate."""
+    rate = AdaptiveRate()
+    for step in range(100):
+        rate.take(NOW + step / 100)
+    for step in range(20):
+        rate.throttled(NOW + 1 + 2 * step)
+    assert rate.rate(NOW + 39) == 5
+
+
 def test_what_was_sent_long_ago_is_not_the_present_rate() -> None:
     """A burst of last minute would let a throttled account go on too fast."""
     rate = AdaptiveRate()

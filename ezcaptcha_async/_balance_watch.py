@@ -1,0 +1,55 @@
+"""Knows about when a balance runs low, without asking for it after each task. Pure.
+
+The balance is asked for when the first task is paid, and then only when what was paid since
+may have brought it below the threshold; another process may spend from it as well, so it is
+the service's word that counts.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+_STEP: Final = 0.1
+"""Share of the threshold that is spent between two questions while the balance is low."""
+
+
+class BalanceWatch:
+    """Watches the balance of one account.
+
+    Args:
+        low: Points below which its owner wants to be told.
+    """
+
+    def __init__(self, low: float) -> None:
+        self._low = low
+        self._expected = -inf
+        self._ask_below = inf
+        self._told = False
+
+    def __repr__(self) -> str:
+        return f"<BalanceWatch, {self._expected:g} points expected>"
+
+    def spent(self, points: float) -> bool:
+        """Note that a task was paid; return whether to ask for the balance now."""
+        self._expected -= points
+        if self._expected >= self._ask_below:
+            return False
+        self._ask_below = -inf  # until the answer is in
+        return True
+
+    def known(self, points: float) -> bool:
+        """Note the balance; return whether its owner is to be told.
+
+        Once, until it has been above the threshold again.
+        """
+        is_low = points < self._low
+        tell = is_low and not self._told
+        self._told = is_low
+        self._expected = points
+        self._ask_below = points - _STEP * self._low if is_low else self._low
+        return tell
+
+    def unknown(self) -> None:
+        """Note that the question was not answered; the next task asks again."""
+        self._ask_below = inf
