@@ -150,7 +150,8 @@ async def cpu_of_a_bare_loop(opened: Any, in_flight: int, seconds: float) -> flo
 async def cpu_of_a_pool(url: str, in_flight: int, seconds: float, **settings: Any) -> float:
     """Return the CPU time of one poll in µs, with always more polls due than can go."""
     async with pool_for(url, 0.0, max_requests=in_flight, **settings) as pool:
-        tickets = [await pool.submit(TASK) for _ in range(4 * in_flight)]
+        # Many, because each may be polled only so often.
+        tickets = await asyncio.gather(*(pool.submit(TASK) for _ in range(40 * in_flight)))
         cpu = await _cpu_per(lambda: pool.statistics().polls, seconds)
         assert len(tickets) == pool.statistics().waiting
         return cpu
