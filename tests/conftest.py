@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 pytest_plugins = ["ezcaptcha_async.pytest_plugin"]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Ask for whole coverage where it can be measured.
-
-    On CPython 3.11 coverage loses the frames below an event loop that was cancelled, so
-    lines that run are reported as missing there.
-    """
-    measuring = config.pluginmanager.get_plugin("_cov")
-    if measuring is not None and sys.version_info < (3, 12):
-        measuring.options.cov_fail_under = 0
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -223,9 +223,8 @@ async def test_the_total_deadline_holds(package: str, script: Script) -> None:
     """A server that keeps a client busy must not keep it beyond its deadline."""
     with RawServer(script, GOOD) as server:
         async with opened(package) as transport:
-            began = anyio.current_time()
-            fault = await fault_of(transport, server.url, timeout=0.05)
-            assert anyio.current_time() - began < 0.5
+            with anyio.fail_after(5):
+                fault = await fault_of(transport, server.url, timeout=0.25)
             assert not fault.unsent
             # The client is none the worse for it.
             await reply_of(transport, server.url)
