@@ -113,14 +113,14 @@ class Claim(Generic[S]):
     async def _told(self, *, also_when_created: bool = False) -> Any:
         waiter = self.session.loop.waiter()
         entry = self.entry
-        entry.waiters.append(waiter)
+        entry.waiters = (*entry.waiters, waiter)
         if also_when_created:
             entry.creator = waiter
         try:
             return await waiter
         finally:
             entry.creator = None
-            entry.waiters.remove(waiter)
+            entry.waiters = tuple(item for item in entry.waiters if item is not waiter)
 
     def _is_final(self, error: EzCaptchaError) -> bool:
         """Tell whether an error is the task's own end, which another try would meet again."""

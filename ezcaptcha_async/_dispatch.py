@@ -17,7 +17,7 @@ from ezcaptcha_async.errors import (
     ResultWindowLapsedError,
 )
 from ezcaptcha_async.solutions import Solution
-from ezcaptcha_async.tasks import CustomTask, Kind, Task, solution_type_for
+from ezcaptcha_async.tasks import CustomTask, Task, kind_of, solution_type_for
 
 S = TypeVar("S", bound=Solution)
 
@@ -89,7 +89,7 @@ class Dispatch:
         heard = saved.processing_at
         entry = Entry(
             line=session.line,
-            kind=Kind(saved.service, saved.type, saved.host),
+            kind=kind_of(saved.service, saved.type, saved.host),
             solution_type=solution_type_for(saved.type),
             points=saved.points,
             task_id=saved.task_id,

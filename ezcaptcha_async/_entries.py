@@ -206,7 +206,9 @@ class Entry:
     outcome: AnyOutcome | None = None  # what to tell whoever waits
     kept: Solved | None = None  # a solution that came when nobody waited
     creator: Waiting | None = attrs.field(default=None, repr=False)  # waits for the creation
-    waiters: list[Waiting] = attrs.field(factory=list[Waiting], repr=False)
+    # A tuple, because nearly always nobody or one waits: with tens of thousands of tickets
+    # each object less is one that the garbage collector does not stop the event loop for.
+    waiters: tuple[Waiting, ...] = attrs.field(default=(), repr=False)
 
     def answer(self, outcome: AnyOutcome) -> None:
         """Give everybody who waits their outcome; the first one stands."""

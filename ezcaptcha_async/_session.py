@@ -28,7 +28,7 @@ from ezcaptcha_async._transport import Transport
 from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import ConfigurationError, EzCaptchaError
-from ezcaptcha_async.tasks import Kind, Task
+from ezcaptcha_async.tasks import Task, kind_of
 
 _logger: Final = logging.getLogger("ezcaptcha_async")
 
@@ -154,7 +154,7 @@ class Session:
         offer = self.service.offer_for(task.type)
         entry = Entry(
             line=self.line,
-            kind=Kind(self.service.name, task.type, task.host),
+            kind=kind_of(self.service.name, task.type, task.host),
             solution_type=task.solution_type,
             task=task,
             points=None if offer is None else offer.points,

@@ -163,6 +163,12 @@ class Kind(NamedTuple):
     host: str
 
 
+@lru_cache(maxsize=4_096)
+def kind_of(service: str, task_type: str, host: str) -> Kind:
+    """Return a kind, the same object each time: every ticket holds one."""
+    return Kind(service, task_type, host)
+
+
 @attrs.frozen(kw_only=True)
 class Task(Generic[S]):
     """Base of all tasks; ``S`` is the solution that it leads to.

@@ -16,9 +16,13 @@ import ezcaptcha_async
 from ezcaptcha_async import SessionPool, services
 from ezcaptcha_async.testing import Fixed, SimulatedService, VirtualTimeLoop
 
+from .test_layers import LAYERS, TESTING
+
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-SCRIPTS = [block for block in BLOCKS if "asyncio.run(main())" in block]
+SCRIPTS = [block for block in BLOCKS if "async def main" in block]
+EMBEDDED = [block for block in BLOCKS if "web.Application()" in block or "FastAPI(" in block]
+FRAGMENTS = [block for block in BLOCKS if block not in SCRIPTS + EMBEDDED]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[f"script-{n}" for n in range(len(SCRIPTS))])
@@ -54,6 +58,22 @@ def test_a_script_in_the_readme_runs(
     with contextlib.redirect_stdout(printed):
         exec(compile(script, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
     assert printed.getvalue() or "assert" in script
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS, ids=range(len(FRAGMENTS)))
+def test_a_fragment_in_the_readme_is_right(
+    fragment: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A setting that the README shows would be refused."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", "a-key")
+    exec(compile(fragment, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
+
+
+def test_every_room_is_on_the_map() -> None:
+    """Whoever comes to change something would look for it in the wrong room."""
+    named = re.findall(r"`(\w+)`", README.partition("Which room holds what")[2])
+    assert sorted(named) == sorted([*LAYERS, TESTING])
 
 
 def test_the_first_example_is_complete_and_early() -> None:

@@ -390,7 +390,7 @@ def test_solved() -> None:
     books = Books()
     entry = books.polling()
     first, second = Listener(), Listener()
-    entry.waiters += [first, second]
+    entry.waiters = (first, second)
     books.schedule.solved(entry, {"token": "t"}, 12.0)
     assert (entry.phase, entry.outcome) == (Phase.SOLVED, Solved({"token": "t"}, 12.0))
     assert first.told == second.told == [Solved({"token": "t"}, 12.0)]
@@ -405,7 +405,7 @@ def test_the_first_answer_stands() -> None:
     books = Books()
     entry = books.polling()
     listener = Listener()
-    entry.waiters.append(listener)
+    entry.waiters = (listener,)
     books.schedule.failed(entry, GAVE_UP)
     books.schedule.failed(entry, TaskFailedError("OTHER"))
     books.schedule.solved(entry, {}, 12.0)

@@ -77,7 +77,7 @@ class _World(RuleBasedStateMachine):
     def _register(self, entry: Entry) -> None:
         self.entries.append(entry)
         listener = self.listeners[entry] = Listener()
-        entry.waiters.append(listener)
+        entry.waiters = (listener,)
 
     # ------------------------------------------------------------------------ callers
 
