@@ -26,10 +26,10 @@ _GROWTH: Final = 1.05
 _WINDOW: Final = 400
 """Tasks after which evidence counts for 1/e of what it did."""
 
-# What is held of a type before anything is seen of it. The services' pages say 10 to 80 s,
-# and there are faster ones: wide enough that six tasks outweigh it.
-_PRIOR_MEDIAN: Final = 15.0
-_PRIOR_SIGMA: Final = 1.0
+# What is held of a type before anything is seen of it. The services' pages say 10 to 80 s:
+# nine of ten are held to be between 7 and 54 s, and six tasks that are not outweigh it.
+_PRIOR_MEDIAN: Final = 20.0
+_PRIOR_SIGMA: Final = 0.6
 _PRIOR_TASKS: Final = 6.0
 
 _LEAST_SHARE: Final = 1e-6

@@ -53,7 +53,7 @@ def test_before_anything_is_learned() -> None:
     """The first tasks of a type would be polled at absurd ages."""
     times = SolveTimes()
     check(times)
-    assert times.age_at(0.5) == pytest.approx(15, rel=0.05)
+    assert times.age_at(0.5) == pytest.approx(20, rel=0.05)
     assert 2 < times.age_at(0.95) < 5
     assert times.age_at(0.05) > 60
 
