@@ -7,7 +7,7 @@ a poll is worth at present; here they become a `PollTiming`.
 from __future__ import annotations
 
 import os
-from math import exp, inf
+from math import exp
 from random import Random
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from ezcaptcha_async._price import PollPrice
 from ezcaptcha_async._solve_times import BINS, EDGES, edge_near
 from ezcaptcha_async._timing import KindStatistics
 from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.services import check_speed
 from ezcaptcha_async.tasks import Kind
 
 _LOWEST_PRICE: Final = 0.01
@@ -138,8 +139,7 @@ class LearnedPolling:
         Raises:
             ConfigurationError: `speed` is not a positive number.
         """
-        if not 0 < speed < inf:
-            raise ConfigurationError(f"speed must be a positive number, not {speed!r}")
+        check_speed(speed)
         faster = LearnedPolling(poll_price=self.poll_price)
         faster._speed = self._speed * speed
         return faster

@@ -242,7 +242,9 @@ class Ledger:
             await file.flush()
         except OSError as error:
             reason = _reason(error)
-            _logger.error("the journal %s may not be on the disk (%s)", file.path, reason)  # noqa: TRY400
+            _logger.error(  # noqa: TRY400 - likewise
+                "the journal %s may not be on the disk (%s)", file.path, reason
+            )
             return reason
         return None
 

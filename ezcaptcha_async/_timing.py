@@ -7,13 +7,13 @@ comes before the result window ends.
 
 from __future__ import annotations
 
-from math import inf
 from random import Random
 from typing import Any, Final, Protocol
 
 import attrs
 
 from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.services import check_speed
 from ezcaptcha_async.tasks import Kind
 
 _MOST_SECONDS: Final = 300
@@ -190,8 +190,7 @@ class PollPolicy:
         Raises:
             ConfigurationError: `speed` is not a positive number.
         """
-        if not 0 < speed < inf:
-            raise ConfigurationError(f"speed must be a positive number, not {speed!r}")
+        check_speed(speed)
         return attrs.evolve(
             self,
             first_delay=self.first_delay / speed,

@@ -121,6 +121,16 @@ def _check_positive(_owner: object, field: attrs.Attribute[Any], value: object) 
         raise ConfigurationError(f"{field.name} must be a positive number, not {value!r}")
 
 
+def check_speed(speed: float) -> None:
+    """Check how many times as fast a service is to run.
+
+    Raises:
+        ConfigurationError: It is not a positive number.
+    """
+    if not 0 < speed < inf:
+        raise ConfigurationError(f"speed must be a positive number, not {speed!r}")
+
+
 @attrs.frozen(kw_only=True)
 class Service:
     """The profile of one HTTP service. Make a variant with ``attrs.evolve``.
@@ -172,8 +182,7 @@ class Service:
         Raises:
             ConfigurationError: `speed` is not a positive number.
         """
-        if not 0 < speed < inf:
-            raise ConfigurationError(f"speed must be a positive number, not {speed!r}")
+        check_speed(speed)
         return attrs.evolve(
             self,
             result_window=self.result_window / speed,
