@@ -185,7 +185,7 @@ async def _read(response: aiohttp.ClientResponse) -> Reply | NoAnswer:
 
 
 def _open_session(max_requests: int) -> aiohttp.ClientSession:
-    import httpx  # noqa: PLC0415  # as below; not for those who bring a session
+    import httpx  # noqa: PLC0415  # slow, and not for those who bring a session
 
     # The authorities that httpx trusts, so that it makes no difference which one is at work.
     connector = aiohttp.TCPConnector(
