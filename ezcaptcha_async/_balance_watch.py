@@ -2,7 +2,8 @@
 
 The balance is asked for when the first task is paid, and then only when what was paid since
 may have brought it below the threshold; another process may spend from it as well, so it is
-the service's word that counts.
+the service's word that counts. What is paid while a question is under way may or may not be
+in the answer: it is taken as not, for asking once too often is better than telling too late.
 """
 
 from __future__ import annotations
@@ -25,17 +26,23 @@ class BalanceWatch:
         self._low = low
         self._expected = -inf
         self._ask_below = inf
+        self._spent_meanwhile = 0.0
         self._told = False
 
     def __repr__(self) -> str:
         return f"<BalanceWatch, {self._expected:g} points expected>"
 
-    def spent(self, points: float) -> bool:
-        """Note that a task was paid; return whether to ask for the balance now."""
+    def spent(self, points: float) -> None:
+        """Note that a task was paid."""
         self._expected -= points
+        self._spent_meanwhile += points
+
+    def asks(self) -> bool:
+        """Return whether to ask for the balance now, and note that it is done."""
         if self._expected >= self._ask_below:
             return False
         self._ask_below = -inf  # until the answer is in
+        self._spent_meanwhile = 0.0
         return True
 
     def known(self, points: float) -> bool:
@@ -46,7 +53,8 @@ class BalanceWatch:
         is_low = points < self._low
         tell = is_low and not self._told
         self._told = is_low
-        self._expected = points
+        self._expected = points - self._spent_meanwhile
+        self._spent_meanwhile = 0.0
         self._ask_below = points - _STEP * self._low if is_low else self._low
         return tell
 

@@ -121,7 +121,12 @@ class Session:
         return await self._inquirer.balance()
 
     def _note_payment(self, entry: Entry) -> None:
-        if self._watch is not None and self._watch.spent(entry.points or 0.0):
+        if self._watch is not None:
+            self._watch.spent(entry.points or 0.0)
+            self._watch_balance(self._watch)
+
+    def _watch_balance(self, watch: BalanceWatch) -> None:
+        if watch.asks():
             self._inquirer.begin()
 
     def _note_balance(self, outcome: Balance | EzCaptchaError) -> None:
@@ -129,7 +134,8 @@ class Session:
             return
         if not isinstance(outcome, Balance):
             self._watch.unknown()
-        elif self._watch.known(outcome.points):
+            return
+        if self._watch.known(outcome.points):
             problem = ""
             try:
                 self._tell(outcome)
@@ -137,6 +143,7 @@ class Session:
                 problem = "".join(traceback.format_exception(error))
             if problem:
                 _logger.error("on_low_balance failed\n%s", problem)
+        self._watch_balance(self._watch)
 
     def answer_inquiry(self, error: EzCaptchaError) -> None:
         """Tell an error to whoever waits for the balance."""
