@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar, cast
 
 from anyio.lowlevel import checkpoint
 
-from ezcaptcha_async._entries import AnyOutcome, Entry, Phase, Solved
+from ezcaptcha_async._entries import AnyOutcome, Entry, Line, Phase, Solved
 from ezcaptcha_async._gate import CONCERNS_ACCOUNT
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._session import Session
@@ -22,17 +23,22 @@ class Claim(Generic[S]):
 
     Args:
         entry: The task in flight; the caller counts among its holders.
-        session: The account that works on it.
+        session_of: Which account works on which line of entries.
     """
 
-    __slots__ = ("entry", "session")
+    __slots__ = ("_session_of", "entry")
 
-    def __init__(self, entry: Entry, session: Session) -> None:
+    def __init__(self, entry: Entry, session_of: Mapping[Line, Session]) -> None:
         self.entry = entry
-        self.session = session
+        self._session_of = session_of
 
     def __repr__(self) -> str:
         return f"<Claim on {self.entry.task_id}, {self.entry.phase.name.lower()}>"
+
+    @property
+    def session(self) -> Session:
+        """The account that works on it; until it is paid that may change."""
+        return self._session_of[self.entry.line]
 
     async def redeem(self) -> S:
         """Wait for the solution, and let go when the wait is interrupted.

@@ -12,6 +12,7 @@ from typing import Any, Final, assert_never
 
 from ezcaptcha_async._entries import Entry, Phase
 from ezcaptcha_async._exchange import Exchange
+from ezcaptcha_async._gate import CONCERNS_ACCOUNT
 from ezcaptcha_async._journal_lines import Intent, Submission
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._transport import Evidence, NoAnswer
@@ -131,6 +132,10 @@ class Creator:
         self._exchange.refused(error, create=True)
         if isinstance(error, ThrottledError | CapacityError):
             self._try_again(entry, error)
+        elif isinstance(error, CONCERNS_ACCOUNT):
+            # The gate's word, which knows how long a ban still lasts.
+            refusal = self._exchange.gate.refusal(self._exchange.clock())
+            self._exchange.turn_away(entry, refusal or error)
         else:
             self._schedule.refuse(entry, error)
 
@@ -143,7 +148,7 @@ class Creator:
         if error.retryable and at < entry.first_attempt_at + self._exchange.create_patience:
             self._schedule.retry_create(entry, at)
         else:
-            self._schedule.refuse(entry, error)
+            self._exchange.turn_away(entry, error)
 
     def _lost(self, entry: Entry, intent: Intent, reason: str) -> None:
         self._ledger.unknown(intent)

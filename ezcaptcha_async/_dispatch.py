@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from math import inf
+from typing import Any, TypeVar, cast
 
 from ezcaptcha_async._claim import Claim
-from ezcaptcha_async._entries import Entry
+from ezcaptcha_async._entries import Entry, Line
+from ezcaptcha_async._purse import Purse
 from ezcaptcha_async._saved import SavedTask
+from ezcaptcha_async._schedule import Schedule
 from ezcaptcha_async._session import Session
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
     BannedError,
+    BudgetExceededError,
     ConfigurationError,
+    EzCaptchaError,
     PoolClosedError,
     ResultWindowLapsedError,
 )
@@ -26,37 +31,107 @@ class Dispatch:
     """Chooses among the accounts of one pool.
 
     Args:
-        sessions: The accounts at work.
+        schedule: The books.
+        purse: The limits on money.
         clock: The event loop's clock.
     """
 
-    def __init__(self, sessions: Sequence[Session], clock: Callable[[], float]) -> None:
-        self._sessions = sessions
+    def __init__(self, schedule: Schedule, purse: Purse, clock: Callable[[], float]) -> None:
+        self.session_of: dict[Line, Session] = {}
+        self._schedule = schedule
+        self._purse = purse
         self._clock = clock
 
     def __repr__(self) -> str:
-        return f"<Dispatch over {len(self._sessions)} accounts>"
+        return f"<Dispatch over {len(self.session_of)} accounts>"
 
-    def session_for(self, task: Task[Any]) -> Session:
-        """Return the least loaded account that serves a type and takes new tasks.
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The accounts at work, in the order in which the user named them."""
+        return tuple(self.session_of.values())
+
+    def add(self, session: Session) -> None:
+        """Give work to one more account."""
+        self.session_of[session.line] = session
+
+    # ------------------------------------------------------------------- new tasks
+
+    def begin(self, task: Task[S], timeout: float | None) -> Claim[S]:
+        """Put a task in line at the account that suits it best.
 
         Raises:
             ConfigurationError: None serves the type.
             ServiceError: All that do are banned, or were refused for key or balance.
+            BudgetExceededError: It costs more than is left.
         """
-        task_type = task.type
-        candidates = [item for item in self._sessions if item.service.offer_for(task_type)]
-        if not candidates and isinstance(task, CustomTask):
-            candidates = list(self._sessions)  # the profiles cannot know it
+        session = self._session_for(task)
+        self._purse.check(task.type, session.service.offer_for(task.type))
+        deadline = inf if timeout is None else self._clock() + timeout
+        return Claim(session.enqueue(task, deadline), self.session_of)
+
+    def turn_away(self, entry: Entry, error: EzCaptchaError) -> None:
+        """See to a task that its account cannot create and that is certainly not paid.
+
+        Another account takes it where one can, else its caller is told.
+
+        Args:
+            entry: The task, in line for creation, or just refused.
+            error: Why its account cannot create it.
+        """
+        task = cast("Task[Any]", entry.task)
+        session = self._stand_in_for(entry, task)
+        if session is None:
+            self._schedule.refuse(entry, error)
+        else:
+            session.take_over(entry, task)
+
+    def _session_for(self, task: Task[Any]) -> Session:
+        candidates = self._that_serve(task)
         if not candidates:
-            services = ", ".join(sorted({item.service.name for item in self._sessions}))
-            raise ConfigurationError(f"no account serves {task_type} (services: {services})")
+            services = ", ".join(sorted({item.service.name for item in self.sessions}))
+            raise ConfigurationError(f"no account serves {task.type} (services: {services})")
         now = self._clock()
         willing = [item for item in candidates if item.gate.refusal(now) is None]
         if willing:
-            return min(willing, key=lambda item: item.line.load)
+            return self._quickest(willing)
         refusal = candidates[0].gate.refusal(now)
         raise (refusal or PoolClosedError("no account is open")).for_ticket(None, None)
+
+    def _stand_in_for(self, entry: Entry, task: Task[Any]) -> Session | None:
+        # Where an answer was lost before, it may have been paid for already.
+        if entry.repeated or not entry.holders or self._schedule.closed:
+            return None
+        now = self._clock()
+        willing = [
+            item
+            for item in self._that_serve(task)
+            if item.line is not entry.line
+            and item.gate.refusal(now) is None
+            and item.gate.failing_since is None
+            and self._affords(entry, item)
+        ]
+        return self._quickest(willing) if willing else None
+
+    def _affords(self, entry: Entry, session: Session) -> bool:
+        task_type = entry.kind.task_type
+        offer = session.service.offer_for(task_type)
+        try:
+            self._purse.check(task_type, offer, freed=entry.points or 0.0)
+        except (BudgetExceededError, ConfigurationError):
+            return False
+        return True
+
+    def _that_serve(self, task: Task[Any]) -> Sequence[Session]:
+        known = [item for item in self.sessions if item.service.offer_for(task.type)]
+        if not known and isinstance(task, CustomTask):
+            return self.sessions  # the profiles cannot know it
+        return known
+
+    def _quickest(self, willing: Sequence[Session]) -> Session:
+        now = self._clock()
+        return min(willing, key=lambda item: (item.gate.troubled(now), item.line.load))
+
+    # ------------------------------------------------------------------ paid tasks
 
     def session_named(self, account: Account | str | None) -> Session:
         """Return one account; the only one, when none is named.
@@ -65,10 +140,10 @@ class Dispatch:
             ConfigurationError: No such account, or none was named and there are several.
         """
         name = account.name if isinstance(account, Account) else account
-        for session in self._sessions:
-            if session.account.name == name or (name is None and len(self._sessions) == 1):
+        for session in self.sessions:
+            if session.account.name == name or (name is None and len(self.sessions) == 1):
                 return session
-        names = ", ".join(item.account.name for item in self._sessions)
+        names = ", ".join(item.account.name for item in self.sessions)
         raise ConfigurationError(f"account must be one of {names}")
 
     def take_up(self, saved: SavedTask) -> Claim[Solution]:
@@ -83,7 +158,7 @@ class Dispatch:
         entry = session.line.paid.get(saved.task_id)
         if entry is not None:
             session.hold(entry)
-            return Claim(entry, session)
+            return Claim(entry, self.session_of)
         now, window = self._clock(), session.service.result_window
         age = max(0.0, now + session.epoch - saved.created_at)
         heard = saved.processing_at
@@ -98,7 +173,7 @@ class Dispatch:
             processing_at=None if heard is None else heard - session.epoch,
             polls=saved.polls,
         )
-        claim: Claim[Solution] = Claim(entry, session)
+        claim: Claim[Solution] = Claim(entry, self.session_of)
         if age >= window:
             raise claim.with_ticket(
                 ResultWindowLapsedError("the result window of the saved ticket is over")
@@ -111,7 +186,7 @@ class Dispatch:
 
     def _session_that_paid(self, saved: SavedTask) -> Session:
         """Find it by fingerprint, or as the only one of the service."""
-        same_service = [item for item in self._sessions if item.service.name == saved.service]
+        same_service = [item for item in self.sessions if item.service.name == saved.service]
         for session in same_service:
             if session.account.fingerprint == saved.account:
                 return session

@@ -10,7 +10,6 @@ from typing import Final
 import anyio
 
 from ezcaptcha_async._dispatch import Dispatch
-from ezcaptcha_async._entries import Line
 from ezcaptcha_async._event_loop import current_event_loop
 from ezcaptcha_async._host import Host
 from ezcaptcha_async._ledger import Ledger
@@ -50,7 +49,6 @@ class Engine:
         self._settings = settings
         self._schedule = Schedule()
         self.loop = current_event_loop()
-        self.purse = Purse(settings.budget, settings.unknown_budget)
         self._host = Host(self.loop)
         self._closed = anyio.Event()
         self._closing = False
@@ -61,23 +59,23 @@ class Engine:
             max_requests=settings.max_requests or transport.max_requests,
             loop=self.loop,
         )
-        self.sessions = tuple(
-            Session(
+        purse = Purse(settings.budget, settings.unknown_budget)
+        self.dispatch = Dispatch(self._schedule, purse, self.loop.clock)
+        for account in accounts:
+            session = Session(
                 account,
                 schedule=self._schedule,
                 scheduler=self.scheduler,
                 loop=self.loop,
                 transport=transport,
                 ledger=ledger,
-                may_repeat=self.purse.may_repeat,
+                turn_away=self.dispatch.turn_away,
+                may_repeat=purse.may_repeat,
                 settings=settings,
             )
-            for account in accounts
-        )
-        self._session_of: dict[Line, Session] = {item.line: item for item in self.sessions}
-        for line in self._session_of:
-            self.purse.add_line(line)
-        self.dispatch = Dispatch(self.sessions, self.loop.clock)
+            self.dispatch.add(session)
+            purse.add_line(session.line)
+        self.sessions = self.dispatch.sessions
 
     def __repr__(self) -> str:
         return f"<Engine of {len(self.sessions)} accounts, {self._schedule}>"
@@ -117,7 +115,7 @@ class Engine:
             save_timing(self._settings.polling)
 
     async def _perform(self, command: Create | Poll) -> None:
-        await self._session_of[command.entry.line].perform(command)
+        await self.dispatch.session_of[command.entry.line].perform(command)
 
     async def _run(self) -> None:
         reason = "the pool's event loop ended before the pool was closed"

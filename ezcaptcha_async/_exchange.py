@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 import anyio
 
-from ezcaptcha_async._entries import Line
+from ezcaptcha_async._entries import Entry, Line
 from ezcaptcha_async._gate import CONCERNS_ACCOUNT, Gate
 from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._schedule import Schedule
@@ -21,7 +22,7 @@ from ezcaptcha_async._timing import Backoff
 from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
 from ezcaptcha_async._wire import MAX_BAN, Decoder, Encoder, Reply, RequestBody
 from ezcaptcha_async.accounts import Account
-from ezcaptcha_async.errors import BannedError, ServiceError, TransportError
+from ezcaptcha_async.errors import BannedError, EzCaptchaError, ServiceError, TransportError
 
 _BACKOFF: Final = Backoff()
 
@@ -35,6 +36,8 @@ class Exchange:
         clock: The event loop's clock.
         transport: Sends the requests.
         ledger: Where what is paid is written down.
+        turn_away: Sees to a task that this account cannot create and that is certainly
+            not paid; its second argument is why.
         settings: The pool's.
     """
 
@@ -46,6 +49,7 @@ class Exchange:
         clock: Callable[[], float],
         transport: Transport,
         ledger: Ledger,
+        turn_away: Callable[[Entry, EzCaptchaError], None],
         settings: Settings,
     ) -> None:
         self.account = account
@@ -54,6 +58,7 @@ class Exchange:
         self.schedule = schedule
         self.clock = clock
         self.ledger = ledger
+        self.turn_away = turn_away
         self.rng = settings.rng
         self.create_patience = settings.create_patience
         self.encoder = Encoder(account.client_key)
@@ -118,13 +123,13 @@ class Exchange:
             self.answered(create=create)
             return
         now = self.clock()
-        self.gate.refused(error, now, self.rng.random())
+        self.gate.refused(error, now, self.rng.random(), create=create)
         if isinstance(error, BannedError):
             until = self.gate.banned_until + self.epoch
             self.ledger.banned(self.service.name, self.fingerprint, until)
         refusal = self.gate.refusal(now)
         if refusal is not None:
-            self.schedule.refuse_queued(self.line, refusal)
+            self._turn_away_queued(refusal)
 
     def failed(self) -> None:
         """Note that no valid answer came, and end the wait of those who lost patience."""
@@ -137,8 +142,7 @@ class Exchange:
                 sent=False,
                 retryable=True,
             )
-            patience_ended = now - self.create_patience
-            self.schedule.refuse_queued(self.line, error, since=patience_ended)
+            self._turn_away_queued(error, since=now - self.create_patience)
 
     def tell_who_lapses(self) -> None:
         """Answer those whose result window ends before a ban does; after each request.
@@ -150,6 +154,10 @@ class Exchange:
         refusal = self.gate.refusal(now)
         if isinstance(refusal, BannedError):
             self.schedule.fail_lapsing(self.line, refusal, until=self.gate.held_until(now))
+
+    def _turn_away_queued(self, error: EzCaptchaError, *, since: float = inf) -> None:
+        for entry in self.schedule.queued(self.line, since=since):
+            self.turn_away(entry, error)
 
     def _restore_ban(self) -> None:
         until = self.ledger.banned_until(self.service.name, self.fingerprint)

@@ -80,6 +80,7 @@ class Gate:
         self._creates = Pause()
         self._quota = RetryQuota()
         self._errors = RecentErrors(MOST_ERRORS, _ERROR_SECONDS)
+        self._polls_count_until = -inf
         self._banned_until = -inf
         self._shut_by: ServiceError | None = None
         self._in_flight = 0
@@ -120,12 +121,15 @@ class Gate:
             self._request_at(now),
             self._creates.until,
             self._create_pacer.next_at(now),
-            self._errors.room_at(now, creating),
+            self._errors.room_at(now, self._may_err(now, creating)),
         )
 
     def poll_at(self, now: float) -> float:
         """Return when the next poll may go."""
-        return max(self._request_at(now), self._poll_pacer.next_at(now))
+        at = max(self._request_at(now), self._poll_pacer.next_at(now))
+        if now < self._polls_count_until:
+            at = max(at, self._errors.room_at(now, self._may_err(now, 0)))
+        return at
 
     def held_until(self, now: float) -> float:
         """Return until when the service wants no request at all."""
@@ -140,6 +144,21 @@ class Gate:
         """Keep silent until then: the service said so to an earlier process."""
         self._banned_until = max(self._banned_until, until)
 
+    def inquiry_refusal(self, now: float) -> ServiceError | None:
+        """Return why the balance cannot be asked for now; None when it can."""
+        refusal = self.refusal(now)
+        if isinstance(refusal, BannedError):
+            return refusal
+        room_at = self._errors.room_at(now, self._may_err(now, 0))
+        if isinstance(refusal, CredentialError) and room_at > now:
+            return refusal
+        pause = self.held_until(now) - now
+        if pause > 0:
+            return ThrottledError(
+                "ERROR_REQUEST_LIMIT", "the account is throttled for now", retry_after=pause
+            )
+        return None
+
     def refusal(self, now: float) -> ServiceError | None:
         """Return why a new task cannot be taken now; None when it can."""
         if self._shut_by is not None:
@@ -151,6 +170,15 @@ class Gate:
                 retry_after=self._banned_until - now,
             )
         return None
+
+    def troubled(self, now: float) -> bool:
+        """Tell whether creates are held back by what came back: another account may be quicker."""
+        held = max(self.held_until(now), self._creates.until)
+        return self.failing_since is not None or held > now
+
+    def _may_err(self, now: float, creating: int) -> int:
+        """Return how many requests in flight may meet a credential or balance error."""
+        return self._in_flight if now < self._polls_count_until else creating
 
     def _request_at(self, now: float) -> float:
         if self._on_trial and self._in_flight:
@@ -204,18 +232,24 @@ class Gate:
             self._trial_at = now + self._trial_wait * (0.5 + luck / 2)
             self._trial_wait = min(2 * self._trial_wait, _LONGEST_TRIAL)
 
-    def refused(self, error: ServiceError, now: float, luck: float) -> None:
+    def refused(
+        self, error: ServiceError, now: float, luck: float, *, create: bool = False
+    ) -> None:
         """Note a refusal that concerns more than one task.
 
         Args:
             error: What the service said; one of `CONCERNS_ACCOUNT`.
             now: Seconds on the event loop's clock.
             luck: A random number from 0 to 1 that spreads the accounts' return.
+            create: Whether it was a createTask.
         """
         self._in_flight -= 1
         stretch = 1 + luck / 10
         if isinstance(error, CredentialError | InsufficientBalanceError):
             self._errors.note(now)
+            if not create:
+                # Polls of paid tasks go on beside refused creates, but not if they are refused.
+                self._polls_count_until = now + _ERROR_SECONDS
             self._shut_by = error
             self._creates_proven = False
         elif isinstance(error, BannedError):

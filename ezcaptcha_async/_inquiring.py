@@ -12,11 +12,9 @@ from ezcaptcha_async._exchange import Exchange
 from ezcaptcha_async._transport import NoAnswer
 from ezcaptcha_async._wire import Balance, Refused, Reply, Unreadable
 from ezcaptcha_async.errors import (
-    BannedError,
     EzCaptchaError,
     PoolClosedError,
     ProtocolError,
-    ThrottledError,
     TransportError,
 )
 
@@ -56,20 +54,15 @@ class Inquirer:
         Raises:
             BannedError: The account is banned for now; nothing was sent.
             ThrottledError: It is throttled for now, likewise.
-            CredentialError: The service does not know the key.
+            CredentialError: The service does not know the key; after 25 such errors
+                within a minute nothing is sent.
             TransportError: No answer came.
             ProtocolError: The answer means nothing.
             ServiceError: The service refused for another reason.
         """
-        gate, now = self._exchange.gate, self._exchange.clock()
-        refusal = gate.refusal(now)
-        if isinstance(refusal, BannedError):
+        refusal = self._exchange.gate.inquiry_refusal(self._exchange.clock())
+        if refusal is not None:
             raise refusal.for_ticket(None, None)
-        pause = gate.held_until(now) - now
-        if pause > 0:
-            raise ThrottledError(
-                "ERROR_REQUEST_LIMIT", "the account is throttled for now", retry_after=pause
-            )
         inquiry = self.begin()
         await inquiry.answered.wait()
         if isinstance(inquiry.outcome, Balance):

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from math import inf
 from random import Random
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
@@ -405,10 +404,9 @@ class SessionPool:
         Raises:
             PoolClosedError: The pool was never open.
         """
+        session_of = self._entered().dispatch.session_of
         return tuple(
-            Ticket(Claim(entry, session))
-            for session in self._entered().sessions
-            for entry in session.line.orphans()
+            Ticket(Claim(entry, session_of)) for line in session_of for entry in line.orphans()
         )
 
     def unknowns(self) -> tuple[Submission, ...]:
@@ -439,7 +437,4 @@ class SessionPool:
         if not isinstance(task, Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
         check_number("timeout", timeout, "seconds")
-        session = engine.dispatch.session_for(task)
-        engine.purse.check(task.type, session.service.offer_for(task.type))
-        deadline = inf if timeout is None else engine.loop.clock() + timeout
-        return Claim(session.enqueue(task, deadline), session)
+        return engine.dispatch.begin(task, timeout)

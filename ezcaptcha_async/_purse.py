@@ -38,8 +38,13 @@ class Purse:
         """What was paid, may have been paid, and will be paid if all goes well."""
         return sum(line.committed_points for line in self._lines)
 
-    def check(self, task_type: str, offer: Offer | None) -> None:
+    def check(self, task_type: str, offer: Offer | None, *, freed: float = 0.0) -> None:
         """Check that one more task may be created.
+
+        Args:
+            task_type: Its type.
+            offer: What the service asks for it.
+            freed: Points that are committed now and will not be then.
 
         Raises:
             BudgetExceededError: It costs more than is left.
@@ -52,7 +57,7 @@ class Purse:
                 f"{task_type} has no listed price, which a budget needs; "
                 "give the service an Offer with its points"
             )
-        left = self._budget - self.committed
+        left = self._budget - self.committed + freed
         if offer.points > left:
             raise BudgetExceededError(
                 f"{task_type} costs {offer.points:g} points, and of the budget of "

@@ -30,7 +30,7 @@ from ezcaptcha_async.errors import (
     SolveTimeoutError,
     SubmissionUnknownError,
 )
-from ezcaptcha_async.tasks import Task
+from ezcaptcha_async.tasks import Kind, Task
 
 _POLLS_IN_A_ROW: Final = 8
 """Most polls that go before a create which could go as well."""
@@ -80,6 +80,11 @@ class Schedule:
     def add_line(self, line: Line) -> None:
         """Keep books for one more account."""
         self._lines.append(line)
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more commands are given out."""
+        return self._closed_by is not None
 
     # ------------------------------------------------------------- commands and time
 
@@ -172,9 +177,7 @@ class Schedule:
 
     def enqueue(self, entry: Entry) -> None:
         """A caller wants a task."""
-        self._enter(entry, Phase.QUEUED)
-        entry.line.pending_points += entry.points or 0.0
-        entry.line.queue[entry] = None
+        self._join(entry)
         self._watch(entry)
 
     def created(self, entry: Entry, task_id: str, *, now: float, poll_at: float) -> None:
@@ -232,12 +235,30 @@ class Schedule:
         self._finish(entry, Phase.UNKNOWN, error)
         self._end_create(entry)
 
-    def refuse_queued(self, line: Line, error: EzCaptchaError, *, since: float = inf) -> None:
-        """Nothing can be created that has been queued at this account since then or longer."""
+    def hand_over(self, entry: Entry, line: Line, kind: Kind, points: float | None) -> None:
+        """The task is certainly not paid, and another account is to create it.
+
+        Args:
+            entry: The task, in line for creation, or just refused.
+            line: The other account's entries.
+            kind: What the solve time depends on there.
+            points: Listed price there.
+        """
+        if entry.phase is not Phase.QUEUED:
+            self._move(entry, Phase.QUEUED)
+            self._end_create(entry)
+        entry.line.queue.pop(entry, None)
+        self._retries.discard(entry)
+        entry.line.phases[Phase.QUEUED] -= 1
+        entry.line.pending_points -= entry.points or 0.0
+        entry.line, entry.kind, entry.points = line, kind, points
+        entry.attempts, entry.first_attempt_at = 0, None
+        self._join(entry)
+
+    def queued(self, line: Line, *, since: float = inf) -> tuple[Entry, ...]:
+        """Return what has been in line for creation at an account since then or longer."""
         retries = (entry for entry in self._retries.items() if entry.line is line)
-        for entry in (*line.queue, *retries):
-            if entry.queued_at <= since:
-                self.refuse(entry, error)
+        return tuple(entry for entry in (*line.queue, *retries) if entry.queued_at <= since)
 
     # --------------------------------------------------------------- events: polling
 
@@ -378,6 +399,12 @@ class Schedule:
                 may_be_charged=entry.phase is not Phase.QUEUED,
             )
             self.abandon(entry, error)
+
+    def _join(self, entry: Entry) -> None:
+        """Put an entry last in its account's line for creation."""
+        self._enter(entry, Phase.QUEUED)
+        entry.line.pending_points += entry.points or 0.0
+        entry.line.queue[entry] = None
 
     def _enter(self, entry: Entry, phase: Phase) -> None:
         entry.phase = phase

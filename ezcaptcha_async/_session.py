@@ -28,7 +28,7 @@ from ezcaptcha_async._transport import Transport
 from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import ConfigurationError, EzCaptchaError
-from ezcaptcha_async.tasks import Task, kind_of
+from ezcaptcha_async.tasks import Kind, Task, kind_of
 
 _logger: Final = logging.getLogger("ezcaptcha_async")
 
@@ -43,6 +43,8 @@ class Session:
         loop: The event loop that all of this runs in.
         transport: Sends the requests.
         ledger: Where what is paid is written down.
+        turn_away: Sees to a task that this account cannot create and that is certainly
+            not paid; its second argument is why.
         may_repeat: Says whether a create whose answer was lost is sent once more, and
             enters it into the limit on that.
         settings: The pool's.
@@ -57,6 +59,7 @@ class Session:
         loop: EventLoop,
         transport: Transport,
         ledger: Ledger,
+        turn_away: Callable[[Entry, EzCaptchaError], None],
         may_repeat: Callable[[Entry], bool],
         settings: Settings,
     ) -> None:
@@ -72,6 +75,7 @@ class Session:
             clock=loop.clock,
             transport=transport,
             ledger=ledger,
+            turn_away=turn_away,
             settings=settings,
         )
         self.gate = self._exchange.gate
@@ -158,19 +162,23 @@ class Session:
             task: What to solve.
             deadline: On the event loop's clock, when the caller's patience ends.
         """
-        offer = self.service.offer_for(task.type)
         entry = Entry(
             line=self.line,
-            kind=kind_of(self.service.name, task.type, task.host),
+            kind=self._kind_of(task),
             solution_type=task.solution_type,
             task=task,
-            points=None if offer is None else offer.points,
+            points=self._points_of(task),
             deadline=deadline,
             queued_at=self.loop.clock(),
         )
         self._schedule.enqueue(entry)
         self._scheduler.wake()
         return entry
+
+    def take_over(self, entry: Entry, task: Task[Any]) -> None:
+        """Take a task that another account could not create and that is certainly not paid."""
+        self._schedule.hand_over(entry, self.line, self._kind_of(task), self._points_of(task))
+        self._scheduler.wake()
 
     def adopt(self, entry: Entry) -> None:
         """Take over a paid task that was created elsewhere."""
@@ -213,6 +221,13 @@ class Session:
             polls=entry.polls,
             points=entry.points,
         )
+
+    def _kind_of(self, task: Task[Any]) -> Kind:
+        return kind_of(self.service.name, task.type, task.host)
+
+    def _points_of(self, task: Task[Any]) -> float | None:
+        offer = self.service.offer_for(task.type)
+        return None if offer is None else offer.points
 
     # ---------------------------------------------------------------------- looking
 

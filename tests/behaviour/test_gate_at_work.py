@@ -127,6 +127,19 @@ async def test_no_more_than_max_in_flight_are_paid_for() -> None:
     assert most == 7
 
 
+async def test_asking_for_the_balance_of_a_bad_key_earns_no_ban() -> None:
+    """A dashboard that asks each second would have the address banned in half a minute."""
+    service = SimulatedService(client_keys=["another"])
+    async with open_pool(service) as pool:
+        for _ in range(100):
+            with pytest.raises(CredentialError):
+                await pool.balance()
+        assert service.summary().refused == {"ERROR_KEY_DOES_NOT_EXIST": 25}
+        await anyio.sleep(60)
+        with pytest.raises(CredentialError):
+            await pool.balance()
+
+
 async def test_balance_requests_are_shared_and_priced() -> None:
     """A thousand dashboards cost one request."""
     service = SimulatedService(balance=12_500)

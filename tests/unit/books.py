@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from ezcaptcha_async._entries import AnyOutcome, Entry, Line, Phase, Solved
+from ezcaptcha_async._entries import PENDING, AnyOutcome, Entry, Line, Phase, Solved
 from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async.errors import EzCaptchaError, TaskFailedError
 from ezcaptcha_async.solutions import ReCaptchaSolution
@@ -68,7 +68,8 @@ class PlainGate:
 
 def new_entry(line: Line, **settings: Any) -> Entry:
     """Return an entry that is in no books yet."""
-    return Entry(line=line, kind=KIND, solution_type=ReCaptchaSolution, task=TASK, **settings)
+    given = {"points": 2.0, **settings}
+    return Entry(line=line, kind=KIND, solution_type=ReCaptchaSolution, task=TASK, **given)
 
 
 class Books:
@@ -205,6 +206,8 @@ def check(schedule: Schedule, entries: list[Entry]) -> None:
         assert line.created + line.resumed == sum(
             count_of[phase] for phase in (*PAID, Phase.SOLVED, Phase.FAILED, Phase.LAPSED)
         )
+        pending = [entry for entry in mine if entry.phase in PENDING]
+        assert line.pending_points == sum(entry.points or 0.0 for entry in pending)
         assert line.repeated == sum(entry.repeated for entry in mine)
         retries = [entry for entry in schedule._retries.items() if entry.line is line]
         queued = [entry for entry in mine if entry.phase is Phase.QUEUED]

@@ -41,10 +41,17 @@ def answered(gate: Gate, now: float = 0.0) -> None:
     gate.succeeded(now, create=True)
 
 
-def refuse(gate: Gate, error: ServiceError, now: float = NOW, luck: float = 0.0) -> None:
+def refuse(
+    gate: Gate,
+    error: ServiceError,
+    now: float = NOW,
+    luck: float = 0.0,
+    *,
+    create: bool = True,
+) -> None:
     """Let a request be sent and refused."""
     gate.sent(now)
-    gate.refused(error, now, luck)
+    gate.refused(error, now, luck, create=create)
 
 
 def passed(gate: Gate, now: float = NOW) -> None:
@@ -151,6 +158,42 @@ def test_creates_in_flight_count_as_errors_to_come() -> None:
     assert gate.create_at(NOW, creating=4, in_flight=0) == NOW
     assert gate.create_at(NOW, creating=5, in_flight=0) == NOW + 60
     assert gate.create_at(NOW, creating=19, in_flight=0) == NOW + 60
+
+
+def test_refused_polls_count_as_well() -> None:
+    """A service that answers polls of an empty account with an error would ban it for them."""
+    gate = open_gate()
+    refuse(gate, InsufficientBalanceError("EMPTY"))
+    for _ in range(40):
+        gate.sent_poll(NOW)
+        assert gate.poll_at(NOW) == NOW, "refused creates do not hold up what is paid"
+    for _ in range(40):
+        gate.succeeded(NOW)
+    refuse(gate, InsufficientBalanceError("EMPTY"), create=False)
+    sent = 0
+    while gate.poll_at(NOW) == NOW:
+        gate.sent_poll(NOW)
+        sent += 1
+    assert sent == MOST_ERRORS - 2
+    assert gate.poll_at(NOW) == NOW + 60
+    gate.reopen()
+    assert gate.create_at(NOW, creating=0, in_flight=30) == NOW + 60
+
+
+def test_a_balance_question_is_a_request_like_others() -> None:
+    """Asking again and again with a bad key would earn the ban that creates avoid."""
+    gate = open_gate()
+    assert gate.inquiry_refusal(NOW) is None
+    error = CredentialError("NO_KEY")
+    for _ in range(MOST_ERRORS):
+        assert gate.inquiry_refusal(NOW) is None
+        refuse(gate, error, create=False)
+    assert gate.inquiry_refusal(NOW) is error
+    assert gate.inquiry_refusal(NOW + 60) is None
+    empty = open_gate()
+    for _ in range(MOST_ERRORS):
+        refuse(empty, InsufficientBalanceError("EMPTY"))
+    assert empty.inquiry_refusal(NOW) is None, "it does no harm, and may find points"
 
 
 def test_a_ban_stops_everything() -> None:
@@ -313,6 +356,22 @@ def test_lack_of_capacity_pauses_only_creates() -> None:
     answered(gate, NOW)
     refuse(gate, CapacityError("FULL"), NOW + 3, 0.0)
     assert create_at(gate, NOW + 3) == NOW + 4
+
+
+def test_trouble_sends_new_tasks_elsewhere() -> None:
+    """A new task would wait out the pause of one account while another is idle."""
+    gate = open_gate()
+    assert not gate.troubled(NOW)
+    refuse(gate, CapacityError("FULL"))
+    assert gate.troubled(NOW)
+    assert not gate.troubled(NOW + 1)
+    refuse(gate, ThrottledError("SLOW", retry_after=30), NOW + 1)
+    assert gate.troubled(NOW + 20)
+    failing = new_gate()
+    fail(failing)
+    assert failing.troubled(NOW + 1e6)
+    answered(failing, NOW + 1e6)
+    assert not failing.troubled(NOW + 1e6)
 
 
 def test_luck_spreads_the_return_of_accounts() -> None:

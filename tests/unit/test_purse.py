@@ -47,7 +47,7 @@ def test_creates_are_repeated_within_their_own_limit_and_the_budget() -> None:
     assert not Purse(None, None).may_repeat(entry)
     purse = Purse(None, 12)
     assert [purse.may_repeat(entry) for _ in range(3)] == [True, True, False]
-    assert not Purse(None, 100).may_repeat(new_entry(line))
+    assert not Purse(None, 100).may_repeat(new_entry(line, points=None))
     purse = Purse(11, 100)
     purse.add_line(line)
     assert not purse.may_repeat(entry)

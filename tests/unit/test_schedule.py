@@ -22,10 +22,22 @@ from ezcaptcha_async.errors import (
     SubmissionUnknownError,
     TaskFailedError,
     TicketCancelledError,
-    TransportError,
 )
 
-from .books import TASK, Books, Listener, PlainGate, check, counts, new_entry, snapshot, standing
+from .books import (
+    FINISHED,
+    KIND,
+    PAID,
+    TASK,
+    Books,
+    Listener,
+    PlainGate,
+    check,
+    counts,
+    new_entry,
+    snapshot,
+    standing,
+)
 
 GAVE_UP = TaskFailedError("GAVE_UP")
 CLOSED = PoolClosedError("the pool was closed")
@@ -900,17 +912,15 @@ def test_a_task_from_elsewhere_keeps_the_spacing() -> None:
 # ----------------------------------------------------------------- one account's troubles
 
 
-def test_refuse_queued_for_long() -> None:
+def test_who_has_been_in_line_for_long() -> None:
     """Whoever came a moment ago would be sent away with those who lost their patience."""
     books = Books()
     early, late = books.queued(queued_at=10.0), books.queued(queued_at=20.0)
-    error = TransportError("down", sent=False)
-    books.schedule.refuse_queued(books.line, error, since=10.0)
-    assert (early.outcome, late.outcome) == (error, None)
-    check(books.schedule, [early, late])
+    assert books.schedule.queued(books.line, since=10.0) == (early,)
+    assert books.schedule.queued(books.line) == (early, late)
 
 
-def test_refuse_queued() -> None:
+def test_who_is_in_line() -> None:
     """Thousands of callers would wait for an account that takes no tasks, or be paid for."""
     books = Books(lines=2)
     retried = books.creating()
@@ -920,7 +930,8 @@ def test_refuse_queued() -> None:
     books.schedule.retry_create(retried_elsewhere, 50.0)
     queued, elsewhere = books.queued(), books.queued(line=1)
     error = InsufficientBalanceError("EMPTY")
-    books.schedule.refuse_queued(books.line, error)
+    for entry in books.schedule.queued(books.line):
+        books.schedule.refuse(entry, error)
     for entry in (queued, retried):
         assert (entry.phase, entry.outcome) == (Phase.REFUSED, error)
     for entry in (creating, waiting, elsewhere, retried_elsewhere):
@@ -931,6 +942,38 @@ def test_refuse_queued() -> None:
         elsewhere,
         retried_elsewhere,
     }
+
+
+def test_another_account_takes_over() -> None:
+    """A task would stand in two lines and be paid twice, or in none and wait for ever."""
+    books = Books(lines=2)
+    kind = KIND._replace(service="1captcha")
+    retried = books.creating()
+    books.schedule.retry_create(retried, 50.0)
+    refused = books.creating()
+    first, queued = books.queued(line=1), books.queued(deadline=70.0)
+    other = books.lines[1]
+    for entry in (retried, queued, refused):
+        books.schedule.hand_over(entry, other, kind, 5.0)
+        assert (entry.line, entry.kind, entry.points) == (other, kind, 5.0)
+    check(books.schedule, [retried, first, queued, refused])
+    assert (books.line.load, books.line.pending_points, other.pending_points) == (0, 0.0, 17.0)
+    commands = books.take_all(0.0)
+    assert [command.entry for command in commands] == [first, retried, queued, refused]
+    assert all(isinstance(command, Create) for command in commands)
+    books.advance(80.0)
+    assert isinstance(queued.outcome, SolveTimeoutError), "its caller's patience moves along"
+
+
+@pytest.mark.parametrize("phase", sorted(PAID | FINISHED))
+def test_what_is_paid_or_over_is_not_handed_over(phase: Phase) -> None:
+    """A task that is paid for here would be paid for elsewhere as well."""
+    books = Books(lines=2)
+    entry = books.in_phase(phase)
+    before = snapshot(books.schedule, entry)
+    with pytest.raises(IllegalMoveError):
+        books.schedule.hand_over(entry, books.lines[1], KIND, 5.0)
+    assert snapshot(books.schedule, entry) == before
 
 
 def test_fail_paid() -> None:

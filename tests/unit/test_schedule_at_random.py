@@ -32,7 +32,7 @@ from ezcaptcha_async.errors import (
     TicketCancelledError,
 )
 
-from .books import FINISHED, PAID, Listener, check, new_entry
+from .books import FINISHED, KIND, PAID, Listener, check, new_entry
 
 MAX_CREATES = (2, 3)
 MAX_IN_FLIGHT = (4, None)
@@ -247,7 +247,13 @@ class _World(RuleBasedStateMachine):
         self.gates[line].refused(error, self.now, 0.5)
         refusal = self.gates[line].refusal(self.now)
         if refusal is not None:
-            self.schedule.refuse_queued(self.lines[line], refusal)
+            other = self.lines[1 - line]
+            taken = self.gates[1 - line].refusal(self.now) is None
+            for entry in self.schedule.queued(self.lines[line]):
+                if taken and not entry.repeated and not self.closed:
+                    self.schedule.hand_over(entry, other, KIND, 3.0)
+                else:
+                    self.schedule.refuse(entry, refusal)
 
     @rule(line=lines, what=st.sampled_from(["throttled", "banned", "dead"]), seconds=short)
     def trouble(self, line: int, what: str, seconds: float) -> None:
