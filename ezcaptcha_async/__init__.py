@@ -3,6 +3,8 @@
 Made for thousands of tasks in flight: see `SessionPool`.
 """
 
+import logging
+
 from ezcaptcha_async._batch import Outcome, Resumed
 from ezcaptcha_async._journal import Journal
 from ezcaptcha_async._journal_lines import Submission
@@ -37,6 +39,7 @@ from ezcaptcha_async.errors import (
     TicketCancelledError,
     TransportError,
 )
+from ezcaptcha_async.events import AccountEvent, Event, RequestEvent, TaskEvent
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA, Offer, Service
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
@@ -64,10 +67,14 @@ from ezcaptcha_async.tasks import (
 
 __version__ = "0.1.0"
 
+# A library does not decide where its log goes; without this, warnings would go to stderr.
+logging.getLogger("ezcaptcha_async").addHandler(logging.NullHandler())
+
 __all__ = [
     "EZCAPTCHA",
     "ONECAPTCHA",
     "Account",
+    "AccountEvent",
     "Balance",
     "BannedError",
     "BudgetExceededError",
@@ -78,6 +85,7 @@ __all__ = [
     "CredentialError",
     "CustomSolution",
     "CustomTask",
+    "Event",
     "Evidence",
     "EzCaptchaError",
     "FuncaptchaSolution",
@@ -109,6 +117,7 @@ __all__ = [
     "Receipt",
     "Reply",
     "RequestBody",
+    "RequestEvent",
     "ResultWindowLapsedError",
     "Resumed",
     "SavedTicket",
@@ -121,6 +130,7 @@ __all__ = [
     "Submission",
     "SubmissionUnknownError",
     "Task",
+    "TaskEvent",
     "TaskFailedError",
     "TaskNotFoundError",
     "ThrottledError",

@@ -74,21 +74,23 @@ class Creator:
     async def _create(self, entry: Entry, task: Task[Any], intent: Intent) -> None:
         exchange, evidence = self._exchange, Evidence()
         body = exchange.encoder.create_task(task, exchange.service.offer_for(task.type))
-        reply = await exchange.post("/createTask", body, evidence)
+        asked = exchange.ask("createTask", entry)
+        reply = await exchange.post(asked, body, evidence)
         if isinstance(reply, NoAnswer):
-            exchange.failed()
+            exchange.failed(asked, "unanswered")
             self._fault(entry, intent, reply)
             return
         answer = exchange.decoder.created(reply, task)
         match answer:
             case Created(task_id):
-                exchange.answered(create=True)
+                exchange.answered(asked, "created")
                 await self._paid(entry, intent, task_id)
             case Refused(error):
                 self._ledger.not_paid(intent)
+                exchange.refused(asked, error)
                 self._refused(entry, error)
             case Unreadable(reason, status):
-                exchange.failed()
+                exchange.failed(asked, "unreadable")
                 if status in _NOT_PROCESSED:
                     self._ledger.not_paid(intent)
                     problem = ProtocolError(f"createTask was answered with {reason}", status=status)
@@ -129,7 +131,6 @@ class Creator:
         self._try_again(entry, error)
 
     def _refused(self, entry: Entry, error: ServiceError) -> None:
-        self._exchange.refused(error, create=True)
         if isinstance(error, ThrottledError | CapacityError):
             self._try_again(entry, error)
         elif isinstance(error, CONCERNS_ACCOUNT):

@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 
 from ezcaptcha_async._dispatch import Dispatch
+from ezcaptcha_async._emitter import Emitter
 from ezcaptcha_async._event_loop import current_event_loop
 from ezcaptcha_async._host import Host
 from ezcaptcha_async._ledger import Ledger
@@ -47,8 +48,9 @@ class Engine:
         self.ledger = ledger
         self._transport = transport
         self._settings = settings
-        self._schedule = Schedule()
         self.loop = current_event_loop()
+        emitter = Emitter(settings.on_event, self.loop.clock)
+        self._schedule = Schedule(emitter)
         self._host = Host(self.loop)
         self._closed = anyio.Event()
         self._closing = False
@@ -70,6 +72,7 @@ class Engine:
                 transport=transport,
                 ledger=ledger,
                 turn_away=self.dispatch.turn_away,
+                emitter=emitter,
                 may_repeat=purse.may_repeat,
                 settings=settings,
             )

@@ -3,12 +3,13 @@
 Values and plain records only; `Schedule` makes the moves. The legal ones are a table, and
 an illegal one raises and changes nothing::
 
-    QUEUED ──► CREATING ──► WAITING ◄──► POLLING ──► SOLVED
+    QUEUED ◄─► CREATING ──► WAITING ◄──► POLLING ──► SOLVED
       │           │            │            │
-      │           │            └────────────┴──► FAILED, LAPSED
-      │           ├──► REFUSED, UNKNOWN     │
-      ▼           ▼                         ▼
-    CANCELLED   ORPHANED ◄──────────────────┘    (paid, nobody waits; resumable)
+      │           │            ├────────────┴──► FAILED, LAPSED
+      │           │            ▼
+      │           │         ORPHANED    (paid, nobody waits; resumable)
+      │           ├──► REFUSED, UNKNOWN
+      └───────────┴──► CANCELLED
 
 An entry is answered once: `Entry.outcome` is set, and everybody in `Entry.waiters` gets it.
 Answers are values; whoever waits turns them into a solution or an exception.
@@ -20,7 +21,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from math import inf
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import attrs
 
@@ -51,7 +52,6 @@ MOVES: Final[Mapping[Phase, frozenset[Phase]]] = {
         {
             Phase.QUEUED,
             Phase.WAITING,
-            Phase.ORPHANED,
             Phase.REFUSED,
             Phase.UNKNOWN,
             Phase.CANCELLED,
@@ -88,6 +88,10 @@ class Waiting(Protocol):
     def answer(self, outcome: AnyOutcome | None) -> None: ...
 
 
+class Watcher(Protocol):
+    def moved(self, entry: Entry, state: Literal["created", "resumed"] | None = None) -> None: ...
+
+
 class Gatekeeper(Protocol):
     def create_at(self, now: float, *, creating: int, in_flight: int) -> float: ...
 
@@ -116,11 +120,13 @@ class Line:
 
     Args:
         gate: Says when this account may send.
+        account: Its name.
         result_window: Seconds for which a paid task can be fetched.
         spacing: Least seconds between a ``processing`` answer and the next poll.
     """
 
     gate: Gatekeeper
+    account: str = ""
     result_window: float
     spacing: float
     queue: OrderedDict[Entry, None] = attrs.field(factory=OrderedDict["Entry", None], repr=False)
@@ -174,6 +180,7 @@ class Entry:
         solution_type: The class of its solution.
         task: What to create; None when it was created elsewhere.
         points: Listed price.
+        number: Which one it is in its schedule, counted from 1.
         deadline: When the caller's patience ends.
         queued_at: When the caller came.
     """
@@ -183,6 +190,7 @@ class Entry:
     solution_type: SolutionType
     task: Task[Any] | None = attrs.field(default=None, repr=False)
     points: float | None = None
+    number: int = 0
     deadline: float = inf
     queued_at: float = -inf
 

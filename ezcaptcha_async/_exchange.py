@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from math import inf
-from typing import Final
+from typing import Final, Literal
 
 import anyio
+import attrs
 
+from ezcaptcha_async._emitter import Emitter
 from ezcaptcha_async._entries import Entry, Line
 from ezcaptcha_async._gate import CONCERNS_ACCOUNT, Gate
 from ezcaptcha_async._ledger import Ledger
@@ -23,8 +25,30 @@ from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
 from ezcaptcha_async._wire import MAX_BAN, Decoder, Encoder, Reply, RequestBody
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import BannedError, EzCaptchaError, ServiceError, TransportError
+from ezcaptcha_async.events import (
+    AccountEvent,
+    AccountState,
+    Endpoint,
+    RequestEvent,
+    RequestOutcome,
+)
 
 _BACKOFF: Final = Backoff()
+
+
+@attrs.frozen
+class Asked:
+    """A request, from its sending until it is told what came of it.
+
+    Args:
+        endpoint: What is asked.
+        number: Which ticket it is for.
+        at: When it was sent, on the event loop's clock.
+    """
+
+    endpoint: Endpoint
+    number: int | None
+    at: float
 
 
 class Exchange:
@@ -38,6 +62,7 @@ class Exchange:
         ledger: Where what is paid is written down.
         turn_away: Sees to a task that this account cannot create and that is certainly
             not paid; its second argument is why.
+        emitter: Told of each request, and of the account's troubles.
         settings: The pool's.
     """
 
@@ -50,6 +75,7 @@ class Exchange:
         transport: Transport,
         ledger: Ledger,
         turn_away: Callable[[Entry, EzCaptchaError], None],
+        emitter: Emitter,
         settings: Settings,
     ) -> None:
         self.account = account
@@ -71,6 +97,7 @@ class Exchange:
         )
         self.line = Line(
             gate=self.gate,
+            account=account.name,
             result_window=self.service.result_window,
             spacing=self.service.min_poll_interval,
         )
@@ -78,6 +105,7 @@ class Exchange:
         # Unix time minus the event loop's clock, taken anew with each answer, because the
         # two drift apart over days and when the machine sleeps.
         self.epoch = time.time() - clock()
+        self._emitter = emitter
         self._transport = transport
         self._request_timeout = settings.request_timeout
         schedule.add_line(self.line)
@@ -86,13 +114,17 @@ class Exchange:
     def __repr__(self) -> str:
         return f"<Exchange of {self.account.name}, {self.requests} requests>"
 
+    def ask(self, endpoint: Endpoint, entry: Entry | None = None) -> Asked:
+        """Begin a request; what came of it must then be told below, once."""
+        return Asked(endpoint, None if entry is None else entry.number, self.clock())
+
     async def post(
-        self, endpoint: str, body: RequestBody, evidence: Evidence | None = None
+        self, asked: Asked, body: RequestBody, evidence: Evidence | None = None
     ) -> Reply | NoAnswer:
-        """Send one request; what came of it must then be told below, once.
+        """Send a request.
 
         Args:
-            endpoint: Path below the service's base URL.
+            asked: What is asked.
             body: The request body.
             evidence: Where to write how far the request got.
         """
@@ -100,7 +132,10 @@ class Exchange:
         timeout = self._request_timeout
         with anyio.CancelScope(deadline=self.clock() + timeout):
             reply = await self._transport.post(
-                self.service.base_url + endpoint, body, timeout=timeout, evidence=evidence
+                f"{self.service.base_url}/{asked.endpoint}",
+                body,
+                timeout=timeout,
+                evidence=evidence,
             )
             self.epoch = time.time() - self.clock()
             return reply
@@ -113,26 +148,40 @@ class Exchange:
 
     # --------------------------------------------------- what an answer means for all
 
-    def answered(self, *, create: bool = False) -> None:
+    def answered(self, asked: Asked, outcome: RequestOutcome) -> None:
         """Note that the service answered as asked."""
-        self.gate.succeeded(self.clock(), create=create)
+        self._tell(asked, outcome)
+        self.gate.succeeded(self.clock(), create=asked.endpoint == "createTask")
 
-    def refused(self, error: ServiceError, *, create: bool = False) -> None:
+    def refused(self, asked: Asked, error: ServiceError) -> None:
         """Note a refusal, and answer those whom it concerns."""
+        self._tell(asked, "refused", error.code)
+        now, create = self.clock(), asked.endpoint == "createTask"
         if not isinstance(error, CONCERNS_ACCOUNT):
-            self.answered(create=create)
+            self.gate.succeeded(now, create=create)
             return
-        now = self.clock()
+        before = self.gate.refusal(now)
         self.gate.refused(error, now, self.rng.random(), create=create)
         if isinstance(error, BannedError):
             until = self.gate.banned_until + self.epoch
             self.ledger.banned(self.service.name, self.fingerprint, until)
         refusal = self.gate.refusal(now)
         if refusal is not None:
+            if before is None:
+                banned = isinstance(refusal, BannedError)
+                self._tell_of_account("banned" if banned else "shut", refusal)
             self._turn_away_queued(refusal)
 
-    def failed(self) -> None:
+    def reopen(self) -> None:
+        """Take new tasks again after a credential or balance error."""
+        was_shut = self.gate.is_shut
+        self.gate.reopen()
+        if was_shut:
+            self._tell_of_account("reopened")
+
+    def failed(self, asked: Asked, outcome: Literal["unreadable", "unanswered"]) -> None:
         """Note that no valid answer came, and end the wait of those who lost patience."""
+        self._tell(asked, outcome)
         now = self.clock()
         self.gate.failed(now, self.rng.random())
         since = self.gate.failing_since
@@ -154,6 +203,29 @@ class Exchange:
         refusal = self.gate.refusal(now)
         if isinstance(refusal, BannedError):
             self.schedule.fail_lapsing(self.line, refusal, until=self.gate.held_until(now))
+
+    def _tell(self, asked: Asked, outcome: RequestOutcome, code: str | None = None) -> None:
+        if self._emitter.watched:
+            event = RequestEvent(
+                endpoint=asked.endpoint,
+                outcome=outcome,
+                service=self.service.name,
+                account=self.account.name,
+                seconds=self.clock() - asked.at,
+                number=asked.number,
+                code=code,
+            )
+            self._emitter.emit(event)
+
+    def _tell_of_account(self, state: AccountState, refusal: ServiceError | None = None) -> None:
+        event = AccountEvent(
+            state=state,
+            service=self.service.name,
+            account=self.account.name,
+            code=None if refusal is None else refusal.code,
+            retry_after=None if refusal is None else refusal.retry_after,
+        )
+        self._emitter.emit(event)
 
     def _turn_away_queued(self, error: EzCaptchaError, *, since: float = inf) -> None:
         for entry in self.schedule.queued(self.line, since=since):

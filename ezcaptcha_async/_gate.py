@@ -95,6 +95,11 @@ class Gate:
         return f"<Gate {self.state}>"
 
     @property
+    def is_shut(self) -> bool:
+        """Whether the key or the balance was refused, and nothing has changed since."""
+        return self._shut_by is not None
+
+    @property
     def state(self) -> str:
         """One word: open, on trial, or shut."""
         if self._shut_by is not None:

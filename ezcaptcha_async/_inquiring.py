@@ -8,7 +8,7 @@ from typing import assert_never
 import anyio
 import attrs
 
-from ezcaptcha_async._exchange import Exchange
+from ezcaptcha_async._exchange import Asked, Exchange
 from ezcaptcha_async._transport import NoAnswer
 from ezcaptcha_async._wire import Balance, Refused, Reply, Unreadable
 from ezcaptcha_async.errors import (
@@ -86,30 +86,31 @@ class Inquirer:
     async def _inquire(self) -> None:
         exchange = self._exchange
         exchange.gate.sent(exchange.clock())
-        outcome = self._read(await exchange.post("/getBalance", exchange.encoder.get_balance()))
+        asked = exchange.ask("getBalance")
+        outcome = self._read(asked, await exchange.post(asked, exchange.encoder.get_balance()))
         self.answer(outcome)
         self._on_answer(outcome)
 
-    def _read(self, reply: Reply | NoAnswer) -> Balance | EzCaptchaError:
+    def _read(self, asked: Asked, reply: Reply | NoAnswer) -> Balance | EzCaptchaError:
         exchange, service = self._exchange, self._exchange.service
         if isinstance(reply, NoAnswer):
-            exchange.failed()
+            exchange.failed(asked, "unanswered")
             return TransportError(
                 f"getBalance was not answered: {reply.reason}", retryable=not reply.permanent
             )
         answer = exchange.decoder.balance(reply)
         match answer:
             case int() | float() as points:
-                exchange.answered()
+                exchange.answered(asked, "balance")
                 if points > 0:
-                    exchange.gate.reopen()
+                    exchange.reopen()
                 value = points / service.points_per_unit
                 return Balance(points, exchange.account.name, service.currency, value)
             case Refused(error):
-                exchange.refused(error)
+                exchange.refused(asked, error)
                 return error
             case Unreadable(reason, status):
-                exchange.failed()
+                exchange.failed(asked, "unreadable")
                 return ProtocolError(f"getBalance was answered with {reason}", status=status)
             case _:
                 assert_never(answer)

@@ -48,24 +48,26 @@ class Poller:
         now = exchange.clock()
         self._timing.paced(now - entry.due_at, now)
         sent_age = now - entry.created_at
-        reply = await exchange.post("/getTaskResult", exchange.encoder.get_task_result(task_id))
+        asked = exchange.ask("getTaskResult", entry)
+        reply = await exchange.post(asked, exchange.encoder.get_task_result(task_id))
         if isinstance(reply, NoAnswer):
-            exchange.failed()
+            exchange.failed(asked, "unanswered")
             self._skip(entry)
             return
         answer = exchange.decoder.result(reply, entry.task)
         match answer:
             case Processing():
-                exchange.answered()
+                exchange.answered(asked, "processing")
                 self._processing(entry, sent_age)
             case Ready(raw):
-                exchange.answered()
+                exchange.answered(asked, "ready")
                 self._timing.learn(entry.kind, entry.polled_age, sent_age, ready=True)
                 self._schedule.solved(entry, raw, exchange.clock())
             case Refused(error):
+                exchange.refused(asked, error)
                 self._refused(entry, error)
             case Unreadable():
-                exchange.failed()
+                exchange.failed(asked, "unreadable")
                 self._skip(entry)
             case _:
                 assert_never(answer)
@@ -79,7 +81,6 @@ class Poller:
         self._schedule.processing(entry, now=now, sent_age=sent_age, poll_at=now + wait)
 
     def _refused(self, entry: Entry, error: ServiceError) -> None:
-        self._exchange.refused(error)
         if isinstance(
             error, ThrottledError | CapacityError | BannedError | InsufficientBalanceError
         ):

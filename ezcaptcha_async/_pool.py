@@ -25,6 +25,7 @@ from ezcaptcha_async._settings import (
     accounts_from,
     check_low_balance,
     check_number,
+    check_on_event,
     check_on_unknown,
     check_whole_number,
     journal_from,
@@ -42,6 +43,7 @@ from ezcaptcha_async.errors import (
     PoolClosedError,
     SolveTimeoutError,
 )
+from ezcaptcha_async.events import Event
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.solutions import Solution
 from ezcaptcha_async.tasks import Task
@@ -81,6 +83,11 @@ class SessionPool:
             asked for with the first paid task, and when it may have come that far.
         on_low_balance: A function that takes the `Balance` of an account that runs low. It
             is called once, in the pool's own coroutine, until more points are there.
+        on_event: A function that takes a `TaskEvent`, a `RequestEvent` or an
+            `AccountEvent`, as it happens: for metrics, traces, and logs of your own. It
+            is called in the event loop, so it must be quick; it may look at the pool,
+            but must not ask anything of it. What it raises is logged. The last event of
+            a task comes as soon as its outcome is known, before its caller has it.
         max_requests: Most HTTP requests at a time, over all accounts. The default is what
             the HTTP client is good for: 32 with httpx, 100 with aiohttp, and never more
             than an injected session's own limit.
@@ -108,6 +115,7 @@ class SessionPool:
         budget: float | None = None,
         low_balance: float | None = None,
         on_low_balance: Callable[[Balance], object] | None = None,
+        on_event: Callable[[Event], object] | None = None,
         max_requests: int | None = None,
         request_timeout: float = 20.0,
         create_patience: float = 120.0,
@@ -130,6 +138,7 @@ class SessionPool:
         check_on_unknown(on_unknown, unknown_budget)
         check_number("budget", budget, "points")
         check_low_balance(low_balance, on_low_balance)
+        check_on_event(on_event)
         check_whole_number("max_requests", max_requests)
         check_number("request_timeout", request_timeout, "seconds")
         check_number("create_patience", create_patience, "seconds")
@@ -145,6 +154,7 @@ class SessionPool:
             unknown_budget=unknown_budget,
             low_balance=low_balance or 0.0,
             on_low_balance=on_low_balance,
+            on_event=on_event,
         )
         self._http_client = http_client
         self._transport = transport
@@ -380,7 +390,7 @@ class SessionPool:
             ConfigurationError: No such account, or none was named.
             PoolClosedError: The pool is not open.
         """
-        self._open().dispatch.session_named(account).gate.reopen()
+        self._open().dispatch.session_named(account).reopen()
 
     def statistics(self) -> PoolStatistics:
         """Return a snapshot of the counts, also after the pool was closed.

@@ -7,8 +7,9 @@ command after the other.
 
 from __future__ import annotations
 
+from itertools import count
 from math import inf
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import attrs
 
@@ -22,6 +23,7 @@ from ezcaptcha_async._entries import (
     Line,
     Phase,
     Solved,
+    Watcher,
 )
 from ezcaptcha_async._timeline import Timeline
 from ezcaptcha_async.errors import (
@@ -62,9 +64,15 @@ class Poll:
 
 
 class Schedule:
-    """The books of all accounts of one pool."""
+    """The books of all accounts of one pool.
 
-    def __init__(self) -> None:
+    Args:
+        watcher: Told of each move that concerns a caller; None when nobody wants to know.
+    """
+
+    def __init__(self, watcher: Watcher | None = None) -> None:
+        self._watcher = watcher
+        self._numbers = count(1)
         self._lines: list[Line] = []
         self._next_line = 0
         self._polls_in_a_row = 0
@@ -177,6 +185,7 @@ class Schedule:
 
     def enqueue(self, entry: Entry) -> None:
         """A caller wants a task."""
+        entry.number = next(self._numbers)
         self._join(entry)
         self._watch(entry)
 
@@ -189,7 +198,7 @@ class Schedule:
             repeated = "createTask was answered with the id of another task"
             self.lost(entry, SubmissionUnknownError(repeated))
             return
-        self._move(entry, Phase.WAITING if entry.holders else Phase.ORPHANED)
+        self._move(entry, Phase.WAITING)
         self._end_create(entry)
         line.created += 1
         line.points += entry.points or 0.0
@@ -197,9 +206,10 @@ class Schedule:
         entry.created_at = now
         entry.lapses_at = now + line.result_window
         self._keep(entry)
-        if self._closed_by is not None:
+        self._tell(entry, "created")
+        if self._closed_by is not None or not entry.holders:
             self.abandon(entry, self._closed_by)
-        elif entry.holders:
+        else:
             self._arm(entry, max(now, poll_at))
         if entry.creator is not None:
             entry.creator.answer(entry.outcome)
@@ -326,22 +336,26 @@ class Schedule:
             self._disarm(entry)
             self._move(entry, Phase.ORPHANED)
             self._watch(entry)
+            self._tell(entry)
         elif entry.phase is Phase.SOLVED and not entry.delivered:
             entry.kept = entry.outcome if isinstance(entry.outcome, Solved) else None
             entry.outcome = None
             self._move(entry, Phase.ORPHANED)
             self._keep(entry)
+            self._tell(entry)
         if error is not None:
             entry.answer(error)
 
     def adopt(self, entry: Entry, *, poll_at: float) -> None:
         """A paid task that was created elsewhere; its id and times are set."""
+        entry.number = next(self._numbers)
         self._enter(entry, Phase.WAITING)
         entry.line.resumed += 1
         if entry.processing_at is not None:
             entry.spaced_until = entry.processing_at + entry.line.spacing
         self._keep(entry)
         self._arm(entry, poll_at)
+        self._tell(entry, "resumed")
 
     def hold(self, entry: Entry, now: float) -> None:
         """One more waits. An orphan is taken up again, to the end of its window."""
@@ -350,6 +364,7 @@ class Schedule:
             return
         entry.outcome = None
         entry.deadline = inf
+        self._tell(entry, "resumed")
         if entry.kept is not None:
             self._finish(entry, Phase.SOLVED, entry.kept)
         elif entry.request_in_flight:
@@ -405,6 +420,7 @@ class Schedule:
         self._enter(entry, Phase.QUEUED)
         entry.line.pending_points += entry.points or 0.0
         entry.line.queue[entry] = None
+        self._tell(entry)
 
     def _enter(self, entry: Entry, phase: Phase) -> None:
         entry.phase = phase
@@ -432,6 +448,11 @@ class Schedule:
             entry.line.paid.pop(entry.task_id, None)
         if outcome is not None:
             entry.answer(outcome)
+        self._tell(entry)
+
+    def _tell(self, entry: Entry, state: Literal["created", "resumed"] | None = None) -> None:
+        if self._watcher is not None:
+            self._watcher.moved(entry, state)
 
     def _keep(self, entry: Entry) -> None:
         """List a paid entry, and see to it that it leaves the list again."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ezcaptcha_async._balance_watch import BalanceWatch
 from ezcaptcha_async._creating import Creator
+from ezcaptcha_async._emitter import Emitter
 from ezcaptcha_async._entries import IN_FLIGHT, Entry, Phase
 from ezcaptcha_async._event_loop import EventLoop
 from ezcaptcha_async._exchange import Exchange
@@ -45,6 +46,7 @@ class Session:
         ledger: Where what is paid is written down.
         turn_away: Sees to a task that this account cannot create and that is certainly
             not paid; its second argument is why.
+        emitter: Told of each request, and of the account's troubles.
         may_repeat: Says whether a create whose answer was lost is sent once more, and
             enters it into the limit on that.
         settings: The pool's.
@@ -60,6 +62,7 @@ class Session:
         transport: Transport,
         ledger: Ledger,
         turn_away: Callable[[Entry, EzCaptchaError], None],
+        emitter: Emitter,
         may_repeat: Callable[[Entry], bool],
         settings: Settings,
     ) -> None:
@@ -76,6 +79,7 @@ class Session:
             transport=transport,
             ledger=ledger,
             turn_away=turn_away,
+            emitter=emitter,
             settings=settings,
         )
         self.gate = self._exchange.gate
@@ -123,6 +127,10 @@ class Session:
     async def balance(self) -> Balance:
         """Ask for the balance; raises as `Inquirer.balance`."""
         return await self._inquirer.balance()
+
+    def reopen(self) -> None:
+        """Take new tasks again after a credential or balance error."""
+        self._exchange.reopen()
 
     def _note_payment(self, entry: Entry) -> None:
         if self._watch is not None:

@@ -14,6 +14,7 @@ from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account, default_key, default_service
 from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.events import Event
 from ezcaptcha_async.services import Service
 
 
@@ -33,6 +34,7 @@ class Settings:
             answer was lost; None for none at all.
         low_balance: Points below which `on_low_balance` is called.
         on_low_balance: Told of a balance that has run low; None when nobody wants to know.
+        on_event: Told of all that happens; likewise.
     """
 
     polling: PollTiming
@@ -45,6 +47,7 @@ class Settings:
     unknown_budget: float | None
     low_balance: float
     on_low_balance: Callable[[Balance], object] | None
+    on_event: Callable[[Event], object] | None
 
 
 def accounts_from(given: tuple[Account | str, ...], service: Service | None) -> tuple[Account, ...]:
@@ -124,3 +127,13 @@ def check_low_balance(low_balance: object, on_low_balance: object) -> None:
         raise ConfigurationError("low_balance and on_low_balance go together; set both")
     if on_low_balance is not None and not callable(on_low_balance):
         raise ConfigurationError("on_low_balance must be a function that takes a Balance")
+
+
+def check_on_event(on_event: object) -> None:
+    """Check what is to be told of all that happens.
+
+    Raises:
+        ConfigurationError: It is no function.
+    """
+    if on_event is not None and not callable(on_event):
+        raise ConfigurationError("on_event must be a function that takes an event")
