@@ -60,6 +60,11 @@ class Resumed:
         """The service's id of the task."""
         return str(self.ticket["task_id"])
 
+    @property
+    def reference(self) -> str | None:
+        """What the task is to whoever wanted it solved: ``Task.reference``."""
+        return cast("str | None", self.ticket["reference"])
+
 
 def outcome_of(
     index: int, task: Task[S], solution: S | None, error: EzCaptchaError | None
@@ -95,6 +100,9 @@ async def outcomes_of(
         make: Puts together what the reader gets for one.
         max_in_flight: Most items begun whose outcome has not been taken yet.
 
+    What the reader has got counts as delivered when it asks for more, or leaves without an
+    error: until then it may not have kept it.
+
     A place is free again only when its outcome has been taken, so that neither a long
     input nor a slow reader makes anything grow. What is solved but not taken when the
     reader leaves is released, and so stays among the pool's orphans.
@@ -127,7 +135,9 @@ async def outcomes_of(
     try:
         async with receive, anyio.create_task_group() as group:
             group.start_soon(feed)
-            yield _Outcomes(receive, places, make)
+            outcomes = _Outcomes(receive, places, make)
+            yield outcomes
+            outcomes.confirm()
             group.cancel_scope.cancel()
     except BaseExceptionGroup as failures:
         # Whoever reads raised, or the input did; our group means nothing to them.
@@ -149,14 +159,23 @@ class _Outcomes(AsyncIterator[R], Generic[T, S, R]):
         self._settled = settled
         self._places = places
         self._make = make
+        self._shown: Claim[S] | None = None
+
+    def confirm(self) -> None:
+        """The reader is done with what it got last."""
+        claim, self._shown = self._shown, None
+        if claim is not None:
+            claim.confirm()
 
     async def __anext__(self) -> R:
+        self.confirm()
         index, item, claim, outcome = await self._settled.__anext__()
         self._places.release()
         if claim is None:
             return self._make(index, item, None, cast("EzCaptchaError", outcome))
+        self._shown = claim
         try:
-            return self._make(index, item, claim.collect(outcome), None)
+            return self._make(index, item, claim.reveal(outcome), None)
         except EzCaptchaError as error:
             return self._make(index, item, None, error)
 

@@ -26,11 +26,12 @@ class Claim(Generic[S]):
         session_of: Which account works on which line of entries.
     """
 
-    __slots__ = ("_session_of", "entry")
+    __slots__ = ("_ended", "_session_of", "entry")
 
     def __init__(self, entry: Entry, session_of: Mapping[Line, Session]) -> None:
         self.entry = entry
         self._session_of = session_of
+        self._ended = False
 
     def __repr__(self) -> str:
         return f"<Claim on {self.entry.task_id}, {self.entry.phase.name.lower()}>"
@@ -85,20 +86,30 @@ class Claim(Generic[S]):
         return told
 
     def collect(self, outcome: AnyOutcome) -> S:
-        """Turn an outcome into what it means for a caller.
+        """Turn an outcome into what it means for a caller, who has it from here on.
 
         Raises:
             EzCaptchaError: Why there is no solution. A fresh exception for each caller,
                 with the ticket as soon as something was paid.
         """
-        # From here on it is in the caller's hands, in one form or another.
+        try:
+            return self.reveal(outcome)
+        finally:
+            self.confirm()
+
+    def reveal(self, outcome: AnyOutcome) -> S:
+        """Do the same for a caller who will `confirm` that it was kept."""
         self.entry.delivered = True
         result = self._decode(outcome) if isinstance(outcome, Solved) else outcome
-        if isinstance(result, Solution) or self._is_final(result):
-            self.session.delivered(self.entry)
+        self._ended = isinstance(result, Solution) or self._is_final(result)
         if isinstance(result, Solution):
             return cast("S", result)
         raise self.with_ticket(result)
+
+    def confirm(self) -> None:
+        """What was revealed is in the caller's hands: nobody need fetch it again."""
+        if self._ended:
+            self.session.delivered(self.entry)
 
     def release(self) -> None:
         """Let go; the last one who does turns a paid task into an orphan."""

@@ -110,6 +110,7 @@ class Creator:
             host=sent.host,
             created_at=now + self._exchange.epoch,
             points=sent.points,
+            reference=sent.reference,
         )
         # First the journal: what is paid is written down before anybody can hear of it.
         await self._ledger.created(intent, task, self._exchange.service.result_window)
@@ -170,4 +171,5 @@ class Creator:
             host=entry.kind.host,
             points=entry.points,
             sent_at=self._exchange.clock() + self._exchange.epoch,
+            reference=entry.reference,
         )

@@ -167,6 +167,7 @@ class Dispatch:
             kind=kind_of(saved.service, saved.type, saved.host),
             solution_type=solution_type_for(saved.type),
             points=saved.points,
+            reference=saved.reference,
             queued_at=now,
             task_id=saved.task_id,
             created_at=now - age,

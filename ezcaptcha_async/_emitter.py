@@ -87,6 +87,7 @@ def _task_event(entry: Entry, state: TaskState, now: float) -> TaskEvent:
         account=entry.line.account,
         task_id=entry.task_id,
         points=entry.points,
+        reference=entry.reference,
         seconds=now - entry.queued_at,
         age=now - entry.created_at if paid else None,
         polls=entry.polls,

@@ -180,6 +180,7 @@ class Entry:
         solution_type: The class of its solution.
         task: What to create; None when it was created elsewhere.
         points: Listed price.
+        reference: What the task is to its caller.
         number: Which one it is in its schedule, counted from 1.
         deadline: When the caller's patience ends.
         queued_at: When the caller came.
@@ -190,6 +191,7 @@ class Entry:
     solution_type: SolutionType
     task: Task[Any] | None = attrs.field(default=None, repr=False)
     points: float | None = None
+    reference: str | None = None
     number: int = 0
     deadline: float = inf
     queued_at: float = -inf

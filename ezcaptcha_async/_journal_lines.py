@@ -65,6 +65,7 @@ class Submission:
         host: Host of the task's page; empty when there is none.
         points: Listed price; None when there is none.
         sent_at: Unix time in seconds at which it was about to be sent.
+        reference: What the task is to whoever wanted it solved.
     """
 
     service: str = attrs.field(validator=_check_text)
@@ -75,6 +76,9 @@ class Submission:
         default=None, validator=attrs.validators.optional(_check_number)
     )
     sent_at: float = attrs.field(validator=_check_number)
+    reference: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_text)
+    )
 
 
 def _as_submission(value: Submission | Mapping[str, Any]) -> Submission:

@@ -304,7 +304,10 @@ class SessionPool:
         """Solve many tasks; use as ``async with pool.solve_many(tasks) as outcomes``.
 
         Outcomes come as they complete. An error of one task is in its outcome and stops
-        nothing. Leaving early leaves paid tasks among the `orphans`.
+        nothing. Leaving early leaves paid tasks among the `orphans`. In the journal an
+        outcome counts as delivered when the next one is asked for, or when the block is
+        left without an error: write it down before, and not even a crash in between
+        loses it.
 
         Args:
             tasks: Any iterable, also an asynchronous one; read only as far as there is
@@ -332,7 +335,8 @@ class SessionPool:
         created. The pool's own `orphans` are fetched along. A task that cannot be fetched
         any more comes with `ResultWindowLapsedError`, one that another account paid for
         with `ConfigurationError`, and stays in the journal. What is left when the reader
-        leaves can be resumed again. See also `unknowns`.
+        leaves can be resumed again, and so can an outcome after which no other was asked
+        for, if the block is left by an error. See also `unknowns`.
 
         Args:
             max_in_flight: Most tasks taken up whose outcome has not been taken yet.

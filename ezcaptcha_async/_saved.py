@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 from ezcaptcha_async.errors import ConfigurationError, SavedTicket
+from ezcaptcha_async.tasks import reference_problem
 
 _VERSION: Final = 1
 _LARGEST: Final = sys.float_info.max
@@ -22,6 +23,12 @@ def _check_text(_saved: object, field: attrs.Attribute[Any], value: object) -> N
 def _check_host(_saved: object, field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str):
         raise ConfigurationError(f"the saved ticket's {field.name} must be a str")
+
+
+def _check_reference(_saved: object, _field: attrs.Attribute[Any], value: object) -> None:
+    problem = reference_problem(value)
+    if problem is not None:
+        raise ConfigurationError(f"the saved ticket's reference {problem}")
 
 
 def _check_number(_saved: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -44,6 +51,7 @@ class SavedTask:
         processing_at: Unix time in seconds of the last ``processing``.
         polls: How many polls were sent so far.
         points: Listed price.
+        reference: What the task is to whoever had it solved.
 
     Raises:
         ConfigurationError: A value is missing or has not the right form.
@@ -63,6 +71,9 @@ class SavedTask:
     polls: int = attrs.field(default=0, validator=_check_number)
     points: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(_check_number)
+    )
+    reference: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_reference)
     )
 
     def to_dict(self) -> SavedTicket:

@@ -176,6 +176,7 @@ class Session:
             solution_type=task.solution_type,
             task=task,
             points=self._points_of(task),
+            reference=task.reference,
             deadline=deadline,
             queued_at=self.loop.clock(),
         )
@@ -228,6 +229,7 @@ class Session:
             processing_at=None if heard is None else heard + self.epoch,
             polls=entry.polls,
             points=entry.points,
+            reference=entry.reference,
         )
 
     def _kind_of(self, task: Task[Any]) -> Kind:

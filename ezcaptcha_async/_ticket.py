@@ -39,6 +39,11 @@ class Ticket(Generic[S]):
         return self._claim.entry.kind.task_type
 
     @property
+    def reference(self) -> str | None:
+        """What the task is to whoever wanted it solved: ``Task.reference``."""
+        return self._claim.entry.reference
+
+    @property
     def account(self) -> str:
         """Name of the account that paid."""
         return self._claim.session.account.name

@@ -95,6 +95,7 @@ def _wire_names(task_class: Hashable) -> tuple[tuple[str, str, bool], ...]:
     return tuple(
         (field.name, field.metadata["wire"], field.metadata.get("json", False))
         for field in attrs.fields(cast("type[Task[Any]]", task_class))
+        if "wire" in field.metadata
     )
 
 

@@ -1,7 +1,7 @@
 """What a pool tells whoever watches it: see ``SessionPool(on_event=...)``.
 
-No event holds a URL, a key or anything else of a task but its type, so that events may go
-to logs, metrics and traces as they are.
+No event holds a URL, a key or anything else of a task but its type and its caller's own
+reference, so that events may go to logs and traces as they are.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class TaskEvent:
         account: Name of the account, which does not tell the key.
         task_id: The service's id; None as long as nothing is paid.
         points: Listed price; None where no page states it.
+        reference: What the task is to its caller, in the caller's own words.
         seconds: Since the pool took the task on.
         age: Seconds since it was created; None as long as it is not.
         polls: getTaskResult requests sent for it.
@@ -62,6 +63,7 @@ class TaskEvent:
     account: str
     task_id: str | None
     points: float | None
+    reference: str | None
     seconds: float
     age: float | None
     polls: int

@@ -27,6 +27,9 @@ from ezcaptcha_async.solutions import (
 S = TypeVar("S", bound=Solution)
 SolutionType: TypeAlias = type[Solution]
 
+LONGEST_REFERENCE: Final = 200
+"""Most characters of a task's reference."""
+
 _PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5")
 _UNPRINTABLE: Final = re.compile(r"[\s\x00-\x1f\x7f]")
 _AFTER_THE_PORT: Final = re.compile(r"://[^/?#]*(/.|[?#])")
@@ -89,6 +92,13 @@ def _proxy_problem(value: object) -> str | None:
     )
 
 
+def reference_problem(value: object) -> str | None:
+    """Return what is wrong with a reference; None when nothing is."""
+    if isinstance(value, str) and 0 < len(value) <= LONGEST_REFERENCE and value.isprintable():
+        return None
+    return f"must be printable text of 1 to {LONGEST_REFERENCE} characters"
+
+
 _Check: TypeAlias = Callable[[object, "attrs.Attribute[Any]", Any], None]
 
 
@@ -107,6 +117,7 @@ _check_optional_text: Final = attrs.validators.optional(_check_text)
 _check_flag: Final = _checked(_flag_problem)
 _check_url: Final = _checked(_url_problem)
 _check_proxy: Final = _checked(_proxy_problem)
+_check_reference: Final = attrs.validators.optional(_checked(reference_problem))
 
 
 def _json_text(value: Mapping[str, Any] | str) -> str:
@@ -173,11 +184,18 @@ def kind_of(service: str, task_type: str, host: str) -> Kind:
 class Task(Generic[S]):
     """Base of all tasks; ``S`` is the solution that it leads to.
 
+    Args:
+        reference: What this task is to you: the id of a job or a row. It goes to no service,
+            but into tickets, the journal and events, so that after a crash you know what a
+            fetched solution is for. 1 to 200 characters, and no secret.
+
     Raises:
         ConfigurationError: A field has not the form that it needs; the message names it.
     """
 
     solution_type: ClassVar[SolutionType]
+
+    reference: str | None = attrs.field(default=None, validator=_check_reference, repr=False)
 
     @property
     def type(self) -> str:

@@ -36,7 +36,8 @@ class Field:
 def fields_of(task_class: type[Task[Any]]) -> tuple[Field, ...]:
     """Return the fields of a task class, required ones first."""
     hints = get_type_hints(task_class)
-    found = [_field(item, hints[item.name]) for item in attrs.fields(task_class)]
+    on_the_wire = (item for item in attrs.fields(task_class) if "wire" in item.metadata)
+    found = [_field(item, hints[item.name]) for item in on_the_wire]
     return tuple(sorted(found, key=lambda field: not field.required))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import httpx
 import pytest
 
@@ -86,6 +87,65 @@ async def test_what_is_paid_is_fetched_by_the_next_process(path: Path) -> None:
     assert service.summary().charges == charged
     async with open_pool(service, journal=killed) as pool:
         assert await resumed(pool) == []
+
+
+async def test_whoever_resumes_knows_what_a_task_was_for(path: Path) -> None:
+    """A token would come back, and nobody would know for which job."""
+    service = SimulatedService(solve_times=Fixed(40))
+    service.inject(Fault.RESET_AFTER, path="/createTask", when=lambda _path, _body: lost)
+    lost = False
+    async with open_pool(service, journal=path) as pool, anyio.create_task_group() as group:
+        for number in range(3):
+            group.start_soon(pool.solve, attrs.evolve(TASK, reference=f"job {number}"))
+        await anyio.sleep(5)
+        lost = True
+        with pytest.raises(SubmissionUnknownError):
+            await pool.solve(attrs.evolve(TASK, reference="job 3"))
+        ticket = await pool.submit(attrs.evolve(TASK, reference="job 4"))
+        assert ticket.reference == "job 4"
+        killed = copied(path)
+        group.cancel_scope.cancel()
+    async with open_pool(service, journal=killed) as pool:
+        outcomes = await resumed(pool)
+        assert sorted(str(outcome.reference) for outcome in outcomes) == [
+            "job 0",
+            "job 1",
+            "job 2",
+            "job 4",
+        ]
+        assert [item.reference for item in pool.unknowns()] == ["job 3"]
+
+
+async def test_what_a_reader_has_not_kept_yet_is_fetched_again(path: Path) -> None:
+    """A process that is killed between a solution and the file it goes to has paid in vain."""
+    service = SimulatedService(solve_times=Fixed(12), failure_rate=0.5)
+    kept: list[str] = []
+    async with open_pool(service, journal=path) as pool:
+        async with pool.solve_many([TASK] * 6) as outcomes:
+            async for outcome in outcomes:
+                assert events(path).count("done") == len(kept)
+                found = outcome.solution.receipt if outcome.solution else outcome.error
+                assert found is not None
+                kept.append(str(found.task_id))
+                killed = copied(path)
+    assert events(path).count("done") == 6, "left without an error: the last one is kept too"
+    async with open_pool(service, journal=killed) as pool:
+        (again,) = await resumed(pool)
+        assert again.task_id == kept[-1]
+
+
+async def test_a_reader_who_fails_has_not_kept_what_it_got(path: Path) -> None:
+    """A full disk under the results would throw away the solution that did not fit."""
+    service = SimulatedService(solve_times=Fixed(12))
+    async with open_pool(service, journal=path) as pool:
+        with pytest.raises(OSError, match="full"):
+            async with pool.solve_many([TASK] * 2, max_in_flight=1) as outcomes:
+                async for _ in outcomes:
+                    raise OSError("the disk is full")
+        async with pool.solve_many([TASK]) as outcomes:
+            async for _ in outcomes:
+                break
+    assert events(path).count("done") == 1
 
 
 async def test_what_was_delivered_is_not_fetched_again(path: Path) -> None:

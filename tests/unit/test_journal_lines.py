@@ -37,6 +37,7 @@ SUBMISSION = Submission(
     host="example.com",
     points=18.0,
     sent_at=NOW,
+    reference="job 17",
 )
 TASK = SavedTask(
     task_id="77",
@@ -129,6 +130,7 @@ def test_what_is_written() -> None:
         "host": "example.com",
         "points": 18.0,
         "sent_at": NOW,
+        "reference": "job 17",
     }
     task = {
         "task_id": "77",
@@ -140,6 +142,7 @@ def test_what_is_written() -> None:
         "processing_at": None,
         "polls": 0,
         "points": None,
+        "reference": None,
     }
     account = {"service": "ezcaptcha", "account": "0123abcd"}
     assert [json.loads(line) for line in lines_of(journal)] == [

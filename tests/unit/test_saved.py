@@ -30,6 +30,7 @@ FULL: dict[str, Any] = {
     "processing_at": 1_010.25,
     "polls": 3,
     "points": 6,
+    "reference": "job 17",
 }
 
 names = st.text(min_size=1)
@@ -45,6 +46,7 @@ saved_tasks = st.builds(
     processing_at=st.none() | numbers,
     polls=st.integers(0, 200),
     points=st.none() | numbers,
+    reference=st.none() | st.text("abc 17", min_size=1, max_size=200),
 )
 
 
@@ -64,7 +66,15 @@ def test_the_least_that_can_be_resumed() -> None:
         "processing_at": None,
         "polls": 0,
         "points": None,
+        "reference": None,
     }
+
+
+@pytest.mark.parametrize("wrong", ["", "x" * 201, "a\nb", 17])
+def test_a_reference_is_checked(wrong: Any) -> None:
+    """Whatever a file says would come back as the id of a user's job."""
+    with pytest.raises(ConfigurationError, match="the saved ticket's reference must be"):
+        SavedTask.from_dict({**LEAST, "reference": wrong})
 
 
 @given(saved_tasks)

@@ -111,9 +111,24 @@ def test_wire_fields_of_the_full_task(task_class: Any, arguments: Any, wire: Any
     task = task_class(**base, **arguments)
     expected = {"type": task_class.__name__, **least_wire, **wire}
     assert task_fields(task, EZCAPTCHA.offer_for(task.type)) == expected
-    names = {field.metadata["wire"] for field in attrs.fields(task_class)}
+    names = {field.metadata.get("wire", "type") for field in attrs.fields(task_class)}
     assert names | {"type"} == set(expected), "a field is not in this table"
 
+
+def test_a_reference_is_for_its_owner_alone() -> None:
+    """The id of a job in a user's database would be told to the service."""
+    task = ReCaptchaV2TaskProxyless(**PAGE, reference="job 17")
+    assert task.reference == "job 17"
+    assert "job 17" not in json.dumps(task_fields(task, EZCAPTCHA.offer_for(task.type)))
+    custom = CustomTask("NewTask", {"a": 1}, reference="job 17")
+    assert (custom.reference, task_fields(custom, None)) == ("job 17", {"type": "NewTask", "a": 1})
+
+
+@pytest.mark.parametrize("wrong", ["", "x" * 201, "a\nb", 17, b"job"])
+def test_a_reference_is_short_printable_text(wrong: Any) -> None:
+    """A whole document as a reference would fill the journal, a line end would break a log."""
+    with pytest.raises(ConfigurationError, match=r"reference must be printable .* 1 to 200"):
+        ReCaptchaV2TaskProxyless(**PAGE, reference=wrong)
 
 @pytest.mark.parametrize(("flag", "text"), [(True, "true"), (False, "false")])
 def test_wire_fields_at_1captcha(flag: bool, text: str) -> None:  # noqa: FBT001
