@@ -130,6 +130,7 @@ def test_a_reference_is_short_printable_text(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"reference must be printable .* 1 to 200"):
         ReCaptchaV2TaskProxyless(**PAGE, reference=wrong)
 
+
 @pytest.mark.parametrize(("flag", "text"), [(True, "true"), (False, "false")])
 def test_wire_fields_at_1captcha(flag: bool, text: str) -> None:  # noqa: FBT001
     """1captcha spells the type in its own way and documents the boolean as a string."""
