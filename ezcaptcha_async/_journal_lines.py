@@ -29,6 +29,10 @@ DAY: Final = 86_400.0
 """Seconds for which a create whose answer was lost is listed, so that somebody sees it, and
 by which a time may lie in the future: a clock that was wrong must not keep a line for ever."""
 
+MOST_UNKNOWN: Final = 1_000
+"""Most creates whose answer was lost that are listed, the newest ones: a service whose answers
+are lost for hours must not fill the memory."""
+
 _LARGEST: Final = sys.float_info.max
 
 T = TypeVar("T")
@@ -220,7 +224,7 @@ class Standing:
                 self.unanswered.pop(attempt, None)
             case Unknown(attempt, submission):
                 self.unanswered.pop(attempt, None)
-                self.unknown[attempt] = submission
+                self._list_unknown(attempt, submission)
             case Done(service, account, task_id):
                 self.unfinished.pop((service, account, task_id), None)
             case Banned(service, account, until):
@@ -232,7 +236,8 @@ class Standing:
 
     def settle(self) -> None:
         """Nobody waits for an answer any more: what has none is unknown."""
-        self.unknown.update(self.unanswered)
+        for attempt, submission in self.unanswered.items():
+            self._list_unknown(attempt, submission)
         self.unanswered.clear()
 
     def expire(self, now: float) -> None:
@@ -252,6 +257,11 @@ class Standing:
             if now - DAY < item.sent_at < now + DAY
         }
         self.bans = {key: ban for key, ban in self.bans.items() if now < ban.until < now + DAY}
+
+    def _list_unknown(self, attempt: str, submission: Submission) -> None:
+        self.unknown[attempt] = submission
+        if len(self.unknown) > MOST_UNKNOWN:
+            del self.unknown[next(iter(self.unknown))]
 
     def lines(self) -> list[bytes]:
         """Return the least number of lines that come to the same."""

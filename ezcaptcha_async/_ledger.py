@@ -171,7 +171,7 @@ class Ledger:
         self._inherited.pop((task.service, task.account, task.task_id), None)
 
     def unknown_submissions(self) -> list[Submission]:
-        """Return the createTask requests of the last day whose answer was lost."""
+        """Return the last createTask requests of the last day whose answer was lost."""
         oldest = self._unix_time() - DAY
         return [item for item in self._standing.unknown.values() if item.sent_at > oldest]
 

@@ -426,7 +426,7 @@ class SessionPool:
     def unknowns(self) -> tuple[Submission, ...]:
         """Return the createTask requests of the last day whose answer was lost.
 
-        Each may have been paid for, and none can be fetched. Where the pool has a journal,
+        At most the last 1,000; ``statistics().unknown`` counts all of this pool's. Each may have been paid for, and none can be fetched. Where the pool has a journal,
         those of earlier processes are among them. Also after the pool was closed.
 
         Raises:

@@ -46,7 +46,20 @@ def task_from(
         if name in given or name in values:
             raise ConfigurationError(f"field {name} was given twice")
         given[name] = value
-    values |= given
+    return task_of(task_type, values | given, custom=custom)
+
+
+def task_of(task_type: str, values: Mapping[str, Any], *, custom: bool = False) -> Task[Any]:
+    """Build a task of fields that have been read already.
+
+    Args:
+        task_type: The type, in any case.
+        values: The fields by name; a flag may be text.
+        custom: True for a type without a class: fields as they are on the wire.
+
+    Raises:
+        ConfigurationError: As `task_from`.
+    """
     if custom:
         return CustomTask(task_type, values)
     task_class = _class_of(task_type)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ezcaptcha_async._journal_lines import (
     DAY,
     MAX_LINE,
+    MOST_UNKNOWN,
     Banned,
     Created,
     Done,
@@ -111,6 +112,19 @@ def test_a_record_is_one_line_and_comes_back_as_it_was(record: Record) -> None:
     assert line.count(b"\n") == 1
     assert line.isascii()
     assert decoded(line) == record
+
+
+def test_what_is_unknown_does_not_fill_the_memory() -> None:
+    """A service whose answers are lost all day would."""
+    standing = Standing()
+    for number in range(MOST_UNKNOWN + 5):
+        standing.apply(Unknown(f"r.{number}", SUBMISSION))
+    for number in range(3):
+        standing.apply(Intent(f"s.{number}", SUBMISSION))
+    standing.settle()
+    assert len(standing.unknown) == MOST_UNKNOWN
+    assert next(iter(standing.unknown)) == "r.8", "the oldest ones were let go of"
+    assert list(standing.unknown)[-1] == "s.2"
 
 
 def test_what_is_written() -> None:
