@@ -426,8 +426,9 @@ class SessionPool:
     def unknowns(self) -> tuple[Submission, ...]:
         """Return the createTask requests of the last day whose answer was lost.
 
-        At most the last 1,000; ``statistics().unknown`` counts all of this pool's. Each may have been paid for, and none can be fetched. Where the pool has a journal,
-        those of earlier processes are among them. Also after the pool was closed.
+        Each may have been paid for, and none can be fetched. Where the pool has a journal,
+        those of earlier processes are among them. At most the last 1,000;
+        ``statistics().unknown`` counts all of this pool's. Also after the pool was closed.
 
         Raises:
             PoolClosedError: The pool was never open.
