@@ -1,6 +1,7 @@
 """Everything goes wrong at once: is any paid task lost, paid for twice, or anybody banned?
 
     python benchmarks/chaos.py
+    python3.12 benchmarks/chaos.py --peers
 
 Ten thousand tasks on the simulated service, in virtual time, with the same seed the same
 each time. All through the run 2.5 % of the requests are reset before and 2.5 % after the
@@ -13,6 +14,11 @@ got it nor was told of the payment. It is paid for **twice in silence** when mor
 charged than the pool says was or may have been charged. The exit code is 0 when neither
 happened, the service met at most 25 balance or credential errors in any minute, and the
 ban met no more than what was under way when it began, and one probe.
+
+``--peers`` sets two other libraries beside this one, each against a service of its own on
+a loopback port. They cannot live in virtual time, so it is a tenth of the tasks, in some
+five minutes for each; `side_by_side.in_chaos` says with which phases. The exit code speaks
+of this library alone.
 """
 
 from __future__ import annotations
@@ -27,36 +33,24 @@ from collections import Counter
 from random import Random
 
 import attrs
+from side_by_side import in_chaos
+from side_by_side.trouble import BANNED, HANG_SECONDS, OFFENCES, RATES, Plan, trouble
 
 from ezcaptcha_async import EzCaptchaError, PoolStatistics, ReCaptchaV2TaskProxyless, SessionPool
-from ezcaptcha_async.testing import (
-    Fault,
-    RecordSummary,
-    SimulatedService,
-    Uniform,
-    VirtualTimeLoop,
-)
+from ezcaptcha_async.testing import RecordSummary, SimulatedService, Uniform, VirtualTimeLoop
 
 KEY = "key"
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
-RATES = {
-    Fault.RESET_BEFORE: 0.025,
-    Fault.RESET_AFTER: 0.025,
-    Fault.HTML: 0.025,
-    Fault.UNAVAILABLE: 0.025,
-    Fault.MALFORMED: 0.02,
-    Fault.HANG: 0.02,
-}
-THROTTLED = (60.0, 120.0)
-BLACKOUT = (180.0, 240.0)
-BAN_AT = 300.0
-BAN_SECONDS = 600.0
-EMPTY_AT = 1_100.0
-LAST_CALLER_AT = 1_200.0
+PLAN = Plan(
+    throttled=(60.0, 120.0),
+    blackout=(180.0, 240.0),
+    ban=(300.0, 900.0),
+    empty_at=1_100.0,
+    last_caller_at=1_200.0,
+)
 
-OFFENCES = ("ERROR_ZERO_BALANCE", "ERROR_KEY_DOES_NOT_EXIST", "ERROR_KEY_BANNED")
+TASKS = 10_000
 MOST_OFFENCES = 25
-BANNED = "ERROR_IP_BANNED"
 MOST_AT_A_TIME = 32
 
 
@@ -87,28 +81,6 @@ async def caller(pool: SessionPool, toll: Toll) -> None:
         toll.solved.add(solution.receipt.task_id)
 
 
-async def trouble(service: SimulatedService) -> None:
-    """Let the large faults strike, each at its time."""
-    clock = asyncio.get_running_loop().time
-    begin = clock()
-
-    async def until(moment: float) -> None:
-        await asyncio.sleep(begin + moment - clock())
-
-    await until(THROTTLED[0])
-    service.set_fault_rates({**RATES, Fault.THROTTLED: 0.5})
-    await until(THROTTLED[1])
-    service.set_fault_rates(RATES)
-    await until(BLACKOUT[0])
-    service.set_fault_rates({Fault.REFUSED: 1.0})
-    await until(BLACKOUT[1])
-    service.set_fault_rates(RATES)
-    await until(BAN_AT)
-    service.ban(seconds=BAN_SECONDS)
-    await until(EMPTY_AT)
-    service.set_balance(KEY, 30 * 6)
-
-
 async def most_refusals_in_a_minute(service: SimulatedService, most: Counter[str]) -> None:
     """Watch, second by second, how many refusals of each code came in the last minute."""
     history: list[Counter[str]] = []
@@ -122,12 +94,12 @@ async def most_refusals_in_a_minute(service: SimulatedService, most: Counter[str
 async def run(tasks: int, seed: int) -> dict[str, float]:
     """Run it all and return the figures."""
     service = SimulatedService(
-        seed=seed, solve_times=Uniform(8, 40), fault_rates=RATES, hang_seconds=10.0
+        seed=seed, solve_times=Uniform(8, 40), fault_rates=RATES, hang_seconds=HANG_SECONDS
     )
     toll, most, rng = Toll(), Counter[str](), Random(seed)
-    starts = sorted(rng.uniform(0, LAST_CALLER_AT) for _ in range(tasks))
+    starts = sorted(rng.uniform(0, PLAN.last_caller_at) for _ in range(tasks))
     watchers = [
-        asyncio.create_task(trouble(service)),
+        asyncio.create_task(trouble(service, PLAN, KEY)),
         asyncio.create_task(most_refusals_in_a_minute(service, most)),
     ]
     async with (
@@ -174,13 +146,44 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--tasks", type=int, help="10,000 by default, or 1,000 beside peers")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--peers", action="store_true", help="beside two peers, in real time")
+    parser.add_argument("--only", nargs="+", help="of these, whose names contain one of these")
+    parser.add_argument("--keep", action="store_true", help="keep their environments")
     options = parser.parse_args()
+    return beside_peers(options) if options.peers else alone(options)
+
+
+def beside_peers(options: argparse.Namespace) -> int:
+    """Run this library and two peers in turn, print, and judge ours."""
+    results = in_chaos.measured(
+        tasks=options.tasks or in_chaos.TASKS,
+        seed=options.seed,
+        only=options.only,
+        keep=options.keep,
+    )
+    text = in_chaos.text(results)
+    print(json.dumps(results) if options.json else text)
+    if not (options.only or options.tasks):
+        in_chaos.RESULT.write_text(text, "utf-8")
+    kept = all(
+        in_chaos.keeps_its_promises(
+            run, most_offences=MOST_OFFENCES, most_in_ban=MOST_AT_A_TIME + 1
+        )
+        for run in results["runs"]
+        if run["ours"]
+    )
+    return 0 if kept else 1
+
+
+def alone(options: argparse.Namespace) -> int:
+    """Run this library in virtual time, print, and judge."""
+    tasks = options.tasks or TASKS
     started = time.perf_counter()
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        figures = runner.run(run(options.tasks, options.seed))
+        figures = runner.run(run(tasks, options.seed))
     if options.json:
         print(json.dumps(figures))
     else:

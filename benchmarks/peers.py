@@ -19,15 +19,12 @@ import datetime as dt
 import json
 import os
 import platform
-import sys
-import tempfile
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from side_by_side.environments import python_with
+from side_by_side.environments import environments, installed, python_with, tell
 from side_by_side.figures import Row, merged
 from side_by_side.libraries import PEERS, REPOSITORY, SERVICE, Library, ours
 from side_by_side.picture import picture
@@ -104,42 +101,13 @@ def libraries(only: Sequence[str] | None) -> list[Library]:
     ]
 
 
-def environments(options: argparse.Namespace) -> AbstractContextManager[str]:
-    """Return the folder of the environments; outside the repository, and for once or to keep."""
-    if not options.keep:
-        return tempfile.TemporaryDirectory(prefix="peers-")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return nullcontext(str(cache / "ezcaptcha-async" / "peers"))
-
-
-def tell(text: str) -> None:
-    """Say on standard error how far it is."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def installed(
-    folder: Path, wanted: Sequence[Library]
-) -> tuple[list[tuple[Library, Path]], dict[str, str]]:
-    """Return each library with the interpreter that has it, and why others are left out."""
-    chosen, left_out = [], {}
-    for library in wanted:
-        if sys.version_info < library.lowest_python:
-            left_out[library.name] = "needs Python {}.{}".format(*library.lowest_python)
-            continue
-        try:
-            chosen.append((library, python_with(folder, [library.requirement])))
-        except RuntimeError as error:
-            left_out[library.name] = str(error)
-    return chosen, left_out
-
-
 def measured(options: argparse.Namespace) -> dict[str, Any]:
     """Run everything and return what was measured, for `json.dumps`."""
     runs = []
-    with environments(options) as folder:
+    with environments(keep=options.keep) as folder:
         tell(f"environments in {folder}")
-        service = python_with(Path(folder), SERVICE)
-        chosen, left_out = installed(Path(folder), libraries(options.only))
+        service = python_with(folder, SERVICE)
+        chosen, left_out = installed(folder, libraries(options.only))
         for number in range(options.rounds):
             for load in loads(options):
                 for library, python in chosen if number % 2 == 0 else reversed(chosen):

@@ -3,15 +3,50 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
+import tempfile
 import venv
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from .libraries import REPOSITORY
+from .libraries import REPOSITORY, Library
 
 _STAMP = "installed.txt"
+
+
+def tell(text: str) -> None:
+    """Say on standard error how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def environments(*, keep: bool) -> Generator[Path]:
+    """Give the folder of the environments; outside the repository, and for once or to keep."""
+    if keep:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        yield cache / "ezcaptcha-async" / "peers"
+    else:
+        with tempfile.TemporaryDirectory(prefix="peers-") as folder:
+            yield Path(folder)
+
+
+def installed(
+    folder: Path, wanted: Sequence[Library]
+) -> tuple[list[tuple[Library, Path]], dict[str, str]]:
+    """Return each library with the interpreter that has it, and why others are left out."""
+    chosen, left_out = [], {}
+    for library in wanted:
+        if sys.version_info < library.lowest_python:
+            left_out[library.name] = "needs Python {}.{}".format(*library.lowest_python)
+            continue
+        try:
+            chosen.append((library, python_with(folder, [library.requirement])))
+        except RuntimeError as error:
+            left_out[library.name] = str(error)
+    return chosen, left_out
 
 
 def python_with(folder: Path, requirements: Sequence[str]) -> Path:

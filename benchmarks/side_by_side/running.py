@@ -1,4 +1,4 @@
-"""Runs one library under one load, and says what both sides saw."""
+"""Runs one library against a service of its own, and says what both sides saw."""
 
 from __future__ import annotations
 
@@ -62,17 +62,11 @@ def _environment(authorities: str | None) -> dict[str, str]:
 
 
 @contextmanager
-def _service(python: Path, load: Load) -> Iterator[_Service]:
+def _service(python: Path, settings: dict[str, Any]) -> Iterator[_Service]:
     with tempfile.TemporaryDirectory() as folder:
-        settings = {
-            "low": load.low,
-            "high": load.high,
-            "latency": LATENCY,
-            "tls": load.tls,
-            "folder": folder,
-        }
+        common = {"latency": LATENCY, "folder": folder}
         with subprocess.Popen(
-            [python, _SERVICE, json.dumps(settings)],
+            [python, _SERVICE, json.dumps(common | settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -91,39 +85,60 @@ def _service(python: Path, load: Load) -> Iterator[_Service]:
                 process.terminate()
 
 
-def _client(python: Path, library: Library, load: Load, service: _Service) -> dict[str, Any]:
+def _client(
+    python: Path, library: Library, settings: dict[str, Any], service: _Service
+) -> dict[str, Any]:
     """Drive the library and return its figures; without them, why there are none."""
-    settings = {"url": service.url, "tasks": load.tasks, "longest": load.high, "limit": LIMIT}
     with subprocess.Popen(
-        [python, library.driver_path, json.dumps(settings)],
+        [python, library.driver_path, json.dumps({"url": service.url} | settings)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=_environment(service.authorities),
     ) as process:
+        limit = settings["limit"] + _GRACE
         try:
-            out, err = process.communicate(timeout=LIMIT + _GRACE)
+            out, err = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             process.kill()
-            return {"solved": 0, "broken": f"it hung for {LIMIT + _GRACE:g} s"}
+            return {"solved": 0, "broken": f"it hung for {limit:g} s"}
     if not out:
         return {"solved": 0, "broken": err[-2000:].strip() or "it said nothing"}
     return dict(json.loads(out))
 
 
-def run(service_python: Path, library_python: Path, library: Library, load: Load) -> dict[str, Any]:
-    """Run one library under one load, against a service of its own.
+def both_sides(
+    service_python: Path,
+    library_python: Path,
+    library: Library,
+    *,
+    service: dict[str, Any],
+    client: dict[str, Any],
+) -> dict[str, Any]:
+    """Run one library against a service of its own.
 
     Args:
         service_python: Interpreter of the environment of the service.
         library_python: Interpreter of the environment of the library.
         library: What to drive.
-        load: With what.
+        service: Settings of the service, as its script reads them.
+        client: Settings of the driver, without the URL; among them ``limit`` in seconds.
 
     Returns:
         ``client`` and ``service``: what each side saw.
     """
     before = os.getloadavg()[0]
-    with _service(service_python, load) as service:
-        client = _client(library_python, library, load, service)
-        return {"client": client, "service": service.figures(), "machine_load_before": before}
+    with _service(service_python, service) as running:
+        saw = _client(library_python, library, client, running)
+        return {"client": saw, "service": running.figures(), "machine_load_before": before}
+
+
+def run(service_python: Path, library_python: Path, library: Library, load: Load) -> dict[str, Any]:
+    """Run one library under one load; as `both_sides`."""
+    return both_sides(
+        service_python,
+        library_python,
+        library,
+        service={"low": load.low, "high": load.high, "tls": load.tls},
+        client={"tasks": load.tasks, "longest": load.high, "limit": LIMIT},
+    )

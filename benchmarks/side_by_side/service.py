@@ -1,7 +1,8 @@
 """The simulated service for the benchmark: a process of its own, run as a script.
 
 It tells on its standard output where it listens. When a line comes on its standard input, it
-answers with its figures and ends; asking over HTTP would count as one more connection.
+answers with its figures and ends; asking over HTTP would count as one more connection. With a
+``plan`` among its settings, everything goes wrong that `trouble` knows of.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import json
 import resource
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,6 +23,7 @@ import certifi
 import trustme
 import uvicorn
 import uvloop
+from trouble import BAN_AFTER, HANG_SECONDS, RATES, Plan, WatchedService, trouble
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ezcaptcha_async.testing import SimulatedService, Uniform
@@ -156,12 +159,45 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def _service(settings: Message) -> SimulatedService:
+    solve_times = Uniform(settings["low"], settings["high"])
+    if "plan" not in settings:
+        return SimulatedService(solve_times=solve_times)
+    return WatchedService(
+        seed=settings["seed"],
+        solve_times=solve_times,
+        fault_rates=RATES,
+        hang_seconds=HANG_SECONDS,
+        ban_after=BAN_AFTER,
+    )
+
+
+@asynccontextmanager
+async def _troubled(service: SimulatedService, settings: Message) -> AsyncGenerator[None]:
+    """Let the plan run from the first request on, as long as the block lasts."""
+    if not isinstance(service, WatchedService):
+        yield
+        return
+
+    async def strike() -> None:
+        await service.begun.wait()
+        await trouble(service, Plan(**settings["plan"]), settings["client_key"])
+
+    striking = asyncio.create_task(strike())
+    try:
+        yield
+    finally:
+        striking.cancel()
+        with suppress(asyncio.CancelledError):
+            await striking  # raises when it failed: then not everything went wrong as it should
+
+
 async def main() -> None:
     """Serve until a line comes in."""
     settings = json.loads(sys.argv[1])
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    service = SimulatedService(solve_times=Uniform(settings["low"], settings["high"]))
+    service = _service(settings)
     connections = Connections()
     tls = certificate(Path(settings["folder"])) if settings["tls"] else {}
     config = uvicorn.Config(
@@ -190,13 +226,16 @@ async def main() -> None:
         url = f"{'https' if tls else 'http'}://{HOST}:{port}"
         print(json.dumps({"url": url, "authorities": tls.get("authorities")}), flush=True)
         cpu = _cpu_seconds()
-        await asyncio.to_thread(sys.stdin.readline)
+        async with _troubled(service, settings):
+            await asyncio.to_thread(sys.stdin.readline)
         figures = {
             "record": attrs.asdict(service.summary()),
             "connections": connections.total,
             "peak_connections": connections.peak,
             "cpu": _cpu_seconds() - cpu,
         }
+        if isinstance(service, WatchedService):
+            figures["seen"] = service.seen()
         print(json.dumps(figures), flush=True)
         server.should_exit = True
         await serving

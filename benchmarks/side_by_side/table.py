@@ -42,6 +42,11 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         name = f"{row.library} ({row.stack})" if row.stack else row.library
         lines.append([name, *(cell(row, figure, form) for _, figure, form in COLUMNS)])
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells as a table; the first line is its heading."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     text = [_line(line, widths) for line in (lines[0], rule, *lines[1:])]

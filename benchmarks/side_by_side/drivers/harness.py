@@ -1,5 +1,8 @@
 """What every driver shares: the load, its deadline, and the figures of the client's side.
 
+All tasks are started at once, for the same page; or, where each call is judged by itself, one
+after another at random moments, each for a page of its own.
+
 A driver runs in the environment of its library, so this needs the standard library alone.
 It may talk to this machine only: any other address ends the connection before it begins.
 """
@@ -19,6 +22,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from random import Random
 from typing import Any
 
 PAGE = "https://example.com/login"
@@ -34,8 +38,20 @@ _TOKEN_BEGINS = "simulated."  # noqa: S105 - what the simulated service's tokens
 _STACKS = ("aiohttp", "httpx")
 
 
+Solve = Callable[[str], Coroutine[Any, Any, str]]
+
+
 class NotSolvedError(Exception):
-    """The library returned, without an exception, something that is not a token."""
+    """The library returned, without an exception, something that is not a token.
+
+    Args:
+        result: What it returned.
+        task_id: The id of the task, when that is in it.
+    """
+
+    def __init__(self, result: object, *, task_id: object = None) -> None:
+        super().__init__(result)
+        self.task_id = task_id
 
 
 class _PassTimer(selectors.DefaultSelector):
@@ -102,10 +118,12 @@ class Load:
 
     Args:
         url: The service, without a slash at its end.
-        tasks: How many tasks are started at once.
+        tasks: How many tasks are started.
         longest: Most seconds that the service takes for a task.
         limit: Seconds after which a task counts as not solved.
         passes: Measures the event loop.
+        over: Seconds over which they are started; 0 for all at once.
+        seed: Where the moments of their starts come from.
     """
 
     url: str
@@ -113,6 +131,8 @@ class Load:
     longest: float
     limit: float
     passes: _PassTimer
+    over: float = 0.0
+    seed: int = 0
 
     def interval(self, polls: int) -> int:
         """Return whole seconds between polls for a library that polls so many times at most.
@@ -122,16 +142,16 @@ class Load:
         """
         return max(SPACING, ceil(1.05 * self.longest / polls))
 
-    async def solve(self, one: Callable[[], Coroutine[Any, Any, str]]) -> None:
+    async def solve(self, one: Solve) -> None:
         """Run the load, print the figures, and end the process.
 
         Args:
-            one: Solves one task and returns its token.
+            one: Solves one task for a page, and returns its token.
         """
         memory_before = _memory("VmRSS")
         self.passes.restart()
         cpu, wall = _cpu_seconds(), time.perf_counter()
-        tasks = [asyncio.create_task(one()) for _ in range(self.tasks)]
+        tasks = [asyncio.create_task(call) for call in self._calls(one)]
         _, unfinished = await asyncio.wait(tasks, timeout=self.limit)
         figures = {
             "wall": time.perf_counter() - wall,
@@ -159,9 +179,42 @@ class Load:
             "failures": dict(failures),
             "stack": _stack(),
         }
+        if self.over:
+            report["calls"] = [_outcome(task) for task in tasks]
         print(json.dumps(report), flush=True)
         # At once: timer threads of one library outlive its tasks by minutes.
         os._exit(0)
+
+    def _calls(self, one: Solve) -> list[Coroutine[Any, Any, str]]:
+        if not self.over:
+            return [one(PAGE) for _ in range(self.tasks)]
+
+        async def later(number: int, start: float) -> str:
+            await asyncio.sleep(start)
+            # By its page the service's record tells whose task it charged.
+            return await one(f"{PAGE}?call={number}")
+
+        random = Random(self.seed)
+        starts = sorted(random.uniform(0, self.over) for _ in range(self.tasks))
+        return [later(*numbered) for numbered in enumerate(starts)]
+
+
+def _outcome(task: asyncio.Task[str]) -> dict[str, Any]:
+    """Return what a caller knows in the end, in terms that fit every library.
+
+    An exception may have the task's id as ``task_id``, and may say with ``may_be_charged``
+    that the task was perhaps paid for.
+    """
+    if not task.done():
+        return {"failure": "not finished"}
+    error = task.exception()
+    if error is None:
+        return {"token": str(task.result())}
+    return {
+        "failure": type(error).__name__,
+        "task_id": getattr(error, "task_id", None),
+        "may_be_charged": bool(getattr(error, "may_be_charged", False)),
+    }
 
 
 def drive(library: Callable[[Load], Awaitable[None]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from anycaptcha import Service, Solver
 from anycaptcha.service import anti_captcha
-from harness import CLIENT_KEY, PAGE, SITE_KEY, Load, drive
+from harness import CLIENT_KEY, SITE_KEY, Load, drive
 
 
 async def library(load: Load) -> None:
@@ -17,8 +17,8 @@ async def library(load: Load) -> None:
     anti_captcha.Service.BASE_URL = load.url
     async with Solver(Service.ANTI_CAPTCHA, CLIENT_KEY) as solver:
 
-        async def one() -> str:
-            solved = await solver.solve_recaptcha_v2(SITE_KEY, PAGE, is_enterprise=True)
+        async def one(page: str) -> str:
+            solved = await solver.solve_recaptcha_v2(SITE_KEY, page, is_enterprise=True)
             return str(solved.solution.token)
 
         await load.solve(one)

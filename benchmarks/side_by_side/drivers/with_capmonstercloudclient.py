@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from capmonstercloudclient import CapMonsterClient, ClientOptions
 from capmonstercloudclient.requests import RecaptchaV2Request
-from harness import CLIENT_KEY, PAGE, SITE_KEY, TASK_TYPE, Load, drive
+from harness import CLIENT_KEY, SITE_KEY, TASK_TYPE, Load, drive
 
 
 async def library(load: Load) -> None:
     """Make one client for all tasks."""
     client = CapMonsterClient(ClientOptions(api_key=CLIENT_KEY, service_url=load.url))
-    request = RecaptchaV2Request(type=TASK_TYPE, websiteUrl=PAGE, websiteKey=SITE_KEY)
 
-    async def one() -> str:
+    async def one(page: str) -> str:
+        request = RecaptchaV2Request(type=TASK_TYPE, websiteUrl=page, websiteKey=SITE_KEY)
         return str((await client.solve_captcha(request))["gRecaptchaResponse"])
 
     await load.solve(one)

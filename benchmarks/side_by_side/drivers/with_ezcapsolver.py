@@ -6,15 +6,15 @@ Its defaults are left alone: 3 s between polls, 50 polls, 30 s for a request.
 from __future__ import annotations
 
 from ezcapsolver import AsyncEzCapSolverClient
-from harness import CLIENT_KEY, PAGE, SITE_KEY, Load, drive
+from harness import CLIENT_KEY, SITE_KEY, Load, drive
 
 
 async def library(load: Load) -> None:
     """Open one client for all tasks."""
     async with AsyncEzCapSolverClient(CLIENT_KEY, async_base_url=load.url) as client:
 
-        async def one() -> str:
-            solved = await client.solve_recaptcha_v2_task_proxyless(PAGE, SITE_KEY)
+        async def one(page: str) -> str:
+            solved = await client.solve_recaptcha_v2_task_proxyless(page, SITE_KEY)
             return str(solved.solution.token)
 
         await load.solve(one)

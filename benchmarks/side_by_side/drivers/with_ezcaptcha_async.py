@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import attrs
-from harness import CLIENT_KEY, PAGE, SITE_KEY, Load, drive
+from harness import CLIENT_KEY, SITE_KEY, Load, drive
 
 from ezcaptcha_async import EZCAPTCHA, ReCaptchaV2TaskProxyless, SessionPool
-
-TASK = ReCaptchaV2TaskProxyless(website_url=PAGE, website_key=SITE_KEY)
 
 
 async def library(load: Load) -> None:
     """Open one pool for all tasks."""
     async with SessionPool(CLIENT_KEY, service=attrs.evolve(EZCAPTCHA, base_url=load.url)) as pool:
 
-        async def one() -> str:
-            return (await pool.solve(TASK)).token
+        async def one(page: str) -> str:
+            task = ReCaptchaV2TaskProxyless(website_url=page, website_key=SITE_KEY)
+            return (await pool.solve(task)).token
 
         await load.solve(one)
 

@@ -6,7 +6,7 @@ Its `sleep_time` is 10 s by default; here it is the 3 s that the service asks fo
 
 from __future__ import annotations
 
-from harness import CLIENT_KEY, PAGE, SITE_KEY, Load, NotSolvedError, drive
+from harness import CLIENT_KEY, SITE_KEY, Load, NotSolvedError, drive
 from python3_anticaptcha.core import aio_captcha_instrument
 from python3_anticaptcha.core.enum import CaptchaTypeEnm
 from python3_anticaptcha.recaptcha_v2 import ReCaptchaV2
@@ -19,11 +19,11 @@ async def library(load: Load) -> None:
     aio_captcha_instrument.BASE_REQUEST_URL = f"{load.url}/"
     sleep_time = load.interval(POLLS)
 
-    async def one() -> str:
+    async def one(page: str) -> str:
         result = await ReCaptchaV2(
             api_key=CLIENT_KEY,
             captcha_type=CaptchaTypeEnm.RecaptchaV2TaskProxyless,
-            websiteURL=PAGE,
+            websiteURL=page,
             websiteKey=SITE_KEY,
             sleep_time=sleep_time,
         ).aio_captcha_handler()

@@ -6,7 +6,7 @@ Its `sleep_time` is 10 s by default; here it is the 3 s that the service asks fo
 
 from __future__ import annotations
 
-from harness import CLIENT_KEY, PAGE, SITE_KEY, TASK_TYPE, Load, NotSolvedError, drive
+from harness import CLIENT_KEY, SITE_KEY, TASK_TYPE, Load, NotSolvedError, drive
 from python_rucaptcha.re_captcha import ReCaptcha
 
 POLLS = 19
@@ -16,10 +16,10 @@ async def library(load: Load) -> None:
     """Make an object for each task."""
     sleep_time = load.interval(POLLS)
 
-    async def one() -> str:
+    async def one(page: str) -> str:
         captcha = ReCaptcha(
             rucaptcha_key=CLIENT_KEY,
-            websiteURL=PAGE,
+            websiteURL=page,
             websiteKey=SITE_KEY,
             method=TASK_TYPE,
             sleep_time=sleep_time,
@@ -28,7 +28,7 @@ async def library(load: Load) -> None:
         captcha.params.url_response = f"{load.url}/getTaskResult"
         result = await captcha.aio_captcha_handler()
         if not result["solution"]:
-            raise NotSolvedError(result)
+            raise NotSolvedError(result, task_id=result["taskId"])
         return str(result["solution"]["gRecaptchaResponse"])
 
     await load.solve(one)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness import CLIENT_KEY, PAGE, SITE_KEY, SPACING, Load, drive
+from harness import CLIENT_KEY, SITE_KEY, SPACING, Load, drive
 from twocaptcha import AsyncTwoCaptcha, async_api
 
 
@@ -29,8 +29,8 @@ async def library(load: Load) -> None:
         async_api.httpx.AsyncClient = PlainClient
     solver = AsyncTwoCaptcha(CLIENT_KEY, server=server, pollingInterval=SPACING)
 
-    async def one() -> str:
-        return str((await solver.recaptcha(sitekey=SITE_KEY, url=PAGE))["code"])
+    async def one(page: str) -> str:
+        return str((await solver.recaptcha(sitekey=SITE_KEY, url=page))["code"])
 
     await load.solve(one)
 
