@@ -17,13 +17,24 @@ from cyclopts.validators import Number
 
 from ezcaptcha_async import ConfigurationError, EzCaptchaError, __version__
 from ezcaptcha_async.accounts import KEY_VARIABLE
-from ezcaptcha_async.cli import catalogue, display, live, resuming, simulating, solving
+from ezcaptcha_async.cli import (
+    batch_display,
+    batching,
+    catalogue,
+    display,
+    live,
+    resuming,
+    simulating,
+    solving,
+)
 from ezcaptcha_async.cli.connection import DEFAULT, Connection, FromFile, read_text
 from ezcaptcha_async.cli.demo import Plan, run_demo
 from ezcaptcha_async.cli.failures import ExitCode, Interrupted, UsageError, exit_code, help_table
 from ezcaptcha_async.cli.fields import task_from
 from ezcaptcha_async.cli.interrupts import Backend
 from ezcaptcha_async.cli.output import PROGRAM, Output
+from ezcaptcha_async.cli.results_file import STDOUT
+from ezcaptcha_async.cli.rows import STDIN, Format, RowReader, format_of
 from ezcaptcha_async.testing import SimulatedService
 
 Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
@@ -165,6 +176,74 @@ def resume(
     """
     output = Output(as_json=as_json)
     return resuming.resume(output, connection.account(), journal, time_scale=time_scale)
+
+
+@app.command(usage="Usage: ezcaptcha batch [OPTIONS] ROWS")
+def batch(
+    rows: Annotated[str, Parameter(name="ROWS", allow_leading_hyphen=True)],
+    /,
+    *,
+    results: Annotated[str, Parameter(name=("--results", "-o"), allow_leading_hyphen=True)] = "-",
+    row_format: Annotated[Format | None, Parameter(name="--format", show_default=False)] = None,
+    task_type: Annotated[str | None, Parameter(name="--type", show_default=False)] = None,
+    custom: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    max_in_flight: Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))] = 500,
+    budget: Annotated[float | None, Parameter(show_default=False)] = None,
+    timeout: Annotated[float | None, Parameter(show_default=False)] = None,
+    retry_failed: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    journal: Annotated[str | None, Parameter(show_default=False)] = None,
+    time_scale: Annotated[float, Speed] = 1.0,
+    connection: Connection = DEFAULT,
+    as_json: Json = False,
+) -> int:
+    """Solve many tasks: JSON lines or CSV in, JSON lines out.
+
+    A row is {"type": "ReCaptchaV2TaskProxyless", "website_url": "...", "website_key": "..."},
+    or a line of CSV below a header with these names; "id" may name it. Run the same command
+    again and it goes on: finished rows are skipped, paid ones fetched, none is bought twice.
+
+    Args:
+        rows: File with the rows; - for stdin.
+        results: File for the results, which is only added to; - for stdout. Only with a file
+            can a batch be gone on with.
+        row_format: Of the rows; known by the file's name when left out.
+        task_type: The type of rows that have none.
+        custom: Send types that this program does not know, fields as they are on the wire.
+        max_in_flight: Most rows begun and not finished.
+        budget: Most points for all rows, earlier runs included.
+        timeout: Most seconds for each row; the result window of 300 s ends it in any case.
+        retry_failed: Try rows again that ended in an error, also where that may pay twice.
+        journal: File for what is paid; the results' name with .journal when left out.
+        time_scale: How many times faster than real the service runs; for a simulated one.
+        connection: Where to, and who pays: a key file may hold several keys, one a line.
+        as_json: Print a summary as JSON; it needs --results.
+    """
+    output = Output(as_json=as_json)
+    to_stdout = results == STDOUT
+    if as_json and to_stdout:
+        raise ConfigurationError("--json needs --results: stdout has the results already")
+    if rows == connection.key_file == STDIN:
+        raise ConfigurationError("ROWS and --key-file cannot both be read from stdin")
+    plan = batching.Plan(
+        source=rows,
+        results=results,
+        journal=journal or (None if to_stdout else f"{results}.journal"),
+        reader=RowReader(format=row_format or format_of(rows), task_type=task_type, custom=custom),
+        max_in_flight=max_in_flight,
+        budget=budget,
+        timeout=timeout,
+        retry_failed=retry_failed,
+        time_scale=time_scale,
+    )
+    with batch_display.shown(output, f"{rows} to {results}", in_the_way=to_stdout) as show:
+        progress = batching.run_batch(plan, connection.accounts(), show)
+    if as_json:
+        output.document(batch_display.summary(progress))
+    else:
+        batch_display.show_end(output, progress, results)
+    if progress.halted_by is not None:
+        return exit_code(progress.halted_by)
+    return ExitCode.FAILED if progress.failed or progress.failed_before else ExitCode.DONE
 
 
 @app.command

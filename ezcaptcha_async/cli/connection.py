@@ -71,6 +71,15 @@ class Connection:
         """
         return Account(self._key(), service=self.profile())
 
+    def accounts(self) -> tuple[Account, ...]:
+        """Return an account for each line of the key file, or the one of the environment.
+
+        Raises:
+            ConfigurationError: There is no key, or one cannot be one.
+        """
+        profile = self.profile()
+        return tuple(Account(key, service=profile) for key in self._key().split("\n"))
+
     def _key(self) -> str:
         if self.key_file is not None:
             return read_text(self.key_file, option="--key-file").strip()

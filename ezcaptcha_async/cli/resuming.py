@@ -37,7 +37,7 @@ def resume(output: Output, account: Account, journal: str, *, time_scale: float)
     """
     if not Path(journal).is_file():
         raise ConfigurationError(f"there is no journal {journal!r}")
-    pool = pool_for(account, time_scale, journal=journal)
+    pool = pool_for([account], time_scale, journal=journal)
     codes: list[ExitCode] = []
 
     async def work() -> None:

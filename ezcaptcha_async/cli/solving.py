@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -47,7 +47,7 @@ def solve(
         EzCaptchaError: Why there is none.
         Interrupted: By a signal; it names the task if that is paid.
     """
-    pool = pool_for(account, time_scale)
+    pool = pool_for([account], time_scale)
     with output.waiting(f"{task.type} at {account.service.name}"):
         solution = _in_pool(pool, lambda: pool.solve(task, timeout=timeout))
     if output.as_json:
@@ -78,10 +78,17 @@ def balance(output: Output, account: Account) -> None:
         output.result(f"{points(found.points)} points ({worth}) at {found.account}")
 
 
-def pool_for(account: Account, time_scale: float, journal: str | None = None) -> SessionPool:
-    """Return a pool for one account, at the speed of a simulated service."""
-    faster = attrs.evolve(account, service=account.service.at_speed(time_scale))
-    return SessionPool(faster, polling=LearnedPolling().at_speed(time_scale), journal=journal)
+def pool_for(
+    accounts: Iterable[Account],
+    time_scale: float,
+    *,
+    journal: str | None = None,
+    budget: float | None = None,
+) -> SessionPool:
+    """Return a pool, at the speed of a simulated service."""
+    faster = (attrs.evolve(item, service=item.service.at_speed(time_scale)) for item in accounts)
+    polling = LearnedPolling().at_speed(time_scale)
+    return SessionPool(*faster, polling=polling, journal=journal, budget=budget)
 
 
 def _in_pool(pool: SessionPool, call: Callable[[], Awaitable[T]]) -> T:

@@ -1,0 +1,321 @@
+"""``batch``: solve the rows of a file, once each, however often the command is run.
+
+A row counts as finished when its line is in the results file. What is paid and not there yet
+is in the journal beside it, which names the row: the next run fetches that first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, cast
+
+import anyio
+import attrs
+
+from ezcaptcha_async import (
+    Account,
+    BannedError,
+    BudgetExceededError,
+    CapacityError,
+    ConfigurationError,
+    CredentialError,
+    EzCaptchaError,
+    InsufficientBalanceError,
+    InvalidTaskError,
+    JournalError,
+    Outcome,
+    PoolClosedError,
+    Resumed,
+    SessionPool,
+    Solution,
+    SolveTimeoutError,
+    Submission,
+    SubmissionUnknownError,
+    Task,
+    ThrottledError,
+    TransportError,
+)
+from ezcaptcha_async.cli import failures
+from ezcaptcha_async.cli.batch_progress import Progress
+from ezcaptcha_async.cli.failures import Interrupted
+from ezcaptcha_async.cli.interrupts import run_async
+from ezcaptcha_async.cli.output import counted
+from ezcaptcha_async.cli.results_file import ResultsFile
+from ezcaptcha_async.cli.rows import STDIN, RowReader, count_rows, opened, row_of
+from ezcaptcha_async.cli.solving import described, pool_for
+
+_TICK: Final = 0.2
+
+_HALTING: Final = (
+    BannedError,
+    BudgetExceededError,
+    CapacityError,
+    CredentialError,
+    InsufficientBalanceError,
+    JournalError,
+    PoolClosedError,
+    ThrottledError,
+    TransportError,
+)
+"""What the next row would meet as well, so that none is read any more."""
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What to do.
+
+    Args:
+        source: File with the rows; ``-`` for stdin.
+        results: File for what becomes of them; ``-`` for stdout.
+        journal: File for what is paid; None for none.
+        reader: Reads the rows.
+        max_in_flight: Most rows begun and not finished.
+        budget: Most points for all rows, earlier runs included.
+        timeout: Most seconds for each row.
+        retry_failed: Whether rows that ended in an error are tried again.
+        time_scale: How many service seconds pass in one second.
+    """
+
+    source: str
+    results: str
+    journal: str | None
+    reader: RowReader
+    max_in_flight: int
+    budget: float | None
+    timeout: float | None
+    retry_failed: bool
+    time_scale: float
+
+
+def run_batch(
+    plan: Plan, accounts: Sequence[Account], show: Callable[[Progress], None]
+) -> Progress:
+    """Run a batch as far as it goes, and return how far that was.
+
+    Args:
+        plan: What to do.
+        accounts: Who pays.
+        show: Called several times a second.
+
+    Raises:
+        ConfigurationError: A file cannot be read or written.
+        Interrupted: By a signal.
+    """
+    if plan.source != STDIN and not Path(plan.source).exists():
+        raise ConfigurationError(f"there is no file {plan.source!r}")
+    results = ResultsFile(plan.results, retry_failed=plan.retry_failed)
+    try:
+        progress = Progress(
+            total=count_rows(plan.source, plan.reader.format),
+            solved_before=results.solved,
+            failed_before=0 if plan.retry_failed else results.failed,
+            points_before=results.points,
+            time_scale=plan.time_scale,
+        )
+        batch = _Batch(plan, accounts, results, progress, show)
+        try:
+            run_async(batch.run)
+        except Interrupted as interruption:
+            raise Interrupted(interruption.signum, note=_how_to_go_on(plan, progress)) from None
+    finally:
+        results.close()
+    show(progress)
+    return progress
+
+
+def _how_to_go_on(plan: Plan, progress: Progress) -> str:
+    progress.look()
+    done = f"{counted(progress.done, 'row')} done"
+    if plan.journal is None:
+        return f"{done}; without a journal nothing else is kept"
+    left = progress.counts.orphaned if progress.counts else 0
+    paid = f", {left:,} more paid, which can be fetched for five minutes" if left else ""
+    return f"{done}{paid}; the same command goes on from here"
+
+
+class _Batch:
+    """One run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        accounts: Sequence[Account],
+        results: ResultsFile,
+        progress: Progress,
+        show: Callable[[Progress], None],
+    ) -> None:
+        self._plan = plan
+        self._accounts = accounts
+        self._results = results
+        self._progress = progress
+        self._show = show
+        self._ids: dict[int, str] = {}
+        self._was_run_before = plan.journal is not None and Path(plan.journal).exists()
+
+    async def run(self) -> None:
+        failure = None
+        async with anyio.create_task_group() as showing:
+            showing.start_soon(self._keep_showing)
+            try:
+                await self._fetch_paid()
+                await self._solve_rows()
+            except (ConfigurationError, BrokenPipeError) as error:
+                failure = error
+            showing.cancel_scope.cancel()
+        if failure is not None:
+            raise failure  # outside the group, which would wrap it
+
+    async def _keep_showing(self) -> None:
+        while True:
+            self._show(self._progress)
+            await anyio.sleep(_TICK)
+
+    # ---------------------------------------------------------------- what is paid already
+
+    async def _fetch_paid(self) -> None:
+        if not self._was_run_before:
+            return
+        async with self._pool(None) as pool:
+            for submission in pool.unknowns():
+                self._note_unknown(submission)
+            async with pool.resume_all(max_in_flight=self._plan.max_in_flight) as outcomes:
+                async for outcome in outcomes:
+                    self._note_resumed(outcome)
+
+    def _note_unknown(self, submission: Submission) -> None:
+        row = row_of(submission.reference)
+        if row is None or self._plan.retry_failed or self._results.is_finished(row[0]):
+            return
+        error = SubmissionUnknownError(
+            "an earlier run ended while createTask was under way; it may have been paid for"
+        )
+        self._write(row, error, points=submission.points)
+
+    def _note_resumed(self, outcome: Resumed) -> None:
+        row = row_of(outcome.reference)
+        if row is not None and self._results.is_finished(row[0]):
+            return  # its line was written, and the process killed before the journal's
+        self._write(row, _found(outcome), points=outcome.ticket.get("points"))
+
+    # --------------------------------------------------------------------------- new rows
+
+    async def _solve_rows(self) -> None:
+        plan, budget = self._plan, self._plan.budget
+        if budget is not None:
+            budget -= self._results.points
+            if budget <= 0:
+                self._progress.halted_by = BudgetExceededError(
+                    f"the budget of {plan.budget:,.0f} points is used up"
+                )
+                return
+        async with (
+            self._pool(budget) as pool,
+            pool.solve_many(
+                self._tasks(), max_in_flight=plan.max_in_flight, timeout=plan.timeout
+            ) as outcomes,
+        ):
+            async for outcome in outcomes:
+                self._note_outcome(outcome)
+
+    async def _tasks(self) -> AsyncGenerator[Task[Any]]:
+        """Yield the tasks of the rows that are not finished."""
+        progress = self._progress
+        with opened(self._plan.source) as stream:
+            async with aclosing(self._plan.reader.rows(stream)) as rows:
+                async for row in rows:
+                    standing = self._results.standing(row)
+                    if standing == "changed":
+                        progress.halted_by = ConfigurationError(
+                            f"row {row.number} is not the one that was paid for as row "
+                            f"{row.number}; use another results file for other rows"
+                        )
+                    if progress.halted_by is not None:
+                        return
+                    if standing == "finished":
+                        continue
+                    if row.id is not None:
+                        self._ids[row.number] = row.id
+                    if row.problem is None:
+                        yield cast("Task[Any]", row.task)
+                    else:
+                        self._write((row.number, row.key), row.problem, points=None)
+
+    def _note_outcome(self, outcome: Outcome[Any]) -> None:
+        points = None
+        if isinstance(outcome.error, SubmissionUnknownError):
+            offers = (item.service.offer_for(outcome.task.type) for item in self._accounts)
+            points = next((offer.points for offer in offers if offer is not None), None)
+        self._write(row_of(outcome.task.reference), _found(outcome), points)
+
+    # ---------------------------------------------------------------------------- details
+
+    @asynccontextmanager
+    async def _pool(self, budget: float | None) -> AsyncGenerator[SessionPool]:
+        plan = self._plan
+        pool = pool_for(self._accounts, plan.time_scale, journal=plan.journal, budget=budget)
+        async with pool:
+            self._progress.watch(pool.statistics)
+            yield pool
+
+    def _write(
+        self,
+        row: tuple[int, str] | None,
+        found: Solution | EzCaptchaError,
+        points: float | None,
+    ) -> None:
+        """Write down what became of a row, unless the next run may have better luck."""
+        document: dict[str, Any] = {"row": None, "finished_at": time.time()}
+        if row is not None:
+            document |= {"row": row[0], "key": row[1]}
+            name = self._ids.pop(row[0], None)
+            if name is not None:
+                document["id"] = name
+        if isinstance(found, EzCaptchaError):
+            if isinstance(found, _HALTING):
+                self._progress.halted_by = self._progress.halted_by or found
+                return
+            final = _is_final(found)
+            cost = _cost_of(found, points)
+            document |= {"status": "failed", "final": final, "points": cost}
+            self._progress.note_failure(found, cost)
+            self._keep(document | failures.description(found))
+        else:
+            cost = found.receipt.points
+            document |= {"status": "solved", "points": cost}
+            self._progress.note_solution(found)
+            self._keep(document | described(found))
+
+    def _keep(self, document: dict[str, Any]) -> None:
+        problem = None
+        try:
+            self._results.write(document)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+        if problem is not None:
+            raise ConfigurationError(
+                f"cannot write {self._plan.results}: {problem}; what is paid is in the journal"
+            )
+
+
+def _found(outcome: Outcome[Any] | Resumed) -> Solution | EzCaptchaError:
+    """Return the one of the two that is there."""
+    return cast("Solution | EzCaptchaError", outcome.solution or outcome.error)
+
+
+def _is_final(error: EzCaptchaError) -> bool:
+    """Tell whether another run would come to the same, or pay once more."""
+    if isinstance(error, SolveTimeoutError):
+        return False  # if it is paid, it is in the journal
+    return error.may_be_charged or error.task_id is not None or isinstance(error, InvalidTaskError)
+
+
+def _cost_of(error: EzCaptchaError, points: float | None) -> float | None:
+    ticket = error.ticket
+    if ticket is not None:
+        return ticket["points"] if _is_final(error) else None
+    return points if error.may_be_charged else None

@@ -1,0 +1,150 @@
+"""What a batch has come to so far: a file of JSON lines, one for each row, only ever added to.
+
+A later line of a row stands instead of an earlier one. A line that was cut off, by a full disk
+or a killed process, is taken off the end before the next is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from array import array
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
+
+from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async.cli.rows import Row
+
+STDOUT: Final = "-"
+
+Standing: TypeAlias = Literal["open", "finished", "changed"]
+
+_MOST_ROWS: Final = 100_000_000
+_KEY_BITS: Final = 60
+_FAILED: Final = 1 << 60
+_PAID: Final = 1 << 61
+_FINISHED: Final = 1 << 62
+
+
+class ResultsFile:
+    """The results of one batch; keeps eight bytes in memory for each row.
+
+    Args:
+        path: Where they are; ``-`` for stdout, which nothing is read back from.
+        retry_failed: Whether rows that ended in an error are open again.
+
+    Raises:
+        ConfigurationError: The file cannot be read or written.
+    """
+
+    def __init__(self, path: str, *, retry_failed: bool = False) -> None:
+        self.points = 0.0
+        """What the rows have cost, or may have, in earlier runs and in this one."""
+        self.solved = 0
+        self.failed = 0
+        """Rows that ended in an error for good."""
+        self._retry_failed = retry_failed
+        self._rows = array("q")
+        self._file: BinaryIO | None = None
+        if path != STDOUT:
+            try:
+                self._file = self._take_over(path)
+            except OSError as error:
+                problem = error.strerror or type(error).__name__
+            else:
+                return
+            raise ConfigurationError(f"cannot use {path} for results: {problem}")
+
+    def __repr__(self) -> str:
+        return f"<ResultsFile, {self.solved} solved, {self.failed} failed>"
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def standing(self, row: Row) -> Standing:
+        """Return where a row stands: ``changed`` when it was paid for and said something else."""
+        known = self._rows[row.number] if row.number < len(self._rows) else 0
+        same = known & _mask() == _bits(row.key)
+        if known & _PAID and known & _FINISHED and not same:
+            return "changed"
+        return "finished" if known & _FINISHED and same else "open"
+
+    def is_finished(self, number: int) -> bool:
+        """Return whether nothing is left to do for a row."""
+        return number < len(self._rows) and bool(self._rows[number] & _FINISHED)
+
+    def write(self, document: dict[str, Any]) -> None:
+        """Add what became of a row.
+
+        Raises:
+            OSError: The disk does not take it.
+        """
+        line = json.dumps(document, separators=(",", ":")).encode("ascii") + b"\n"
+        if self._file is None:
+            sys.stdout.write(line.decode("ascii"))
+            sys.stdout.flush()
+        else:
+            self._file.write(line)
+        self._note(document)
+
+    def _take_over(self, path: str) -> BinaryIO:
+        """Read what earlier runs have left, and cut off a line that has no end."""
+        file = cast("BinaryIO", Path(path).open("ab", buffering=0))  # noqa: SIM115 - see close()
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file  # a pipe or a device has no past
+        end = 0
+        with Path(path).open("rb") as earlier:
+            for line in earlier:
+                if not line.endswith(b"\n"):
+                    break
+                end += len(line)
+                self._read(line)
+        if end < os.fstat(file.fileno()).st_size:
+            file.truncate(end)
+        return file
+
+    def _read(self, line: bytes) -> None:
+        try:
+            document = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(document, dict):
+            self._note(cast("dict[str, Any]", document))
+
+    def _note(self, document: dict[str, Any]) -> None:
+        points = document.get("points")
+        cost = float(points) if isinstance(points, int | float) else 0.0
+        self.points += cost
+        is_solved = document.get("status") == "solved"
+        number = document.get("row")
+        if type(number) is not int or not 0 < number < _MOST_ROWS:
+            return
+        if not is_solved and document.get("final") is not True:
+            return
+        if number >= len(self._rows):
+            self._rows.extend([0] * (number + 1 - len(self._rows)))
+        before = self._rows[number]
+        self.failed += (not is_solved) - bool(before & _FAILED)
+        self.solved += is_solved - (before & (_FINISHED | _FAILED) == _FINISHED)
+        state = _bits(document.get("key")) | (_PAID if is_solved or cost else 0)
+        if not is_solved:
+            state |= _FAILED
+        if is_solved or not self._retry_failed:
+            state |= _FINISHED
+        self._rows[number] = state
+
+
+def _mask() -> int:
+    return (1 << _KEY_BITS) - 1
+
+
+def _bits(key: object) -> int:
+    """Return as much of a row's key as is kept."""
+    try:
+        return int(str(key), 16) & _mask()
+    except ValueError:
+        return 0

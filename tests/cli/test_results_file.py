@@ -1,0 +1,157 @@
+"""The results of a batch: what earlier runs have left, and what is added to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async.cli.results_file import ResultsFile, Standing
+from ezcaptcha_async.cli.rows import Row
+
+KEY = "0123456789abcdef"
+OTHER = "fedcba9876543210"
+
+
+def row(number: int, key: str = KEY) -> Row:
+    """Return a row as it is read."""
+    return Row(number=number, key=key)
+
+
+def solved(number: int, key: str = KEY, points: float | None = 6.0) -> dict[str, Any]:
+    """Return what is written of a solved row."""
+    return {"row": number, "key": key, "status": "solved", "points": points}
+
+
+def failed(number: int, *, final: bool = True, points: float | None = None) -> dict[str, Any]:
+    """Return what is written of a row that ended in an error."""
+    return {"row": number, "key": KEY, "status": "failed", "final": final, "points": points}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the results are."""
+    return tmp_path / "results.jsonl"
+
+
+def after(path: Path, *documents: dict[str, Any], **settings: Any) -> ResultsFile:
+    """Return the file as a later run finds it."""
+    before = ResultsFile(str(path))
+    for document in documents:
+        before.write(document)
+    before.close()
+    return ResultsFile(str(path), **settings)
+
+
+def test_what_is_finished(path: Path) -> None:
+    """A row would be bought again, or never be solved."""
+    results = after(path, solved(3), failed(1), failed(2, final=False), solved(4, points=None))
+    assert [results.standing(row(number)) for number in range(1, 7)] == [
+        "finished",
+        "open",
+        "finished",
+        "finished",
+        "open",
+        "open",
+    ]
+    assert [results.is_finished(number) for number in (1, 2, 3, 99)] == [True, False, True, False]
+    assert (results.solved, results.failed, results.points) == (2, 1, 6.0)
+    assert repr(results) == "<ResultsFile, 2 solved, 1 failed>"
+    results.close()
+
+
+@pytest.mark.parametrize(
+    ("document", "standing"),
+    [(solved(1), "changed"), (failed(1, points=6.0), "changed"), (failed(1), "open")],
+)
+def test_a_row_that_says_something_else_by_now(
+    path: Path, document: dict[str, Any], standing: Standing
+) -> None:
+    """A line put in at the top would let each row have the solution of another."""
+    results = after(path, document)
+    assert results.standing(row(1, OTHER)) == standing
+    results.close()
+
+
+def test_errors_can_be_tried_again(path: Path) -> None:
+    """Whoever wants to pay a second time for what failed would have to edit the file."""
+    results = after(path, solved(1), failed(2, points=6.0), retry_failed=True)
+    assert [results.standing(row(number)) for number in (1, 2)] == ["finished", "open"]
+    assert results.standing(row(2, OTHER)) == "open"
+    assert (results.solved, results.failed) == (1, 1)
+    results.write(solved(2))
+    assert (results.solved, results.failed, results.points) == (2, 0, 18.0)
+    results.close()
+
+
+@pytest.mark.parametrize("cut", range(1, len(json.dumps(solved(2), separators=(",", ":"))) + 1))
+def test_a_line_that_was_cut_off(path: Path, cut: int) -> None:
+    """The next line would be glued to it, and a solved row lost with it."""
+    after(path, solved(1), solved(2)).close()
+    path.write_bytes(path.read_bytes()[:-cut])
+    results = ResultsFile(str(path))
+    assert [results.standing(row(number)) for number in (1, 2)] == ["finished", "open"]
+    results.write(solved(2))
+    results.close()
+    assert [json.loads(line)["row"] for line in path.read_text().splitlines()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"nonsense",
+        b"[" * 100_000,
+        b"[1]",
+        b"\xff\xfe",
+        b'{"row": null, "status": "solved"}',
+        b'{"row": "1", "status": "solved"}',
+        b'{"row": true, "status": "solved"}',
+        b'{"row": 0, "status": "solved"}',
+        b'{"row": -1, "status": "solved"}',
+        b'{"row": 999999999999, "status": "solved"}',
+        b'{"row": 1}',
+    ],
+)
+def test_lines_that_are_none_of_ours(path: Path, line: bytes) -> None:
+    """One damaged line would stop every later run, or eat all memory."""
+    path.write_bytes(line + b"\n")
+    results = after(path, solved(2))
+    assert [results.standing(row(number)) for number in (1, 2)] == ["open", "finished"]
+    results.close()
+
+
+def test_a_line_without_a_key(path: Path) -> None:
+    """A file that somebody has edited by hand would stop the batch with a traceback."""
+    path.write_text('{"row": 1, "key": "not hexadecimal", "status": "failed", "final": true}\n')
+    results = ResultsFile(str(path))
+    assert results.standing(row(1)) == "open"
+    results.close()
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    """Everything would be bought before it is known that nothing can be kept."""
+    with pytest.raises(ConfigurationError, match=r"cannot use .* for results: No such file"):
+        ResultsFile(str(tmp_path / "no" / "results"))
+    with pytest.raises(ConfigurationError, match="Is a directory"):
+        ResultsFile(str(tmp_path))
+
+
+def test_to_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    """The next program would wait for a buffer to be full."""
+    results = ResultsFile("-")
+    results.write(solved(1))
+    results.close()
+    assert json.loads(capsys.readouterr().out) == solved(1)
+
+
+def test_rows_take_eight_bytes(path: Path) -> None:
+    """A batch of a million rows would need hundreds of megabytes to know what is finished."""
+    lines = "".join(f'{{"row":{number},"status":"solved"}}\n' for number in range(1, 20_001))
+    path.write_text(lines)
+    results = ResultsFile(str(path))
+    assert results.solved == 20_000
+    assert results._rows.itemsize * len(results._rows) == 8 * 20_001
+    results.close()
