@@ -77,7 +77,7 @@ class Creator:
         asked = exchange.ask("createTask", entry)
         reply = await exchange.post(asked, body, evidence)
         if isinstance(reply, NoAnswer):
-            exchange.failed(asked, "unanswered")
+            exchange.failed(asked, "unanswered", lost_create=not reply.unsent)
             self._fault(entry, intent, reply)
             return
         answer = exchange.decoder.created(reply, task)
@@ -90,8 +90,9 @@ class Creator:
                 exchange.refused(asked, error)
                 self._refused(entry, error)
             case Unreadable(reason, status):
-                exchange.failed(asked, "unreadable")
-                if status in _NOT_PROCESSED:
+                certain = status in _NOT_PROCESSED
+                exchange.failed(asked, "unreadable", lost_create=not certain)
+                if certain:
                     self._ledger.not_paid(intent)
                     problem = ProtocolError(f"createTask was answered with {reason}", status=status)
                     self._schedule.refuse(entry, problem)

@@ -179,11 +179,23 @@ class Exchange:
         if was_shut:
             self._tell_of_account("reopened")
 
-    def failed(self, asked: Asked, outcome: Literal["unreadable", "unanswered"]) -> None:
-        """Note that no valid answer came, and end the wait of those who lost patience."""
+    def failed(
+        self,
+        asked: Asked,
+        outcome: Literal["unreadable", "unanswered"],
+        *,
+        lost_create: bool = False,
+    ) -> None:
+        """Note that no valid answer came, and end the wait of those who lost patience.
+
+        Args:
+            asked: The request.
+            outcome: What came instead.
+            lost_create: Whether it was a createTask that may have been carried out.
+        """
         self._tell(asked, outcome)
         now = self.clock()
-        self.gate.failed(now, self.rng.random())
+        self.gate.failed(now, self.rng.random(), lost_create=lost_create)
         since = self.gate.failing_since
         if since is not None and now - since >= self.create_patience:
             error = TransportError(

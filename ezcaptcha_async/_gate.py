@@ -10,7 +10,8 @@ happens". It holds back
   lets the others follow, and after a failure the next one waits a while;
 * creates, while the service has no capacity and while a limit on them is reached; all but
   one as a **canary** until the first is accepted, so that thousands of callers on a bad
-  key or an empty balance cost one refused request;
+  key or an empty balance cost one refused request; the same, after a while, when the
+  answers to several in a row were lost, for each of them may have been paid for;
 * new tasks altogether, once the key or the balance was refused, until a balance check or
   the user says that all is well again.
 """
@@ -49,6 +50,11 @@ CONCERNS_ACCOUNT: Final = (
 )
 """What a service refuses for reasons that are not the single task's."""
 
+_LOST_IN_A_ROW: Final = 3
+"""Creates whose answers are lost one after the other before the next go one at a time: one in
+twenty lost by chance comes to that once in 8,000."""
+_LONGEST_DOUBT: Final = 15.0
+
 _FIRST_TRIAL: Final = 1.0
 _LONGEST_TRIAL: Final = 15.0
 
@@ -78,6 +84,8 @@ class Gate:
         self._rate = AdaptiveRate()
         self._all = Pause()
         self._creates = Pause()
+        self._doubt = Pause(_LONGEST_DOUBT)
+        self._lost_in_a_row = 0
         self._quota = RetryQuota()
         self._errors = RecentErrors(MOST_ERRORS, _ERROR_SECONDS)
         self._polls_count_until = -inf
@@ -88,11 +96,17 @@ class Gate:
         self._trial_at = -inf
         self._trial_wait = _FIRST_TRIAL
         self._creates_proven = False
-        self.failing_since: float | None = None
-        """Since when nothing but failures has come back; None while all is well."""
+        self._failing_since = inf
+        self._creates_lost_since = inf
 
     def __repr__(self) -> str:
         return f"<Gate {self.state}>"
+
+    @property
+    def failing_since(self) -> float | None:
+        """Since when nothing but failures has come back, of creates at least; else None."""
+        since = min(self._failing_since, self._creates_lost_since)
+        return None if since == inf else since
 
     @property
     def is_shut(self) -> bool:
@@ -125,6 +139,7 @@ class Gate:
         return max(
             self._request_at(now),
             self._creates.until,
+            self._doubt.until,
             self._create_pacer.next_at(now),
             self._errors.room_at(now, self._may_err(now, creating)),
         )
@@ -178,7 +193,7 @@ class Gate:
 
     def troubled(self, now: float) -> bool:
         """Tell whether creates are held back by what came back: another account may be quicker."""
-        held = max(self.held_until(now), self._creates.until)
+        held = max(self.held_until(now), self._creates.until, self._doubt.until)
         return self.failing_since is not None or held > now
 
     def _may_err(self, now: float, creating: int) -> int:
@@ -219,21 +234,30 @@ class Gate:
         if create:
             self._creates_proven = True
             self._creates.forget()
+            self._doubt.forget()
+            self._lost_in_a_row = 0
+            self._creates_lost_since = inf
 
-    def failed(self, now: float, luck: float) -> None:
+    def failed(self, now: float, luck: float, *, lost_create: bool = False) -> None:
         """Note a request that got no valid answer.
 
         Args:
             now: Seconds on the event loop's clock.
             luck: A random number from 0 to 1, against trying again all at once.
+            lost_create: Whether it was a createTask that may have been carried out.
         """
         self._in_flight -= 1
+        if lost_create:
+            self._lost_in_a_row += 1
+            if self._lost_in_a_row >= _LOST_IN_A_ROW:
+                self._creates_proven = False
+                self._doubt.extend(now, None, 1 + luck / 10)
+                self._creates_lost_since = min(self._creates_lost_since, now)
         self._quota.failed()
         if self._quota.used_up:
             self._on_trial = True
         if self._on_trial:
-            if self.failing_since is None:
-                self.failing_since = now
+            self._failing_since = min(self._failing_since, now)
             self._trial_at = now + self._trial_wait * (0.5 + luck / 2)
             self._trial_wait = min(2 * self._trial_wait, _LONGEST_TRIAL)
 
@@ -281,4 +305,4 @@ class Gate:
         self._on_trial = False
         self._trial_at = -inf
         self._trial_wait = _FIRST_TRIAL
-        self.failing_since = None
+        self._failing_since = inf

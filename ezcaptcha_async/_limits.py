@@ -32,10 +32,15 @@ _QUOTA: Final = 100
 
 
 class Pause:
-    """A pause that doubles from one refusal to the next and forgets on success."""
+    """A pause that doubles from one refusal to the next and forgets on success.
 
-    def __init__(self) -> None:
+    Args:
+        longest: Most seconds that it takes, unless the service asks for more.
+    """
+
+    def __init__(self, longest: float = _LONGEST_PAUSE) -> None:
         self.until = -inf
+        self._longest = longest
         self._next = _FIRST_PAUSE
 
     def extend(self, now: float, asked: float | None, stretch: float) -> None:
@@ -48,7 +53,7 @@ class Pause:
             self.until = max(self.until, now + asked * stretch)
         elif now >= self.until:
             self.until = now + self._next * stretch
-            self._next = min(2 * self._next, _LONGEST_PAUSE)
+            self._next = min(2 * self._next, self._longest)
 
     def forget(self) -> None:
         """Begin with a short pause the next time."""

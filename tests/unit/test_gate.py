@@ -358,6 +358,42 @@ def test_lack_of_capacity_pauses_only_creates() -> None:
     assert create_at(gate, NOW + 3) == NOW + 4
 
 
+def lose(gate: Gate, now: float = NOW) -> None:
+    """Let a create be sent whose answer is lost."""
+    gate.sent_create(now)
+    gate.failed(now, 0.0, lost_create=True)
+
+
+def test_creates_whose_answers_are_lost_go_one_at_a_time() -> None:
+    """Each that goes on into an outage is one more that may have been paid for."""
+    gate = open_gate()
+    lose(gate)
+    lose(gate)
+    assert gate.create_at(NOW, creating=2, in_flight=0) == NOW, "it may be chance"
+    answered(gate)
+    lose(gate)
+    lose(gate)
+    assert gate.failing_since is None
+    lose(gate)
+    assert gate.failing_since == NOW
+    assert gate.create_at(NOW, creating=0, in_flight=0) == NOW + 1
+    assert gate.create_at(NOW + 1, creating=1, in_flight=0) == inf
+    assert gate.poll_at(NOW) == NOW, "polls are free to repeat"
+    assert gate.troubled(NOW)
+    passed(gate)
+    assert gate.failing_since == NOW, "a poll says nothing of creates"
+    waits = []
+    now = NOW + 1
+    for _ in range(6):
+        lose(gate, now)
+        waits.append(create_at(gate, now) - now)
+        now += waits[-1]
+    assert waits == [2, 4, 8, 15, 15, 15]
+    answered(gate, now)
+    assert gate.failing_since is None
+    assert gate.create_at(now, creating=2, in_flight=0) == now
+
+
 def test_trouble_sends_new_tasks_elsewhere() -> None:
     """A new task would wait out the pause of one account while another is idle."""
     gate = open_gate()
