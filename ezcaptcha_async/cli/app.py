@@ -35,6 +35,7 @@ from ezcaptcha_async.cli.interrupts import Backend
 from ezcaptcha_async.cli.output import PROGRAM, Output
 from ezcaptcha_async.cli.results_file import STDOUT
 from ezcaptcha_async.cli.rows import STDIN, Format, RowReader, format_of
+from ezcaptcha_async.cli.reporting import report as reporting
 from ezcaptcha_async.testing import SimulatedService
 
 Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
@@ -244,6 +245,24 @@ def batch(
     if progress.halted_by is not None:
         return exit_code(progress.halted_by)
     return ExitCode.FAILED if progress.failed or progress.failed_before else ExitCode.DONE
+
+
+@app.command(usage="Usage: ezcaptcha report [OPTIONS] RESULTS", help_epilogue="")
+def report(
+    results: Annotated[str, Parameter(name="RESULTS", allow_leading_hyphen=True)],
+    /,
+    *,
+    html: Annotated[str | None, Parameter(show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Show solve times, freshness, spend and errors of a batch, also while it runs.
+
+    Args:
+        results: The file that 'ezcaptcha batch' writes; - for stdin.
+        html: Write a page with plots to this file as well; it needs no network.
+        as_json: Print the figures as JSON.
+    """
+    reporting.report(Output(as_json=as_json), results, html)
 
 
 @app.command

@@ -1,0 +1,208 @@
+"""The report as one HTML page that needs nothing else: no network, no script, no font. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib.resources import files
+from typing import Final
+
+from ezcaptcha_async import __version__
+from ezcaptcha_async.cli.output import points
+from ezcaptcha_async.cli.reporting import panels, wording
+from ezcaptcha_async.cli.reporting.figures import ErrorFigures, Figures, TypeFigures
+from ezcaptcha_async.cli.reporting.markup import Markup, breakable, element, joined
+from ezcaptcha_async.cli.reporting.parts import section, table
+
+_STYLE: Final = files("ezcaptcha_async.cli.reporting").joinpath("page.css")
+# The browser itself refuses whatever is not in the page.
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def page(source: str, found: Figures) -> str:
+    """Return the page.
+
+    Args:
+        source: Name of what was read.
+        found: What it came to.
+    """
+    title = f"{source} - ezcaptcha report"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", Markup(_STYLE.read_text(encoding="utf-8"))),
+    )
+    body = element("body", _header(source, found), element("main", *_sections(found)), _foot(found))
+    document = element("html", head, "\n", body, lang="en")
+    return f"<!doctype html>\n{document}\n"
+
+
+def _header(source: str, found: Figures) -> Markup:
+    lead: list[str] = [wording.title(found)]
+    if period := wording.period(found):
+        lead.append(period)
+    return element(
+        "header",
+        element("p", "ezcaptcha report", class_="over"),
+        element("h1", source),
+        element(
+            "p",
+            joined([element("strong", lead[0]), *(f" · {part}" for part in lead[1:])]),
+            class_="lead",
+        ),
+        *_outcome(found),
+    )
+
+
+def _outcome(found: Figures) -> Iterator[Markup]:
+    if not found.rows:
+        return
+    shares = [("solved", found.solved), ("failed", found.failed)]
+    yield element(
+        "div",
+        *(element("span", class_=kind, style=f"flex:{rows}") for kind, rows in shares if rows),
+        class_="outcome",
+        aria_hidden="true",
+    )
+    yield element("dl", *(_tile(*tile) for tile in _tiles(found)), class_="tiles")
+
+
+def _tile(name: str, value: str, more: str) -> Markup:
+    return element(
+        "div",
+        element("dt", name),
+        element("dd", value),
+        element("dd", more, class_="more"),
+    )
+
+
+def _tiles(found: Figures) -> Iterator[tuple[str, str, str]]:
+    total = found.total
+    yield (
+        "Solved",
+        wording.share(found.solved, found.rows),
+        f"{found.solved:,} of {found.rows:,}",
+    )
+    yield (
+        "Failed",
+        f"{found.failed:,}",
+        f"{found.may_be_charged.tasks:,} may be charged",
+    )
+    if (waited := total.waited) is not None:
+        yield "Median solve time", wording.seconds(waited.median), f"p95 {waited.p95:,.1f} s"
+    if (left := total.left) is not None:
+        yield "Median freshness", wording.seconds(left.median), f"p5 {left.p5:,.1f} s"
+    if total.priced:
+        each = wording.price(total.points_per_token)
+        yield "Points", points(total.points), f"{each} per token"
+
+
+def _sections(found: Figures) -> Iterator[Markup]:
+    if not found.rows:
+        yield section("Nothing yet", "No row is finished.")
+    if found.solved:
+        yield from _of_solved_rows(found)
+    if found.timeline is not None:
+        yield section(
+            "Over time",
+            "When rows were finished, and how long solutions took then.",
+            *panels.over_time(found.timeline, found.total.waited),
+        )
+    if found.errors:
+        yield _errors(found)
+
+
+def _of_solved_rows(found: Figures) -> Iterator[Markup]:
+    yield section(
+        "Solve times",
+        "From the creation of a task until its solution was here.",
+        panels.solve_times(found),
+        _by_type(
+            found,
+            "Solve times by type",
+            ("solved", "median", "p95", "max"),
+            lambda item: (
+                f"{item.solved:,}",
+                wording.spread(item.waited, "median"),
+                wording.spread(item.waited, "p95"),
+                wording.spread(item.waited, "largest"),
+            ),
+        ),
+    )
+    yield section(
+        "Freshness",
+        "What was left of a token's validity when it was delivered, and how it was fetched.",
+        panels.freshness(found),
+        _by_type(
+            found,
+            "Freshness by type",
+            ("median", "p5", "expired", "delay", "polls"),
+            lambda item: (
+                wording.spread(item.left, "median"),
+                wording.spread(item.left, "p5"),
+                f"{item.expired:,}",
+                wording.spread(item.delay, "median"),
+                wording.mean(item.polls),
+            ),
+            hint="Delay: median of the most that a solution lay ready before it was fetched. "
+            "Polls: mean per task.",
+        ),
+    )
+    yield section(
+        "Spend",
+        wording.sentence(wording.risk(found)),
+        panels.spend(found.timeline),
+        _by_type(
+            found,
+            "Spend by type",
+            ("solved", "points", "per token"),
+            lambda item: (
+                f"{item.solved:,}",
+                points(item.points) if item.priced else wording.ABSENT,
+                wording.price(item.points_per_token),
+            ),
+        ),
+    )
+
+
+def _by_type(
+    found: Figures,
+    caption: str,
+    columns: Sequence[str],
+    cells: Callable[[TypeFigures], Sequence[str]],
+    hint: str = "",
+) -> Markup:
+    rows = [(breakable(wording.name(item)), *cells(item)) for item in found.types]
+    total = (wording.name(found.total), *cells(found.total)) if len(rows) > 1 else None
+    return table(caption, ("type", *columns), rows, total=total, hint=hint)
+
+
+def _errors(found: Figures) -> Markup:
+    bars = panels.amounts([item.rows for item in found.errors])
+    rows = [
+        (_way(item), bar, f"{item.rows:,}", f"{item.may_be_charged:,}")
+        for item, bar in zip(found.errors, bars, strict=True)
+    ]
+    columns = ("error", "share", "rows", "may be charged")
+    return section("Errors", "", table("Errors by kind and code", columns, rows, words=2))
+
+
+def _way(item: ErrorFigures) -> Markup:
+    lines = [element("div", breakable(item.kind))]
+    if item.code:
+        lines.append(element("div", breakable(item.code)))
+    if item.example:
+        lines.append(element("div", f"for example: {item.example}", class_="hint"))
+    return joined(lines)
+
+
+def _foot(found: Figures) -> Markup:
+    notes = [
+        *wording.notes(found),
+        "Percentiles are exact, by nearest rank: p95 is what 95 % do not exceed.",
+        f"Times are those of the machine that wrote this page, with ezcaptcha-async {__version__}.",
+    ]
+    return element("footer", element("ul", *(element("li", note) for note in notes)))

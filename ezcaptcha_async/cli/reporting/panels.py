@@ -1,0 +1,239 @@
+"""The plots of the page, each with its words and its figures as a table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Literal
+
+from ezcaptcha_async.cli.output import counted, points
+from ezcaptcha_async.cli.reporting import plots, wording
+from ezcaptcha_async.cli.reporting.figures import Figures, Histogram, Spread
+from ezcaptcha_async.cli.reporting.markup import Markup, breakable, element
+from ezcaptcha_async.cli.reporting.parts import details, figure, legend, table, together
+from ezcaptcha_async.cli.reporting.scales import Bins
+from ezcaptcha_async.cli.reporting.timeline import Timeline
+
+_MOST_STRIPS: Final = 8
+
+
+def solve_times(found: Figures) -> Markup:
+    """Return a histogram for each type, one below the other."""
+    shown = found.types[:_MOST_STRIPS]
+    items = (*shown, *([found.total] if len(found.types) > 1 else []))
+    strips = [
+        _strip(
+            wording.name(item),
+            item.waited,
+            item.solve_times,
+            what="solve times",
+            end="p95",
+            bare=item is not items[-1],
+        )
+        for item in items
+    ]
+    more = len(found.types) - len(shown)
+    note = f"{counted(more, 'more type')} in the table." if more else ""
+    return together(
+        (
+            legend(("line median", "median"), ("line p95", "p95")),
+            *strips,
+            *_open_ends(found.total.solve_times),
+            *([element("p", note, class_="hint")] if note else []),
+            *_bins_table(found.total.solve_times, "Solve times"),
+        ),
+        "strips",
+    )
+
+
+def freshness(found: Figures) -> Markup:
+    """Return a histogram of what was left of the tokens."""
+    total = found.total
+    return together(
+        (
+            legend(("line median", "median"), ("line p95", "p5")),
+            _strip("All types", total.left, total.freshness, what="freshness", end="p5"),
+            *_open_ends(total.freshness),
+            *_bins_table(total.freshness, "Freshness"),
+        ),
+        "strips",
+    )
+
+
+def _strip(
+    name: str,
+    spread: Spread | None,
+    histogram: Histogram | None,
+    *,
+    what: str,
+    end: Literal["p5", "p95"],
+    bare: bool = False,
+) -> Markup:
+    if spread is None or histogram is None:
+        return figure(name, "not known")
+    edge = spread.p5 if end == "p5" else spread.p95
+    words = f"median {spread.median:,.1f} s, {end} {edge:,.1f} s"
+    titles = _titles(histogram)
+    x = plots.values_axis(histogram.bins, " s")
+    y = plots.Axis(0.0, float(max(*histogram.counts, 1)), ())
+    shapes = [
+        plots.bars(histogram.counts, titles, y, "solved"),
+        plots.rule(spread.median, x, "median"),
+        plots.rule(edge, x, "p95"),
+    ]
+    text = f"Histogram of the {what} of {name}, {spread.count:,} in all: {words}."
+    return figure(breakable(name), words, plots.plot(shapes, text, x, bare=bare))
+
+
+def _open_ends(histogram: Histogram | None) -> Iterator[Markup]:
+    """Say what the outer bars hold, where that is more than their place tells."""
+    if histogram is None:
+        return
+    words = list(wording.ranges(histogram))
+    ends = [
+        *([f"The first bar is {words[0]}."] if histogram.bins.open_below else []),
+        *([f"The last bar is {words[-1]}."] if histogram.bins.open_above else []),
+    ]
+    if ends:
+        yield element("p", " ".join(ends), class_="hint")
+
+
+def _titles(histogram: Histogram) -> list[str]:
+    pairs = zip(wording.ranges(histogram), histogram.counts, strict=True)
+    return [f"{words}: {count:,}" for words, count in pairs]
+
+
+def _bins_table(histogram: Histogram | None, caption: str) -> Iterator[Markup]:
+    if histogram is not None:
+        whole = sum(histogram.counts)
+        rows = [
+            (words, f"{count:,}", wording.share(count, whole))
+            for words, count in zip(wording.ranges(histogram), histogram.counts, strict=True)
+        ]
+        columns = ("seconds", "tokens", "share")
+        yield details("Bins as a table", table(f"{caption}, all types", columns, rows))
+
+
+def over_time(when: Timeline, waited: Spread | None) -> Iterator[Markup]:
+    """Yield the plots of what happened when, and their figures."""
+    x = plots.times_axis(when.bins)
+    yield _throughput(when, x)
+    if waited is not None and when.dots:
+        yield _solve_times_over_time(when, x, waited)
+
+
+def _throughput(when: Timeline, x: plots.Axis) -> Markup:
+    per_minute = 60 / when.bins.step
+    solved = [item.solved * per_minute for item in when.moments]
+    failed = [item.failed * per_minute for item in when.moments]
+    peak = max(good + bad for good, bad in zip(solved, failed, strict=True))
+    y = plots.heights_axis(peak)
+    titles = [
+        f"{time}: {item.solved:,} solved, {item.failed:,} failed"
+        for time, item in zip(_times(when.bins), when.moments, strict=True)
+    ]
+    text = (
+        f"Rows per minute over time: at most {peak:,.1f}, in bins of "
+        f"{wording.duration(when.bins.step)}."
+    )
+    rows = [
+        (time, f"{item.solved:,}", f"{item.failed:,}", points(item.points))
+        for time, item in zip(_times(when.bins), when.moments, strict=True)
+    ]
+    return figure(
+        "Rows per minute",
+        f"Each bar is {wording.duration(when.bins.step)}.",
+        legend(("solved", "solved"), ("failed", "failed")),
+        plots.plot(
+            [
+                plots.bars(solved, titles, y, "solved"),
+                plots.bars(failed, titles, y, "failed", below=solved),
+            ],
+            text,
+            x,
+            y,
+        ),
+        details(
+            "Bars as a table",
+            table("Rows and points over time", ("from", "solved", "failed", "points so far"), rows),
+        ),
+    )
+
+
+def _solve_times_over_time(when: Timeline, x: plots.Axis, waited: Spread) -> Markup:
+    y = plots.heights_axis(min(waited.largest, 2 * waited.p95), " s")
+    beyond = " What took longer is at the upper edge." if waited.largest > y.high else ""
+    bins = when.trend_bins
+    middles = [bins.edge(place) + bins.step / 2 for place in range(bins.number)]
+    known = [item.median for item in when.trends if item.median is not None]
+    text = "Solve times over time, a dot for each token."
+    if known:
+        text += f" The median goes from {min(known):,.1f} to {max(known):,.1f} s."
+    rows = [
+        (time, f"{item.solved:,}", wording.seconds(item.median), wording.seconds(item.p95))
+        for time, item in zip(_times(bins), when.trends, strict=True)
+    ]
+    return figure(
+        "How long solutions took",
+        f"Lines are over {wording.duration(bins.step)} each.{beyond}",
+        legend(("dots", "token"), ("line median", "median"), ("line p95", "p95")),
+        plots.plot(
+            [
+                plots.dots(when.dots, x, y, "tokens"),
+                plots.line(_points(middles, [item.p95 for item in when.trends]), x, y, "p95"),
+                plots.line(_points(middles, [item.median for item in when.trends]), x, y, "median"),
+            ],
+            text,
+            x,
+            y,
+        ),
+        details(
+            "Lines as a table",
+            table("Solve times over time", ("from", "solved", "median", "p95"), rows),
+        ),
+    )
+
+
+def _points(
+    middles: Sequence[float], values: Sequence[float | None]
+) -> list[tuple[float, float] | None]:
+    pairs = zip(middles, values, strict=True)
+    return [None if value is None else (middle, value) for middle, value in pairs]
+
+
+def _times(bins: Bins) -> list[str]:
+    edges = [bins.edge(place) for place in range(bins.number)]
+    days = {wording.moment(edge, "%Y-%m-%d") for edge in edges}
+    form = "%H:%M:%S" if len(days) == 1 else "%b %d %H:%M:%S"
+    return [wording.moment(edge, form) for edge in edges]
+
+
+def spend(when: Timeline | None) -> Markup:
+    """Return what was spent until when."""
+    if when is None or not when.moments[-1].points:
+        return figure("Points spent", "not known")
+    x = plots.times_axis(when.bins)
+    spent = [(when.bins.low, 0.0)]
+    spent += [(when.bins.edge(place + 1), item.points) for place, item in enumerate(when.moments)]
+    whole = spent[-1][1]
+    y = plots.heights_axis(whole)
+    half = next(time for time, so_far in spent if so_far >= whole / 2)
+    text = (
+        f"Points spent over time: {points(whole)} in the end, half of them by "
+        f"{wording.moment(half, '%H:%M:%S')}."
+    )
+    return figure(
+        "Points spent",
+        "For solved tasks, all together.",
+        plots.plot(
+            [plots.area(spent, x, y, "spend"), plots.line(spent, x, y, "spend")], text, x, y
+        ),
+    )
+
+
+def amounts(values: Sequence[int]) -> Iterable[Markup]:
+    """Yield a bar for each value."""
+    top, whole = max(values), sum(values)
+    for value in values:
+        bar = element("span", style=f"width:{100 * value / top:.1f}%")
+        words = wording.share(value, whole)
+        yield element("div", element("div", bar, aria_hidden="true"), words, class_="amount")

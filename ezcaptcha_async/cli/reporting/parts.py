@@ -1,0 +1,120 @@
+"""What the page is put together from: sections, tables, figures, legends. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal, TypeAlias
+
+from ezcaptcha_async.cli.reporting.markup import Markup, element, joined
+
+_WIDE: Final = 4
+"""From how many columns on a table is arranged anew on a phone."""
+
+Sample: TypeAlias = Literal["solved", "failed", "dots", "line median", "line p95"]
+
+
+def section(heading: str, hint: str, *parts: Markup) -> Markup:
+    """Return a section; on a wide screen two parts stand side by side."""
+    return element(
+        "section",
+        element("h2", heading),
+        *([element("p", hint, class_="hint")] if hint else []),
+        element("div", *parts, class_="beside" if len(parts) > 1 else "alone"),
+    )
+
+
+def table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    total: Sequence[str] | None = None,
+    hint: str = "",
+    words: int = 1,
+) -> Markup:
+    """Return a table; the first cell of each row names it.
+
+    Args:
+        caption: What it is of.
+        columns: What each column is of.
+        rows: Their cells.
+        total: The cells of a row for all together.
+        hint: What else a reader should know.
+        words: How many columns, the first ones, are no numbers.
+    """
+    # Roles are said, because a browser forgets them where the style arranges rows anew.
+    wide = len(columns) >= _WIDE
+    more = [element("span", hint, class_="hint")] if hint else []
+    head = [
+        element(
+            "th",
+            column,
+            scope="col",
+            role="columnheader",
+            class_="words" if place < words else None,
+        )
+        for place, column in enumerate(columns)
+    ]
+    body = [_row(row, words) for row in rows]
+    foot = [] if total is None else [element("tfoot", _row(total, words), role="rowgroup")]
+    return element(
+        "table",
+        element("caption", caption, *more),
+        element("thead", element("tr", *head, role="row"), role="rowgroup"),
+        element("tbody", *body, role="rowgroup"),
+        *foot,
+        role="table",
+        class_="wide" if wide else None,
+        style=f"--columns:{len(columns) - 1}" if wide else None,
+    )
+
+
+def _row(cells: Sequence[str], words: int) -> Markup:
+    first, *rest = cells
+    return element(
+        "tr",
+        element("th", first, scope="row", role="rowheader", class_="words"),
+        *(
+            element("td", cell, role="cell", class_="words" if place < words else None)
+            for place, cell in enumerate(rest, 1)
+        ),
+        role="row",
+    )
+
+
+def figure(heading: str, hint: str, *parts: Markup) -> Markup:
+    """Return a plot with its heading."""
+    caption = element(
+        "figcaption",
+        element("h3", heading),
+        *([element("span", hint, class_="hint")] if hint else []),
+    )
+    return element("figure", caption, *parts)
+
+
+def details(summary: str, *parts: Markup) -> Markup:
+    """Return what is shown only to whoever asks for it."""
+    return element("details", element("summary", summary), *parts)
+
+
+def legend(*entries: tuple[Sample, str]) -> Markup:
+    """Return what the colours and lines of a plot mean."""
+    return element("ul", *(_entry(*entry) for entry in entries), class_="legend")
+
+
+def _entry(sample: Sample, words: str) -> Markup:
+    match sample:
+        case "solved" | "failed":
+            rect = element("rect", width="100%", height="100%")
+            shape = element("g", rect, class_=sample)
+        case "dots":
+            shape = element("path", d="M10 5h0", class_=sample)
+        case _:
+            shape = element("path", d="M0 5H20", class_=sample)
+    drawing = element("svg", shape, viewBox="0 0 20 10", aria_hidden="true")
+    return element("li", drawing, words)
+
+
+def together(parts: Iterable[Markup], kind: str) -> Markup:
+    """Return several parts as one."""
+    return element("div", joined(parts), class_=kind)

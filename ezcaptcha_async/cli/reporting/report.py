@@ -1,0 +1,71 @@
+"""``report``: read a results file, show what it comes to, and write a page of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async.cli.output import Output, printable
+from ezcaptcha_async.cli.reporting import tables
+from ezcaptcha_async.cli.reporting.collecting import Collection, collected
+from ezcaptcha_async.cli.reporting.figures import Figures, figures
+from ezcaptcha_async.cli.reporting.page import page
+from ezcaptcha_async.cli.reporting.results import STDIN, lines
+
+
+def report(output: Output, source: str, html: str | None) -> None:
+    """Show what a results file comes to.
+
+    Args:
+        output: Where to.
+        source: The file; ``-`` for stdin.
+        html: Where to write a page; None for none.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or holds no results at all; or the
+            page cannot be written.
+    """
+    name = "standard input" if source == STDIN else printable(Path(source).name)
+    if html is not None and source != STDIN and _is_the_same(source, html):
+        raise ConfigurationError("--html would overwrite the results; give it another name")
+    with output.waiting(f"reading {name}"):
+        collection = collected(lines(source))
+        _check(collection, source)
+        found = figures(collection)
+    if html is not None:
+        _write(html, page(name, found))
+    if output.as_json:
+        output.document(_document(found))
+    else:
+        tables.show(output, name, found)
+    if html is not None:
+        output.remark(f"wrote {html}")
+
+
+def _is_the_same(source: str, html: str) -> bool:
+    try:
+        return Path(html).samefile(source)
+    except (OSError, ValueError):
+        return False  # one of them is not there, or cannot be
+
+
+def _check(collection: Collection, source: str) -> None:
+    if collection.damaged and not (collection.solutions or collection.errors):
+        raise ConfigurationError(f"{source} holds no results: no line of it is a finished row")
+
+
+def _write(html: str, text: str) -> None:
+    try:
+        Path(html).write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "its name cannot be that of a file"
+    else:
+        return
+    raise ConfigurationError(f"cannot write --html: {reason}")
+
+
+def _document(found: Figures) -> dict[str, object]:
+    # The dots of the page's plot are a sample, and of no use to a machine.
+    return attrs.asdict(found, filter=lambda field, _value: field.name != "dots")

@@ -1,0 +1,190 @@
+"""What one line of a results file says. Lines may be damaged: nothing in them is believed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from math import nan
+from pathlib import Path
+from typing import Any, BinaryIO, Final, TypeAlias, cast
+
+import attrs
+
+from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async.cli.output import printable
+
+STDIN: Final = "-"
+UNKNOWN_TYPE: Final = "unknown type"
+
+_LONGEST_LINE: Final = 1 << 26
+_LONGEST_NAME: Final = 80
+_LONGEST_MESSAGE: Final = 200
+_MOST_SECONDS: Final = 1e6
+_MOST: Final = 1e12
+# The year 3000; every platform has a calendar until then.
+_LATEST: Final = 32_503_680_000.0
+
+
+@attrs.frozen(kw_only=True)
+class Solved:
+    """A row with a solution. Numbers that it does not say are not-a-number.
+
+    Args:
+        row: Its number; None when it has none.
+        task_id: The service's id; empty when it is not known.
+        type: The task's type.
+        finished_at: Unix time in seconds at which the solution was delivered.
+        waited: Seconds from creation to the solution.
+        left: Seconds for which the token was still good when it was delivered.
+        delay: Most seconds for which the solution lay ready before it was fetched.
+        polls: How many polls it took.
+        points: Its price.
+    """
+
+    row: int | None
+    task_id: str
+    type: str
+    finished_at: float
+    waited: float
+    left: float
+    delay: float
+    polls: float
+    points: float
+
+
+@attrs.frozen(kw_only=True)
+class Failed:
+    """A row with an error.
+
+    Args:
+        row: Its number; None when it has none.
+        task_id: The service's id; empty when it is not known.
+        final: False when a later line may replace this one.
+        finished_at: Unix time in seconds of the error; not-a-number when it is not known.
+        kind: Class of the error.
+        code: The service's code; empty when it gave none.
+        message: What it says.
+        may_be_charged: Whether the service may have taken points.
+        points: How many, as listed; not-a-number when it is not known.
+    """
+
+    row: int | None
+    task_id: str
+    final: bool
+    finished_at: float
+    kind: str
+    code: str
+    message: str
+    may_be_charged: bool
+    points: float
+
+
+Row: TypeAlias = Solved | Failed
+
+
+def lines(source: str) -> Iterator[bytes]:
+    """Read the lines of a file one by one, or those of stdin for ``-``.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+    try:
+        with _opened(source) as stream:
+            yield from iter(lambda: stream.readline(_LONGEST_LINE), b"")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "its name cannot be that of a file"
+    else:
+        return
+    raise ConfigurationError(f"cannot read {source}: {reason}")
+
+
+def _opened(source: str) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdin.buffer) if source == STDIN else Path(source).open("rb")
+
+
+def parsed(line: bytes) -> Row | None:
+    """Return what a line says; None when it is damaged, or no line of a results file."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    row = _object(found)
+    match row.get("status"):
+        case "solved":
+            return _solved(row)
+        case "failed":
+            return _failed(row)
+        case _:
+            return None
+
+
+def _solved(row: dict[str, Any]) -> Solved:
+    receipt = _object(row.get("receipt"))
+    finished_at = _time(row.get("finished_at"))
+    delay = _time(receipt.get("ready_at")) - _time(receipt.get("processing_at"))
+    return Solved(
+        row=_row_number(row),
+        task_id=_text(receipt.get("task_id")),
+        type=_text(receipt.get("task_type")) or UNKNOWN_TYPE,
+        finished_at=finished_at,
+        waited=_number(receipt.get("waited"), 0, _MOST_SECONDS),
+        left=_number(_time(row.get("expires_at")) - finished_at, -_MOST_SECONDS, _MOST_SECONDS),
+        delay=_number(delay, 0, _MOST_SECONDS),
+        polls=_number(receipt.get("polls"), 0, _MOST),
+        points=_number(receipt.get("points"), 0, _MOST),
+    )
+
+
+def _failed(row: dict[str, Any]) -> Failed:
+    error = _object(row.get("error"))
+    task_id = _text(error.get("task_id"))
+    code = _text(error.get("code"))
+    return Failed(
+        row=_row_number(row),
+        task_id=task_id,
+        final=row.get("final") is not False,
+        finished_at=_time(row.get("finished_at")),
+        kind=_text(error.get("kind")) or "unknown error",
+        code=code,
+        message=_text(_without(error.get("message"), code, task_id), _LONGEST_MESSAGE),
+        may_be_charged=error.get("may_be_charged") is True,
+        points=_number(_object(error.get("ticket")).get("points"), 0, _MOST),
+    )
+
+
+def _without(message: Any, code: str, task_id: str) -> Any:
+    """Return a message without the code, and the id that belongs to one of many tasks only."""
+    if not isinstance(message, str):
+        return None
+    return message.removesuffix(f" (task {task_id})").removeprefix(f"{code}: ")
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _row_number(row: dict[str, Any]) -> int | None:
+    number = row.get("row")
+    return number if isinstance(number, int) else None
+
+
+def _text(value: Any, longest: int = _LONGEST_NAME) -> str:
+    """Return a text on one line, shortened where it is too long to be shown."""
+    if not isinstance(value, str):
+        return ""
+    text = printable(value[: 2 * longest])
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def _number(value: Any, least: float, most: float) -> float:
+    """Return a number within its bounds, else not-a-number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return nan
+    # Compared before it is converted: JSON knows whole numbers that no float can hold.
+    return float(value) if least <= value <= most else nan
+
+
+def _time(value: Any) -> float:
+    return _number(value, 0, _LATEST)

@@ -1,0 +1,135 @@
+"""Figures in words, the same on the terminal and on the page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Final, Literal, TypeAlias
+
+from ezcaptcha_async.cli.output import counted, points
+from ezcaptcha_async.cli.reporting.figures import Figures, Histogram, Spread, TypeFigures
+
+ABSENT: Final = "-"
+Figure: TypeAlias = Literal["p5", "median", "p95", "largest"]
+
+_UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+def seconds(value: float | None) -> str:
+    """Return seconds with one decimal."""
+    return ABSENT if value is None else f"{value:,.1f} s"
+
+
+def spread(found: Spread | None, figure: Figure) -> str:
+    """Return one of the figures of how seconds are spread."""
+    return ABSENT if found is None else seconds(getattr(found, figure))
+
+
+def number(found: Spread | None, figure: Figure) -> str:
+    """Return the same without its unit."""
+    return spread(found, figure).removesuffix(" s")
+
+
+def duration(value: float) -> str:
+    """Return a time span in its two largest units."""
+    if value < 60:  # noqa: PLR2004 - seconds of a minute
+        return seconds(value).replace(".0 s", " s")
+    left = round(value)
+    parts: list[str] = []
+    for unit, size in _UNITS:
+        number, left = divmod(left, size)
+        if number or parts:
+            parts.append(f"{number:,} {unit}")
+    return " ".join(part for part in parts[:2] if not part.startswith("0 "))
+
+
+def mean(value: float | None) -> str:
+    """Return a mean number with one decimal."""
+    return ABSENT if value is None else f"{value:,.1f}"
+
+
+def price(value: float | None) -> str:
+    """Return points."""
+    return ABSENT if value is None else points(value)
+
+
+def share(part: int, whole: int) -> str:
+    """Return how much of the whole a part is; only all is 100 %, and only nothing 0 %."""
+    if not whole:
+        return ABSENT
+    percent = 100 * part / whole
+    if 0 < part < whole:
+        percent = min(max(percent, 0.1), 99.9)
+    return f"{percent:.1f} %".replace(".0 %", " %")
+
+
+def moment(value: float, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """Return a Unix time as a date and a time of this place."""
+    return time.strftime(form, time.localtime(value))
+
+
+def ranges(histogram: Histogram, unit: str = " s") -> Iterator[str]:
+    """Yield what each bin of a histogram holds."""
+    bins = histogram.bins
+    for place in range(bins.number):
+        low, high = f"{bins.edge(place):.10g}", f"{bins.edge(place + 1):.10g}"
+        if bins.open_above and place == bins.number - 1:
+            yield f"{low}{unit} or more"
+        elif bins.open_below and place == 0:
+            yield f"less than {high}{unit}"
+        else:
+            yield f"{low} to {high}{unit}"
+
+
+def title(found: Figures) -> str:
+    """Return how many rows there were, how long they took, and how fast that is."""
+    text = counted(found.rows, "row")
+    if found.seconds is not None:
+        text += f" in {duration(found.seconds)}"
+    if found.per_minute is not None:
+        text += f", {found.per_minute:,.1f} a minute"
+    return text
+
+
+def period(found: Figures) -> str:
+    """Return from when to when it went; empty when nobody knows."""
+    when = found.timeline
+    if when is None:
+        return ""
+    same_day = moment(when.started_at, "%Y-%m-%d") == moment(when.finished_at, "%Y-%m-%d")
+    end = moment(when.finished_at, "%H:%M:%S %z" if same_day else "%Y-%m-%d %H:%M:%S %z")
+    return f"{moment(when.started_at)} to {end}"
+
+
+def risk(found: Figures) -> str:
+    """Return what may have been paid for nothing; empty when nothing was."""
+    charges = found.may_be_charged
+    if not charges.tasks:
+        return ""
+    text = f"{counted(charges.tasks, 'task')} without a solution may have been charged"
+    if charges.unpriced == charges.tasks:
+        return f"{text}; their prices are not known"
+    text += f": {points(charges.points)} points"
+    return f"{text}, and {charges.unpriced:,} at an unknown price" if charges.unpriced else text
+
+
+def notes(found: Figures) -> Iterator[str]:
+    """Yield what else a reader should know."""
+    if found.repeated:
+        yield f"{counted(found.repeated, 'row')} failed and came again: only the last line counts."
+    if found.damaged:
+        skipped = counted(found.damaged, "line")
+        yield f"{skipped} skipped: damaged, cut off, or no line of a results file."
+    unpriced = found.solved - found.total.priced
+    if unpriced:
+        yield f"{counted(unpriced, 'token')} without a known price: not in the points."
+
+
+def name(item: TypeFigures) -> str:
+    """Return the type, or what stands for all of them."""
+    return item.type or "all types"
+
+
+def sentence(text: str) -> str:
+    """Return the text as a sentence; nothing for nothing."""
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
