@@ -18,8 +18,6 @@ from cyclopts.validators import Number
 from ezcaptcha_async import ConfigurationError, EzCaptchaError, __version__
 from ezcaptcha_async.accounts import KEY_VARIABLE
 from ezcaptcha_async.cli import (
-    batch_display,
-    batching,
     catalogue,
     display,
     live,
@@ -27,14 +25,16 @@ from ezcaptcha_async.cli import (
     simulating,
     solving,
 )
+from ezcaptcha_async.cli.batching import display as batch_display
+from ezcaptcha_async.cli.batching import running as batch_running
+from ezcaptcha_async.cli.batching.results_file import STDOUT
+from ezcaptcha_async.cli.batching.rows import STDIN, Format, RowReader, format_of
 from ezcaptcha_async.cli.connection import DEFAULT, Connection, FromFile, read_text
 from ezcaptcha_async.cli.demo import Plan, run_demo
 from ezcaptcha_async.cli.failures import ExitCode, Interrupted, UsageError, exit_code, help_table
 from ezcaptcha_async.cli.fields import task_from
 from ezcaptcha_async.cli.interrupts import Backend
 from ezcaptcha_async.cli.output import PROGRAM, Output
-from ezcaptcha_async.cli.results_file import STDOUT
-from ezcaptcha_async.cli.rows import STDIN, Format, RowReader, format_of
 from ezcaptcha_async.cli.reporting import report as reporting
 from ezcaptcha_async.testing import SimulatedService
 
@@ -225,7 +225,7 @@ def batch(
         raise ConfigurationError("--json needs --results: stdout has the results already")
     if rows == connection.key_file == STDIN:
         raise ConfigurationError("ROWS and --key-file cannot both be read from stdin")
-    plan = batching.Plan(
+    plan = batch_running.Plan(
         source=rows,
         results=results,
         journal=journal or (None if to_stdout else f"{results}.journal"),
@@ -237,7 +237,7 @@ def batch(
         time_scale=time_scale,
     )
     with batch_display.shown(output, f"{rows} to {results}", in_the_way=to_stdout) as show:
-        progress = batching.run_batch(plan, connection.accounts(), show)
+        progress = batch_running.run_batch(plan, connection.accounts(), show)
     if as_json:
         output.document(batch_display.summary(progress))
     else:

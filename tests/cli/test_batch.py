@@ -16,8 +16,8 @@ import anyio
 import pytest
 
 from ezcaptcha_async import PoolStatistics, ReCaptchaV2TaskProxyless, SessionPool
-from ezcaptcha_async.cli import batch_display
-from ezcaptcha_async.cli.batch_progress import Progress
+from ezcaptcha_async.cli.batching import display as batch_display
+from ezcaptcha_async.cli.batching.progress import Progress
 from ezcaptcha_async.cli.output import Output
 from ezcaptcha_async.testing import Fault, SimulatedServer, Uniform
 from tests.cli.commands import FAST, SECRET, Cli, finish, start
@@ -432,7 +432,7 @@ def test_lines_where_nothing_can_move(
     cli: Cli, serving: Serve, rows: Path, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A log file would hold one figure an hour, or ten a second."""
-    monkeypatch.setattr("ezcaptcha_async.cli.batch_display._SECONDS_BETWEEN_LINES", 0.2)
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.display._SECONDS_BETWEEN_LINES", 0.2)
     serving(solve_times=Uniform(10, 40))
     result = cli("batch", str(rows), "-o", str(results), *FAST)
     lines = result.err.splitlines()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.results_file import ResultsFile, Standing
-from ezcaptcha_async.cli.rows import Row
+from ezcaptcha_async.cli.batching.results_file import ResultsFile, Standing
+from ezcaptcha_async.cli.batching.rows import Row
 
 KEY = "0123456789abcdef"
 OTHER = "fedcba9876543210"

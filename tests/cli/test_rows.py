@@ -15,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ezcaptcha_async import ConfigurationError, CustomTask, ReCaptchaV2TaskProxyless
-from ezcaptcha_async.cli.rows import Format, Row, RowReader, count_rows, format_of, opened, row_of
+from ezcaptcha_async.cli.batching.rows import (
+    Format,
+    Row,
+    RowReader,
+    count_rows,
+    format_of,
+    opened,
+    row_of,
+)
 
 PAGE = {
     "type": "ReCaptchaV2TaskProxyless",

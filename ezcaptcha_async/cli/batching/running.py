@@ -39,12 +39,12 @@ from ezcaptcha_async import (
     TransportError,
 )
 from ezcaptcha_async.cli import failures
-from ezcaptcha_async.cli.batch_progress import Progress
+from ezcaptcha_async.cli.batching.progress import Progress
+from ezcaptcha_async.cli.batching.results_file import ResultsFile
+from ezcaptcha_async.cli.batching.rows import STDIN, RowReader, count_rows, opened, row_of
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.output import counted
-from ezcaptcha_async.cli.results_file import ResultsFile
-from ezcaptcha_async.cli.rows import STDIN, RowReader, count_rows, opened, row_of
 from ezcaptcha_async.cli.solving import described, pool_for
 
 _TICK: Final = 0.2

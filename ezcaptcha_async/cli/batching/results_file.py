@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.rows import Row
+from ezcaptcha_async.cli.batching.rows import Row
 
 STDOUT: Final = "-"
 

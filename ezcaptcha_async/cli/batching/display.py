@@ -12,9 +12,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ezcaptcha_async.cli.batch_progress import BIN_SECONDS, BINS, Progress
+from ezcaptcha_async.cli.batching.progress import BIN_SECONDS, BINS, Progress
+from ezcaptcha_async.cli.batching.results_file import STDOUT
 from ezcaptcha_async.cli.output import Output, counted, points
-from ezcaptcha_async.cli.results_file import STDOUT
 
 _INDENT: Final = 2
 _WIDTH: Final = 76

@@ -1,0 +1,1 @@
+"""``ezcaptcha batch``: many rows in, what became of each out, and no row twice."""
