@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from ezcaptcha_async._entries import Entry, Phase
+from ezcaptcha_async._entries import Entry, Phase, Solved
 from ezcaptcha_async.errors import EzCaptchaError, ServiceError
 from ezcaptcha_async.events import Event, RequestEvent, TaskEvent, TaskState
 
@@ -77,8 +77,9 @@ def _task_event(entry: Entry, state: TaskState, now: float) -> TaskEvent:
     paid = entry.task_id is not None
     error = entry.outcome if isinstance(entry.outcome, EzCaptchaError) else None
     lag = None
-    if state == "solved" and entry.answered:
-        lag = (now - entry.created_at - entry.polled_age) / 2
+    if isinstance(entry.outcome, Solved) and entry.answered:
+        # Not until now: it may have come when nobody waited, and been kept.
+        lag = (entry.outcome.at - entry.created_at - entry.polled_age) / 2
     return TaskEvent(
         number=entry.number,
         state=state,

@@ -330,21 +330,24 @@ class Schedule:
             error: What to tell anybody who waits all the same.
         """
         entry.holders = 0
+        left = False
         if entry.phase is Phase.QUEUED:
             self._finish(entry, Phase.CANCELLED, error)
         elif entry.phase in IN_FLIGHT:
             self._disarm(entry)
             self._move(entry, Phase.ORPHANED)
             self._watch(entry)
-            self._tell(entry)
+            left = True
         elif entry.phase is Phase.SOLVED and not entry.delivered:
             entry.kept = entry.outcome if isinstance(entry.outcome, Solved) else None
             entry.outcome = None
             self._move(entry, Phase.ORPHANED)
             self._keep(entry)
-            self._tell(entry)
+            left = True
         if error is not None:
             entry.answer(error)
+        if left:
+            self._tell(entry)  # when it is known what its caller was told
 
     def adopt(self, entry: Entry, *, poll_at: float) -> None:
         """A paid task that was created elsewhere; its id and times are set."""

@@ -19,10 +19,12 @@ from ezcaptcha_async import (
     Event,
     EzCaptchaError,
     InsufficientBalanceError,
+    PollPolicy,
     ReCaptchaV2TaskProxyless,
     RequestEvent,
     ResultWindowLapsedError,
     SessionPool,
+    SolveTimeoutError,
     SubmissionUnknownError,
     TaskEvent,
     TaskFailedError,
@@ -145,6 +147,41 @@ async def test_a_ticket_that_is_left_and_taken_up_again() -> None:
     assert resumed.age is not None
     assert resumed.age > 0
     assert resumed.seconds == 0
+
+
+async def test_an_orphan_says_what_its_caller_was_told() -> None:
+    """Timeouts would be in no count of errors, though nothing else tells of a slow service."""
+    service = SimulatedService(solve_times=Fixed(40))
+    events: list[Event] = []
+    async with open_pool(service, on_event=events.append) as pool:
+        with pytest.raises(SolveTimeoutError):
+            await pool.solve(TASK, timeout=20)
+        with anyio.move_on_after(20):
+            await pool.solve(TASK)
+        await pool.submit(TASK)
+    told = [
+        (item.number, item.error)
+        for item in events
+        if isinstance(item, TaskEvent) and item.state == "orphaned"
+    ]
+    assert told == [(1, "SolveTimeoutError"), (2, None), (3, "PoolClosedError")]
+
+
+async def test_the_lag_of_a_solution_that_came_when_nobody_waited() -> None:
+    """A figure of how late solutions are fetched would tell when they were wanted."""
+    service = SimulatedService(solve_times=Fixed(25))
+    events: list[Event] = []
+    polling = PollPolicy(first_delay=20, interval=6, jitter=0)
+    async with open_pool(service, polling=polling, on_event=events.append) as pool:
+        with anyio.move_on_after(26.25):  # the last poll is under way
+            await pool.solve(TASK)
+        await anyio.sleep(100)
+        (orphan,) = pool.orphans()
+        await orphan
+    assert states(events) == {1: ["queued", "created", "orphaned", "resumed", "solved"]}
+    requests = [item for item in events if isinstance(item, RequestEvent)]
+    assert len(requests) == 3, "the solution was there already"
+    assert only(events, "solved").lag == pytest.approx(3, abs=0.2)
 
 
 async def test_a_task_that_is_created_after_its_caller_left() -> None:

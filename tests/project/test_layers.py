@@ -61,6 +61,7 @@ LAYERS = {
     "_engine": 12,
     "_pool": 13,
     "cli": 14,
+    "otel": 14,
     "pytest_plugin": 14,
 }
 """Module → layer. A module imports from lower layers only, never from its own."""
@@ -240,6 +241,8 @@ def test_only_an_adapter_knows_an_http_client() -> None:
         ("pytest_plugin", "from ezcaptcha_async.testing import serve", True),
         ("pytest_plugin", "from ezcaptcha_async import SessionPool", True),
         ("pytest_plugin", "import pytest", True),
+        ("otel", "from opentelemetry.metrics import Meter", True),
+        ("_emitter", "from opentelemetry.metrics import Meter", False),
         ("testing/_x", "from ezcaptcha_async.testing._y import Z", True),
         ("testing/_x", "from ._y import Z", True),
         ("testing/_x", "from ..errors import ConfigurationError", True),

@@ -151,7 +151,9 @@ HEAVY = (
     "hypothesis",
     "aiohttp",
     "httpx2",
+    "opentelemetry",
     "ezcaptcha_async.cli",
+    "ezcaptcha_async.otel",
     "ezcaptcha_async.testing",
     "ezcaptcha_async.pytest_plugin",
 )
