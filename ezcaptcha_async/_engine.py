@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Iterable
+from itertools import count
 from typing import Final
 
 import anyio
@@ -24,6 +25,9 @@ from ezcaptcha_async._transport import Transport
 from ezcaptcha_async._unwrap import unwrapped
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import PoolClosedError
+
+_NUMBERS: Final = count(1)
+"""Shared by all pools: whoever watches several of them can tell their tasks apart."""
 
 _logger: Final = logging.getLogger("ezcaptcha_async")
 
@@ -50,7 +54,7 @@ class Engine:
         self._settings = settings
         self.loop = current_event_loop()
         emitter = Emitter(settings.on_event, self.loop.clock)
-        self._schedule = Schedule(emitter)
+        self._schedule = Schedule(emitter, numbers=_NUMBERS)
         self._host = Host(self.loop)
         self._closed = anyio.Event()
         self._closing = False

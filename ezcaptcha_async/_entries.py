@@ -181,7 +181,7 @@ class Entry:
         task: What to create; None when it was created elsewhere.
         points: Listed price.
         reference: What the task is to its caller.
-        number: Which one it is in its schedule, counted from 1.
+        number: Which of all tasks of the process it is, for whoever watches.
         deadline: When the caller's patience ends.
         queued_at: When the caller came.
     """

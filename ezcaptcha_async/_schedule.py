@@ -7,6 +7,7 @@ command after the other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 from math import inf
 from typing import Any, Final, Literal, cast
@@ -68,11 +69,14 @@ class Schedule:
 
     Args:
         watcher: Told of each move that concerns a caller; None when nobody wants to know.
+        numbers: What to number the tasks with; from 1 when left out.
     """
 
-    def __init__(self, watcher: Watcher | None = None) -> None:
+    def __init__(
+        self, watcher: Watcher | None = None, *, numbers: Iterator[int] | None = None
+    ) -> None:
         self._watcher = watcher
-        self._numbers = count(1)
+        self._numbers = count(1) if numbers is None else numbers
         self._lines: list[Line] = []
         self._next_line = 0
         self._polls_in_a_row = 0

@@ -34,7 +34,8 @@ class TaskEvent:
     """A task has come to another state.
 
     Args:
-        number: Which of the pool's tasks, counted from 1; the same in all events of a task.
+        number: Which of the process's tasks, over all its pools, counted from 1; the same in
+            all events of a task.
         state: ``queued`` for creation, again when another account takes it over;
             ``created``: paid from here on; ``resumed``: a paid one was taken up (again);
             ``orphaned``: paid, and nobody waits; ``solved``; ``failed``: the service gave
@@ -83,7 +84,7 @@ class RequestEvent:
         service: Name of the service.
         account: Name of the account.
         seconds: From its sending until its answer was read.
-        number: Which of the pool's tasks it was for; None for getBalance.
+        number: Which of the process's tasks it was for; None for getBalance.
         code: The service's error code, where it gave one.
     """
 

@@ -148,7 +148,7 @@ _NOBODY: Final = _Wait(INVALID_SPAN, Context(), {})
 class OpenTelemetry:
     """Turns what a pool tells into metrics and traces: ``SessionPool(on_event=...)``.
 
-    Each open pool needs one of its own; any number of them may share the providers.
+    One of them may watch any number of pools.
 
     Args:
         tracer_provider: Where spans go; the global one when left out.

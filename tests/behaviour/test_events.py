@@ -41,12 +41,12 @@ SECRET_TASK = ReCaptchaV2TaskProxyless(
 
 
 def states(events: list[Event]) -> dict[int, list[str]]:
-    """Return the states that each task went through."""
+    """Return the states that each task went through, numbered from 1."""
     found = defaultdict[int, list[str]](list)
     for event in events:
         if isinstance(event, TaskEvent):
             found[event.number].append(event.state)
-    return dict(found)
+    return {number: found[old] for number, old in enumerate(sorted(found), 1)}
 
 
 def only(events: list[Event], state: str) -> TaskEvent:
@@ -80,7 +80,7 @@ async def test_one_task_from_its_beginning_to_its_end() -> None:
         ("getTaskResult", "ready"),
     ]
     assert all(item.seconds == pytest.approx(0.1) for item in requests)
-    assert {item.number for item in requests} == {1}
+    assert {item.number for item in requests} == {solved.number}
     assert {item.account for item in requests} == {Account(KEY).name}
     order = [type(item).__name__ for item in events]
     assert order[:3] == ["TaskEvent", "RequestEvent", "TaskEvent"]
@@ -160,11 +160,9 @@ async def test_an_orphan_says_what_its_caller_was_told() -> None:
             await pool.solve(TASK)
         await pool.submit(TASK)
     told = [
-        (item.number, item.error)
-        for item in events
-        if isinstance(item, TaskEvent) and item.state == "orphaned"
+        item.error for item in events if isinstance(item, TaskEvent) and item.state == "orphaned"
     ]
-    assert told == [(1, "SolveTimeoutError"), (2, None), (3, "PoolClosedError")]
+    assert told == ["SolveTimeoutError", None, "PoolClosedError"]
 
 
 async def test_the_lag_of_a_solution_that_came_when_nobody_waited() -> None:
@@ -245,7 +243,7 @@ async def test_the_log_carries_fields(caplog: pytest.LogCaptureFixture) -> None:
     async with open_pool(service) as pool:
         solution = await pool.solve(TASK)
     last: Any = caplog.records[-1]
-    assert last.getMessage() == f"task 1 ({TASK.type}) solved"
+    assert last.getMessage() == f"task {last.ezcaptcha_number} ({TASK.type}) solved"
     assert last.ezcaptcha_task_id == solution.receipt.task_id
     assert last.ezcaptcha_polls == solution.receipt.polls
     assert last.ezcaptcha_state == "solved"
@@ -267,6 +265,19 @@ async def test_no_event_tells_a_secret_or_a_page(caplog: pytest.LogCaptureFixtur
     for text in told:
         assert KEY not in text
         assert "secret" not in text
+
+
+async def test_whoever_watches_two_pools_can_tell_their_tasks_apart() -> None:
+    """The first task of one pool would be taken for the first of the other."""
+    service = SimulatedService(solve_times=Fixed(15))
+    events: list[Event] = []
+    async with (
+        open_pool(service, on_event=events.append) as one,
+        open_pool(service, on_event=events.append) as two,
+    ):
+        await one.solve(TASK)
+        await two.solve(TASK)
+    assert list(states(events).values()) == [["queued", "created", "solved"]] * 2
 
 
 async def test_a_function_that_fails_costs_no_task(caplog: pytest.LogCaptureFixture) -> None:
