@@ -17,7 +17,6 @@ from ezcaptcha_async._claim import Claim
 from ezcaptcha_async._engine import Engine
 from ezcaptcha_async._journal import Journal, JournalFile
 from ezcaptcha_async._journal_lines import Submission
-from ezcaptcha_async._learned import LearnedPolling
 from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._settings import (
@@ -28,6 +27,7 @@ from ezcaptcha_async._settings import (
     check_on_event,
     check_on_unknown,
     check_whole_number,
+    default_polling,
     journal_from,
 )
 from ezcaptcha_async._statistics import PoolStatistics, sum_up
@@ -61,14 +61,16 @@ class SessionPool:
         *accounts: Client keys, or `Account` values for more settings. None at all: the key
             in ``EZCAPTCHA_CLIENT_KEY``.
         service: The service of accounts that are given as plain keys; EzCaptcha when left
-            out, at ``EZCAPTCHA_BASE_URL`` where that is set.
+            out, at ``EZCAPTCHA_BASE_URL`` where that is set, and ``EZCAPTCHA_TIME_SCALE``
+            times as fast, where that is a simulated one.
         http_client: An ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or
             ``aiohttp.ClientSession`` to send requests with. The pool never closes it. Let
             its connection limit be `max_requests`.
         transport: ``"aiohttp"`` or ``"httpx"``, or a transport of your own, instead of
             `http_client`. When left out: aiohttp where it is installed and asyncio runs,
             else httpx.
-        polling: When to poll: `LearnedPolling`, where nothing else is given.
+        polling: When to poll: `LearnedPolling`, where nothing else is given, at the speed
+            of the slowest service.
         journal: Path of a file, or a `Journal`, in which this pool writes down what it pays
             for and what bans it, so that after a crash `resume_all` fetches what is paid.
         on_unknown: What to do when the answer to createTask was lost, so that the task may
@@ -144,7 +146,7 @@ class SessionPool:
         check_number("create_patience", create_patience, "seconds")
         check_number("close_grace", close_grace, "seconds")
         self._settings = Settings(
-            polling=LearnedPolling() if polling is None else polling,
+            polling=default_polling(self._accounts) if polling is None else polling,
             max_requests=max_requests,
             request_timeout=request_timeout,
             create_patience=create_patience,
