@@ -52,10 +52,10 @@ S = TypeVar("S", bound=Solution)
 
 
 class SessionPool:
-    """Solves tasks over one or more accounts. Open it with ``async with``.
+    """Solves tasks over one or more accounts. Open it with ``async with``, or `open` and `aclose`.
 
     One pool serves any number of concurrent callers in its event loop, asyncio or trio. It
-    may be entered in one asyncio task and left in another, and is entered once.
+    may be opened in one asyncio task and closed in another, and is opened once.
 
     Args:
         *accounts: Client keys, or `Account` values for more settings. None at all: the key
@@ -172,8 +172,28 @@ class SessionPool:
         return f"<SessionPool of {names}, {counts.queued} queued, {counts.waiting} waiting>"
 
     async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def open(self) -> Self:
+        """Open the pool, and return it; entering ``async with`` does it.
+
+        For what begins in one place and ends in another: the hooks of a framework, the
+        cells of a notebook. Whoever calls this calls `aclose` in the end.
+
+        Raises:
+            ConfigurationError: The HTTP client or the journal cannot be used.
+            PoolClosedError: It was opened before.
+        """
         if self._engine is not None:
-            raise PoolClosedError("a pool is entered once; make a new one")
+            raise PoolClosedError("a pool is opened once; make a new one")
         # First the journal: where it is in use, nothing has been opened that must be closed.
         file = None if self._journal is None else JournalFile(self._journal)
         ledger = Ledger(file, time.time)
@@ -188,14 +208,6 @@ class SessionPool:
             raise
         self._engine.start()
         return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the pool; leaving ``async with`` does it.
