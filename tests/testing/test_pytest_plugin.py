@@ -91,7 +91,8 @@ RUNNERS = {
         *("-p", "no:anyio", "-p", "no:trio"),
         *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
     ),
-    "anyio": ("-p", "no:asyncio", "-p", "no:trio", "-o", "anyio_mode=auto"),
+    "anyio on asyncio": ("-p", "no:asyncio", "-p", "no:trio", "-o", "anyio_mode=auto"),
+    "anyio on trio": ("-p", "no:asyncio", "-p", "no:trio", "-o", "anyio_mode=auto"),
     "pytest-trio": ("-p", "no:anyio", "-p", "no:asyncio", "-o", "trio_mode=true"),
 }
 """What runs asynchronous tests → how to have it run them, and nothing else."""
@@ -141,14 +142,20 @@ def test_mistakes_are_shown_where_they_are(pytester: pytest.Pytester) -> None:
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_the_tests_of_the_readme(pytester: pytest.Pytester, runner: str) -> None:
     """A user would copy what does not work with that which runs their asynchronous tests."""
-    tests, conftest = block_with("async def test_"), ""
-    if runner == "pytest-asyncio":
-        conftest = block_with("# With pytest-asyncio")
-    elif runner == "anyio":
-        conftest = block_with("# With anyio")
-    else:
-        assert "add `autojump_clock` to the arguments of a test" in README
-        tests = tests.replace("simulated_pool):", "simulated_pool, autojump_clock):")
+    tests, conftest = block_with("async def test_"), block_with("# With anyio")
+    match runner:
+        case "pytest-asyncio":
+            conftest = block_with("# With pytest-asyncio")
+        case "anyio on trio":
+            on_asyncio = '"asyncio", {"loop_factory": VirtualTimeLoop}'
+            on_trio = '"trio", {"clock": MockClock(autojump_threshold=0)}'
+            assert f"anyio's fixture returns `{on_trio}` instead" in README
+            conftest = "from trio.testing import MockClock\n" + conftest
+            conftest = conftest.replace(on_asyncio, on_trio)
+        case "pytest-trio":
+            conftest = ""
+            assert "add `autojump_clock` to the arguments of a test" in README
+            tests = tests.replace("simulated_pool):", "simulated_pool, autojump_clock):")
     result = run_user_tests(pytester, tests, *RUNNERS[runner], conftest=conftest)
     result.assert_outcomes(passed=3)
     # The slowest of them waits for 40 s and more of virtual time.
