@@ -17,7 +17,6 @@ from ezcaptcha_async._claim import Claim
 from ezcaptcha_async._engine import Engine
 from ezcaptcha_async._journal import Journal, JournalFile
 from ezcaptcha_async._journal_lines import Submission
-from ezcaptcha_async._learned import LearnedPolling
 from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._settings import (
@@ -28,6 +27,7 @@ from ezcaptcha_async._settings import (
     check_on_event,
     check_on_unknown,
     check_whole_number,
+    default_polling,
     journal_from,
 )
 from ezcaptcha_async._statistics import PoolStatistics, sum_up
@@ -52,23 +52,25 @@ S = TypeVar("S", bound=Solution)
 
 
 class SessionPool:
-    """Solves tasks over one or more accounts. Open it with ``async with``.
+    """Solves tasks over one or more accounts. Open it with ``async with``, or `open` and `aclose`.
 
     One pool serves any number of concurrent callers in its event loop, asyncio or trio. It
-    may be entered in one asyncio task and left in another, and is entered once.
+    may be opened in one asyncio task and closed in another, and is opened once.
 
     Args:
         *accounts: Client keys, or `Account` values for more settings. None at all: the key
             in ``EZCAPTCHA_CLIENT_KEY``.
         service: The service of accounts that are given as plain keys; EzCaptcha when left
-            out, at ``EZCAPTCHA_BASE_URL`` where that is set.
+            out, at ``EZCAPTCHA_BASE_URL`` where that is set, and ``EZCAPTCHA_TIME_SCALE``
+            times as fast, where that is a simulated one.
         http_client: An ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or
             ``aiohttp.ClientSession`` to send requests with. The pool never closes it. Let
             its connection limit be `max_requests`.
         transport: ``"aiohttp"`` or ``"httpx"``, or a transport of your own, instead of
             `http_client`. When left out: aiohttp where it is installed and asyncio runs,
             else httpx.
-        polling: When to poll: `LearnedPolling`, where nothing else is given.
+        polling: When to poll: `LearnedPolling`, where nothing else is given, at the speed
+            of the slowest service.
         journal: Path of a file, or a `Journal`, in which this pool writes down what it pays
             for and what bans it, so that after a crash `resume_all` fetches what is paid.
         on_unknown: What to do when the answer to createTask was lost, so that the task may
@@ -144,7 +146,7 @@ class SessionPool:
         check_number("create_patience", create_patience, "seconds")
         check_number("close_grace", close_grace, "seconds")
         self._settings = Settings(
-            polling=LearnedPolling() if polling is None else polling,
+            polling=default_polling(self._accounts) if polling is None else polling,
             max_requests=max_requests,
             request_timeout=request_timeout,
             create_patience=create_patience,
@@ -170,8 +172,28 @@ class SessionPool:
         return f"<SessionPool of {names}, {counts.queued} queued, {counts.waiting} waiting>"
 
     async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def open(self) -> Self:
+        """Open the pool, and return it; entering ``async with`` does it.
+
+        For what begins in one place and ends in another: the hooks of a framework, the
+        cells of a notebook. Whoever calls this calls `aclose` in the end.
+
+        Raises:
+            ConfigurationError: The HTTP client or the journal cannot be used.
+            PoolClosedError: It was opened before.
+        """
         if self._engine is not None:
-            raise PoolClosedError("a pool is entered once; make a new one")
+            raise PoolClosedError("a pool is opened once; make a new one")
         # First the journal: where it is in use, nothing has been opened that must be closed.
         file = None if self._journal is None else JournalFile(self._journal)
         ledger = Ledger(file, time.time)
@@ -186,14 +208,6 @@ class SessionPool:
             raise
         self._engine.start()
         return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the pool; leaving ``async with`` does it.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from random import Random
 
 import attrs
 
 from ezcaptcha_async._journal import Journal
+from ezcaptcha_async._learned import LearnedPolling
 from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account, default_key, default_service
@@ -72,6 +73,15 @@ def accounts_from(given: tuple[Account | str, ...], service: Service | None) -> 
     if len(set(names)) < len(names):
         raise ConfigurationError("the same account was given twice; give each one once")
     return tuple(accounts)
+
+
+def default_polling(accounts: Iterable[Account]) -> LearnedPolling:
+    """Return the policy of a pool that was given none.
+
+    Where its services run at different speeds, that of the slowest holds: a poll that comes
+    late costs time, one that comes too soon is for nothing.
+    """
+    return LearnedPolling().at_speed(min(account.service.speed for account in accounts))
 
 
 def check_number(name: str, value: object, unit: str) -> None:

@@ -7,14 +7,16 @@ import os
 from collections.abc import Mapping
 from math import inf
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import attrs
 
 from ezcaptcha_async.errors import ConfigurationError
-from ezcaptcha_async.services import EZCAPTCHA, Service
+from ezcaptcha_async.services import EZCAPTCHA, LOOPBACK_HOSTS, Service
 
 KEY_VARIABLE: Final = "EZCAPTCHA_CLIENT_KEY"
 URL_VARIABLE: Final = "EZCAPTCHA_BASE_URL"
+SCALE_VARIABLE: Final = "EZCAPTCHA_TIME_SCALE"
 
 
 def _check_key(_account: object, _field: attrs.Attribute[str], key: object) -> None:
@@ -97,18 +99,35 @@ class Account:
 def default_service(environ: Mapping[str, str] = os.environ) -> Service:
     """Return EzCaptcha, at ``EZCAPTCHA_BASE_URL`` where that is set.
 
+    A simulated service on loopback may be served faster than in reality, by
+    ``EZCAPTCHA_TIME_SCALE``. Anywhere else that would poll too soon, and earn a ban.
+
     Raises:
-        ConfigurationError: The variable holds no safe URL.
+        ConfigurationError: The one holds no safe URL, or the other no number that may be
+            used there.
     """
-    base_url = environ.get(URL_VARIABLE, "")
+    base_url, scale = environ.get(URL_VARIABLE, ""), environ.get(SCALE_VARIABLE, "")
     del environ  # it holds the key, and a traceback may show locals
-    if not base_url:
-        return EZCAPTCHA
+    variable = URL_VARIABLE
     try:
-        return attrs.evolve(EZCAPTCHA, base_url=base_url)
+        service = attrs.evolve(EZCAPTCHA, base_url=base_url) if base_url else EZCAPTCHA
+        variable = SCALE_VARIABLE
+        return service.at_speed(_time_scale(scale, service)) if scale else service
     except ConfigurationError as error:
         problem = error.message
-    raise ConfigurationError(f"{URL_VARIABLE}: {problem}")
+    raise ConfigurationError(f"{variable}: {problem}")
+
+
+def _time_scale(text: str, service: Service) -> float:
+    if urlsplit(service.base_url).hostname not in LOOPBACK_HOSTS:
+        raise ConfigurationError(
+            f"only a simulated service on loopback runs faster; name it in {URL_VARIABLE}"
+        )
+    try:
+        return float(text)
+    except ValueError:
+        problem = f"it must be a positive number, not {text!r}"
+    raise ConfigurationError(problem)
 
 
 def default_key(environ: Mapping[str, str] = os.environ) -> str:

@@ -3,13 +3,14 @@
 ::
 
     @pytest.mark.simulated_service(balance=0, seed=7)
-    async def test_out_of_points(simulated_service): ...
+    async def test_out_of_points(simulated_service, simulated_pool): ...
 
     @pytest.mark.simulated_server(time_scale=10)
-    async def test_on_a_real_port(simulated_server): ...
+    def test_the_whole_application(simulated_service, simulated_environment): ...
 
-The package is imported by the fixtures alone, so that a run that needs none of them pays
-nothing for the plugin.
+They are plain fixtures, so they work with each plugin that runs asynchronous tests:
+pytest-asyncio, anyio's and pytest-trio. The package is imported by the fixtures alone, so that
+a run that needs none of them pays nothing for the plugin.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from ezcaptcha_async import SessionPool
     from ezcaptcha_async.testing import SimulatedServer, SimulatedService
 
 _MARKERS = (
     "simulated_service(**settings): settings of SimulatedService; the nearest marker wins",
+    "simulated_pool(**settings): settings of SessionPool; the nearest marker wins",
     "simulated_server(**settings): settings of serve(), such as time_scale; the nearest wins",
 )
 
@@ -53,6 +56,25 @@ def simulated_service(request: pytest.FixtureRequest) -> SimulatedService:
 
 
 @pytest.fixture
+def simulated_pool(
+    request: pytest.FixtureRequest, simulated_service: SimulatedService
+) -> SessionPool:
+    """A `SessionPool` on that service in this process, yet to be opened by the test.
+
+    It has the settings of the marker ``simulated_pool``. Requests go over no socket, so
+    virtual time works.
+    """
+    from ezcaptcha_async import SessionPool  # noqa: PLC0415 - keeps the plugin cheap
+
+    settings: dict[str, Any] = {
+        "service": simulated_service.profile(),
+        "http_client": simulated_service.client(),
+        **_settings(request, "simulated_pool"),
+    }
+    return SessionPool("simulated", **settings)
+
+
+@pytest.fixture
 def simulated_server(
     request: pytest.FixtureRequest, simulated_service: SimulatedService
 ) -> Iterator[SimulatedServer]:
@@ -61,3 +83,16 @@ def simulated_server(
 
     with serve(simulated_service, **_settings(request, "simulated_server")) as server:
         yield server
+
+
+@pytest.fixture
+def simulated_environment(
+    monkeypatch: pytest.MonkeyPatch, simulated_server: SimulatedServer
+) -> dict[str, str]:
+    """Environment variables that send an application's own ``SessionPool()`` to that port.
+
+    They are set for the test, and returned for processes that it starts.
+    """
+    for name, value in simulated_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return simulated_server.environment

@@ -26,7 +26,7 @@ from ezcaptcha_async.errors import (
     ThrottledError,
 )
 
-_LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 ERROR_CODES: Final[Mapping[str, type[ServiceError]]] = {
     "ERROR_SERVICE_UNAVALIABLE": CapacityError,  # the service's own spelling
@@ -107,7 +107,7 @@ def _check_base_url(service: Service, _field: attrs.Attribute[str], url: str) ->
         raise ConfigurationError("base_url must not hold a query or a fragment; remove them")
     if (
         parts.scheme == "http"
-        and parts.hostname not in _LOOPBACK_HOSTS
+        and parts.hostname not in LOOPBACK_HOSTS
         and not service.allow_plain_http
     ):
         raise ConfigurationError(
@@ -147,6 +147,8 @@ class Service:
         error_codes: Service code → error class.
         allow_plain_http: Permit http to a host that is not loopback, such as a gateway
             in a private network.
+        speed: How many times as fast as in reality it runs, by `at_speed`: where a pool has
+            no `polling` of its own, it polls so much faster.
 
     Raises:
         ConfigurationError: A value is out of range, or ``base_url`` is unsafe.
@@ -164,6 +166,7 @@ class Service:
         default=ERROR_CODES, repr=False, hash=False
     )
     allow_plain_http: bool = False
+    speed: float = attrs.field(default=1.0, validator=_check_positive)
 
     def offer_for(self, task_type: str) -> Offer | None:
         """Return the offer for a task type, matched as the services do: without case."""
@@ -188,6 +191,7 @@ class Service:
             result_window=self.result_window / speed,
             min_poll_interval=self.min_poll_interval / speed,
             token_validity=self.token_validity / speed,
+            speed=self.speed * speed,
         )
 
     def error_class(self, code: str) -> type[ServiceError]:

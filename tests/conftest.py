@@ -16,7 +16,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a developer's own key and proxies out of the tests."""
-    for name in ("EZCAPTCHA_CLIENT_KEY", "EZCAPTCHA_BASE_URL"):
+    for name in ("EZCAPTCHA_CLIENT_KEY", "EZCAPTCHA_BASE_URL", "EZCAPTCHA_TIME_SCALE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)

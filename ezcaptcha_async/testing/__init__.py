@@ -9,8 +9,8 @@
         ...                                     # on a real loopback port: server.url
 
 ``service.profile()`` is the profile that a pool needs, ``service.inject`` lets faults
-strike, and ``service.record`` tells what the service saw. On a `VirtualTimeLoop` minutes
-pass in milliseconds.
+strike, ``service.record`` tells what the service saw, and ``service.assert_charged`` and
+its like say what it should have seen. On a `VirtualTimeLoop` minutes pass in milliseconds.
 """
 
 from ezcaptcha_async.testing._catalogue import Dialect

@@ -31,6 +31,7 @@ _TICK_SECONDS: Final = 0.005
 _WAIT_SECONDS: Final = 0.2
 _BACKLOG: Final = 2048
 _LAST_PORT: Final = 65_535
+_KEY: Final = "simulated"
 _LOGGERS: Final = ("uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 
@@ -51,6 +52,19 @@ class SimulatedServer:
     port: int
     url: str
     profile: Service
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that make a program's own ``SessionPool()`` use it.
+
+        For a process of its own: ``subprocess.run(..., env=os.environ | server.environment)``.
+        The key is one that a service without ``client_keys`` takes.
+        """
+        return {
+            "EZCAPTCHA_CLIENT_KEY": _KEY,
+            "EZCAPTCHA_BASE_URL": self.url,
+            "EZCAPTCHA_TIME_SCALE": repr(self.profile.speed),
+        }
 
 
 def _is_loopback(host: str) -> bool:

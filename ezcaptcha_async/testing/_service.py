@@ -18,6 +18,7 @@ import attrs
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA, Offer, Service
 from ezcaptcha_async.testing import _replies
+from ezcaptcha_async.testing._assertions import Assertions
 from ezcaptcha_async.testing._catalogue import Catalogue, Dialect, TaskKind
 from ezcaptcha_async.testing._checks import number, positive
 from ezcaptcha_async.testing._faults import (
@@ -49,7 +50,7 @@ def _priced(offer: Offer, points: float) -> Offer:
     return attrs.evolve(offer, points=points, lowest_points=points)
 
 
-class SimulatedService(Servable):
+class SimulatedService(Servable, Assertions):
     """EzCaptcha or 1captcha, simulated: no network, no account, made-up tokens.
 
     All times are simulated seconds. The same settings and the same requests at the same

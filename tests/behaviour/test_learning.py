@@ -53,6 +53,20 @@ async def test_it_learns_where_nothing_else_is_given() -> None:
     assert found.overshoot == pytest.approx(summary.lag_mean, rel=0.4)
 
 
+@pytest.mark.parametrize(("slowest", "low", "high"), [(1.0, 6.0, 20.0), (60.0, 0.1, 1.0)])
+async def test_the_default_follows_the_speed_of_the_slowest_service(
+    slowest: float, low: float, high: float
+) -> None:
+    """A test on a service at sixty times real speed would wait for it as for the real one."""
+    service = SimulatedService(solve_times=Fixed(0))
+    accounts = (
+        Account("a-key", service=service.profile(time_scale=slowest)),
+        Account("another-key", service=service.profile(time_scale=60)),
+    )
+    async with open_pool(service, *accounts, latency=0.0) as pool:
+        assert low < (await pool.solve(TASK)).receipt.waited < high
+
+
 async def test_fewer_polls_than_every_three_seconds_and_no_later() -> None:
     """Learning would be worth nothing."""
     polls, lags = [], []

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import re
+from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,13 @@ import pytest
 import ezcaptcha_async
 from ezcaptcha_async import SessionPool, services
 from ezcaptcha_async.testing import Fixed, SimulatedService, VirtualTimeLoop
+from tests.readme import BLOCKS, README, RUN_ELSEWHERE, block_with
 
 from .test_layers import LAYERS, TESTING
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-SCRIPTS = [block for block in BLOCKS if "async def main" in block]
-EMBEDDED = [block for block in BLOCKS if "web.Application()" in block or "FastAPI(" in block]
-FRAGMENTS = [block for block in BLOCKS if block not in SCRIPTS + EMBEDDED]
+ELSEWHERE = [block_with(marker) for marker in RUN_ELSEWHERE]
+SCRIPTS = [block for block in BLOCKS if "async def main" in block and block not in ELSEWHERE]
+FRAGMENTS = [block for block in BLOCKS if block not in SCRIPTS + ELSEWHERE]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[f"script-{n}" for n in range(len(SCRIPTS))])
@@ -68,6 +68,17 @@ def test_a_fragment_in_the_readme_is_right(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", "a-key")
     exec(compile(fragment, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
+
+
+def test_every_block_that_is_run_elsewhere_is_run_there() -> None:
+    """A recipe whose test was dropped would rot unseen."""
+    tests = (Path(__file__).parents[1]).rglob("test_*.py")
+    named = Counter(
+        marker
+        for path in tests
+        for marker in re.findall(r'block_with\(\s*"([^"]*)"', path.read_text("utf-8"))
+    )
+    assert [marker for marker in RUN_ELSEWHERE if not named[marker]] == []
 
 
 def test_every_room_is_on_the_map() -> None:

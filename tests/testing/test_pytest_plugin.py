@@ -9,17 +9,24 @@ from pathlib import Path
 import pytest
 
 import ezcaptcha_async
+from tests.readme import README, block_with
 
 pytest_plugins = ["pytester"]
 
 USER_TESTS = """
-import pytest
-import httpx
+import asyncio
+import os
 
+import httpx
+import pytest
+
+from ezcaptcha_async import BudgetExceededError, ReCaptchaV2TaskProxyless
+from ezcaptcha_async.accounts import default_key, default_service
 from ezcaptcha_async.testing import SimulatedService
 
 pytestmark = pytest.mark.simulated_service(balance=5, seed=3)
 BODY = b'{"clientKey": "key"}'
+TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
 
 
 def test_module_marker(simulated_service):
@@ -32,21 +39,78 @@ def test_nearest_marker_wins(simulated_service):
     assert simulated_service.balance_of("key") == 7
 
 
+@pytest.mark.simulated_pool(budget=1)
+def test_pool_marker(simulated_service, simulated_pool):
+    async def solve():
+        async with simulated_pool as pool:
+            with pytest.raises(BudgetExceededError):
+                await pool.solve(TASK)
+
+    asyncio.run(solve())
+    simulated_service.assert_charged(0)
+
+
 @pytest.mark.simulated_server(time_scale=10)
 def test_on_a_real_port(simulated_server, simulated_service):
     assert simulated_server.service is simulated_service
     assert simulated_server.profile.min_poll_interval == 0.3
     assert httpx.post(simulated_server.url + "/getBalance", content=BODY).json()["balance"] == 5
+
+
+def variables():
+    return {name: text for name, text in os.environ.items() if name.startswith("EZCAPTCHA")}
+
+
+@pytest.mark.simulated_server(time_scale=10)
+def test_environment(simulated_environment, simulated_server):
+    assert variables() == simulated_environment == simulated_server.environment
+    assert default_service().base_url == simulated_server.url
+    assert default_service().min_poll_interval == 0.3
+    assert default_key() == "simulated"
+
+
+def test_the_environment_ends_with_its_test():
+    assert variables() == {}
 """
 
+WRONG_TESTS = """
+import pytest
 
-def run_user_tests(pytester: pytest.Pytester, source: str) -> pytest.RunResult:
+
+@pytest.mark.simulated_service(5)
+def test_without_a_name(simulated_service):
+    pass
+
+
+def test_paid_for_nothing(simulated_service):
+    simulated_service.assert_charged(2)
+"""
+
+RUNNERS = {
+    "pytest-asyncio": (
+        *("-p", "no:anyio", "-p", "no:trio"),
+        *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
+    ),
+    "anyio on asyncio": ("-p", "no:asyncio", "-p", "no:trio", "-o", "anyio_mode=auto"),
+    "anyio on trio": ("-p", "no:asyncio", "-p", "no:trio", "-o", "anyio_mode=auto"),
+    "pytest-trio": ("-p", "no:anyio", "-p", "no:asyncio", "-o", "trio_mode=true"),
+}
+"""What runs asynchronous tests → how to have it run them, and nothing else."""
+
+NO_RUNNER = ("-p", "no:anyio", "-p", "no:asyncio", "-p", "no:trio")
+
+
+def run_user_tests(
+    pytester: pytest.Pytester, source: str, *arguments: str, conftest: str = ""
+) -> pytest.RunResult:
     """Run a user's tests with the plugin, as if it were installed."""
     pytester.makepyfile(source)
+    pytester.makeconftest(conftest)
     # By its module, because the package need not be installed; and not by its entry point as
     # well where it is.
+    ours = ("-p", "no:ezcaptcha", "-p", "ezcaptcha_async.pytest_plugin")
     return pytester.runpytest_subprocess(
-        "--strict-markers", "-p", "no:ezcaptcha", "-p", "ezcaptcha_async.pytest_plugin"
+        "--strict-markers", "-W", "error", *ours, *(arguments or NO_RUNNER), timeout=120
     )
 
 
@@ -57,22 +121,51 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fixtures_and_markers(pytester: pytest.Pytester) -> None:
-    """A user's fixtures would not take the settings of the markers."""
-    run_user_tests(pytester, USER_TESTS).assert_outcomes(passed=3)
+    """A user's fixtures would not take the settings of the markers, or outlive their test."""
+    run_user_tests(pytester, USER_TESTS).assert_outcomes(passed=6)
 
 
-def test_a_marker_with_positional_arguments_is_refused(pytester: pytest.Pytester) -> None:
-    """A setting that is given without its name would be ignored silently."""
-    source = """
-import pytest
+def test_mistakes_are_shown_where_they_are(pytester: pytest.Pytester) -> None:
+    """A setting without its name would be ignored; a failure would show our code, not theirs."""
+    result = run_user_tests(pytester, WRONG_TESTS)
+    result.assert_outcomes(errors=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*takes keyword arguments only*",
+            ">   *simulated_service.assert_charged(2)",
+            "E   *AssertionError: 0 tasks were charged for 0 points, not 2",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*_assertions.py*")
 
-@pytest.mark.simulated_service(5)
-def test_it(simulated_service):
-    pass
-"""
-    result = run_user_tests(pytester, source)
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*takes keyword arguments only*"])
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_the_tests_of_the_readme(pytester: pytest.Pytester, runner: str) -> None:
+    """A user would copy what does not work with that which runs their asynchronous tests."""
+    tests, conftest = block_with("async def test_"), block_with("# With anyio")
+    match runner:
+        case "pytest-asyncio":
+            conftest = block_with("# With pytest-asyncio")
+        case "anyio on trio":
+            on_asyncio = '"asyncio", {"loop_factory": VirtualTimeLoop}'
+            on_trio = '"trio", {"clock": MockClock(autojump_threshold=0)}'
+            assert f"anyio's fixture returns `{on_trio}` instead" in README
+            conftest = "from trio.testing import MockClock\n" + conftest
+            conftest = conftest.replace(on_asyncio, on_trio)
+        case "pytest-trio":
+            conftest = ""
+            assert "add `autojump_clock` to the arguments of a test" in README
+            tests = tests.replace("simulated_pool):", "simulated_pool, autojump_clock):")
+    result = run_user_tests(pytester, tests, *RUNNERS[runner], conftest=conftest)
+    result.assert_outcomes(passed=3)
+    # The slowest of them waits for 40 s and more of virtual time.
+    assert result.duration < 60
+
+
+def test_the_application_of_the_readme(pytester: pytest.Pytester) -> None:
+    """A user would have to change the application in order to test it."""
+    pytester.makepyfile(application=block_with("FastAPI("))
+    run_user_tests(pytester, block_with("TestClient(")).assert_outcomes(passed=1)
 
 
 def test_the_plugin_imports_nothing_by_itself() -> None:

@@ -142,3 +142,29 @@ def test_an_unsafe_url_in_the_environment_is_named() -> None:
     ) as caught:
         default_service({"EZCAPTCHA_BASE_URL": "http://example.com"})
     assert caught.value.__context__ is None
+
+
+def test_the_time_scale_of_the_environment() -> None:
+    """A test of an unchanged program would wait for a fast simulator as for the real service."""
+    environ = {"EZCAPTCHA_BASE_URL": "http://127.0.0.1:8000", "EZCAPTCHA_TIME_SCALE": "20"}
+    service = default_service(environ)
+    assert service == attrs.evolve(EZCAPTCHA, base_url="http://127.0.0.1:8000").at_speed(20)
+    assert default_service(environ | {"EZCAPTCHA_TIME_SCALE": ""}).speed == 1
+
+
+@pytest.mark.parametrize("url", ["", "https://api.example.com"])
+def test_the_real_service_runs_at_no_other_speed(url: str) -> None:
+    """A variable left over from a test would poll the real service until it bans the key."""
+    with pytest.raises(ConfigurationError, match=r"^EZCAPTCHA_TIME_SCALE: .*EZCAPTCHA_BASE_URL"):
+        default_service({"EZCAPTCHA_BASE_URL": url, "EZCAPTCHA_TIME_SCALE": "20"})
+
+
+@pytest.mark.parametrize("scale", ["fast", "0", "-1", "nan", "inf"])
+def test_a_time_scale_that_is_none_is_named(scale: str) -> None:
+    """The message would not say that it is an environment variable that is wrong."""
+    environ = {"EZCAPTCHA_BASE_URL": "http://127.0.0.1:8000", "EZCAPTCHA_TIME_SCALE": scale}
+    with pytest.raises(
+        ConfigurationError, match=r"^EZCAPTCHA_TIME_SCALE: .*positive number, not"
+    ) as caught:
+        default_service(environ)
+    assert caught.value.__context__ is None

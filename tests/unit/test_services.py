@@ -227,7 +227,7 @@ def test_a_base_url_that_is_no_text(url: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["result_window", "min_poll_interval", "token_validity", "points_per_unit"]
+    "field", ["result_window", "min_poll_interval", "token_validity", "points_per_unit", "speed"]
 )
 @pytest.mark.parametrize("value", [0, -1, inf, nan, True, "3", None])
 def test_numbers_of_a_profile_are_positive(field: str, value: Any) -> None:
@@ -250,10 +250,8 @@ def test_at_speed() -> None:
     assert fast.min_poll_interval == pytest.approx(0.3)
     assert fast.token_validity == pytest.approx(12)
     assert EZCAPTCHA.at_speed(1) == EZCAPTCHA
-    assert (
-        attrs.evolve(fast, result_window=300.0, min_poll_interval=3.0, token_validity=120.0)
-        == EZCAPTCHA
-    )
+    assert (fast.speed, EZCAPTCHA.speed) == (10, 1)
+    assert EZCAPTCHA.at_speed(4).at_speed(0.25) == EZCAPTCHA
     for speed in (0, -1, nan, inf):
         with pytest.raises(ConfigurationError, match="speed must be a positive number"):
             EZCAPTCHA.at_speed(speed)

@@ -9,46 +9,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-import pytest
 import uvicorn
 from aiohttp import web
 
-from ezcaptcha_async import LearnedPolling, SessionPool
-from ezcaptcha_async.testing import Fixed, SimulatedService, serve
+from ezcaptcha_async import SessionPool
+from ezcaptcha_async.testing import SimulatedService
+from tests.readme import block_with
 
-README: Final = Path(__file__).parents[2] / "README.md"
-SPEED: Final = 30.0
-REQUESTS: Final = 50
+from .conftest import run_block
+
+REQUESTS: Final = 100
 PAGE: Final = {"url": "https://example.com/login", "key": "site-key"}
 
 
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedService]:
-    """Serve a service that the environment names, at thirty times real speed."""
-    service = SimulatedService(solve_times=Fixed(1), client_keys=["key-from-environment"])
-    with serve(service, time_scale=SPEED) as server:
-        monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", "key-from-environment")
-        monkeypatch.setenv("EZCAPTCHA_BASE_URL", server.url)
-        hurried = LearnedPolling().at_speed(SPEED)
-        monkeypatch.setattr("ezcaptcha_async._pool.LearnedPolling", lambda: hurried)
-        yield service
-
-
-def readme_example(marker: str) -> dict[str, Any]:
-    """Run the example of the README that has the marker in it; return its names."""
-    blocks = README.read_text("utf-8").split("```python\n")[1:]
-    (example,) = (block.partition("```")[0] for block in blocks if marker in block)
-    names: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(example, README.name, "exec"), names)  # noqa: S102  # our own README
-    return names
-
-
 async def fetch_all(url: str) -> set[str]:
-    """Ask for a token fifty times at once; return the answers that are not errors."""
+    """Ask for a token a hundred times at once; return the answers that are not errors."""
     async with aiohttp.ClientSession(raise_for_status=True) as client:
 
         async def fetch() -> str:
@@ -80,7 +58,7 @@ def running_uvicorn(app: Any) -> Iterator[str]:
 
 def test_fastapi(service: SimulatedService) -> None:
     """One pool serves all requests, and ends in good order with the application."""
-    app = readme_example("FastAPI(")["app"]
+    app = run_block(block_with("FastAPI("))["app"]
     with running_uvicorn(app) as url:
         answers = asyncio.run(fetch_all(url))
         pool: SessionPool = app.state.pool
@@ -100,7 +78,7 @@ async def start(runner: web.AppRunner) -> str:
 
 def test_aiohttp(service: SimulatedService) -> None:
     """The same; aiohttp may begin and end an application in different asyncio tasks."""
-    example = readme_example("web.Application(")
+    example = run_block(block_with("web.Application()"))
 
     async def main() -> set[str]:
         runner = web.AppRunner(example["app"])
@@ -113,6 +91,7 @@ def test_aiohttp(service: SimulatedService) -> None:
     tokens = asyncio.run(main())
     assert len(tokens) == REQUESTS
     assert all(tokens)
+    assert example["app"][example["HTTP"]].closed
     pool = example["app"][example["POOL"]]
     assert pool.statistics().solved == service.summary().charges == REQUESTS
     assert "closed" in repr(pool)
@@ -120,7 +99,7 @@ def test_aiohttp(service: SimulatedService) -> None:
 
 def test_a_browser_that_goes_away_loses_no_paid_task(service: SimulatedService) -> None:
     """The server cancels the handler then; what was paid is on the list."""
-    example = readme_example("web.Application(")
+    example = run_block(block_with("web.Application()"))
 
     async def main() -> None:
         runner = web.AppRunner(example["app"], handler_cancellation=True)
@@ -134,7 +113,7 @@ def test_a_browser_that_goes_away_loses_no_paid_task(service: SimulatedService) 
             while not pool.orphans():
                 await asyncio.sleep(0.005)
             (orphan,) = pool.orphans()
-            await asyncio.sleep(0.1)  # it is solved by now
+            await asyncio.sleep(0.8)  # it is solved by now
             assert (await pool.resume(orphan)).token
         await runner.cleanup()
 

@@ -1,0 +1,31 @@
+"""The README and its Python blocks, for the tests that run them as they stand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+README: Final = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS: Final[list[str]] = re.findall(
+    r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL
+)
+RUN_ELSEWHERE: Final = (
+    "FastAPI(",
+    "web.Application()",
+    "trio.run(",
+    "scrapy.Spider",
+    "ParselCrawler(",
+    "# %%",
+    "async def test_",
+    "# With pytest-asyncio",
+    "# With anyio",
+    "TestClient(",
+)
+"""What is in one block alone: those that need a framework, and so a test of their own."""
+
+
+def block_with(marker: str) -> str:
+    """Return the one Python block of the README that has `marker` in it."""
+    (block,) = (block for block in BLOCKS if marker in block)
+    return block
