@@ -54,7 +54,8 @@ class SessionPool:
     """Solves tasks over one or more accounts. Open it with ``async with``.
 
     One pool serves any number of concurrent callers in its event loop, asyncio or trio. It
-    may be entered in one asyncio task and left in another, and is entered once.
+    may be entered in one asyncio task and left in another, and is entered once. A process
+    that is forked later opens a pool of its own; this one refuses it.
 
     Args:
         *accounts: Client keys, or `Account` values for more settings. None at all: the key
