@@ -96,7 +96,7 @@ class Engine:
 
         Raises:
             PoolClosedError: It cannot.
-            ConfigurationError: The caller is in another event loop.
+            ConfigurationError: The caller is in another event loop or process.
         """
         if self.closed_by is not None:
             raise self.closed_by.for_ticket(None, None)
@@ -106,8 +106,11 @@ class Engine:
         """Answer everybody, give requests in flight a short grace, and stop.
 
         Not even a cancelled caller leaves before that is done: it takes at most the grace
-        and the time to close the HTTP client.
+        and the time to close the HTTP client. In a forked child nothing is done: all that
+        there is to close is the parent's.
         """
+        if self.loop.is_inherited:
+            return
         with anyio.CancelScope(shield=True):
             if self._closing:
                 await self._closed.wait()
@@ -140,8 +143,10 @@ class Engine:
             self._schedule.abort(self.closed_by or PoolClosedError(reason))
             self._check_books()
             try:
-                with anyio.CancelScope(shield=True):
-                    await self._transport.aclose()
+                # In a forked child, closing would take them out of the parent's event loop too.
+                if not self.loop.is_inherited:
+                    with anyio.CancelScope(shield=True):
+                        await self._transport.aclose()
             finally:
                 # A solution that is taken later is fetched again by the next process.
                 self.ledger.close()

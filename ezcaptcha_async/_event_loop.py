@@ -9,6 +9,7 @@ twenty times as fast, and thousands of callers that start at once delay nobody.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Protocol
 
@@ -37,6 +38,14 @@ class EventLoop(Protocol):
         """True when whoever asks runs in this very loop."""
         ...
 
+    @property
+    def is_inherited(self) -> bool:
+        """True in a process that was forked later: it has a copy of the loop, and of its sockets.
+
+        The other ends of those are still the parent's, so the copy must leave them alone.
+        """
+        ...
+
     def waiter(self) -> Waiter:
         """Return a new wait."""
         ...
@@ -56,8 +65,18 @@ def on_trio() -> bool:
     return "trio" in type(current_token().native_token).__module__
 
 
-class _AsyncioLoop:
+class _Loop:
     def __init__(self) -> None:
+        self._process = os.getpid()
+
+    @property
+    def is_inherited(self) -> bool:
+        return os.getpid() != self._process
+
+
+class _AsyncioLoop(_Loop):
+    def __init__(self) -> None:
+        super().__init__()
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
         # asyncio itself keeps only a weak reference to a running task.
@@ -66,9 +85,10 @@ class _AsyncioLoop:
     @property
     def is_running(self) -> bool:
         try:
-            return asyncio.get_running_loop() is self._loop
+            running = asyncio.get_running_loop()
         except RuntimeError:  # none at all
             return False
+        return running is self._loop and not self.is_inherited
 
     def waiter(self) -> Waiter:
         return _AsyncioWaiter(loop=self._loop)
@@ -90,8 +110,9 @@ class _AsyncioWaiter(asyncio.Future[Any]):
             self.set_result(outcome)
 
 
-class _TrioLoop:
+class _TrioLoop(_Loop):
     def __init__(self) -> None:
+        super().__init__()
         import trio  # noqa: PLC0415  # there when it is the one that runs us
 
         self._trio = trio
@@ -101,9 +122,10 @@ class _TrioLoop:
     @property
     def is_running(self) -> bool:
         try:
-            return self._trio.lowlevel.current_trio_token() is self._token
+            token = self._trio.lowlevel.current_trio_token()
         except RuntimeError:  # none at all
             return False
+        return token is self._token and not self.is_inherited
 
     def waiter(self) -> Waiter:
         return _TrioWaiter()

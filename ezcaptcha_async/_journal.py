@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 import anyio
 import anyio.to_thread
@@ -38,7 +39,15 @@ else:
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def _let_go() -> None:
+        """Close what a forked child has of its parent; the parent's own lock is not touched."""
+        for file in tuple(_open_files):
+            file.close()
 
+    os.register_at_fork(after_in_child=_let_go)
+
+
+_open_files: Final[WeakSet[JournalFile]] = WeakSet()
 _OWNER_ONLY: Final = 0o600
 _OTHERS: Final = 0o077
 _BINARY: Final = getattr(os, "O_BINARY", 0)
@@ -109,6 +118,7 @@ class JournalFile:
         self._flushed = 0
         self._flushing = anyio.Lock()
         self._lock_descriptor = self._locked()
+        _open_files.add(self)
         problem = None
         try:
             self.size = os.fstat(self._opened()).st_size
@@ -192,6 +202,7 @@ class JournalFile:
         Raises:
             OSError: The file is what it was.
         """
+        self._check_ours()
         new, damaged = Path(f"{self.path}.new"), Path(f"{self.path}.damaged")
         new.unlink(missing_ok=True)
         descriptor = os.open(new, _NEW, _OWNER_ONLY)
@@ -244,6 +255,7 @@ class JournalFile:
 
     def _opened(self) -> int:
         """Return the descriptor of the file, which is opened when it is not."""
+        self._check_ours()
         if self._descriptor < 0:
             descriptor = os.open(self.path, _APPEND, _OWNER_ONLY)
             try:
@@ -254,6 +266,10 @@ class JournalFile:
             self._descriptor = descriptor
             self._sync_folder()
         return self._descriptor
+
+    def _check_ours(self) -> None:
+        if self._lock_descriptor < 0:
+            raise OSError(errno.EBADF, "another process has it")
 
     def _close_file(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1

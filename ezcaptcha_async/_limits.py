@@ -186,11 +186,11 @@ class RecentErrors:
             `now`; or when enough errors leave the window; infinity when even then requests
             in flight fill it.
         """
-        while self._times and self._times[0] + self._seconds <= now:
-            self._times.popleft()
-        excess = len(self._times) + pending + 1 - self._most
+        # A mere look, also at a later time: what has left the window by then stays noted.
+        gone = sum(time + self._seconds <= now for time in self._times)
+        excess = len(self._times) - gone + pending + 1 - self._most
         if excess <= 0:
             return now
-        if excess > len(self._times):
+        if gone + excess > len(self._times):
             return inf
-        return self._times[excess - 1] + self._seconds
+        return self._times[gone + excess - 1] + self._seconds

@@ -55,7 +55,8 @@ class SessionPool:
     """Solves tasks over one or more accounts. Open it with ``async with``, or `open` and `aclose`.
 
     One pool serves any number of concurrent callers in its event loop, asyncio or trio. It
-    may be opened in one asyncio task and closed in another, and is opened once.
+    may be opened in one asyncio task and closed in another, and is opened once. A process
+    that is forked later opens a pool of its own; this one refuses it.
 
     Args:
         *accounts: Client keys, or `Account` values for more settings. None at all: the key

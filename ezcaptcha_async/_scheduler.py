@@ -123,6 +123,8 @@ class Scheduler:
                 lanes.start_soon(self._lane, command)
 
     def _next(self, now: float) -> _Command | None:
+        if self._loop.is_inherited:
+            return None  # trio goes on in a forked child, where it would pay on its own account
         command = self._errands.popleft() if self._errands else self._schedule.take(now)
         self._at_work += command is not None
         return command

@@ -104,14 +104,14 @@ class Session:
         return self._exchange.epoch
 
     def check_here(self) -> None:
-        """Check that the caller is in the pool's own event loop.
+        """Check that the caller is in the pool's own event loop and process.
 
         Raises:
             ConfigurationError: It is in another one.
         """
         if not self.loop.is_running:
             raise ConfigurationError(
-                "this pool belongs to another event loop; open one pool in each event loop"
+                "this pool belongs to another event loop or process; open one pool in each"
             )
 
     # --------------------------------------------------------------------- requests

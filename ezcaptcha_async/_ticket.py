@@ -108,7 +108,7 @@ class Ticket(Generic[S]):
             TicketCancelledError: `cancel` was called.
             PoolClosedError: The pool was closed first.
             EzCaptchaError: Whatever else the service said. All of these carry the ticket.
-            ConfigurationError: The ticket belongs to another event loop.
+            ConfigurationError: The ticket belongs to another event loop or process.
         """
         return self._outcome().__await__()
 

@@ -17,10 +17,10 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar, cast
-from urllib.parse import unquote
 
 import attrs
 
+from ezcaptcha_async._secrets import secrets_in, spellings
 from ezcaptcha_async.errors import BannedError, ProtocolError, ServiceError, ThrottledError
 from ezcaptcha_async.services import Offer, Service
 from ezcaptcha_async.solutions import (
@@ -43,7 +43,6 @@ MAX_BAN: Final = 3_600.0
 
 _USER_INFO: Final = re.compile(r"(?<=://)[^/\s]*@|[^/\s:@]{1,100}:[^/\s@]{1,100}@")
 """Credentials before a host, in a URL or by themselves."""
-_CREDENTIALS: Final = re.compile(r"://([^/?#\s]*)@")
 _MAX_TEXT: Final = 300
 _MAX_SCRUBBED: Final = 10_000
 _MAX_TASK_ID: Final = 200
@@ -208,7 +207,7 @@ class Decoder:
 
     def __init__(self, service: Service, secrets: Iterable[str]) -> None:
         self._service = service
-        self._secrets = tuple(_spellings(secrets))
+        self._secrets = spellings(secrets)
         self._usual: Reply | None = None
 
     def __repr__(self) -> str:
@@ -303,31 +302,8 @@ class Decoder:
 
 
 def secrets_of(task: Task[Any] | None) -> tuple[str, ...]:
-    """Return what is secret of a task: the credentials in its URLs, longest first."""
-    if task is None:
-        return ()
-    found: list[str] = []
-    values: list[Any] = [task_fields(task, None)]
-    while values:  # not by recursion: the fields of a custom task may be nested deeply
-        value = values.pop()
-        if isinstance(value, dict):
-            values += cast("Json", value).values()
-        elif isinstance(value, list):
-            values += value
-        elif isinstance(value, str):
-            for credentials in _CREDENTIALS.findall(value):
-                found += [credentials, credentials.partition(":")[2]]
-    return tuple(_spellings(secret for secret in found if secret))
-
-
-def _spellings(secrets: Iterable[str]) -> list[str]:
-    """Return each secret as it is, as in JSON, and with its percent escapes undone."""
-    spelled = {
-        spelling
-        for secret in secrets
-        for spelling in (secret, json.dumps(secret)[1:-1], unquote(secret))
-    }
-    return sorted(spelled, key=len, reverse=True)
+    """Return what is secret of a task, longest first."""
+    return () if task is None else secrets_in(task_fields(task, None))
 
 
 def retry_delay(reply: Reply, *, most: float = MAX_RETRY_AFTER) -> float | None:

@@ -366,7 +366,9 @@ class CustomTask(Task[CustomSolution]):
     Args:
         type: The service's name of the type.
         fields: Its fields as the service spells them, without ``type``. Kept as JSON
-            text; the values are shown nowhere.
+            text; the values are shown nowhere. Where the service repeats credentials,
+            or what a field holds whose name says that it is secret (``proxyPassword``,
+            ``cookies``), that is taken out of the text of its error.
     """
 
     solution_type = CustomSolution

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import re
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -334,6 +335,40 @@ async def test_no_spelling_of_an_error_repeats_what_it_was_sent(code: str, text:
         async with answered_by(talkative(path, code, text)) as pool:
             await search.everything(pool)
         assert search.nothing_found()
+
+
+NAMED: Final[dict[str, Any]] = {
+    "proxyLogin": "canary-login-71",
+    "proxyPassword": "canary-secret-72",
+    "password": 7_373_737_373,
+    "proxy": "proxy.example:8080:someone:canary-proxy-74",
+    "cookies": [{"name": "sid", "value": "canary-cookie-75"}],
+    "headers": {"Cookie": "sid=canary-header-76; lang=en", "User-Agent": "canary-agent"},
+    "login": {"deep": [{"answer": "canary-answer-77"}]},
+}
+"""Fields of a task without a class: what is secret of them has a number."""
+NUMBERED: Final = tuple(sorted(set(re.findall(r"canary-\w+-\d\d|(?:73){5}", json.dumps(NAMED)))))
+
+
+@pytest.mark.parametrize("path", PATHS[:2])
+@pytest.mark.parametrize("code", ["ERROR_KEY_DOES_NOT_EXIST", "ERROR_OF_A_NEW_KIND"])
+async def test_no_error_repeats_a_field_whose_name_says_secret(
+    path: str, code: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Types without a class have their logins and cookies in fields that only a name tells of."""
+    search = Search(KEY, PASSWORD, *NUMBERED)
+    task = CustomTask("NewTask", NAMED)
+    search.value(task)
+    for text in (json.dumps(NAMED), "; ".join(NUMBERED), f"canary-agent {NUMBERED[0]}"):
+        async with answered_by(talkative(path, code, text), journal=tmp_path / "j") as pool:
+            await search.call(lambda: pool.solve(task))
+            search.pool(pool)
+    search.journal(tmp_path / "j")
+    search.log(caplog)
+    assert len(NUMBERED) == 7
+    assert len(search.errors) == 3
+    assert "canary-agent" in str(search.errors[-1]), "what is no secret is said"
+    assert search.nothing_found()
 
 
 @pytest.mark.parametrize(

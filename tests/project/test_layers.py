@@ -19,6 +19,7 @@ LAYERS = {
     "_solve_times": 0,
     "_plan": 0,
     "_price": 0,
+    "_secrets": 0,
     "events": 1,
     "services": 1,
     "solutions": 1,

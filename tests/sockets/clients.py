@@ -27,6 +27,9 @@ from .raw_server import RawServer, Script
 KEY: Final = "a-client-key-that-is-secret"
 BODY: Final = RequestBody(b'{"clientKey":"%b","task":{"type":"T"}}' % KEY.encode())
 
+SPEED: Final = 30.0
+"""How many seconds of the simulated service pass in one, where a pool is tried out on it."""
+
 OWN: Final = ("httpx", "aiohttp")
 INJECTED: Final = ("httpx-client", "httpx2-client", "aiohttp-session")
 ALL: Final = (*OWN, *INJECTED)

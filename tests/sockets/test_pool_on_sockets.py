@@ -26,9 +26,9 @@ from ezcaptcha_async import (
     SessionPool,
     SubmissionUnknownError,
 )
-from ezcaptcha_async._timing import Backoff
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform, serve
 
+from .clients import SPEED
 from .raw_server import End, RawServer, Script, answer
 
 CREATED: Final = answer(b'{"errorId": 0, "taskId": "task-1"}')
@@ -38,7 +38,6 @@ PAGE: Final[dict[str, Any]] = {
     "website_key": "site-key",
 }
 TASKS: Final = (ReCaptchaV2TaskProxyless(**PAGE), ReCaptchaV3TaskProxyless(**PAGE))
-SPEED: Final = 30.0
 POLLING: Final = PollPolicy().at_speed(SPEED)
 TABLE: Final = Path("/proc/self/net/tcp")
 ESTABLISHED: Final = "01"
@@ -47,8 +46,11 @@ ACTED_ON: Final = (Fault.RESET_AFTER, Fault.MALFORMED, Fault.HANG)
 ANSWERLESS: Final = (*ACTED_ON, Fault.RESET_BEFORE, Fault.HTML)
 """Faults after which the client cannot know."""
 
-# What a connection that breaks off leaves behind in httpx; see test_transport_faults.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("hurried"),
+    # What a connection that breaks off leaves behind in httpx; see test_transport_faults.
+    pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning"),
+]
 
 
 @pytest.fixture(params=["aiohttp", "httpx", "httpx2"])
@@ -61,14 +63,6 @@ def one_kind(request: pytest.FixtureRequest) -> str:
 def anyio_backend(one_kind: str) -> str:
     """Run each client on one backend; all pairs would only take longer."""
     return "trio" if one_kind == "httpx2" else "asyncio"
-
-
-@pytest.fixture(autouse=True)
-def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let our own backoff run at the simulated service's speed."""
-    monkeypatch.setattr("ezcaptcha_async._exchange._BACKOFF", Backoff(base=1 / SPEED, cap=0.5))
-    monkeypatch.setattr("ezcaptcha_async._limits._FIRST_PAUSE", 1 / SPEED)
-    monkeypatch.setattr("ezcaptcha_async._gate._FIRST_TRIAL", 1 / SPEED)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import pytest
 
-from ezcaptcha_async import ConfigurationError, Journal, SessionPool
+from ezcaptcha_async import ConfigurationError, Journal, SessionPool, _journal
 from ezcaptcha_async._journal import JournalFile
 
 
@@ -83,6 +83,21 @@ def test_a_file_that_cannot_be_made_private_is_refused(
     monkeypatch.setattr(os, "fchmod", refuse)
     with pytest.raises(ConfigurationError, match=r"paid\.jsonl: Operation not permitted"):
         JournalFile(Journal(path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+async def test_a_forked_child_gives_the_lock_back_and_writes_nothing(path: Path) -> None:
+    """It would keep the journal from whoever comes after its parent, or spoil it."""
+    with opened(path, power_loss_safe=True) as file:
+        file.append(b"a\n")
+        _journal._let_go()  # what the child does first of all
+        for write in (lambda: file.append(b"b\n"), lambda: file.replace(b"b\n")):
+            with pytest.raises(OSError, match="another process has it"):
+                write()
+        with pytest.raises(OSError, match="another process has it"):
+            await file.flush()
+        with opened(path) as another:
+            assert list(another.lines(10)) == [b"a\n"]
 
 
 def test_a_second_pool_is_refused_until_the_first_is_done(path: Path) -> None:

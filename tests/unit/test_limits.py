@@ -161,3 +161,12 @@ def test_errors_never_exceed_their_limit_in_any_window(
         errors.note(now)
         noted.append(now)
         assert sum(time + 10.0 > now for time in noted) + pending <= most
+
+
+def test_looking_ahead_forgets_no_error() -> None:
+    """Whoever asks about a later moment would let too many errors through until then."""
+    errors = RecentErrors(1, 10.0)
+    errors.note(NOW)
+    assert errors.room_at(NOW + 10, 0) == NOW + 10
+    assert errors.room_at(NOW + 10, 1) == inf
+    assert errors.room_at(NOW, 0) == NOW + 10

@@ -20,6 +20,7 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async import ConfigurationError, Task
+from ezcaptcha_async._secrets import is_secret_name
 from ezcaptcha_async.cli.fields import task_of
 
 Format: TypeAlias = Literal["jsonl", "csv"]
@@ -29,9 +30,6 @@ STDIN: Final = "-"
 _CHUNK: Final = 64 * 1024
 _LONGEST: Final = 1024 * 1024
 """Most bytes of one row."""
-
-_SECRET: Final = re.compile("proxy|passw|cookie|secret|token|auth", re.IGNORECASE)
-"""Fields that are not part of what a row is known by: a digest could be searched for them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -244,6 +242,7 @@ def _split(record: bytes) -> list[str]:
 
 
 def _key_of(values: Mapping[str, Any]) -> str:
-    public = {name: value for name, value in values.items() if not _SECRET.search(name)}
+    # Without secrets: the digest stands in a file, where they could be searched for.
+    public = {name: value for name, value in values.items() if not is_secret_name(name)}
     text = json.dumps(public, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
