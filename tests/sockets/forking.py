@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -146,6 +147,7 @@ async def _leave(client: str, url: str, journal: str) -> None:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s")
     mode, backend, *where = sys.argv[1:]
     if mode == "leave":
         anyio.run(_leave, *where, backend=backend)
