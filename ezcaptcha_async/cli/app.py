@@ -17,7 +17,7 @@ from cyclopts.validators import Number
 
 from ezcaptcha_async import ConfigurationError, EzCaptchaError, __version__
 from ezcaptcha_async.accounts import KEY_VARIABLE
-from ezcaptcha_async.cli import catalogue, display, live, resuming, simulating, solving
+from ezcaptcha_async.cli import catalogue, display, doctor, live, resuming, simulating, solving
 from ezcaptcha_async.cli.connection import DEFAULT, Connection, FromFile, read_text
 from ezcaptcha_async.cli.demo import Plan, run_demo
 from ezcaptcha_async.cli.failures import ExitCode, Interrupted, UsageError, exit_code, help_table
@@ -176,6 +176,25 @@ def balance(*, connection: Connection = DEFAULT, as_json: Json = False) -> None:
         as_json: Print it as JSON, errors too.
     """
     solving.balance(Output(as_json=as_json), connection.account())
+
+
+@app.command(name="doctor")
+def examine(
+    *,
+    timeout: Annotated[float, Parameter(validator=Number(gt=0, lte=120))] = 10.0,
+    connection: Connection = DEFAULT,
+    as_json: Json = False,
+) -> int:
+    """Check what a solved task depends on: network, certificate, key, points, clock, versions.
+
+    Sends one getBalance; it costs nothing. Exits with the code of the first problem.
+
+    Args:
+        timeout: Most seconds for each check.
+        connection: Where to, and who pays.
+        as_json: Print the findings as JSON, errors too.
+    """
+    return doctor.examine(Output(as_json=as_json), connection, timeout=timeout)
 
 
 @app.command(help_epilogue="")
