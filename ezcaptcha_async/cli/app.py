@@ -9,7 +9,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, Final, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import attrs
 from cyclopts import App, CycloptsError, Parameter
@@ -18,16 +19,23 @@ from cyclopts.validators import Number
 from ezcaptcha_async import ConfigurationError, EzCaptchaError, __version__
 from ezcaptcha_async.accounts import KEY_VARIABLE
 from ezcaptcha_async.cli import catalogue, display, doctor, live, resuming, simulating, solving
-from ezcaptcha_async.cli.connection import DEFAULT, Connection, FromFile, read_text
+from ezcaptcha_async.cli.connection import DEFAULT, STDIN, Connection, FromFile, read_text
 from ezcaptcha_async.cli.demo import Plan, run_demo
 from ezcaptcha_async.cli.failures import ExitCode, Interrupted, UsageError, exit_code, help_table
 from ezcaptcha_async.cli.fields import task_from
 from ezcaptcha_async.cli.interrupts import Backend
 from ezcaptcha_async.cli.output import PROGRAM, Output
+from ezcaptcha_async.tasks import TASK_TYPES
 from ezcaptcha_async.testing import SimulatedService
 
 Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
+Shell: TypeAlias = Literal["bash", "zsh", "fish"]
 Speed: Final = Parameter(validator=Number(gte=1, lte=100))
+if TYPE_CHECKING:
+    TaskType: TypeAlias = str
+else:
+    # What the shell offers for it; anything else is taken as well, and looked at later.
+    TaskType = Literal[tuple(item.__name__ for item in TASK_TYPES)] | str
 
 _VALUE_OF_OPTION: Final = re.compile(r"(--?[\w-]+)=\S*")
 _KEY_OPTION: Final = re.compile(r"--?(\w+-)?key(?![\w-])")
@@ -109,10 +117,10 @@ def demo(
 
 @app.command(usage="Usage: ezcaptcha solve [OPTIONS] TYPE NAME=VALUE...")
 def solve(
-    task_type: Annotated[str, Parameter(name="TYPE")],
+    task_type: Annotated[TaskType, Parameter(name="TYPE", show_choices=False)],
     /,
     *arguments: Annotated[str, Parameter(name="FIELD")],
-    fields: Annotated[str | None, FromFile] = None,
+    fields: Annotated[Path | None, FromFile] = None,
     custom: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     timeout: Annotated[float | None, Parameter(show_default=False)] = None,
     time_scale: Annotated[float, Speed] = 1.0,
@@ -135,7 +143,7 @@ def solve(
         time_scale: How many times faster than real the service runs; for a simulated one.
         as_json: Print the solution as JSON, errors too.
     """
-    if fields == connection.key_file == "-":
+    if fields == connection.key_file == STDIN:
         raise ConfigurationError("--fields and --key-file cannot both be read from stdin")
     more = None if fields is None else read_text(fields, option="--fields")
     task = task_from(task_type, arguments, more, custom=custom)
@@ -145,7 +153,7 @@ def solve(
 
 @app.command(usage="Usage: ezcaptcha resume [OPTIONS] JOURNAL")
 def resume(
-    journal: Annotated[str, Parameter(name="JOURNAL")],
+    journal: Annotated[Path, Parameter(name="JOURNAL")],
     /,
     *,
     time_scale: Annotated[float, Speed] = 1.0,
@@ -164,7 +172,7 @@ def resume(
         as_json: Print each line as JSON: a solution, an error, or what is unknown.
     """
     output = Output(as_json=as_json)
-    return resuming.resume(output, connection.account(), journal, time_scale=time_scale)
+    return resuming.resume(output, connection.account(), str(journal), time_scale=time_scale)
 
 
 @app.command
@@ -242,3 +250,21 @@ def simulate(
     )
     output = Output(as_json=as_json)
     simulating.simulate(output, service, port=port, latency=latency, time_scale=time_scale)
+
+
+@app.command(help_epilogue="")
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(name="SHELL")], /
+) -> None:
+    """Print the script with which a shell completes commands, options, task types and files.
+
+    Each of them reads it from its own place:
+
+        bash  ~/.local/share/bash-completion/completions/ezcaptcha
+        zsh   _cyclopts_ezcaptcha, in a folder of $fpath
+        fish  ~/.config/fish/completions/ezcaptcha.fish
+
+    Args:
+        shell: The shell.
+    """
+    Output(as_json=False).result(app.generate_completion(shell=shell))
