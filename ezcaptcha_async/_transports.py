@@ -13,7 +13,7 @@ from ezcaptcha_async.errors import ConfigurationError
 TRANSPORTS: Final = ("aiohttp", "httpx")
 """What can be asked for by name."""
 
-_LOWEST_AIOHTTP: Final = (3, 12)
+_LOWEST_AIOHTTP: Final = (3, 14)
 _REMEDY: Final = "pip install 'ezcaptcha-async[fast]'"
 
 

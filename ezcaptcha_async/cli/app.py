@@ -9,7 +9,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, Final, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import attrs
 from cyclopts import App, CycloptsError, Parameter
@@ -20,6 +21,7 @@ from ezcaptcha_async.accounts import KEY_VARIABLE
 from ezcaptcha_async.cli import (
     catalogue,
     display,
+    doctor,
     live,
     resuming,
     simulating,
@@ -28,18 +30,26 @@ from ezcaptcha_async.cli import (
 from ezcaptcha_async.cli.batching import display as batch_display
 from ezcaptcha_async.cli.batching import running as batch_running
 from ezcaptcha_async.cli.batching.results_file import STDOUT
-from ezcaptcha_async.cli.batching.rows import STDIN, Format, RowReader, format_of
-from ezcaptcha_async.cli.connection import DEFAULT, Connection, FromFile, read_text
+from ezcaptcha_async.cli.batching.rows import Format, RowReader, format_of
+from ezcaptcha_async.cli.connection import DEFAULT, STDIN, Connection, FromFile, read_text
 from ezcaptcha_async.cli.demo import Plan, run_demo
 from ezcaptcha_async.cli.failures import ExitCode, Interrupted, UsageError, exit_code, help_table
 from ezcaptcha_async.cli.fields import task_from
 from ezcaptcha_async.cli.interrupts import Backend
 from ezcaptcha_async.cli.output import PROGRAM, Output
 from ezcaptcha_async.cli.reporting import report as reporting
+from ezcaptcha_async.tasks import TASK_TYPES
 from ezcaptcha_async.testing import SimulatedService
 
 Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
+Shell: TypeAlias = Literal["bash", "zsh", "fish"]
+ResultsOption: Final = Parameter(name=("--results", "-o"), allow_leading_hyphen=True)
 Speed: Final = Parameter(validator=Number(gte=1, lte=100))
+if TYPE_CHECKING:
+    TaskType: TypeAlias = str
+else:
+    # What the shell offers for it; anything else is taken as well, and looked at later.
+    TaskType = Literal[tuple(item.__name__ for item in TASK_TYPES)] | str
 
 _VALUE_OF_OPTION: Final = re.compile(r"(--?[\w-]+)=\S*")
 _KEY_OPTION: Final = re.compile(r"--?(\w+-)?key(?![\w-])")
@@ -121,10 +131,10 @@ def demo(
 
 @app.command(usage="Usage: ezcaptcha solve [OPTIONS] TYPE NAME=VALUE...")
 def solve(
-    task_type: Annotated[str, Parameter(name="TYPE")],
+    task_type: Annotated[TaskType, Parameter(name="TYPE", show_choices=False)],
     /,
     *arguments: Annotated[str, Parameter(name="FIELD")],
-    fields: Annotated[str | None, FromFile] = None,
+    fields: Annotated[Path | None, FromFile] = None,
     custom: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     timeout: Annotated[float | None, Parameter(show_default=False)] = None,
     time_scale: Annotated[float, Speed] = 1.0,
@@ -147,7 +157,7 @@ def solve(
         time_scale: How many times faster than real the service runs; for a simulated one.
         as_json: Print the solution as JSON, errors too.
     """
-    if fields == connection.key_file == "-":
+    if fields == connection.key_file == STDIN:
         raise ConfigurationError("--fields and --key-file cannot both be read from stdin")
     more = None if fields is None else read_text(fields, option="--fields")
     task = task_from(task_type, arguments, more, custom=custom)
@@ -157,7 +167,7 @@ def solve(
 
 @app.command(usage="Usage: ezcaptcha resume [OPTIONS] JOURNAL")
 def resume(
-    journal: Annotated[str, Parameter(name="JOURNAL")],
+    journal: Annotated[Path, Parameter(name="JOURNAL")],
     /,
     *,
     time_scale: Annotated[float, Speed] = 1.0,
@@ -176,15 +186,17 @@ def resume(
         as_json: Print each line as JSON: a solution, an error, or what is unknown.
     """
     output = Output(as_json=as_json)
-    return resuming.resume(output, connection.account(), journal, time_scale=time_scale)
+    return resuming.resume(output, connection.account(), str(journal), time_scale=time_scale)
 
 
 @app.command(usage="Usage: ezcaptcha batch [OPTIONS] ROWS")
 def batch(
-    rows: Annotated[str, Parameter(name="ROWS", allow_leading_hyphen=True)],
+    rows: Annotated[Path, Parameter(name="ROWS", allow_leading_hyphen=True)],
     /,
     *,
-    results: Annotated[str, Parameter(name=("--results", "-o"), allow_leading_hyphen=True)] = "-",
+    results: Annotated[
+        Path, Parameter(name=("--results", "-o"), allow_leading_hyphen=True)
+    ] = STDOUT,
     row_format: Annotated[Format | None, Parameter(name="--format", show_default=False)] = None,
     task_type: Annotated[str | None, Parameter(name="--type", show_default=False)] = None,
     custom: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
@@ -192,7 +204,7 @@ def batch(
     budget: Annotated[float | None, Parameter(show_default=False)] = None,
     timeout: Annotated[float | None, Parameter(show_default=False)] = None,
     retry_failed: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    journal: Annotated[str | None, Parameter(show_default=False)] = None,
+    journal: Annotated[Path | None, Parameter(show_default=False)] = None,
     time_scale: Annotated[float, Speed] = 1.0,
     connection: Connection = DEFAULT,
     as_json: Json = False,
@@ -228,7 +240,7 @@ def batch(
     plan = batch_running.Plan(
         source=rows,
         results=results,
-        journal=journal or (None if to_stdout else f"{results}.journal"),
+        journal=journal or (None if to_stdout else Path(f"{results}.journal")),
         reader=RowReader(format=row_format or format_of(rows), task_type=task_type, custom=custom),
         max_in_flight=max_in_flight,
         budget=budget,
@@ -276,6 +288,25 @@ def balance(*, connection: Connection = DEFAULT, as_json: Json = False) -> None:
     solving.balance(Output(as_json=as_json), connection.account())
 
 
+@app.command(name="doctor")
+def examine(
+    *,
+    timeout: Annotated[float, Parameter(validator=Number(gt=0, lte=120))] = 10.0,
+    connection: Connection = DEFAULT,
+    as_json: Json = False,
+) -> int:
+    """Check what a solved task depends on: network, certificate, key, points, clock, versions.
+
+    Sends one getBalance; it costs nothing. Exits with the code of the first problem.
+
+    Args:
+        timeout: Most seconds for each check.
+        connection: Where to, and who pays.
+        as_json: Print the findings as JSON, errors too.
+    """
+    return doctor.examine(Output(as_json=as_json), connection, timeout=timeout)
+
+
 @app.command(help_epilogue="")
 def types(*, as_json: Json = False) -> None:
     """List the task types with their fields, and their prices at each service.
@@ -321,3 +352,21 @@ def simulate(
     )
     output = Output(as_json=as_json)
     simulating.simulate(output, service, port=port, latency=latency, time_scale=time_scale)
+
+
+@app.command(help_epilogue="")
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(name="SHELL")], /
+) -> None:
+    """Print the script with which a shell completes commands, options, task types and files.
+
+    Each of them reads it from its own place:
+
+        bash  ~/.local/share/bash-completion/completions/ezcaptcha
+        zsh   _cyclopts_ezcaptcha, in a folder of $fpath
+        fish  ~/.config/fish/completions/ezcaptcha.fish
+
+    Args:
+        shell: The shell.
+    """
+    Output(as_json=False).result(app.generate_completion(shell=shell))

@@ -16,20 +16,20 @@ from ezcaptcha_async.accounts import KEY_VARIABLE, default_key, default_service
 
 ServiceName: TypeAlias = Literal["ezcaptcha", "1captcha"]
 
-_STDIN: Final = "-"
+STDIN: Final = Path("-")
 
 # A lone hyphen is stdin, not the beginning of an option.
 FromFile: Final = Parameter(show_default=False, allow_leading_hyphen=True)
 
 
-def read_text(source: str, *, option: str) -> str:
+def read_text(source: Path, *, option: str) -> str:
     """Return what a file holds, or stdin for ``-``.
 
     Raises:
         ConfigurationError: It cannot be read.
     """
     try:
-        return sys.stdin.read() if source == _STDIN else Path(source).read_text(encoding="utf-8")
+        return sys.stdin.read() if source == STDIN else source.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         # Only the reason: what could not be decoded may be a secret.
         reason = getattr(error, "strerror", None) or "it is not a text file"
@@ -52,7 +52,7 @@ class Connection:
 
     service: ServiceName = "ezcaptcha"
     base_url: Annotated[str | None, Parameter(show_default=False)] = None
-    key_file: Annotated[str | None, FromFile] = None
+    key_file: Annotated[Path | None, FromFile] = None
 
     def profile(self) -> Service:
         """Return the profile of the service.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -82,7 +83,7 @@ def pool_for(
     accounts: Iterable[Account],
     time_scale: float,
     *,
-    journal: str | None = None,
+    journal: str | Path | None = None,
     budget: float | None = None,
 ) -> SessionPool:
     """Return a pool, at the speed of a simulated service."""

@@ -39,11 +39,11 @@ def path(tmp_path: Path) -> Path:
 
 def after(path: Path, *documents: dict[str, Any], **settings: Any) -> ResultsFile:
     """Return the file as a later run finds it."""
-    before = ResultsFile(str(path))
+    before = ResultsFile(path)
     for document in documents:
         before.write(document)
     before.close()
-    return ResultsFile(str(path), **settings)
+    return ResultsFile(path, **settings)
 
 
 def test_what_is_finished(path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_line_that_was_cut_off(path: Path, cut: int) -> None:
     """The next line would be glued to it, and a solved row lost with it."""
     after(path, solved(1), solved(2)).close()
     path.write_bytes(path.read_bytes()[:-cut])
-    results = ResultsFile(str(path))
+    results = ResultsFile(path)
     assert [results.standing(row(number)) for number in (1, 2)] == ["finished", "open"]
     results.write(solved(2))
     results.close()
@@ -126,7 +126,7 @@ def test_lines_that_are_none_of_ours(path: Path, line: bytes) -> None:
 def test_a_line_without_a_key(path: Path) -> None:
     """A file that somebody has edited by hand would stop the batch with a traceback."""
     path.write_text('{"row": 1, "key": "not hexadecimal", "status": "failed", "final": true}\n')
-    results = ResultsFile(str(path))
+    results = ResultsFile(path)
     assert results.standing(row(1)) == "open"
     results.close()
 
@@ -134,14 +134,14 @@ def test_a_line_without_a_key(path: Path) -> None:
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     """Everything would be bought before it is known that nothing can be kept."""
     with pytest.raises(ConfigurationError, match=r"cannot use .* for results: No such file"):
-        ResultsFile(str(tmp_path / "no" / "results"))
+        ResultsFile(tmp_path / "no" / "results")
     with pytest.raises(ConfigurationError, match="Is a directory"):
-        ResultsFile(str(tmp_path))
+        ResultsFile(tmp_path)
 
 
 def test_to_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     """The next program would wait for a buffer to be full."""
-    results = ResultsFile("-")
+    results = ResultsFile(Path("-"))
     results.write(solved(1))
     results.close()
     assert json.loads(capsys.readouterr().out) == solved(1)
@@ -151,7 +151,7 @@ def test_rows_take_eight_bytes(path: Path) -> None:
     """A batch of a million rows would need hundreds of megabytes to know what is finished."""
     lines = "".join(f'{{"row":{number},"status":"solved"}}\n' for number in range(1, 20_001))
     path.write_text(lines)
-    results = ResultsFile(str(path))
+    results = ResultsFile(path)
     assert results.solved == 20_000
     assert results._rows.itemsize * len(results._rows) == 8 * 20_001
     results.close()

@@ -42,7 +42,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 async def read(path: Path, row_format: Format = "jsonl", **settings: Any) -> list[Row]:
     """Read all rows of a file."""
-    with opened(str(path)) as stream:
+    with opened(path) as stream:
         return [row async for row in RowReader(format=row_format, **settings).rows(stream)]
 
 
@@ -224,17 +224,17 @@ async def test_a_slow_pipe_does_not_stop_the_event_loop() -> None:
 def test_how_many_rows_there_are(tmp_path: Path) -> None:
     """The time left could not be told."""
     path = written(tmp_path / "rows.csv", f"{CSV}\na\nb")
-    assert count_rows(str(path), "csv") == 2
-    assert count_rows(str(path), "jsonl") == 3
-    assert count_rows(str(written(tmp_path / "empty", "")), "csv") == 0
-    assert count_rows("-", "jsonl") is None
+    assert count_rows(path, "csv") == 2
+    assert count_rows(path, "jsonl") == 3
+    assert count_rows(written(tmp_path / "empty", ""), "csv") == 0
+    assert count_rows(Path("-"), "jsonl") is None
     os.mkfifo(tmp_path / "pipe")
-    assert count_rows(str(tmp_path / "pipe"), "jsonl") is None
+    assert count_rows(tmp_path / "pipe", "jsonl") is None
 
 
 def test_formats_by_name() -> None:
     """``tasks.CSV`` would be read as JSON."""
-    assert [format_of(name) for name in ("a.csv", "a.CSV", "a.jsonl", "-")] == [
+    assert [format_of(Path(name)) for name in ("a.csv", "a.CSV", "a.jsonl", "-")] == [
         "csv",
         "csv",
         "jsonl",
@@ -246,7 +246,7 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     """A traceback would be all that a slip in a name is answered with."""
     with (
         pytest.raises(ConfigurationError, match=r"cannot read .*: No such file"),
-        opened("/no/file"),
+        opened(Path("/no/file")),
     ):
         pass
 

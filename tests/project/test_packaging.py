@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ezcaptcha_async
+from ezcaptcha_async._transports import _LOWEST_AIOHTTP
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +42,35 @@ def test_extras_do_not_repeat_the_core(project: dict[str, Any]) -> None:
     core = {name_of(item) for item in project["dependencies"]}
     for extra, requirements in project["optional-dependencies"].items():
         assert not core & {name_of(item) for item in requirements}, extra
+
+
+def lowest_versions() -> dict[str, str]:
+    """Return what the tests are run with from time to time: name → lowest version."""
+    command = [sys.executable, str(ROOT / ".ci" / "lowest")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    return dict(line.partition(";")[0].split("==") for line in printed.splitlines())
+
+
+@pytest.mark.skipif(not (ROOT / ".ci").is_dir(), reason="only a checkout has it")
+def test_every_lowest_version_can_be_tested(project: dict[str, Any]) -> None:
+    """A bound would be promised that nobody has ever run."""
+    everything = chain(project["dependencies"], *project["optional-dependencies"].values())
+    names = {name_of(item) for item in everything} - {"ezcaptcha-async"}
+    assert set(lowest_versions()) == names
+
+
+def test_the_lowest_aiohttp_is_the_one_that_is_looked_for(project: dict[str, Any]) -> None:
+    """A version would be installed by the extra and then not be used, or the other way round."""
+    lowest = ".".join(map(str, _LOWEST_AIOHTTP))
+    assert f"aiohttp>={lowest}" in project["optional-dependencies"]["fast"]
+    assert f"| aiohttp {lowest} or newer |" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_what_is_tested_is_what_is_promised(project: dict[str, Any]) -> None:
+    """The tests would ask pip for other versions than a user does."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    fast = project["optional-dependencies"]["fast"]
+    assert set(fast) <= set(groups["test"])
 
 
 def test_lowest_python(project: dict[str, Any]) -> None:

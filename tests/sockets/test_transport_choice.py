@@ -44,7 +44,7 @@ async def test_httpx_is_the_default_without_the_extra(monkeypatch: pytest.Monkey
     assert await chosen() == ("<HttpxTransport on its own httpx.AsyncClient>", HTTPX_REQUESTS)
 
 
-@pytest.mark.parametrize("version", ["3.11.18", "3.8.0", "2.0"])
+@pytest.mark.parametrize("version", ["3.13.5", "3.8.0", "2.0"])
 async def test_an_aiohttp_that_is_too_old_is_left_alone(
     version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

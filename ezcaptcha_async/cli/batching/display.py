@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -182,7 +183,7 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def show_end(output: Output, progress: Progress, results: str) -> None:
+def show_end(output: Output, progress: Progress, results: Path) -> None:
     """Say how a batch ended, in one line or two."""
     before = progress.solved_before + progress.failed_before
     words = f"{progress.solved:,} solved and {progress.failed:,} failed in this run"

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async.cli.batching.rows import Row
 
-STDOUT: Final = "-"
+STDOUT: Final = Path("-")
 
 Standing: TypeAlias = Literal["open", "finished", "changed"]
 
@@ -39,7 +39,7 @@ class ResultsFile:
         ConfigurationError: The file cannot be read or written.
     """
 
-    def __init__(self, path: str, *, retry_failed: bool = False) -> None:
+    def __init__(self, path: Path, *, retry_failed: bool = False) -> None:
         self.points = 0.0
         """What the rows have cost, or may have, in earlier runs and in this one."""
         self.solved = 0
@@ -91,13 +91,13 @@ class ResultsFile:
             self._file.write(line)
         self._note(document)
 
-    def _take_over(self, path: str) -> BinaryIO:
+    def _take_over(self, path: Path) -> BinaryIO:
         """Read what earlier runs have left, and cut off a line that has no end."""
-        file = cast("BinaryIO", Path(path).open("ab", buffering=0))  # noqa: SIM115 - see close()
+        file = cast("BinaryIO", path.open("ab", buffering=0))
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file  # a pipe or a device has no past
         end = 0
-        with Path(path).open("rb") as earlier:
+        with path.open("rb") as earlier:
             for line in earlier:
                 if not line.endswith(b"\n"):
                     break

@@ -21,11 +21,10 @@ from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async import ConfigurationError, Task
 from ezcaptcha_async._secrets import is_secret_name
+from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.fields import task_of
 
 Format: TypeAlias = Literal["jsonl", "csv"]
-
-STDIN: Final = "-"
 
 _CHUNK: Final = 64 * 1024
 _LONGEST: Final = 1024 * 1024
@@ -106,13 +105,13 @@ def row_of(reference: str | None) -> tuple[int, str] | None:
     return None if found is None else (int(found[1]), found[2])
 
 
-def format_of(source: str) -> Format:
+def format_of(source: Path) -> Format:
     """Return how the rows of a file are written down, going by its name."""
-    return "csv" if source.lower().endswith(".csv") else "jsonl"
+    return "csv" if source.suffix.lower() == ".csv" else "jsonl"
 
 
 @contextmanager
-def opened(source: str) -> Generator[BinaryIO]:
+def opened(source: Path) -> Generator[BinaryIO]:
     """Open a file, or stdin for ``-``.
 
     Raises:
@@ -122,19 +121,19 @@ def opened(source: str) -> Generator[BinaryIO]:
         yield sys.stdin.buffer
         return
     try:
-        stream = Path(source).open("rb", buffering=0)  # noqa: SIM115 - closed below
+        stream = source.open("rb", buffering=0)
     except OSError as error:
         raise ConfigurationError(f"cannot read {source}: {error.strerror}") from None
     with stream:
         yield cast("BinaryIO", stream)
 
 
-def count_rows(source: str, row_format: Format) -> int | None:
+def count_rows(source: Path, row_format: Format) -> int | None:
     """Return about how many rows there are; None when that cannot be known beforehand."""
-    if source == STDIN or not stat.S_ISREG(Path(source).stat().st_mode):
+    if source == STDIN or not stat.S_ISREG(source.stat().st_mode):
         return None
     lines, last = 0, b"\n"
-    with Path(source).open("rb") as stream:
+    with source.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             lines += chunk.count(b"\n")
             last = chunk[-1:]

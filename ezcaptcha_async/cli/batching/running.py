@@ -41,7 +41,8 @@ from ezcaptcha_async import (
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.progress import Progress
 from ezcaptcha_async.cli.batching.results_file import ResultsFile
-from ezcaptcha_async.cli.batching.rows import STDIN, RowReader, count_rows, opened, row_of
+from ezcaptcha_async.cli.batching.rows import RowReader, count_rows, opened, row_of
+from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.output import counted
@@ -79,9 +80,9 @@ class Plan:
         time_scale: How many service seconds pass in one second.
     """
 
-    source: str
-    results: str
-    journal: str | None
+    source: Path
+    results: Path
+    journal: Path | None
     reader: RowReader
     max_in_flight: int
     budget: float | None
@@ -104,8 +105,8 @@ def run_batch(
         ConfigurationError: A file cannot be read or written.
         Interrupted: By a signal.
     """
-    if plan.source != STDIN and not Path(plan.source).exists():
-        raise ConfigurationError(f"there is no file {plan.source!r}")
+    if plan.source != STDIN and not plan.source.exists():
+        raise ConfigurationError(f"there is no file {str(plan.source)!r}")
     results = ResultsFile(plan.results, retry_failed=plan.retry_failed)
     try:
         progress = Progress(
@@ -153,7 +154,7 @@ class _Batch:
         self._progress = progress
         self._show = show
         self._ids: dict[int, str] = {}
-        self._was_run_before = plan.journal is not None and Path(plan.journal).exists()
+        self._was_run_before = plan.journal is not None and plan.journal.exists()
 
     async def run(self) -> None:
         failure = None

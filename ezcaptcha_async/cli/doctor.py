@@ -1,0 +1,165 @@
+"""``doctor``: what is between this machine and a solved task, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+from urllib.parse import urlsplit
+
+import attrs
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ezcaptcha_async import Account, ConfigurationError, Service
+from ezcaptcha_async.cli import findings, packages
+from ezcaptcha_async.cli.asking import ask, conclusions, unknown
+from ezcaptcha_async.cli.connection import Connection
+from ezcaptcha_async.cli.failures import ExitCode
+from ezcaptcha_async.cli.findings import Finding, State
+from ezcaptcha_async.cli.interrupts import run_async
+from ezcaptcha_async.cli.output import Output, counted, printable
+from ezcaptcha_async.cli.probes import look_up, shake_hands
+
+_INDENT: Final = (0, 0, 0, 2)
+_NAME_WIDTH: Final = 8
+_STATE_WIDTH: Final = 7
+_COLOURS: Final[dict[State, str]] = {
+    "ok": "green",
+    "warning": "yellow",
+    "problem": "bold red",
+    "skipped": "dim",
+}
+
+
+def examine(output: Output, connection: Connection, *, timeout: float) -> ExitCode:
+    """Check everything, say of each thing how it is, and return the code of the first problem.
+
+    Args:
+        output: Where to.
+        connection: The service, and whose key.
+        timeout: Most seconds for each check.
+
+    Raises:
+        ConfigurationError: The service's URL is not safe.
+        Interrupted: By a signal.
+    """
+    service = connection.profile()
+    checks: list[Finding] = []
+
+    async def work() -> None:
+        found = _findings(service, connection, timeout)
+        while True:
+            # Not around all of them: two streams cannot share the last line of a terminal.
+            with output.waiting("checking"):
+                finding = await anext(found, None)
+            if finding is None:
+                return
+            checks.append(finding)
+            if not output.as_json:
+                output.show(_row(finding, output))
+
+    if not output.as_json:
+        title = Text.assemble((service.name, "bold"), (f" at {service.base_url}", "dim"))
+        for line in ("", _indented(title), ""):
+            output.show(line)
+    run_async(work)
+    code = findings.exit_code_of(checks)
+    if output.as_json:
+        output.document(
+            {
+                "service": service.name,
+                "base_url": service.base_url,
+                "checks": [_described(finding) for finding in checks],
+                "exit_code": int(code),
+            }
+        )
+    else:
+        output.show("")
+        output.show(_indented(_conclusion(checks)))
+    return code
+
+
+async def _findings(
+    service: Service, connection: Connection, timeout: float
+) -> AsyncIterator[Finding]:
+    url = urlsplit(service.base_url)
+    name = await look_up(url, timeout=timeout)
+    yield name
+    is_open = name.state != "problem"
+    if is_open:
+        handshake = await shake_hands(url, timeout=timeout)
+        yield handshake
+        is_open = handshake.state != "problem"
+    else:
+        yield unknown("TLS")
+    account, no_key = _account(connection)
+    for finding in await _answers(service, account, timeout, is_open=is_open):
+        yield no_key if no_key is not None and finding.name == "key" else finding
+    yield packages.versions()
+    yield await packages.fast()
+
+
+def _account(connection: Connection) -> tuple[Account | None, Finding | None]:
+    try:
+        return connection.account(), None
+    except ConfigurationError as error:
+        return None, Finding(
+            name="key", state="problem", text=error.message, exit_code=ExitCode.USAGE
+        )
+
+
+async def _answers(
+    service: Service, account: Account | None, timeout: float, *, is_open: bool
+) -> list[Finding]:
+    problem = unknown("HTTP")
+    if is_open:
+        try:
+            return list(conclusions(await ask(service, account, timeout=timeout), service))
+        except (OSError, ImportError, ValueError) as error:
+            # Not what it says: that may be a proxy with its password.
+            problem = Finding(
+                name="HTTP",
+                state="problem",
+                text=f"the HTTP client cannot be opened ({type(error).__name__})",
+                remedy="check SSL_CERT_FILE and the proxies in the environment",
+                exit_code=ExitCode.USAGE,
+            )
+    return [problem, unknown("key"), unknown("balance"), unknown("clock")]
+
+
+def _described(finding: Finding) -> dict[str, object]:
+    described = attrs.asdict(finding)
+    del described["exit_code"]
+    return described
+
+
+def _row(finding: Finding, output: Output) -> Padding:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=_NAME_WIDTH)
+    table.add_column(width=_STATE_WIDTH)
+    table.add_column(overflow="fold")
+    faint = "dim" if finding.state == "skipped" else ""
+    state = Text(finding.state, style=_COLOURS[finding.state])
+    table.add_row(finding.name, state, Text(printable(finding.text), style=faint))
+    if finding.remedy is not None:
+        arrow = "->" if output.console.options.ascii_only else "→"
+        weight = "dim" if finding.state == "ok" else "bold"
+        table.add_row("", "", Text(f"{arrow} {printable(finding.remedy)}", style=weight))
+    return _indented(table)
+
+
+def _conclusion(checks: list[Finding]) -> Text:
+    states = [finding.state for finding in checks]
+    problems, warnings = states.count("problem"), states.count("warning")
+    if problems:
+        first = "; begin with the first" if problems > 1 else ""
+        return Text(f"{counted(problems, 'problem')}{first}.", "bold red")
+    if warnings:
+        return Text(f"It works, with {counted(warnings, 'warning')}.", "yellow")
+    return Text("It works.", "green")
+
+
+def _indented(content: RenderableType) -> Padding:
+    return Padding(content, _INDENT, expand=False)

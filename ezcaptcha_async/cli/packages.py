@@ -1,0 +1,105 @@
+"""Which packages are at work, and whether they are new enough."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from typing import Final
+
+from ezcaptcha_async import ConfigurationError, __version__
+from ezcaptcha_async._transports import transport_for
+from ezcaptcha_async.cli.findings import Finding
+
+_DISTRIBUTION: Final = "ezcaptcha-async"
+_CORE: Final = ("httpx", "anyio", "attrs")
+_SHOWN: Final = ("httpx", "anyio")
+_REQUIREMENT: Final = re.compile(r"^([\w.-]+)(?:\[[^]]*\])?(?:>=([\d.]+))?")
+
+
+def versions() -> Finding:
+    """Compare what is installed with what this package asks for."""
+    requirements = dict(map(_bound, _requirements()))
+    requirements.pop(_DISTRIBUTION, None)  # an extra of it asks for another one
+    names = dict.fromkeys([*_CORE, *requirements])
+    installed = {name: version for name in names if (version := _version(name)) is not None}
+    return judged(installed, requirements)
+
+
+def judged(installed: Mapping[str, str], requirements: Mapping[str, str]) -> Finding:
+    """Judge versions.
+
+    Args:
+        installed: Name → version.
+        requirements: Name → lowest version, or "" for any.
+    """
+    details = {_DISTRIBUTION: __version__, "Python": platform.python_version(), **installed}
+    old = {
+        name: f"{name} {installed[name]} is older than {lowest}"
+        for name, lowest in requirements.items()
+        if name in installed and _parts(installed[name]) < _parts(lowest)
+    }
+    if old:
+        return Finding(
+            name="versions",
+            state="warning",
+            text=", ".join(old.values()),
+            remedy=f"pip install -U {' '.join(old)}",
+            details=details,
+        )
+    others = ", ".join(f"{name} {installed[name]}" for name in _SHOWN)
+    text = f"{__version__} on Python {details['Python']}, {others}"
+    return Finding(name="versions", text=text, details=details)
+
+
+async def fast() -> Finding:
+    """Tell whether the extra is at work: what of it is there may be too old, or in the way."""
+    details = {name: _version(name) for name in ("aiohttp", "uvloop")}
+    try:
+        await transport_for(choice="aiohttp").aclose()
+    except ConfigurationError as error:
+        reason = error.message
+    except (OSError, ValueError) as error:
+        reason = f"aiohttp cannot be opened ({type(error).__name__})"
+    else:
+        found = ", ".join(f"{name} {version}" for name, version in details.items() if version)
+        return Finding(name="fast", text=f"active: {found}", details=details)
+    if details["aiohttp"] is None:
+        return Finding(
+            name="fast",
+            text="not installed; httpx sends the requests",
+            remedy="for thousands of tasks: pip install 'ezcaptcha-async[fast]'",
+            details=details,
+        )
+    return Finding(
+        name="fast",
+        state="warning",
+        text="not active; httpx sends the requests",
+        remedy=reason,
+        details=details,
+    )
+
+
+def _requirements() -> Iterable[str]:
+    try:
+        return metadata.requires(_DISTRIBUTION) or ()
+    except metadata.PackageNotFoundError:  # not installed, but run from its source
+        return ()
+
+
+def _bound(requirement: str) -> tuple[str, str]:
+    name, lowest = _REQUIREMENT.findall(requirement)[0]
+    return name, lowest
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, as far as two of them can differ in what they offer."""
+    return tuple(int(part) for part in [*re.findall(r"\d+", version), 0, 0][:3])

@@ -1,0 +1,369 @@
+"""``ezcaptcha doctor`` against services on loopback."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from ezcaptcha_async.cli import packages
+from ezcaptcha_async.cli.probes import look_up
+from ezcaptcha_async.testing import Fault
+from tests.cli.commands import SECRET, Cli
+from tests.cli.conftest import Serve
+from tests.cli.examining import NAMES, checks, scripted, states
+from tests.sockets.raw_server import End, RawServer, Script, answer
+
+pytestmark = pytest.mark.usefixtures("at")
+
+# ------------------------------------------------------------------------- all is well
+
+
+def test_one_line_for_each_check(cli: Cli, serving: Serve) -> None:
+    """A user would have to guess which of eight things keeps tasks from being solved."""
+    server = serving()
+    result = cli("doctor")
+    assert (result.code, result.err) == (0, "")
+    title, *lines, conclusion = (line for line in result.out.splitlines() if line.strip())
+    assert title.rstrip() == f"  ezcaptcha at {server.url}"
+    assert [line.split()[0] for line in lines] == NAMES
+    shown = {line.split()[0]: line.split(maxsplit=2)[1:] for line in lines}
+    assert shown["DNS"] == ["skipped", "127.0.0.1 is an address"]
+    assert shown["TLS"] == ["skipped", "plain http, which does not leave this machine"]
+    assert re.fullmatch(r"answered in \d+ ms", shown["HTTP"][1])
+    assert re.fullmatch(r"accepted, as ezcaptcha:[0-9a-f]{8}", shown["key"][1])
+    assert shown["balance"] == ["ok", "1,000,000 points (100.00 USD)"]
+    assert shown["clock"] == ["ok", "within 1 s of the service's"]
+    assert re.fullmatch(r"\S+ on Python 3\.\S+, httpx \S+, anyio \S+", shown["versions"][1])
+    assert conclusion.strip() == "It works."
+    assert all(len(line) <= 80 for line in result.out.splitlines())
+    assert server.service.summary().requests == 1, "one getBalance tells it all"
+
+
+def test_the_findings_for_a_machine(cli: Cli, serving: Serve) -> None:
+    """A monitor could not warn before the points run out."""
+    serving(balance=500)
+    result = cli("doctor", "--json")
+    found = checks(result)
+    assert result.code == 0, "a warning is not a failure"
+    assert found["balance"]["state"] == "warning"
+    assert found["balance"]["details"] == {"points": 500, "currency": "USD", "value": 0.05}
+    assert found["clock"]["details"]["seconds_ahead"] == pytest.approx(0, abs=2)
+    assert found["versions"]["details"]["httpx"]
+    assert set(found["DNS"]) == {"name", "state", "text", "remedy", "details"}
+
+
+def test_a_terminal_shows_that_something_goes_on(cli: Cli, serving: Serve, terminal: None) -> None:
+    """A check that takes ten seconds would look like one that hangs."""
+    serving(balance=500)
+    result = cli("doctor")
+    assert "checking" in result.err
+    assert "\x1b[33mwarning" in result.out
+    assert "→ top up the account" in result.out
+    assert "It works, with 1 warning." in result.out
+
+
+def test_an_ascii_terminal_is_enough(
+    cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the locale is C, an arrow would end in an encoding error."""
+    monkeypatch.setattr("rich.console.ConsoleOptions.ascii_only", property(lambda _options: True))
+    serving(balance=500)
+    assert "-> top up the account" in cli("doctor").out
+
+
+# ----------------------------------------------------------------- the key, the balance
+
+
+def test_a_wrong_key(cli: Cli, serving: Serve) -> None:
+    """The user would look for the mistake in the network."""
+    serving(client_keys=["another"])
+    result = cli("doctor", "--json")
+    assert result.code == 3
+    assert states(result) == {"key": "problem"}
+    key = checks(result)["key"]
+    assert key["text"].startswith("refused: ERROR_KEY_DOES_NOT_EXIST")
+    assert key["remedy"] == "check the client key"
+    assert checks(result)["balance"]["text"] == "not checked"
+
+
+def test_no_key_at_all(cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newcomer, who has none yet, could not see whether the network is in order."""
+    server = serving()
+    monkeypatch.delenv("EZCAPTCHA_CLIENT_KEY")
+    result = cli("doctor", "--json")
+    assert result.code == 2
+    assert states(result) == {"key": "problem"}
+    found = checks(result)
+    assert found["key"]["text"].startswith("no client key: set EZCAPTCHA_CLIENT_KEY")
+    assert found["HTTP"]["state"] == found["clock"]["state"] == "ok"
+    assert server.service.summary().requests == 1
+
+
+def test_an_empty_account(cli: Cli, serving: Serve) -> None:
+    """Out of points is not out of order."""
+    serving(balance=0.0)
+    result = cli("doctor")
+    assert result.code == 4
+    assert "out of points" in result.out
+    assert "→ top up the account" in result.out
+    assert "\n  1 problem." in result.out
+
+
+def test_a_service_that_refuses_for_want_of_points(cli: Cli, at: pytest.MonkeyPatch) -> None:
+    """An answer that says it with an error code means the same."""
+    body = b'{"errorId":1,"errorCode":"ERROR_ZERO_BALANCE","errorDescription":""}'
+    with scripted(body) as server:
+        result = cli("doctor", "--base-url", server.url, "--json")
+    assert result.code == 4
+    assert checks(result)["key"]["state"] == "ok"
+    assert checks(result)["balance"]["text"] == "out of points"
+
+
+def test_a_ban_says_how_long(cli: Cli, at: pytest.MonkeyPatch) -> None:
+    """The user would try again at once, and prolong it."""
+    body = b'{"errorId":1,"errorCode":"ERROR_IP_BANNED","errorDescription":"too many errors"}'
+    with scripted(body, **{"retry-after": "600"}) as server:
+        result = cli("doctor", "--base-url", server.url)
+    assert result.code == 5
+    words = " ".join(result.out.split())
+    assert "problem not checked: ERROR_IP_BANNED: too many errors" in words
+    assert "→ send nothing until the ban ends; try again in 600 s" in words
+
+
+def test_an_error_that_nobody_knows(cli: Cli, at: pytest.MonkeyPatch) -> None:
+    """A code of tomorrow must not look like a good key; and the key is not repeated."""
+    with scripted(b'{"errorId":1,"errorCode":"ERROR_%s"}' % SECRET.encode()) as server:
+        result = cli("doctor", "--base-url", server.url, "--json")
+    assert result.code == 8
+    assert checks(result)["key"]["remedy"] == "ask the service"
+
+
+# -------------------------------------------------------------------- HTTP and the clock
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_clock_that_is_off(hours: int, cli: Cli, at: pytest.MonkeyPatch) -> None:
+    """Tickets that are saved on this machine would look too old, or too young, on others."""
+    date = formatdate(time.time() - 3600 * hours, usegmt=True)
+    with scripted(date=date) as server:
+        result = cli("doctor", "--base-url", server.url, "--json")
+    assert result.code == 0
+    assert states(result) == {"clock": "warning"}
+    clock = checks(result)["clock"]
+    assert clock["details"]["seconds_ahead"] == pytest.approx(3600 * hours, abs=3)
+    assert re.match(r"7,(199|20\d) s (ahead of|behind) the service's", clock["text"])
+    assert ("ahead" in clock["text"]) is (hours > 0)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday"])
+def test_a_service_that_does_not_say_what_time_it_is(
+    date: str, cli: Cli, at: pytest.MonkeyPatch
+) -> None:
+    """A gateway without the header must not end the whole examination."""
+    with scripted(date=date) as server:
+        result = cli("doctor", "--base-url", server.url, "--json")
+    assert checks(result)["clock"]["state"] == "skipped"
+
+
+def test_an_answer_that_means_nothing(cli: Cli, serving: Serve) -> None:
+    """A login page of the hotel's network would pass for the service."""
+    serving().service.inject(Fault.HTML)
+    result = cli("doctor", "--json")
+    assert result.code == 8
+    assert states(result) == {"HTTP": "problem"}
+    assert checks(result)["HTTP"]["text"].startswith("getBalance was answered with")
+
+
+def test_no_key_and_an_answer_that_means_nothing(
+    cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a key it is no less wrong."""
+    serving().service.inject(Fault.HTML)
+    monkeypatch.delenv("EZCAPTCHA_CLIENT_KEY")
+    result = cli("doctor")
+    assert result.code == 8
+    assert "answered with" in result.out
+    assert "no client key" in result.out
+    assert result.out.endswith("  2 problems; begin with the first.\n")
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_nobody_listens(key: bool, cli: Cli, at: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    """What cannot be checked would be reported as broken, too."""
+    if not key:
+        at.delenv("EZCAPTCHA_CLIENT_KEY")
+    result = cli("doctor", "--base-url", "http://127.0.0.1:1", "--json")
+    assert result.code == 8
+    found = checks(result)
+    assert found["HTTP"]["text"].startswith("getBalance was not answered")
+    assert found["balance"]["state"] == found["clock"]["state"] == "skipped"
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_a_service_that_says_nothing(key: bool, cli: Cli, at: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    """The examination would hang with what it examines."""
+    if not key:
+        at.delenv("EZCAPTCHA_CLIENT_KEY")
+    with RawServer(Script(end=End.HANG)) as server:
+        result = cli("doctor", "--base-url", server.url, "--timeout", "0.2", "--json")
+    assert result.code == 8
+    assert checks(result)["HTTP"]["text"].endswith("no whole answer within 0.2 s")
+
+
+def test_a_slow_answer_is_a_warning(cli: Cli, at: pytest.MonkeyPatch) -> None:
+    """Somebody whose solutions come late would be told that all is well."""
+    at.setattr("ezcaptcha_async.cli.asking._SLOW", 0.0)
+    with scripted() as server:
+        result = cli("doctor", "--base-url", server.url, "--json")
+    assert states(result) == {"HTTP": "warning"}
+
+
+def test_authorities_that_cannot_be_read(
+    cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A wrong SSL_CERT_FILE would end in a traceback."""
+    serving()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    result = cli("doctor", "--json")
+    assert result.code == 2
+    found = checks(result)
+    assert found["HTTP"]["text"] == "the HTTP client cannot be opened (FileNotFoundError)"
+    assert found["fast"]["state"] == "warning"
+    assert found["fast"]["remedy"] == "aiohttp cannot be opened (FileNotFoundError)"
+
+
+def test_an_unsafe_url_is_refused_as_everywhere(cli: Cli, at: pytest.MonkeyPatch) -> None:
+    """The key would go out unencrypted, for the sake of a check."""
+    result = cli("doctor", "--base-url", "http://example.com")
+    assert result.code == 2
+    assert "client key unencrypted" in result.line
+
+
+# --------------------------------------------------------------------------------- DNS
+
+
+@pytest.mark.parametrize(
+    ("addresses", "text"),
+    [
+        (["192.0.2.1"], r"192\.0\.2\.1, in \d+ ms"),
+        (["::1", "192.0.2.1"], r"192\.\S+ and 1 more, in .*"),
+    ],
+)
+async def test_a_name_that_is_found(
+    addresses: list[str], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has set up a host name of their own could not see where it leads."""
+    entries = [(0, 0, 0, "", (address, 443)) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_settings: entries)
+    found = await look_up(urlsplit("https://service.invalid"), timeout=5)
+    assert found.state == "ok"
+    assert re.fullmatch(text, found.text)
+
+
+def test_a_name_that_does_not_exist(cli: Cli, at: pytest.MonkeyPatch) -> None:
+    """A typing error in a host name would show as a connection that failed."""
+    result = cli("doctor", "--base-url", "https://service.invalid", "--json")
+    assert result.code == 8
+    found = checks(result)
+    assert found["DNS"]["text"].startswith("service.invalid is not found: ")
+    assert "[Errno" not in found["DNS"]["text"]
+    skipped = [name for name in NAMES if found[name]["state"] == "skipped"]
+    assert skipped == ["TLS", "HTTP", "key", "balance", "clock"]
+    assert found["versions"]["state"] == "ok"
+
+
+def test_a_name_that_cannot_be_one(cli: Cli, at: pytest.MonkeyPatch) -> None:
+    """It would end in a traceback of the codec for international names."""
+    result = cli("doctor", "--base-url", f"https://{70 * 'a'}.invalid", "--json")
+    assert result.code == 8
+    assert states(result) == {"DNS": "problem"}
+
+
+def test_a_resolver_that_says_nothing(cli: Cli, at: pytest.MonkeyPatch) -> None:
+    """The examination, and the process after it, would wait for the operating system."""
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(*_arguments: Any, **_settings: Any) -> list[Any]:
+        asked.set()
+        over.wait(10)
+        return []
+
+    at.setattr(socket, "getaddrinfo", hang)
+    result = cli("doctor", "--base-url", "https://service.invalid", "--timeout", "0.2", "--json")
+    assert asked.is_set()
+    assert result.code == 8
+    assert checks(result)["DNS"]["text"] == "no answer within 0.2 s"
+    lookups = [item for item in threading.enumerate() if item.name == "ezcaptcha-doctor-dns"]
+    assert all(item.daemon for item in lookups)
+    over.set()
+    for item in lookups:
+        item.join()
+
+
+def test_a_proxy_looks_up_names_and_shakes_hands(cli: Cli, at: pytest.MonkeyPatch) -> None:
+    """Where only a proxy reaches the outside, a working set-up would be called broken."""
+    refusing = Script(read=-1, send=answer(b"", "503 Service Unavailable"))
+    with RawServer(refusing) as proxy:
+        at.setenv("HTTPS_PROXY", proxy.url.replace("//", f"//user:{SECRET}@"))
+        result = cli("doctor", "--base-url", "https://service.invalid", "--json")
+        assert proxy.received[0].head.startswith(b"CONNECT service.invalid:443")
+    assert states(result) == {"HTTP": "problem"}
+    found = checks(result)
+    assert found["DNS"]["text"] == found["TLS"]["text"]
+    assert "proxy" in found["TLS"]["text"]
+
+
+# ---------------------------------------------------------------------------- packages
+
+
+def test_a_package_that_is_too_old() -> None:
+    """Somebody whose pip was told to ignore dependencies would look for a bug of ours."""
+    found = packages.judged(
+        {"httpx": "0.27.2", "anyio": "4.14"}, {"httpx": "0.28", "anyio": "4.14.0"}
+    )
+    assert (found.state, found.text) == ("warning", "httpx 0.27.2 is older than 0.28")
+    assert found.remedy == "pip install -U httpx"
+
+
+def test_a_source_tree_has_no_requirements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run from a checkout that is not installed, the command would end in a traceback."""
+
+    def requires(_name: str) -> list[str] | None:
+        raise packages.metadata.PackageNotFoundError
+
+    monkeypatch.setattr(packages.metadata, "requires", requires)
+    assert packages.versions().state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("version", "state"), [(None, "ok"), ("3.9.0", "warning")], ids=["none", "old"]
+)
+def test_without_the_fast_extra(
+    version: str | None, state: str, cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who has installed the extra would not learn that it is not at work."""
+    serving()
+    monkeypatch.setattr("ezcaptcha_async._transports._LOWEST_AIOHTTP", (999, 0))
+    real = packages.metadata.version
+
+    def version_of(name: str) -> str:
+        if name != "aiohttp":
+            return real(name)
+        if version is None:
+            raise packages.metadata.PackageNotFoundError
+        return version
+
+    monkeypatch.setattr(packages.metadata, "version", version_of)
+    fast = checks(cli("doctor", "--json"))["fast"]
+    assert fast["state"] == state
+    assert "httpx sends the requests" in fast["text"]
+    assert "pip install 'ezcaptcha-async[fast]'" in fast["remedy"]
+    assert fast["details"]["aiohttp"] == version
