@@ -194,9 +194,7 @@ def batch(
     rows: Annotated[Path, Parameter(name="ROWS", allow_leading_hyphen=True)],
     /,
     *,
-    results: Annotated[
-        Path, Parameter(name=("--results", "-o"), allow_leading_hyphen=True)
-    ] = STDOUT,
+    results: Annotated[Path, ResultsOption] = STDOUT,
     row_format: Annotated[Format | None, Parameter(name="--format", show_default=False)] = None,
     task_type: Annotated[str | None, Parameter(name="--type", show_default=False)] = None,
     custom: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
