@@ -48,8 +48,8 @@ many = st.integers(1, 30)
 long = st.sampled_from([1, 5, 30, 110])
 luck = st.floats(0, 1)
 paces = st.sampled_from([None, None, None, 0.5, 7.0])
-answers = st.sampled_from(["good", "good", "failed", *REFUSALS])
-bad_answers = st.sampled_from(["failed", *REFUSALS])
+answers = st.sampled_from(["good", "good", "failed", "lost", *REFUSALS])
+bad_answers = st.sampled_from(["failed", "lost", *REFUSALS])
 stated = st.none() | st.floats(0, 120) | st.just(LONGEST_BAN)
 
 
@@ -73,6 +73,8 @@ class _World(RuleBasedStateMachine):
         self.no_creates_until = -inf
         self.banned_until = -inf
         self.errors: deque[float] = deque()  # of creates, concerning key or balance
+        self.all_errors: deque[float] = deque()  # of polls as well
+        self.poll_refused_at = -inf
         self.shut = False
         self.trusted = False  # something good came back, and no ban since
         self.creates_proven = False  # a create was accepted, and no refusal since
@@ -136,6 +138,10 @@ class _World(RuleBasedStateMachine):
         assert self.now >= self.banned_until, "sent into a ban"
         if not self.trusted or self.gate.state == "on trial":
             assert not self.in_flight, "a second request on trial"
+        if self.now < self.poll_refused_at + WINDOW:
+            # A key that polls are refused with: whatever is in flight may be an error.
+            recent = sum(time + WINDOW > self.now for time in self.all_errors)
+            assert recent + len(self.in_flight) < MOST_ERRORS
         if create:
             assert not self.shut
             assert self.now >= self.no_creates_until
@@ -171,8 +177,8 @@ class _World(RuleBasedStateMachine):
         request = self.in_flight.pop(index)
         if answer == "good":
             self._good(request)
-        elif answer == "failed":
-            self.gate.failed(self.now, luck)
+        elif answer in {"failed", "lost"}:
+            self.gate.failed(self.now, luck, lost_create=request.create and answer == "lost")
         else:
             self._refuse(request, REFUSALS[answer]("NO", retry_after=stated), luck)
 
@@ -184,13 +190,16 @@ class _World(RuleBasedStateMachine):
             self.paid += 1
 
     def _refuse(self, request: Request, error: ServiceError, luck: float) -> None:
-        self.gate.refused(error, self.now, luck)
+        self.gate.refused(error, self.now, luck, create=request.create)
         wait = error.retry_after or 0.0
         match error:
             case CredentialError() | InsufficientBalanceError():
                 self.shut, self.creates_proven = True, False
+                self.all_errors.append(self.now)
                 if request.create:
                     self.errors.append(self.now)
+                else:
+                    self.poll_refused_at = self.now
             case BannedError():
                 self.banned_until = max(self.banned_until, self.now + (wait or 600.0))
                 self.trusted = self.creates_proven = False
