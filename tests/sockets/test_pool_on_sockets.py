@@ -214,9 +214,10 @@ async def test_closing_in_the_middle_leaves_nothing_open(one_kind: str) -> None:
     """An application that stops must not wait for captchas, nor leave sockets behind."""
     service = SimulatedService(solve_times=Fixed(200))
     errors: list[PoolClosedError] = []
+    close_grace = 5.0  # seconds; as long as the requests in flight take on a busy machine
     with serve(service, time_scale=SPEED, latency=0.01) as server:
         async with anyio.create_task_group() as group:
-            async with open_pool(one_kind, server.profile, close_grace=1.0) as pool:
+            async with open_pool(one_kind, server.profile, close_grace=close_grace) as pool:
 
                 async def solve() -> None:
                     try:
@@ -229,7 +230,7 @@ async def test_closing_in_the_middle_leaves_nothing_open(one_kind: str) -> None:
                 while service.summary().polls < 20:
                     await anyio.sleep(0.01)
                 began = time.monotonic()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < close_grace + 1.0
         assert await _all_closed(server.port)
         # And what is paid can still be fetched, by the pool of another process.
         saved = [error.ticket for error in errors if error.ticket is not None]
