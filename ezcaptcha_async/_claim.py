@@ -29,7 +29,7 @@ class Claim(Generic[S]):
     __slots__ = ("_ended", "_session_of", "entry")
 
     def __init__(self, entry: Entry, session_of: Mapping[Line, Session]) -> None:
-        self.entry = entry
+        self.entry: Entry = entry
         self._session_of = session_of
         self._ended = False
 

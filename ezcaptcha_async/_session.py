@@ -14,9 +14,10 @@ from typing import Any, Final
 from ezcaptcha_async._balance_watch import BalanceWatch
 from ezcaptcha_async._creating import Creator
 from ezcaptcha_async._emitter import Emitter
-from ezcaptcha_async._entries import IN_FLIGHT, Entry, Phase
+from ezcaptcha_async._entries import IN_FLIGHT, Entry, Line, Phase
 from ezcaptcha_async._event_loop import EventLoop
 from ezcaptcha_async._exchange import Exchange
+from ezcaptcha_async._gate import Gate
 from ezcaptcha_async._inquiring import Inquirer
 from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._polling import Poller
@@ -29,6 +30,7 @@ from ezcaptcha_async._transport import Transport
 from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import ConfigurationError, EzCaptchaError
+from ezcaptcha_async.services import Service
 from ezcaptcha_async.tasks import Kind, Task, kind_of
 
 _logger: Final = logging.getLogger("ezcaptcha_async")
@@ -67,7 +69,7 @@ class Session:
         settings: Settings,
     ) -> None:
         self.account = account
-        self.service = account.service
+        self.service: Service = account.service
         self.loop = loop
         self._schedule = schedule
         self._scheduler = scheduler
@@ -82,8 +84,8 @@ class Session:
             emitter=emitter,
             settings=settings,
         )
-        self.gate = self._exchange.gate
-        self.line = self._exchange.line
+        self.gate: Gate = self._exchange.gate
+        self.line: Line = self._exchange.line
         self._poller = Poller(self._exchange, settings.polling)
         self._creator = Creator(
             self._exchange,

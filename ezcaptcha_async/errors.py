@@ -69,7 +69,7 @@ class EzCaptchaError(Exception):
         self.task_id = task_id
         self.ticket = ticket
         self.may_be_charged = may_be_charged
-        self.retryable = self.default_retryable if retryable is None else retryable
+        self.retryable: bool = self.default_retryable if retryable is None else retryable
         self.retry_after = retry_after
 
     def __str__(self) -> str:

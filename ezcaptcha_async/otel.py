@@ -66,11 +66,11 @@ try:
         get_tracer,
         set_span_in_context,
     )
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "opentelemetry":
+except ModuleNotFoundError as _missing:
+    if (_missing.name or "").partition(".")[0] != "opentelemetry":
         raise
     raise ModuleNotFoundError(
-        "OpenTelemetry is an extra: pip install 'ezcaptcha-async[otel]'", name=error.name
+        "OpenTelemetry is an extra: pip install 'ezcaptcha-async[otel]'", name=_missing.name
     ) from None
 
 __all__ = ["OpenTelemetry"]

@@ -226,7 +226,7 @@ class _SiteKeyTask(_PageTask[S]):
 
 @attrs.frozen(kw_only=True)
 class _ReCaptchaV2Task(_SiteKeyTask[ReCaptchaSolution]):
-    solution_type = ReCaptchaSolution
+    solution_type: ClassVar[SolutionType] = ReCaptchaSolution
 
     is_invisible: bool = attrs.field(
         default=False, metadata={"wire": "isInvisible"}, validator=_check_flag
@@ -243,7 +243,7 @@ class _ReCaptchaV2STask(_ReCaptchaV2Task):
 
 @attrs.frozen(kw_only=True)
 class _ReCaptchaV3Task(_SiteKeyTask[ReCaptchaSolution]):
-    solution_type = ReCaptchaSolution
+    solution_type: ClassVar[SolutionType] = ReCaptchaSolution
 
     page_action: str | None = attrs.field(
         default=None, metadata={"wire": "pageAction"}, validator=_check_optional_text
@@ -326,7 +326,7 @@ class FuncaptchaTaskProxyless(_SiteKeyTask[FuncaptchaSolution]):
         api_js_subdomain: Host that serves the page's api.js, where it has its own.
     """
 
-    solution_type = FuncaptchaSolution
+    solution_type: ClassVar[SolutionType] = FuncaptchaSolution
 
     data: str | None = attrs.field(
         default=None, converter=_funcaptcha_data, metadata={"wire": "data"}, repr=_keys_only
@@ -346,7 +346,7 @@ class CloudFlare5STask(_PageTask[CloudFlare5SSolution]):
         rq_data: A JSON object with details of the request, as a mapping or as its text.
     """
 
-    solution_type = CloudFlare5SSolution
+    solution_type: ClassVar[SolutionType] = CloudFlare5SSolution
 
     proxy: str = attrs.field(
         metadata={"wire": "proxy"}, validator=_check_proxy, repr=_without_user_info
@@ -371,7 +371,7 @@ class CustomTask(Task[CustomSolution]):
             ``cookies``), that is taken out of the text of its error.
     """
 
-    solution_type = CustomSolution
+    solution_type: ClassVar[SolutionType] = CustomSolution
 
     _type: str = attrs.field(validator=_check_text)
     fields: str = attrs.field(converter=_custom_fields)

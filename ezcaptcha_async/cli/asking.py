@@ -41,9 +41,10 @@ class Witness:
     """
 
     def __init__(self, inner: Transport) -> None:
-        self.max_requests = inner.max_requests
+        self.max_requests: int = inner.max_requests
         self.reply: Reply | None = None
-        self.sent = self.received = 0.0
+        self.sent: float = 0.0
+        self.received: float = 0.0
         self._inner = inner
 
     async def post(

@@ -105,7 +105,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error: somebody wanted it s
     ) -> None:
         super().__init__(signum, tickets)
         self.signum = signum
-        self.tickets = tuple(tickets)
+        self.tickets: tuple[SavedTicket, ...] = tuple(tickets)
         self.note = note
 
     def __str__(self) -> str:

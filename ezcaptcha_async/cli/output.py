@@ -47,8 +47,8 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = console_for(sys.stdout)
-        self.remarks = console_for(sys.stderr)
+        self.console: Console = console_for(sys.stdout)
+        self.remarks: Console = console_for(sys.stderr)
 
     @property
     def is_live(self) -> bool:

@@ -164,8 +164,8 @@ class SimulatedService(Servable, Assertions):
             "/getTaskResult": self._get_task_result,
             "/getBalance": self._get_balance,
         }
-        self.failure_rate = number("failure_rate", failure_rate, high=1.0)
-        self.solve_scale = 1.0
+        self.failure_rate: float = number("failure_rate", failure_rate, high=1.0)
+        self.solve_scale: float = 1.0
         """Factor of the solve times of tasks that are created from now on: the service's health."""
 
     def __repr__(self) -> str:

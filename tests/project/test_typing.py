@@ -21,10 +21,11 @@ Errors = dict[str, dict[int, str]]
 """File name → line → message."""
 
 
-def _run(arguments: list[str], cache: Path) -> str:
+def _run(arguments: list[str], cache: Path, **more: str) -> str:
     # A coverage run would otherwise trace the type checker too.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
     environment |= {"MYPYPATH": str(ROOT), "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
+    environment |= more
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(  # noqa: S603
         command, check=False, capture_output=True, text=True, cwd=ROOT, env=environment
@@ -74,3 +75,15 @@ def test_what_type_checkers_say(check: Callable[[Path], Errors], tmp_path: Path)
     surprising = {number: found[number] for number in sorted(set(found) - expected)}
     assert not surprising, f"these lines must be accepted: {surprising}"
     assert set(errors) == {"accepted.py", "rejected.py"}, "the package itself is wrong"
+
+
+def test_all_that_is_public_has_a_type_of_its_own(tmp_path: Path) -> None:
+    """What one type checker infers another may not: a user's code would have Any in it."""
+    # It looks for the package where the first python on the path has it.
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    arguments = ["pyright", "--verifytypes", "ezcaptcha_async", "--ignoreexternal", "--outputjson"]
+    report = json.loads(_run(arguments, tmp_path, PATH=path))["typeCompleteness"]
+    unknown = [item["name"] for item in report["symbols"] if not item["isTypeKnown"]]
+    assert report["exportedSymbolCounts"]["withKnownType"] > 400
+    assert not unknown
+    assert report["completenessScore"] == 1

@@ -40,10 +40,10 @@ class ResultsFile:
     """
 
     def __init__(self, path: Path, *, retry_failed: bool = False) -> None:
-        self.points = 0.0
+        self.points: float = 0.0
         """What the rows have cost, or may have, in earlier runs and in this one."""
-        self.solved = 0
-        self.failed = 0
+        self.solved: int = 0
+        self.failed: int = 0
         """Rows that ended in an error for good."""
         self._retry_failed = retry_failed
         self._rows = array("q")
