@@ -78,7 +78,7 @@ class Connection:
             ConfigurationError: There is no key, or one cannot be one.
         """
         profile = self.profile()
-        return tuple(Account(key, service=profile) for key in self._key().split("\n"))
+        return tuple(Account(key, service=profile) for key in self._key().split())
 
     def _key(self) -> str:
         if self.key_file is not None:
