@@ -146,7 +146,7 @@ async def test_a_body_that_waits_for_a_continue_is_never_sent(end: End) -> None:
     """A session may ask before it sends; a server that does not say yes got nothing."""
     with RawServer(Script(read=HEAD_ONLY, end=end)) as server:
         async with aiohttp.ClientSession(headers={hdrs.EXPECT: "100-continue"}) as session:
-            fault = await fault_of(AiohttpTransport(session), server.url, timeout=0.1)
+            fault = await fault_of(AiohttpTransport(session), server.url, timeout=0.5)
         assert [request.body for request in server.received] == [b""]
     assert fault.unsent
 
@@ -213,7 +213,7 @@ async def test_a_cancelled_request_leaves_no_task_and_no_connection() -> None:
     with RawServer(Script(end=End.HANG)) as server:
         async with opened("aiohttp") as transport:
             for _ in range(3):
-                assert not (await fault_of(transport, server.url, timeout=0.02)).unsent
+                assert not (await fault_of(transport, server.url, timeout=0.3)).unsent
             assert await all_closed(server)
             await asyncio.sleep(0)
             assert asyncio.all_tasks() == before

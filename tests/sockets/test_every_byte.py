@@ -116,7 +116,7 @@ async def test_silent_after_every_part_of_the_answer(package: str) -> None:
         async with opened(package) as transport:
             for count in cuts:
                 async with SessionPool(
-                    KEY, service=service, transport=_Lent(transport), request_timeout=0.1
+                    KEY, service=service, transport=_Lent(transport), request_timeout=0.3
                 ) as pool:
                     with anyio.fail_after(5):
                         assert await _submit(pool) == UNKNOWN, count

@@ -200,7 +200,7 @@ async def test_a_create_that_was_read_is_sent_once(one_kind: str, script: Script
     """The task may be paid for, so the user decides; a second createTask would pay twice."""
     with RawServer(script) as server:
         profile = attrs.evolve(EZCAPTCHA, base_url=server.url)
-        async with open_pool(one_kind, profile, request_timeout=0.15) as pool:
+        async with open_pool(one_kind, profile, request_timeout=0.5) as pool:
             with pytest.raises(SubmissionUnknownError) as caught:
                 await pool.solve(TASKS[0])
         assert len(server.complete) == server.connections == 1

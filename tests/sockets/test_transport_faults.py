@@ -225,7 +225,7 @@ async def test_the_total_deadline_holds(package: str, script: Script) -> None:
     with RawServer(script, GOOD) as server:
         async with opened(package) as transport:
             with anyio.fail_after(5):
-                fault = await fault_of(transport, server.url, timeout=0.25)
+                fault = await fault_of(transport, server.url, timeout=0.5)
             assert not fault.unsent
             # The client is none the worse for it.
             await reply_of(transport, server.url)
