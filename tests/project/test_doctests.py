@@ -1,8 +1,9 @@
-"""What the docstrings of public names show is run.
+"""Every public name shows how it is used, and what it shows is run.
 
 Examples are written as at the prompt of ``python -m asyncio`` or in a notebook, where ``await``
 needs no function around it. Here they run on virtual time and on a simulated service in this
-process. What stays unsaid in them is in `_names`: imports, `TASK`, and a key in the environment.
+process. What they leave out is in `_names`, the imports and `TASK`, and in the environment, the
+key.
 """
 
 from __future__ import annotations
@@ -42,7 +43,12 @@ EXEMPT: Final = {
 }
 """What has no docstring that `help` shows, and why."""
 
-FLAGS: Final = doctest.ELLIPSIS
+DOCUMENTED: Final = {name: value for name, value in PUBLIC.items() if name not in EXEMPT} | {
+    f"SessionPool.{name}": member
+    for name, member in vars(SessionPool).items()
+    if inspect.isfunction(member) and not name.startswith("_")
+}
+"""What must have an example; of methods, those of the class that everybody uses."""
 
 
 def _found() -> Iterator[DocTest]:
@@ -64,6 +70,16 @@ def test_only_what_can_hold_no_docstring_is_exempt() -> None:
         if not inspect.isclass(value) and not inspect.isfunction(value)
     }
     assert without == EXEMPT.keys()
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTED))
+def test_every_public_name_has_an_example(name: str) -> None:
+    """`help()` would say what a thing is, and not how it is used."""
+    text = inspect.cleandoc(DOCUMENTED[name].__doc__ or "")
+    described, _, example = text.partition("\nExample:\n")
+    assert example, f"{name} has no section Example in its docstring"
+    assert ">>>" not in described
+    assert name in {test.name for test in DOCTESTS}, f"the example of {name} is not run"
 
 
 def _pool_on(simulated: SimulatedService) -> type[SessionPool]:
@@ -111,7 +127,7 @@ def test_an_example_is_right(
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         monkeypatch.setattr(doctest, "exec", _exec_in(runner), raising=False)
         example.globs.update(_names())
-        done = doctest.DocTestRunner(optionflags=FLAGS).run(
+        done = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(
             example, compileflags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, out=report.append
         )
     assert not done.failed, "".join(report)
