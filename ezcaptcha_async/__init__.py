@@ -1,6 +1,10 @@
 """Asyncio and trio client for the EzCaptcha and 1captcha APIs.
 
 Made for thousands of tasks in flight: see `SessionPool`.
+
+Examples are as at the prompt of ``python -m asyncio`` or in a notebook, where ``await`` needs no
+function around it. They leave out imports; ``TASK`` is any task, such as a
+`ReCaptchaV2TaskProxyless`.
 """
 
 import logging

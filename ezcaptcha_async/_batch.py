@@ -33,6 +33,12 @@ class Outcome(Generic[S]):
         task: The task itself.
         solution: What it was solved with.
         error: Why it was not.
+
+    Example:
+        >>> async with SessionPool() as pool, pool.solve_many([TASK, TASK]) as outcomes:
+        ...     known = {outcome.index: outcome async for outcome in outcomes}
+        >>> known[1].solution.token, known[1].error
+        ('simulated.recaptcha...', None)
     """
 
     index: int
@@ -49,6 +55,14 @@ class Resumed:
         ticket: The paid task as the journal had it; ``SessionPool.resume`` takes it.
         solution: What it was solved with.
         error: Why it was not.
+
+    Example:
+        >>> async with SessionPool(journal="paid.jsonl") as pool:
+        ...     ticket = await pool.submit(TASK)  # and then the program ends
+        >>> async with SessionPool(journal="paid.jsonl") as pool, pool.resume_all() as outcomes:
+        ...     async for outcome in outcomes:
+        ...         print(outcome.task_id == ticket.task_id, outcome.solution.token)
+        True simulated.recaptcha...
     """
 
     ticket: SavedTicket = attrs.field(hash=False)

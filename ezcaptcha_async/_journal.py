@@ -90,6 +90,10 @@ class Journal:
 
     Raises:
         ConfigurationError: A value has not the right form.
+
+    Example:
+        >>> SessionPool("a-key", journal=Journal("paid.jsonl", power_loss_safe=True))
+        <SessionPool of ezcaptcha:f8a8a060, not open>
     """
 
     path: str = attrs.field(converter=_as_path, validator=_check_path)

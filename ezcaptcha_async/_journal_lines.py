@@ -70,6 +70,14 @@ class Submission:
         points: Listed price; None when there is none.
         sent_at: Unix time in seconds at which it was about to be sent.
         reference: What the task is to whoever wanted it solved.
+
+    Example:
+        >>> service = SimulatedService()
+        >>> service.inject(Fault.RESET_AFTER, path="/createTask")
+        >>> async with SessionPool(http_client=service.client()) as pool:
+        ...     lost = await asyncio.gather(pool.solve(TASK), return_exceptions=True)
+        >>> [(submission.type, submission.points) for submission in pool.unknowns()]
+        [('ReCaptchaV2TaskProxyless', 6)]
     """
 
     service: str = attrs.field(validator=_check_text)

@@ -49,6 +49,13 @@ class LearnedPolling:
 
     Raises:
         ConfigurationError: `poll_price` is out of range.
+
+    Example:
+        >>> polling = LearnedPolling(poll_price=0.2, state_path="timing.json")
+        >>> async with SessionPool(polling=polling) as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> polling
+        <LearnedPolling at 0.2 s a poll, 1 kinds>
     """
 
     def __init__(

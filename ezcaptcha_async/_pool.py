@@ -103,6 +103,14 @@ class SessionPool:
 
     Raises:
         ConfigurationError: A setting is wrong; the message names it.
+
+    Example:
+        >>> async with SessionPool() as pool:  # the key comes from EZCAPTCHA_CLIENT_KEY
+        ...     solutions = await asyncio.gather(*(pool.solve(TASK) for _ in range(100)))
+        >>> solutions[0].token
+        'simulated.recaptcha...'
+        >>> pool.statistics().points
+        600.0
     """
 
     def __init__(
@@ -192,6 +200,11 @@ class SessionPool:
         Raises:
             ConfigurationError: The HTTP client or the journal cannot be used.
             PoolClosedError: It was opened before.
+
+        Example:
+            >>> pool = await SessionPool().open()
+            >>> solution = await pool.solve(TASK)
+            >>> await pool.aclose()
         """
         if self._engine is not None:
             raise PoolClosedError("a pool is opened once; make a new one")
@@ -216,6 +229,13 @@ class SessionPool:
         Everybody who waits is answered within `close_grace` seconds: queued tasks and paid
         tickets fail with `PoolClosedError`, which carries the ticket. `orphans` lists the
         paid ones that are not finished, also afterwards.
+
+        Example:
+            >>> pool = await SessionPool().open()
+            >>> ticket = await pool.submit(TASK)
+            >>> await pool.aclose()
+            >>> pool.orphans()
+            (<Ticket ... of ReCaptchaV2TaskProxyless, orphaned>,)
         """
         if self._engine is not None:
             await self._engine.close()
@@ -249,6 +269,12 @@ class SessionPool:
             BudgetExceededError: The task would cost more than the budget has left.
             JournalError: The journal cannot be written, so createTask was not sent.
             PoolClosedError: The pool is not open, or was closed meanwhile.
+
+        Example:
+            >>> async with SessionPool() as pool:
+            ...     solution = await pool.solve(TASK, timeout=120)
+            >>> solution.token
+            'simulated.recaptcha...'
         """
         return await self._start(task, timeout).redeem()
 
@@ -261,6 +287,13 @@ class SessionPool:
 
         Raises:
             EzCaptchaError: The task was not created; the same errors as of `solve`.
+
+        Example:
+            >>> async with SessionPool() as pool:
+            ...     ticket = await pool.submit(TASK)  # paid from here on
+            ...     solution = await ticket
+            >>> solution.receipt.task_id == ticket.task_id
+            True
         """
         claim = self._start(task, timeout)
         try:
@@ -296,6 +329,15 @@ class SessionPool:
             ResultWindowLapsedError: Its result window is over.
             SolveTimeoutError: Not solved within `timeout`.
             EzCaptchaError: As `solve` says.
+
+        Example:
+            >>> async with SessionPool() as pool:
+            ...     ticket = await pool.submit(TASK)
+            ...     saved = ticket.to_dict()
+            >>> async with SessionPool() as pool:  # in another process
+            ...     solution = await pool.resume(saved)
+            >>> pool.statistics().created
+            0
         """
         engine = self._open()
         check_number("timeout", timeout, "seconds")
@@ -332,6 +374,14 @@ class SessionPool:
 
         Raises:
             ConfigurationError: `max_in_flight` or `timeout` is out of range.
+
+        Example:
+            >>> tasks = (TASK for _ in range(200))
+            >>> async with SessionPool() as pool:
+            ...     async with pool.solve_many(tasks, max_in_flight=50) as outcomes:
+            ...         tokens = [outcome.solution.token async for outcome in outcomes]
+            >>> len(tokens)
+            200
         """
         check_whole_number("max_in_flight", max_in_flight)
         check_number("timeout", timeout, "seconds")
@@ -359,6 +409,14 @@ class SessionPool:
         Raises:
             ConfigurationError: The pool has no journal, or `max_in_flight` is out of range.
             PoolClosedError: The pool is not open.
+
+        Example:
+            >>> async with SessionPool(journal="paid.jsonl") as pool:
+            ...     ticket = await pool.submit(TASK)  # and then the program ends
+            >>> async with SessionPool(journal="paid.jsonl") as pool, pool.resume_all() as outcomes:
+            ...     async for outcome in outcomes:
+            ...         print(outcome.reference, outcome.solution or outcome.error)
+            None ReCaptchaSolution(...)
         """
         check_whole_number("max_in_flight", max_in_flight)
         engine = self._open()
@@ -393,6 +451,12 @@ class SessionPool:
             ThrottledError: It is throttled for now, likewise; see ``retry_after``.
             TransportError: No answer came.
             ProtocolError: The answer means nothing.
+
+        Example:
+            >>> async with SessionPool() as pool:
+            ...     balance = await pool.balance()
+            >>> f"{balance.points:.0f} points are worth {balance.value:.2f} {balance.currency}"
+            '20000 points are worth 2.00 USD'
         """
         return await self._open().dispatch.session_named(account).balance()
 
@@ -408,6 +472,13 @@ class SessionPool:
         Raises:
             ConfigurationError: No such account, or none was named.
             PoolClosedError: The pool is not open.
+
+        Example:
+            >>> async with SessionPool("empty-key") as pool:
+            ...     try:
+            ...         ticket = await pool.submit(TASK)
+            ...     except InsufficientBalanceError:
+            ...         pool.reopen()  # once somebody has topped up
         """
         self._open().dispatch.session_named(account).reopen()
 
@@ -416,6 +487,13 @@ class SessionPool:
 
         Raises:
             PoolClosedError: The pool was never open.
+
+        Example:
+            >>> async with SessionPool() as pool:
+            ...     solution = await pool.solve(TASK)
+            >>> counts = pool.statistics()
+            >>> counts.created, counts.solved, counts.orphaned, counts.points
+            (1, 1, 0, 6.0)
         """
         engine = self._entered()
         return sum_up(
@@ -432,6 +510,15 @@ class SessionPool:
 
         Raises:
             PoolClosedError: The pool was never open.
+
+        Example:
+            >>> async with SessionPool() as pool:
+            ...     try:
+            ...         solution = await asyncio.wait_for(pool.solve(TASK), 12)
+            ...     except TimeoutError:
+            ...         solutions = [await ticket for ticket in pool.orphans()]
+            >>> solutions[0].token
+            'simulated.recaptcha...'
         """
         session_of = self._entered().dispatch.session_of
         return tuple(
@@ -447,6 +534,14 @@ class SessionPool:
 
         Raises:
             PoolClosedError: The pool was never open.
+
+        Example:
+            >>> service = SimulatedService()
+            >>> service.inject(Fault.RESET_AFTER, path="/createTask")
+            >>> async with SessionPool(http_client=service.client()) as pool:
+            ...     lost = await asyncio.gather(pool.solve(TASK), return_exceptions=True)
+            >>> [submission.type for submission in pool.unknowns()]
+            ['ReCaptchaV2TaskProxyless']
         """
         return tuple(self._entered().ledger.unknown_submissions())
 

@@ -34,6 +34,13 @@ class Statistics:
         requests: HTTP requests sent.
         polls: getTaskResult requests among them.
         points: Points paid, by the listed prices.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> for account in pool.statistics().accounts:
+        ...     print(account.account, account.solved, account.points)
+        ezcaptcha:f8a8a060 1 6.0
     """
 
     account: str = ""
@@ -68,6 +75,13 @@ class PoolStatistics(Statistics):
         accounts: The same for each account, in the order in which they were given.
         requests_in_flight: HTTP requests under way at this moment.
         kinds: What the poll timing has learned of each kind of task.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     solutions = await asyncio.gather(*(pool.solve(TASK) for _ in range(10)))
+        >>> counts = pool.statistics()
+        >>> counts.solved, counts.points, counts.unaccounted
+        (10, 60.0, 0)
     """
 
     accounts: tuple[Statistics, ...] = ()

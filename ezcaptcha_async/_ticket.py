@@ -18,6 +18,15 @@ class Ticket(Generic[S]):
 
     ``SessionPool.submit`` gives tickets out. Await one for its solution, as often as you
     like; cancelling whoever awaits it does not cancel the ticket.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     ticket = await pool.submit(TASK)  # paid from here on
+        ...     print(ticket.state, ticket.done)
+        ...     solution = await ticket
+        waiting False
+        >>> ticket.state, ticket.done
+        ('solved', True)
     """
 
     __slots__ = ("_claim",)
@@ -81,6 +90,14 @@ class Ticket(Generic[S]):
 
         Give it to ``SessionPool.resume``, in this process or in another one, before
         `lapses_at`, in a pool that has the same client key.
+
+        Example:
+            >>> import json
+            >>> async with SessionPool() as pool:
+            ...     ticket = await pool.submit(TASK)
+            ...     text = json.dumps(ticket.to_dict())
+            >>> async with SessionPool() as pool:  # in another process
+            ...     solution = await pool.resume(json.loads(text))
         """
         return self._claim.saved().to_dict()
 
@@ -91,6 +108,13 @@ class Ticket(Generic[S]):
 
         Returns:
             True when it was still in flight.
+
+        Example:
+            >>> async with SessionPool() as pool:
+            ...     ticket = await pool.submit(TASK)
+            ...     ticket.cancel()
+            ...     solution = await pool.resume(ticket)  # it is paid
+            True
         """
         entry = self._claim.entry
         if self.done or entry.phase is Phase.ORPHANED:

@@ -32,6 +32,13 @@ class KindStatistics:
         median: Half of the tasks are ready within this, by the present estimate.
         p95: 95 % of them are.
         overshoot: Estimated mean from ready to the poll that saw it.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     solutions = await asyncio.gather(*(pool.solve(TASK) for _ in range(100)))
+        >>> for known in pool.statistics().kinds:
+        ...     print(known.kind.host, known.tasks, f"{known.median:.0f} s")
+        example.com 100 1... s
     """
 
     kind: Kind
@@ -46,6 +53,15 @@ class PollTiming(Protocol):
     """Decides when to poll. Ages are seconds since the task was created.
 
     A poll's age is that of its sending, and a wait counts from the receipt of its answer.
+
+    Example:
+        >>> class SlowHost(PollPolicy):  # a fixed plan, which has all six methods; one is replaced
+        ...     def first_poll(self, kind, spacing, rng):
+        ...         return 40.0 if kind.host == "example.com" else self.first_delay
+        >>> async with SessionPool(polling=SlowHost()) as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> solution.receipt.polls
+        1
     """
 
     def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
@@ -150,6 +166,13 @@ class PollPolicy:
 
     Raises:
         ConfigurationError: A value is out of range; the message names it.
+
+    Example:
+        >>> polling = PollPolicy(first_delay=12, interval=4, growth=1)
+        >>> async with SessionPool(polling=polling) as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> solution.receipt.polls
+        2
     """
 
     first_delay: float = attrs.field(default=10.0, validator=_check_seconds)

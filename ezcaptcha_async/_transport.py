@@ -37,6 +37,10 @@ class NoAnswer:
         reason: Name of what went wrong, without any content of the request.
         unsent: True only when the request body certainly never left.
         permanent: True when trying again cannot help, such as a bad certificate.
+
+    Example:
+        >>> NoAnswer("connection refused", unsent=True)  # what a transport's `post` returns
+        NoAnswer(reason='connection refused', unsent=True, permanent=False)
     """
 
     reason: str
@@ -51,6 +55,15 @@ class Evidence:
     Args:
         observed: True once the adapter knows at all.
         body_begun: True once the first byte of the body may have left.
+
+    Example:
+        >>> evidence = Evidence()
+        >>> evidence.observed = True  # the transport knows, and no byte has left yet
+        >>> evidence.unsent
+        True
+        >>> evidence.body_begun = True
+        >>> evidence.unsent
+        False
     """
 
     observed: bool = False
@@ -67,6 +80,17 @@ class Transport(Protocol):
 
     Attributes:
         max_requests: How many requests at a time this client is good for.
+
+    Example:
+        >>> class Canned:
+        ...     max_requests = 32
+        ...     async def post(self, url, body, *, timeout, evidence=None):
+        ...         return Reply(200, b'{"errorId": 0, "balance": 500}')
+        ...     async def aclose(self):
+        ...         pass
+        >>> async with SessionPool(transport=Canned()) as pool:
+        ...     (await pool.balance()).points
+        500.0
     """
 
     max_requests: int

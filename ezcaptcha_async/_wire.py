@@ -55,7 +55,13 @@ _REDIRECTION: Final = 300
 
 @attrs.frozen(repr=False)
 class RequestBody:
-    """A request body. It holds the client key, so it has no telling repr."""
+    """A request body. It holds the client key, so it has no telling repr.
+
+    Example:
+        >>> body = RequestBody(b'{"clientKey": "secret"}')
+        >>> body  # safe to log; `content` is what a transport sends
+        <RequestBody of 23 bytes>
+    """
 
     content: bytes
 
@@ -126,6 +132,10 @@ class Reply:
         body: The decoded body.
         retry_after: The ``Retry-After`` header.
         date: The ``Date`` header, which a date in ``Retry-After`` is measured against.
+
+    Example:
+        >>> Reply(200, b'{"errorId": 0, "balance": 500}')  # what a transport's `post` returns
+        <Reply 200, 30 bytes>
     """
 
     status: int
@@ -168,6 +178,12 @@ class Balance:
         account: Name of the account.
         currency: ISO 4217 code of the service's currency.
         value: What the points are worth in that currency.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     balance = await pool.balance()
+        >>> balance.points, balance.value, balance.currency
+        (20000.0, 2.0, 'USD')
     """
 
     points: float

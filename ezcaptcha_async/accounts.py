@@ -61,6 +61,14 @@ class Account:
 
     Raises:
         ConfigurationError: A value is missing or out of range; the message names it.
+
+    Example:
+        >>> pool = SessionPool(
+        ...     Account("a-key", max_in_flight=200, creates_per_second=10),
+        ...     Account("another-key", service=ONECAPTCHA),
+        ... )
+        >>> pool
+        <SessionPool of ezcaptcha:f8a8a060, 1captcha:..., not open>
     """
 
     client_key: str = attrs.field(repr=False, validator=_check_key)

@@ -50,6 +50,17 @@ class EzCaptchaError(Exception):
         retryable: True when the same call may succeed later; None means the default
             of the class. It says nothing of money: a paid task is resumed, not bought again.
         retry_after: Seconds to wait before the next try, when that is known.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     try:
+        ...         solution = await pool.solve(TASK, timeout=12)
+        ...     except EzCaptchaError as error:
+        ...         if error.ticket is None:
+        ...             raise
+        ...         solution = await pool.resume(error.ticket)  # it is paid: not bought again
+        >>> pool.statistics().created
+        1
     """
 
     default_retryable: ClassVar[bool] = False
@@ -104,6 +115,11 @@ class ConfigurationError(EzCaptchaError, ValueError):
     """An argument, a field or a setting is wrong. Raised before anything is sent.
 
     The message names the field and the remedy.
+
+    Example:
+        >>> SessionPool("a-key", max_requests=0)
+        Traceback (most recent call last):
+        ezcaptcha_async.errors.ConfigurationError: max_requests must be a whole number of ...
     """
 
 
@@ -115,6 +131,11 @@ class TransportError(EzCaptchaError):
         sent: False when the request certainly never left, so that repeating it is free
             of risk. True when the service may have acted on it.
         **details: As for `EzCaptchaError`.
+
+    Example:
+        >>> error = TransportError("getBalance: connection refused", sent=False)
+        >>> error.sent, error.may_be_charged, error.retryable
+        (False, False, True)
     """
 
     default_retryable = True
@@ -132,6 +153,11 @@ class ProtocolError(EzCaptchaError):
             ``$.solution.gRecaptchaResponse``.
         status: The HTTP status of the answer, when there was one.
         **details: As for `EzCaptchaError`.
+
+    Example:
+        >>> error = ProtocolError("the answer is not JSON", status=502)
+        >>> error.status, error.retryable
+        (502, False)
     """
 
     def __init__(self, message: str = "", *, status: int | None = None, **details: Any) -> None:
@@ -145,6 +171,16 @@ class SubmissionUnknownError(EzCaptchaError):
     The service offers no idempotency key, so this is never repeated by itself, unless the
     pool was made with ``on_unknown="retry"``.
     ``may_be_charged`` is True and ``task_id`` is None.
+
+    Example:
+        >>> service = SimulatedService()
+        >>> service.inject(Fault.RESET_AFTER, path="/createTask")
+        >>> async with SessionPool(http_client=service.client()) as pool:
+        ...     try:
+        ...         solution = await pool.solve(TASK)
+        ...     except SubmissionUnknownError as error:
+        ...         print(error.may_be_charged, error.ticket)
+        True None
     """
 
     def __init__(self, message: str = "", *, may_be_charged: bool = True, **details: Any) -> None:
@@ -158,6 +194,14 @@ class ServiceError(EzCaptchaError):
         code: The service's ``errorCode``, as sent.
         description: The service's ``errorDescription``, with secrets taken out.
         **details: As for `EzCaptchaError`.
+
+    Example:
+        >>> async with SessionPool("wrong-key") as pool:
+        ...     try:
+        ...         balance = await pool.balance()
+        ...     except ServiceError as error:
+        ...         print(error.code, error.remedy, sep=": ")
+        ERROR_KEY_DOES_NOT_EXIST: check the client key
     """
 
     remedy: ClassVar[str] = ""
@@ -170,13 +214,31 @@ class ServiceError(EzCaptchaError):
 
 
 class CredentialError(ServiceError):
-    """The client key is unknown or banned. Repeating it earns a ban: correct the key."""
+    """The client key is unknown or banned. Repeating it earns a ban: correct the key.
+
+    Example:
+        >>> async with SessionPool("wrong-key") as pool:
+        ...     try:
+        ...         solution = await pool.solve(TASK)
+        ...     except CredentialError as error:
+        ...         print(error)
+        ERROR_KEY_DOES_NOT_EXIST: the client key does not exist; check the client key
+    """
 
     remedy = "check the client key"
 
 
 class InsufficientBalanceError(ServiceError):
-    """The account is out of points: top it up. Paid tasks can still be fetched."""
+    """The account is out of points: top it up. Paid tasks can still be fetched.
+
+    Example:
+        >>> async with SessionPool("empty-key") as pool:
+        ...     try:
+        ...         solution = await pool.solve(TASK)
+        ...     except InsufficientBalanceError as error:
+        ...         print(error)
+        ERROR_ZERO_BALANCE: the account has no points left; top up the account
+    """
 
     remedy = "top up the account"
 
@@ -185,6 +247,11 @@ class BannedError(ServiceError):
     """The service blocks this client for minutes after too many errors.
 
     Going on prolongs the ban; ``retry_after`` says how long to keep silent.
+
+    Example:
+        >>> error = BannedError("ERROR_IP_BANNED", retry_after=600)
+        >>> f"{error}; {error.retry_after / 60:g} minutes"
+        'ERROR_IP_BANNED; send nothing until the ban ends; 10 minutes'
     """
 
     default_retryable = True
@@ -192,40 +259,84 @@ class BannedError(ServiceError):
 
 
 class ThrottledError(ServiceError):
-    """Too many requests. It says nothing of the task: slow down and try again."""
+    """Too many requests. It says nothing of the task: slow down and try again.
+
+    Example:
+        >>> error = ThrottledError("ERROR_REQUEST_LIMIT", retry_after=30)
+        >>> error.retryable, error.retry_after, error.may_be_charged
+        (True, 30, False)
+    """
 
     default_retryable = True
     remedy = "slow down"
 
 
 class CapacityError(ServiceError):
-    """The service is overloaded or has no free slot: try again later. Nothing was paid."""
+    """The service is overloaded or has no free slot: try again later. Nothing was paid.
+
+    Example:
+        >>> error = CapacityError("ERROR_NO_SLOT_AVAILABLE")
+        >>> error.retryable, error.may_be_charged
+        (True, False)
+    """
 
     default_retryable = True
     remedy = "try again later"
 
 
 class InvalidTaskError(ServiceError):
-    """The service rejects the task: a wrong site key, URL, field or type. Not charged."""
+    """The service rejects the task: a wrong site key, URL, field or type. Not charged.
+
+    Example:
+        >>> task = ReCaptchaV2TaskProxyless(website_url="https://example.com/", website_key="<key>")
+        >>> async with SessionPool() as pool:
+        ...     try:
+        ...         solution = await pool.solve(task)
+        ...     except InvalidTaskError as error:
+        ...         print(error)
+        ERROR_RECAPTCHA_INVALID_SITEKEY: the field websiteKey is not valid; correct the task
+    """
 
     remedy = "correct the task"
 
 
 class TaskFailedError(ServiceError):
-    """The service gave up on the task."""
+    """The service gave up on the task.
+
+    Example:
+        >>> error = TaskFailedError("ERROR_CAPTCHA_UNSOLVABLE", task_id="17", may_be_charged=True)
+        >>> str(error)
+        'ERROR_CAPTCHA_UNSOLVABLE; submit a new task (task 17)'
+    """
 
     default_retryable = True
     remedy = "submit a new task"
 
 
 class TaskNotFoundError(ServiceError):
-    """The service does not know the task id, or its result window is over."""
+    """The service does not know the task id, or its result window is over.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     ticket = await pool.submit(TASK)
+        ...     try:
+        ...         solution = await pool.resume(ticket.to_dict() | {"task_id": "mistyped"})
+        ...     except TaskNotFoundError as error:
+        ...         print(error.code)
+        ERROR_TASKID_INVALID
+    """
 
     remedy = "check the task id; results can be fetched for a few minutes only"
 
 
 class ResultWindowLapsedError(EzCaptchaError, TimeoutError):
-    """The result window ended (300 s after creation) and the task was never ready."""
+    """The result window ended (300 s after creation) and the task was never ready.
+
+    Example:
+        >>> error = ResultWindowLapsedError("not solved within 300 s", task_id="17")
+        >>> isinstance(error, TimeoutError), error.retryable
+        (True, True)
+    """
 
     default_retryable = True
 
@@ -234,24 +345,70 @@ class SolveTimeoutError(EzCaptchaError, TimeoutError):
     """The caller's own ``timeout`` passed first.
 
     When ``ticket`` is set, the task is paid and goes on at the service: resume it.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     try:
+        ...         solution = await pool.solve(TASK, timeout=12)
+        ...     except SolveTimeoutError as error:
+        ...         if error.ticket is not None:  # it is paid, and goes on at the service
+        ...             solution = await pool.resume(error.ticket)
+        >>> solution.token
+        'simulated.recaptcha...'
     """
 
     default_retryable = True
 
 
 class BudgetExceededError(EzCaptchaError):
-    """The task would cost more points than the pool's budget has left. Nothing was sent."""
+    """The task would cost more points than the pool's budget has left. Nothing was sent.
+
+    Example:
+        >>> async with SessionPool(budget=10) as pool:
+        ...     solution = await pool.solve(TASK)
+        ...     try:
+        ...         solution = await pool.solve(TASK)
+        ...     except BudgetExceededError as error:
+        ...         print(error)
+        ReCaptchaV2TaskProxyless costs 6 points, and of the budget of 10 there are 4 left
+    """
 
 
 class JournalError(EzCaptchaError):
-    """The pool's journal cannot be written, so createTask was not sent. Nothing was paid."""
+    """The pool's journal cannot be written, so createTask was not sent. Nothing was paid.
+
+    Example:
+        >>> error = JournalError("cannot write the journal paid.jsonl: No space left on device")
+        >>> error.may_be_charged, error.retryable
+        (False, True)
+    """
 
     default_retryable = True
 
 
 class TicketCancelledError(EzCaptchaError):
-    """The ticket was cancelled while someone waited for it. Its task is paid: resume it."""
+    """The ticket was cancelled while someone waited for it. Its task is paid: resume it.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     ticket = await pool.submit(TASK)
+        ...     if ticket.cancel():
+        ...         try:
+        ...             solution = await ticket
+        ...         except TicketCancelledError as error:
+        ...             solution = await pool.resume(error.ticket)
+        >>> pool.statistics().created
+        1
+    """
 
 
 class PoolClosedError(EzCaptchaError):
-    """The pool is closed, is closing, or was never entered."""
+    """The pool is closed, is closing, or was never entered.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     ticket = await pool.submit(TASK)
+        >>> await ticket
+        Traceback (most recent call last):
+        ezcaptcha_async.errors.PoolClosedError: the pool ...
+    """

@@ -55,6 +55,16 @@ class TaskEvent:
             fetched. It was at most twice that; None where the first answer was ready.
         error: Class name of the error that the caller gets.
         code: The service's error code, where it gave one.
+
+    Example:
+        >>> def watch(event: Event) -> None:
+        ...     if isinstance(event, TaskEvent):
+        ...         print(event.state, event.type)
+        >>> async with SessionPool(on_event=watch) as pool:
+        ...     solution = await pool.solve(TASK)
+        queued ReCaptchaV2TaskProxyless
+        created ReCaptchaV2TaskProxyless
+        solved ReCaptchaV2TaskProxyless
     """
 
     number: int
@@ -86,6 +96,14 @@ class RequestEvent:
         seconds: From its sending until its answer was read.
         number: Which of the process's tasks it was for; None for getBalance.
         code: The service's error code, where it gave one.
+
+    Example:
+        >>> def watch(event: Event) -> None:
+        ...     if isinstance(event, RequestEvent):
+        ...         print(f"{event.endpoint}: {event.outcome} after {event.seconds:.1f} s")
+        >>> async with SessionPool(on_event=watch) as pool:
+        ...     balance = await pool.balance()
+        getBalance: balance after 0.0 s
     """
 
     endpoint: Endpoint
@@ -108,6 +126,14 @@ class AccountEvent:
         account: Name of the account.
         code: The service's error code.
         retry_after: Seconds until a ban ends.
+
+    Example:
+        >>> def watch(event: Event) -> None:
+        ...     if isinstance(event, AccountEvent):
+        ...         print(event.account, event.state, event.code)
+        >>> async with SessionPool("empty-key", on_event=watch) as pool:
+        ...     refused = await asyncio.gather(pool.solve(TASK), return_exceptions=True)
+        ezcaptcha:1fcf4925 shut ERROR_ZERO_BALANCE
     """
 
     state: AccountState

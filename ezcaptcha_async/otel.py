@@ -156,6 +156,14 @@ class OpenTelemetry:
 
     Raises:
         ConfigurationError: What was given is no such provider.
+
+    Example:
+        >>> telemetry = OpenTelemetry()  # the providers that the application has set up
+        >>> async with SessionPool(on_event=telemetry) as pool:
+        ...     ticket = await pool.submit(TASK)
+        ...     print(telemetry)
+        ...     solution = await ticket
+        <OpenTelemetry, 1 tasks active>
     """
 
     def __init__(

@@ -62,6 +62,11 @@ class Offer:
             they state none.
         lowest_points: The lowest price that its pages state, where they disagree.
         booleans_as_text: True when the service documents booleans as ``"true"``/``"false"``.
+
+    Example:
+        >>> offer = EZCAPTCHA.offer_for("ReCaptchaV2STaskProxyless")
+        >>> offer.lowest_points, offer.points  # the pages disagree; budgets use the higher one
+        (6, 15)
     """
 
     type: str
@@ -152,6 +157,13 @@ class Service:
 
     Raises:
         ConfigurationError: A value is out of range, or ``base_url`` is unsafe.
+
+    Example:
+        >>> import attrs
+        >>> own = Offer(type="ReCaptchaV2TaskProxyless", points=5)  # a price of your own
+        >>> service = attrs.evolve(EZCAPTCHA, name="cheaper", offers=[own])
+        >>> SessionPool("a-key", service=service)
+        <SessionPool of cheaper:..., not open>
     """
 
     name: str = attrs.field(validator=_check_name)
@@ -169,7 +181,12 @@ class Service:
     speed: float = attrs.field(default=1.0, validator=_check_positive)
 
     def offer_for(self, task_type: str) -> Offer | None:
-        """Return the offer for a task type, matched as the services do: without case."""
+        """Return the offer for a task type, matched as the services do: without case.
+
+        Example:
+            >>> EZCAPTCHA.offer_for("ReCaptchaV2TaskProxyless").points
+            6
+        """
         wanted = task_type.casefold()
         for offer in self.offers:
             if wanted in (offer.type.casefold(), offer.wire_type.casefold()):
@@ -184,6 +201,10 @@ class Service:
 
         Raises:
             ConfigurationError: `speed` is not a positive number.
+
+        Example:
+            >>> EZCAPTCHA.at_speed(10).result_window
+            30.0
         """
         check_speed(speed)
         return attrs.evolve(

@@ -34,6 +34,14 @@ class Receipt:
         ready_at: When the answer with the solution came.
         polls: How many getTaskResult requests were sent.
         points: Price in points as listed by the service profile; None when not stated.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> solution.receipt.service, solution.receipt.points
+        ('ezcaptcha', 6)
+        >>> 15 <= solution.receipt.waited < 30
+        True
     """
 
     task_id: str
@@ -61,6 +69,12 @@ class Solution:
             works: its stated validity, counted from the last moment at which the task
             was certainly not solved yet. The true end may be a little later, never sooner.
         extra: Keys of the answer that this library has no field for.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> solution.remaining() > 60  # seconds: long enough to send a form
+        True
     """
 
     receipt: Receipt
@@ -85,6 +99,12 @@ class ReCaptchaSolution(Solution):
         user_agent: The user agent that it was solved with, when the service says so.
         sec_ch_ua: The ``sec-ch-ua`` header that it was solved with, likewise.
         cookies: Cookies that belong to it, likewise.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> {"g-recaptcha-response": solution.token}  # to send with the form
+        {'g-recaptcha-response': 'simulated.recaptcha...'}
     """
 
     token: str = attrs.field(repr=_shortened)
@@ -95,7 +115,17 @@ class ReCaptchaSolution(Solution):
 
 @attrs.frozen(kw_only=True)
 class FuncaptchaSolution(Solution):
-    """A FunCaptcha token."""
+    """A FunCaptcha token.
+
+    Example:
+        >>> task = FuncaptchaTaskProxyless(
+        ...     website_url="https://example.com/join", website_key="public-key"
+        ... )
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(task)
+        >>> {"fc-token": solution.token}  # to send with the form
+        {'fc-token': 'simulated.funcaptcha...'}
+    """
 
     token: str = attrs.field(repr=_shortened)
 
@@ -108,6 +138,19 @@ class CloudFlare5SSolution(Solution):
         headers: Request headers to send along (``header`` on the wire).
         cookies: Cookies to send along.
         body: The page behind the check.
+
+    Example:
+        >>> import httpx
+        >>> proxy = "http://me:secret@proxy.example:8080"
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(
+        ...         CloudFlare5STask(website_url="https://example.com/", proxy=proxy)
+        ...     )
+        >>> page = httpx.Request(
+        ...     "GET", "https://example.com/", headers=solution.headers, cookies=solution.cookies
+        ... )
+        >>> page.headers["cookie"]
+        'cf_clearance=simulated...'
     """
 
     headers: Mapping[str, str] = attrs.field(hash=False, repr=False)
@@ -117,4 +160,11 @@ class CloudFlare5SSolution(Solution):
 
 @attrs.frozen(kw_only=True)
 class CustomSolution(Solution):
-    """The answer to a `CustomTask`: every key that the service sent is in ``extra``."""
+    """The answer to a `CustomTask`: every key that the service sent is in ``extra``.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(CustomTask("TurnstileTask", {"websiteKey": "site-key"}))
+        >>> solution.extra
+        {'token': '0.simulated'}
+    """

@@ -167,7 +167,14 @@ def _keys_only(text: str | None) -> str:
 
 
 class Kind(NamedTuple):
-    """What the solve times of tasks are expected to have in common."""
+    """What the solve times of tasks are expected to have in common.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> [known.kind for known in pool.statistics().kinds]
+        [Kind(service='ezcaptcha', task_type='ReCaptchaV2TaskProxyless', host='example.com')]
+    """
 
     service: str
     task_type: str
@@ -191,6 +198,13 @@ class Task(Generic[S]):
 
     Raises:
         ConfigurationError: A field has not the form that it needs; the message names it.
+
+    Example:
+        >>> task = ReCaptchaV2TaskProxyless(
+        ...     website_url="https://example.com/login", website_key="site-key", reference="job 17"
+        ... )
+        >>> task.type, task.host, task.reference
+        ('ReCaptchaV2TaskProxyless', 'example.com', 'job 17')
     """
 
     solution_type: ClassVar[SolutionType]
@@ -262,12 +276,29 @@ class ReCaptchaV2TaskProxyless(_ReCaptchaV2Task):
         website_key: The page's site key.
         is_invisible: True for the invisible variant.
         sa: The ``sa`` parameter, where the page has one.
+
+    Example:
+        >>> task = ReCaptchaV2TaskProxyless(
+        ...     website_url="https://example.com/login", website_key="site-key", is_invisible=True
+        ... )
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(task)
+        >>> solution.token
+        'simulated.recaptcha...'
     """
 
 
 @attrs.frozen(kw_only=True)
 class ReCaptchaV2TaskProxylessS9(_ReCaptchaV2Task):
-    """reCAPTCHA v2 with a score of 0.9 or more. Fields as `ReCaptchaV2TaskProxyless`."""
+    """reCAPTCHA v2 with a score of 0.9 or more. Fields as `ReCaptchaV2TaskProxyless`.
+
+    Example:
+        >>> task = ReCaptchaV2TaskProxylessS9(
+        ...     website_url="https://example.com/login", website_key="site-key"
+        ... )
+        >>> EZCAPTCHA.offer_for(task.type).points
+        12
+    """
 
 
 @attrs.frozen(kw_only=True)
@@ -280,17 +311,46 @@ class ReCaptchaV2STaskProxyless(_ReCaptchaV2STask):
         website_key: The page's site key.
         is_invisible: True for the invisible variant.
         sa: The ``sa`` parameter, where the page has one.
+
+    Example:
+        >>> task = ReCaptchaV2STaskProxyless(
+        ...     website_url="https://example.com/login", website_key="site-key", s="s-of-this-visit"
+        ... )
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(task)
+        >>> solution.token
+        'simulated.recaptcha...'
     """
 
 
 @attrs.frozen(kw_only=True)
 class ReCaptchaV2EnterpriseTaskProxyless(_ReCaptchaV2Task):
-    """reCAPTCHA v2 Enterprise. Fields as `ReCaptchaV2TaskProxyless`."""
+    """reCAPTCHA v2 Enterprise. Fields as `ReCaptchaV2TaskProxyless`.
+
+    Example:
+        >>> task = ReCaptchaV2EnterpriseTaskProxyless(
+        ...     website_url="https://example.com/login", website_key="site-key", sa="login"
+        ... )
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(task)
+        >>> solution.receipt.points
+        18
+    """
 
 
 @attrs.frozen(kw_only=True)
 class ReCaptchaV2SEnterpriseTaskProxyless(_ReCaptchaV2STask):
-    """reCAPTCHA v2 Enterprise with ``s``. Fields as `ReCaptchaV2STaskProxyless`."""
+    """reCAPTCHA v2 Enterprise with ``s``. Fields as `ReCaptchaV2STaskProxyless`.
+
+    Example:
+        >>> task = ReCaptchaV2SEnterpriseTaskProxyless(
+        ...     website_url="https://example.com/login", website_key="site-key", s="s-of-this-visit"
+        ... )
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(task)
+        >>> solution.receipt.points
+        30
+    """
 
 
 @attrs.frozen(kw_only=True)
@@ -302,17 +362,44 @@ class ReCaptchaV3TaskProxyless(_ReCaptchaV3Task):
         website_key: The page's site key.
         page_action: The action that the page names; without it the token is much weaker.
         is_invisible: v3 is invisible unless the page says otherwise.
+
+    Example:
+        >>> task = ReCaptchaV3TaskProxyless(
+        ...     website_url="https://example.com/login", website_key="site-key", page_action="login"
+        ... )
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(task)
+        >>> solution.token
+        'simulated.recaptcha...'
     """
 
 
 @attrs.frozen(kw_only=True)
 class ReCaptchaV3TaskProxylessS9(_ReCaptchaV3Task):
-    """reCAPTCHA v3 with a score of 0.9 or more. Fields as `ReCaptchaV3TaskProxyless`."""
+    """reCAPTCHA v3 with a score of 0.9 or more. Fields as `ReCaptchaV3TaskProxyless`.
+
+    Example:
+        >>> task = ReCaptchaV3TaskProxylessS9(
+        ...     website_url="https://example.com/login", website_key="site-key", page_action="login"
+        ... )
+        >>> EZCAPTCHA.offer_for(task.type).points
+        15
+    """
 
 
 @attrs.frozen(kw_only=True)
 class ReCaptchaV3EnterpriseTaskProxyless(_ReCaptchaV3Task):
-    """reCAPTCHA v3 Enterprise. Fields as `ReCaptchaV3TaskProxyless`."""
+    """reCAPTCHA v3 Enterprise. Fields as `ReCaptchaV3TaskProxyless`.
+
+    Example:
+        >>> task = ReCaptchaV3EnterpriseTaskProxyless(
+        ...     website_url="https://example.com/login", website_key="site-key", page_action="login"
+        ... )
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(task)
+        >>> solution.receipt.points
+        18
+    """
 
 
 @attrs.frozen(kw_only=True)
@@ -324,6 +411,15 @@ class FuncaptchaTaskProxyless(_SiteKeyTask[FuncaptchaSolution]):
         website_key: The page's public key.
         data: A JSON object such as ``{"blob": "…"}``, as a mapping or as its text.
         api_js_subdomain: Host that serves the page's api.js, where it has its own.
+
+    Example:
+        >>> task = FuncaptchaTaskProxyless(
+        ...     website_url="https://example.com/join", website_key="public-key", data={"blob": "…"}
+        ... )
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(task)
+        >>> solution.token
+        'simulated.funcaptcha...'
     """
 
     solution_type: ClassVar[SolutionType] = FuncaptchaSolution
@@ -344,6 +440,12 @@ class CloudFlare5STask(_PageTask[CloudFlare5SSolution]):
         website_url: Whole URL of the page.
         proxy: ``http://user:password@host:port``; the password is shown nowhere.
         rq_data: A JSON object with details of the request, as a mapping or as its text.
+
+    Example:
+        >>> CloudFlare5STask(
+        ...     website_url="https://example.com/", proxy="http://me:secret@1.2.3.4:8080"
+        ... )
+        CloudFlare5STask(website_url='https://example.com/', proxy='http://***@1.2.3.4:8080', ...)
     """
 
     solution_type: ClassVar[SolutionType] = CloudFlare5SSolution
@@ -369,6 +471,13 @@ class CustomTask(Task[CustomSolution]):
             text; the values are shown nowhere. Where the service repeats credentials,
             or what a field holds whose name says that it is secret (``proxyPassword``,
             ``cookies``), that is taken out of the text of its error.
+
+    Example:
+        >>> fields = {"websiteURL": "https://example.com/", "websiteKey": "site-key"}
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(CustomTask("TurnstileTask", fields))
+        >>> solution.extra["token"]
+        '0.simulated'
     """
 
     solution_type: ClassVar[SolutionType] = CustomSolution

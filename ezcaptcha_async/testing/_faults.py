@@ -24,6 +24,14 @@ class Fault(enum.Enum):
     On a real socket REFUSED comes as RESET_BEFORE, because the server has accepted the
     connection before it sees the request, and with both of them the client may already
     have sent the body. The service acts on neither.
+
+    Example:
+        >>> service = SimulatedService()
+        >>> service.inject(Fault.RESET_AFTER, path="/getTaskResult")
+        >>> async with SessionPool("any-key", http_client=service.client()) as pool:
+        ...     solution = await pool.solve(TASK)  # a poll that goes wrong is only a skipped poll
+        >>> service.summary().faults
+        {'reset_after': 1}
     """
 
     REFUSED = "refused"

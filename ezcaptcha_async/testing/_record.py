@@ -76,6 +76,14 @@ class TaskRecord:
         polls: How many getTaskResult requests asked for it.
         points: What was charged.
         error: The code that its outcome is, when it is not solved.
+
+    Example:
+        >>> service = SimulatedService(solve_times=Fixed(15))
+        >>> async with SessionPool("any-key", http_client=service.client()) as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> (task,) = service.record.tasks
+        >>> task.ready_at - task.created_at, task.points, task.error
+        (15.0, 6, None)
     """
 
     task_id: str
@@ -125,6 +133,14 @@ class RecordSummary:
         lag_p50: Their median.
         lag_p95: Below this were 95 % of them.
         lag_max: The longest.
+
+    Example:
+        >>> service = SimulatedService()
+        >>> async with SessionPool("any-key", http_client=service.client()) as pool:
+        ...     solutions = await asyncio.gather(*(pool.solve(TASK) for _ in range(10)))
+        >>> summary = service.summary()
+        >>> summary.charges, summary.points, summary.lost
+        (10, 60.0, 0)
     """
 
     seconds: float
@@ -163,6 +179,15 @@ class Record:
     """What the service saw so far; safe to read while it goes on, from any thread.
 
     Client keys are not in it.
+
+    Example:
+        >>> service = SimulatedService()
+        >>> async with SessionPool("any-key", http_client=service.client()) as pool:
+        ...     ticket = await pool.submit(TASK)
+        >>> service.record
+        <Record: 1 requests, 1 charges, 0 fetched>
+        >>> service.record.task(ticket.task_id).fetched_at is None
+        True
     """
 
     def __init__(

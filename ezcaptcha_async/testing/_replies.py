@@ -49,6 +49,12 @@ class SimulatedReply:
         status: HTTP status.
         headers: Pairs of name and value, names in lower case; without ``content-length``.
         body: The whole body.
+
+    Example:
+        >>> service = SimulatedService(balance=500)
+        >>> reply = service.handle("/getBalance", b'{"clientKey": "any-key"}', now=0.0)
+        >>> reply.status, reply.json()["balance"]
+        (200, 500)
     """
 
     status: int

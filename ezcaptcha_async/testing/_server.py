@@ -45,6 +45,14 @@ class SimulatedServer:
         port: Its port.
         url: Its base URL.
         profile: The profile that a pool needs in order to use it.
+
+    Example:
+        >>> with serve(SimulatedService(), time_scale=10) as server:
+        ...     for name, value in server.environment.items():
+        ...         print(f"export {name}={value}")
+        export EZCAPTCHA_CLIENT_KEY=simulated
+        export EZCAPTCHA_BASE_URL=http://127.0.0.1:...
+        export EZCAPTCHA_TIME_SCALE=10.0
     """
 
     service: SimulatedService
@@ -182,6 +190,13 @@ def serve(
     Raises:
         ConfigurationError: uvicorn is missing, the port is taken, the host is not
             loopback, or a setting is out of range.
+
+    Example:
+        >>> import httpx
+        >>> with serve(SimulatedService(balance=500)) as server:
+        ...     reply = httpx.post(f"{server.url}/getBalance", json={"clientKey": "any-key"})
+        >>> reply.json()["balance"]
+        500
     """
     if not allow_remote and not _is_loopback(host):
         raise ConfigurationError(
@@ -224,6 +239,15 @@ def run(
 
     Raises:
         ConfigurationError: As for `serve`.
+
+    Example:
+        >>> import threading
+        >>> stop = threading.Event()
+        >>> def ready(server: SimulatedServer) -> None:
+        ...     print(server.url)
+        ...     stop.set()  # or Ctrl-C, some day
+        >>> run(SimulatedService(), on_ready=ready, stop=stop)
+        http://127.0.0.1:...
     """
     stopped = threading.Event() if stop is None else stop
     with (

@@ -93,6 +93,14 @@ class SimulatedService(Servable, Assertions):
 
     Raises:
         ConfigurationError: A setting is out of range; the message names it.
+
+    Example:
+        >>> service = SimulatedService(solve_times=Uniform(10, 30))
+        >>> async with SessionPool("any-key", http_client=service.client()) as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> service.assert_charged(1, points=6)
+        >>> service.summary().spacing_violations
+        0
     """
 
     def __init__(
@@ -284,6 +292,14 @@ class SimulatedService(Servable, Assertions):
 
         Raises:
             ConfigurationError: An argument is out of range.
+
+        Example:
+            >>> service = SimulatedService()
+            >>> service.inject(Fault.THROTTLED, path="/createTask", times=2)
+            >>> async with SessionPool("any-key", http_client=service.client()) as pool:
+            ...     solution = await pool.solve(TASK)
+            >>> service.summary().refused
+            {'ERROR_REQUEST_LIMIT': 2}
         """
         if path is not None and path not in self._endpoints:
             raise ConfigurationError(f"path must be one of {', '.join(self._endpoints)}")

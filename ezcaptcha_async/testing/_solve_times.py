@@ -42,6 +42,13 @@ class Fixed:
 
     Raises:
         ConfigurationError: `seconds` is negative or not a number.
+
+    Example:
+        >>> service = SimulatedService(solve_times={"ReCaptchaV2TaskProxyless": Fixed(15)})
+        >>> async with SessionPool("any-key", http_client=service.client()) as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> 15 <= solution.receipt.waited < 30
+        True
     """
 
     seconds: float = attrs.field(validator=_check_seconds)
@@ -61,6 +68,12 @@ class Uniform:
 
     Raises:
         ConfigurationError: A bound is out of range.
+
+    Example:
+        >>> from random import Random
+        >>> solve_time = Uniform(10, 80)  # for SimulatedService(solve_times=solve_time)
+        >>> 10 <= solve_time(Random()) <= 80
+        True
     """
 
     low: float = attrs.field(validator=_check_seconds)
@@ -84,6 +97,13 @@ class LogNormal:
 
     Raises:
         ConfigurationError: A value is out of range.
+
+    Example:
+        >>> from random import Random
+        >>> from statistics import median
+        >>> solve_time = LogNormal(18, 0.3, high=120)
+        >>> 16 < median(solve_time(Random(number)) for number in range(1_000)) < 20
+        True
     """
 
     median: float = attrs.field(validator=_check_positive)
@@ -115,6 +135,12 @@ class Mixture:
 
     Raises:
         ConfigurationError: There are no parts, or a weight is not positive.
+
+    Example:
+        >>> from random import Random
+        >>> solve_time = Mixture([(7, Fixed(12)), (3, Fixed(45))])  # 70 % fast, 30 % slow
+        >>> sorted({solve_time(Random(number)) for number in range(100)})
+        [12, 45]
     """
 
     parts: tuple[tuple[float, SolveTime], ...] = attrs.field(

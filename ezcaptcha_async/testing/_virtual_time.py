@@ -26,7 +26,16 @@ _BEGIN = 1_000.0
 
 
 class DeadlockError(RuntimeError):
-    """Every coroutine waits and no timer is set: a real program would hang for ever."""
+    """Every coroutine waits and no timer is set: a real program would hang for ever.
+
+    Example:
+        >>> with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        ...     try:
+        ...         runner.run(asyncio.Event().wait())  # which nobody sets
+        ...     except DeadlockError as error:
+        ...         print(error)
+        every coroutine waits and no timer is set
+    """
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -50,6 +59,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     Raises:
         DeadlockError: From ``run``: every coroutine waits and nothing will wake any.
+
+    Example:
+        >>> with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        ...     runner.run(asyncio.sleep(3_600))  # returns at once
+        ...     runner.get_loop().time()
+        4600.0
     """
 
     def __init__(self) -> None:
