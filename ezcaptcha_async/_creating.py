@@ -148,10 +148,8 @@ class Creator:
         if entry.first_attempt_at is None:
             entry.first_attempt_at = now
         at = now + max(self._exchange.backoff(entry.attempts), error.retry_after or 0.0)
-        if error.retryable and at < entry.first_attempt_at + self._exchange.create_patience:
-            self._schedule.retry_create(entry, at)
-        else:
-            self._exchange.turn_away(entry, error)
+        lasts = error.retryable and at < entry.first_attempt_at + self._exchange.create_patience
+        self._exchange.turn_away(entry, error, again_at=at if lasts else None)
 
     def _lost(self, entry: Entry, intent: Intent, reason: str) -> None:
         self._ledger.unknown(intent)

@@ -7,7 +7,7 @@ from math import inf
 from typing import Any, TypeVar, cast
 
 from ezcaptcha_async._claim import Claim
-from ezcaptcha_async._entries import Entry, Line
+from ezcaptcha_async._entries import Entry, Line, Phase
 from ezcaptcha_async._purse import Purse
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._schedule import Schedule
@@ -69,21 +69,27 @@ class Dispatch:
         deadline = inf if timeout is None else self._clock() + timeout
         return Claim(session.enqueue(task, deadline), self.session_of)
 
-    def turn_away(self, entry: Entry, error: EzCaptchaError) -> None:
+    def turn_away(
+        self, entry: Entry, error: EzCaptchaError, *, again_at: float | None = None
+    ) -> None:
         """See to a task that its account cannot create and that is certainly not paid.
 
-        Another account takes it where one can, else its caller is told.
+        Another account takes it where one can; else it is tried again, or its caller told.
 
         Args:
             entry: The task, in line for creation, or just refused.
             error: Why its account cannot create it.
+            again_at: When its own account may try again; then only an account that is not
+                in trouble itself takes it over.
         """
         task = cast("Task[Any]", entry.task)
-        session = self._stand_in_for(entry, task)
-        if session is None:
-            self._schedule.refuse(entry, error)
-        else:
+        session = self._stand_in_for(entry, task, untroubled=again_at is not None)
+        if session is not None:
             session.take_over(entry, task)
+        elif again_at is None:
+            self._schedule.refuse(entry, error)
+        elif entry.phase is not Phase.QUEUED:
+            self._schedule.retry_create(entry, again_at)
 
     def _session_for(self, task: Task[Any]) -> Session:
         candidates = self._that_serve(task)
@@ -93,13 +99,16 @@ class Dispatch:
         now = self._clock()
         willing = [item for item in candidates if item.gate.refusal(now) is None]
         if willing:
-            return self._quickest(willing)
+            affordable = [item for item in willing if self._affords(task, item)]
+            return self._quickest(affordable or willing)
         refusal = candidates[0].gate.refusal(now)
         raise (refusal or PoolClosedError("no account is open")).for_ticket(None, None)
 
-    def _stand_in_for(self, entry: Entry, task: Task[Any]) -> Session | None:
-        # Where an answer was lost before, it may have been paid for already.
-        if entry.repeated or not entry.holders or self._schedule.closed:
+    def _stand_in_for(self, entry: Entry, task: Task[Any], *, untroubled: bool) -> Session | None:
+        # Where an answer was lost before, it may have been paid for already. And no task
+        # wanders among accounts in trouble for ever.
+        moves_on = entry.holders and entry.hand_overs < len(self.session_of)
+        if entry.repeated or not moves_on or self._schedule.closed:
             return None
         now = self._clock()
         willing = [
@@ -108,15 +117,14 @@ class Dispatch:
             if item.line is not entry.line
             and item.gate.refusal(now) is None
             and item.gate.failing_since is None
-            and self._affords(entry, item)
+            and not (untroubled and item.gate.troubled(now))
+            and self._affords(task, item, freed=entry.points or 0.0)
         ]
         return self._quickest(willing) if willing else None
 
-    def _affords(self, entry: Entry, session: Session) -> bool:
-        task_type = entry.kind.task_type
-        offer = session.service.offer_for(task_type)
+    def _affords(self, task: Task[Any], session: Session, *, freed: float = 0.0) -> bool:
         try:
-            self._purse.check(task_type, offer, freed=entry.points or 0.0)
+            self._purse.check(task.type, session.service.offer_for(task.type), freed=freed)
         except (BudgetExceededError, ConfigurationError):
             return False
         return True
@@ -128,8 +136,14 @@ class Dispatch:
         return known
 
     def _quickest(self, willing: Sequence[Session]) -> Session:
+        """Return the least loaded one without trouble; of those in trouble, the least loaded."""
         now = self._clock()
-        return min(willing, key=lambda item: (item.gate.troubled(now), item.line.load))
+        return min(willing, key=lambda item: (self._is_held_up(item, now), item.line.load))
+
+    def _is_held_up(self, session: Session, now: float) -> bool:
+        # Of an account that has failed, one task finds out whether it does so still.
+        failing = session.gate.failing_since is not None
+        return session.gate.troubled(now) or (failing and session.line.pending > 0)
 
     # ------------------------------------------------------------------ paid tasks
 

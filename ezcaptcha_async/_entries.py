@@ -156,9 +156,14 @@ class Line:
         return self.phases[Phase.WAITING] + self.phases[Phase.POLLING]
 
     @property
+    def pending(self) -> int:
+        """Tickets that are not paid yet, and meant to be."""
+        return self.phases[Phase.QUEUED] + self.phases[Phase.CREATING]
+
+    @property
     def load(self) -> int:
         """Tickets that this account still has work with."""
-        return self.phases[Phase.QUEUED] + self.phases[Phase.CREATING] + self.in_flight
+        return self.pending + self.in_flight
 
     def create_at(self, now: float) -> float:
         """Return when the gate lets the next create through."""
@@ -202,6 +207,7 @@ class Entry:
     lapses_at: float = inf
     attempts: int = 0  # createTask requests sent
     first_attempt_at: float | None = None  # when the first of them was turned down
+    hand_overs: int = 0  # how often another account took it over
     repeated: bool = False  # createTask was sent once more after its answer was lost
     polls: int = 0  # getTaskResult requests sent
     answered: int = 0  # polls that said processing

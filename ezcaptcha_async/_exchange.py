@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from math import inf
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import anyio
 import attrs
@@ -35,6 +35,10 @@ from ezcaptcha_async.events import (
 
 _BACKOFF: Final = Backoff()
 
+_PASSES_ON_AFTER: Final = 10.0
+"""Seconds of nothing but failures after which what is in line goes to other accounts: not at the
+first failure, for that may have been chance, and there is work enough for all of them."""
+
 
 @attrs.frozen
 class Asked:
@@ -51,6 +55,14 @@ class Asked:
     at: float
 
 
+class TurnAway(Protocol):
+    """See `Dispatch.turn_away`."""
+
+    def __call__(
+        self, entry: Entry, error: EzCaptchaError, *, again_at: float | None = None
+    ) -> None: ...
+
+
 class Exchange:
     """One account's requests and answers.
 
@@ -60,8 +72,8 @@ class Exchange:
         clock: The event loop's clock.
         transport: Sends the requests.
         ledger: Where what is paid is written down.
-        turn_away: Sees to a task that this account cannot create and that is certainly
-            not paid; its second argument is why.
+        turn_away: Sees to a task that this account cannot create, for now or at all, and
+            that is certainly not paid: see `Dispatch.turn_away`.
         emitter: Told of each request, and of the account's troubles.
         settings: The pool's.
     """
@@ -74,7 +86,7 @@ class Exchange:
         clock: Callable[[], float],
         transport: Transport,
         ledger: Ledger,
-        turn_away: Callable[[Entry, EzCaptchaError], None],
+        turn_away: TurnAway,
         emitter: Emitter,
         settings: Settings,
     ) -> None:
@@ -160,17 +172,20 @@ class Exchange:
         if not isinstance(error, CONCERNS_ACCOUNT):
             self.gate.succeeded(now, create=create)
             return
-        before = self.gate.refusal(now)
+        before = _state_after(self.gate.refusal(now))
         self.gate.refused(error, now, self.rng.random(), create=create)
         if isinstance(error, BannedError):
             until = self.gate.banned_until + self.epoch
             self.ledger.banned(self.service.name, self.fingerprint, until)
         refusal = self.gate.refusal(now)
         if refusal is not None:
-            if before is None:
-                banned = isinstance(refusal, BannedError)
-                self._tell_of_account("banned" if banned else "shut", refusal)
+            state = _state_after(refusal)
+            if state != before:
+                self._tell_of_account(state, refusal)
             self._turn_away_queued(refusal)
+        since = self.gate.creates_refused_since
+        if since is not None and now - since >= self.create_patience:
+            self._turn_away_queued(error, since=now - self.create_patience)
 
     def reopen(self) -> None:
         """Take new tasks again after a credential or balance error."""
@@ -197,13 +212,18 @@ class Exchange:
         now = self.clock()
         self.gate.failed(now, self.rng.random(), lost_create=lost_create)
         since = self.gate.failing_since
-        if since is not None and now - since >= self.create_patience:
-            error = TransportError(
-                f"nothing but failures for {now - since:.0f} s, so createTask was not sent",
-                sent=False,
-                retryable=True,
-            )
+        if since is None:
+            return
+        error = TransportError(
+            f"nothing but failures for {now - since:.0f} s, so createTask was not sent",
+            sent=False,
+            retryable=True,
+        )
+        if now - since >= self.create_patience:
             self._turn_away_queued(error, since=now - self.create_patience)
+        elif now - since >= _PASSES_ON_AFTER:
+            for entry in self.schedule.queued(self.line):
+                self.turn_away(entry, error, again_at=now)
 
     def tell_who_lapses(self) -> None:
         """Answer those whose result window ends before a ban does; after each request.
@@ -249,3 +269,10 @@ class Exchange:
             # No ban is longer; the clock that wrote it down may have been wrong.
             latest = self.clock() + 1.1 * MAX_BAN
             self.gate.restore_ban(min(until - self.epoch, latest))
+
+
+def _state_after(refusal: ServiceError | None) -> AccountState:
+    """Return what an account is that takes no new tasks for this reason."""
+    if refusal is None:
+        return "reopened"
+    return "banned" if isinstance(refusal, BannedError) else "shut"

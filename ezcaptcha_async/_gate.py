@@ -98,6 +98,7 @@ class Gate:
         self._creates_proven = False
         self._failing_since = inf
         self._creates_lost_since = inf
+        self._creates_refused_since = inf
 
     def __repr__(self) -> str:
         return f"<Gate {self.state}>"
@@ -106,6 +107,12 @@ class Gate:
     def failing_since(self) -> float | None:
         """Since when nothing but failures has come back, of creates at least; else None."""
         since = min(self._failing_since, self._creates_lost_since)
+        return None if since == inf else since
+
+    @property
+    def creates_refused_since(self) -> float | None:
+        """Since when creates have only been refused for now: no capacity, or throttled."""
+        since = self._creates_refused_since
         return None if since == inf else since
 
     @property
@@ -180,21 +187,22 @@ class Gate:
         return None
 
     def refusal(self, now: float) -> ServiceError | None:
-        """Return why a new task cannot be taken now; None when it can."""
-        if self._shut_by is not None:
-            return self._shut_by
+        """Return why a new task cannot be taken now; None when it can.
+
+        A ban goes before a shut account: it concerns paid tasks as well.
+        """
         if now < self._banned_until:
             return BannedError(
                 "ERROR_IP_BANNED",
                 "the service bans this account for now",
                 retry_after=self._banned_until - now,
             )
-        return None
+        return self._shut_by
 
     def troubled(self, now: float) -> bool:
         """Tell whether creates are held back by what came back: another account may be quicker."""
-        held = max(self.held_until(now), self._creates.until, self._doubt.until)
-        return self.failing_since is not None or held > now
+        until = max(self._creates.until, self._doubt.until, self._trial_at)
+        return max(self.held_until(now), until) > now
 
     def _may_err(self, now: float, creating: int) -> int:
         """Return how many requests in flight may meet a credential or balance error."""
@@ -237,6 +245,7 @@ class Gate:
             self._doubt.forget()
             self._lost_in_a_row = 0
             self._creates_lost_since = inf
+            self._creates_refused_since = inf
 
     def failed(self, now: float, luck: float, *, lost_create: bool = False) -> None:
         """Note a request that got no valid answer.
@@ -274,6 +283,8 @@ class Gate:
         """
         self._in_flight -= 1
         stretch = 1 + luck / 10
+        if create and isinstance(error, ThrottledError | CapacityError):
+            self._creates_refused_since = min(self._creates_refused_since, now)
         if isinstance(error, CredentialError | InsufficientBalanceError):
             self._errors.note(now)
             if not create:

@@ -85,6 +85,11 @@ class Inquirer:
 
     async def _inquire(self) -> None:
         exchange = self._exchange
+        refusal = exchange.gate.inquiry_refusal(exchange.clock())
+        if refusal is not None:  # since it was begun
+            self.answer(refusal)
+            self._on_answer(refusal)
+            return
         exchange.gate.sent(exchange.clock())
         asked = exchange.ask("getBalance")
         outcome = self._read(asked, await exchange.post(asked, exchange.encoder.get_balance()))

@@ -266,7 +266,8 @@ class Schedule:
         entry.line.phases[Phase.QUEUED] -= 1
         entry.line.pending_points -= entry.points or 0.0
         entry.line, entry.kind, entry.points = line, kind, points
-        entry.attempts, entry.first_attempt_at = 0, None
+        entry.attempts = 0
+        entry.hand_overs += 1
         self._join(entry)
 
     def queued(self, line: Line, *, since: float = inf) -> tuple[Entry, ...]:

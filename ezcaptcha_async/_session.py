@@ -16,7 +16,7 @@ from ezcaptcha_async._creating import Creator
 from ezcaptcha_async._emitter import Emitter
 from ezcaptcha_async._entries import IN_FLIGHT, Entry, Line, Phase
 from ezcaptcha_async._event_loop import EventLoop
-from ezcaptcha_async._exchange import Exchange
+from ezcaptcha_async._exchange import Exchange, TurnAway
 from ezcaptcha_async._gate import Gate
 from ezcaptcha_async._inquiring import Inquirer
 from ezcaptcha_async._ledger import Ledger
@@ -46,8 +46,8 @@ class Session:
         loop: The event loop that all of this runs in.
         transport: Sends the requests.
         ledger: Where what is paid is written down.
-        turn_away: Sees to a task that this account cannot create and that is certainly
-            not paid; its second argument is why.
+        turn_away: Sees to a task that this account cannot create, for now or at all, and
+            that is certainly not paid: see `Dispatch.turn_away`.
         emitter: Told of each request, and of the account's troubles.
         may_repeat: Says whether a create whose answer was lost is sent once more, and
             enters it into the limit on that.
@@ -63,7 +63,7 @@ class Session:
         loop: EventLoop,
         transport: Transport,
         ledger: Ledger,
-        turn_away: Callable[[Entry, EzCaptchaError], None],
+        turn_away: TurnAway,
         emitter: Emitter,
         may_repeat: Callable[[Entry], bool],
         settings: Settings,
@@ -140,7 +140,7 @@ class Session:
             self._watch_balance(self._watch)
 
     def _watch_balance(self, watch: BalanceWatch) -> None:
-        if watch.asks():
+        if self.gate.inquiry_refusal(self.loop.clock()) is None and watch.asks():
             self._inquirer.begin()
 
     def _note_balance(self, outcome: Balance | EzCaptchaError) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -13,15 +13,20 @@ import pytest
 
 from ezcaptcha_async import (
     Account,
+    AccountEvent,
     BannedError,
+    CapacityError,
     CredentialError,
     CustomTask,
+    Event,
     EzCaptchaError,
     InsufficientBalanceError,
     InvalidTaskError,
     SessionPool,
     SolveTimeoutError,
     SubmissionUnknownError,
+    ThrottledError,
+    TransportError,
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService
 
@@ -228,3 +233,120 @@ async def test_a_ban_on_all_is_told_with_its_length() -> None:
             await pool.solve(TASK)
         assert (caught.value.retry_after or 0) >= 600
     assert pool.statistics().requests == 2
+
+
+@pytest.mark.parametrize("fault", [Fault.UNAVAILABLE, Fault.THROTTLED, Fault.REFUSED])
+async def test_when_all_are_in_trouble_patience_still_ends(fault: Fault) -> None:
+    """A task would go from one account to the other and back, and its caller wait for ever."""
+    service = SimulatedService()
+    service.set_fault_rates({fault: 1.0})
+    async with open_pool(service, *accounts_at(service), create_patience=60) as pool:
+        started = anyio.current_time()
+        solved, errors = await solve_all(pool, 20)
+        assert anyio.current_time() - started < 300
+        assert solved == 0
+        assert {type(error) for error in errors} <= {
+            CapacityError,
+            ThrottledError,
+            TransportError,
+        }
+        assert pool.statistics().queued == 0
+
+
+async def test_an_account_that_failed_once_works_again() -> None:
+    """One lost answer would leave it idle for as long as the other one is well."""
+    service = SimulatedService(solve_times=Fixed(20))
+    service.inject(Fault.RESET_AFTER, path="/createTask", times=1)
+    accounts = accounts_at(service, max_in_flight=5)
+    async with open_pool(service, *accounts) as pool:
+        solved, errors = await solve_all(pool, 200)
+        assert (solved, len(errors)) == (199, 1)
+        shares = [item.solved for item in pool.statistics().accounts]
+        assert min(shares) > 60
+
+
+async def test_an_outage_costs_those_who_come_later_one_probe_at_a_time() -> None:
+    """Every other new task would wait for the account that does not answer."""
+    first, second = SimulatedService(solve_times=Fixed(15)), SimulatedService(solve_times=Fixed(15))
+    first.set_fault_rates({Fault.REFUSED: 1.0})
+    async with open_pool_on_two(first, second) as pool:
+        assert await solve_all(pool, 50) == (50, [])
+        for _ in range(5):
+            await anyio.sleep(20)
+            started = anyio.current_time()
+            assert await solve_all(pool, 20) == (20, [])
+            assert anyio.current_time() - started < 25
+        assert pool.statistics().requests - second.summary().requests < 20
+
+
+async def test_a_budget_goes_to_the_account_that_it_is_enough_for() -> None:
+    """A task would be refused for the price of one account while another is cheaper."""
+    service = SimulatedService(solve_times=Fixed(15))
+    profile = service.profile()
+    dear = attrs.evolve(profile, offers=[attrs.evolve(item, points=9.0) for item in profile.offers])
+    accounts = (Account("a", service=dear), Account("b", service=profile))
+    async with open_pool(service, *accounts, budget=8) as pool:
+        assert (await pool.solve(TASK)).receipt.points == 6
+
+
+async def test_a_ban_of_a_shut_account_is_a_ban() -> None:
+    """Tickets that will lapse in it would wait for nothing, and nobody be told of the ban."""
+    service = SimulatedService(solve_times=Fixed(200), balance=30)
+    events: list[Event] = []
+    async with open_pool(service, on_event=events.append) as pool:
+        tickets = [await pool.submit(TASK) for _ in range(5)]
+        with pytest.raises(InsufficientBalanceError):
+            await pool.solve(TASK)
+        service.ban(anyio.current_time(), 600)
+        started = anyio.current_time()
+        for ticket in tickets:
+            with pytest.raises(BannedError):
+                await ticket
+        assert anyio.current_time() - started < 60
+        with pytest.raises(BannedError):
+            await pool.balance()
+    told = [item.state for item in events if isinstance(item, AccountEvent)]
+    assert told == ["shut", "banned"]
+
+
+async def test_no_balance_question_goes_out_in_a_ban() -> None:
+    """What is asked in a ban prolongs it."""
+    service = SimulatedService(solve_times=Fixed(100))
+    told: list[object] = []
+    async with open_pool(service, latency=2.0, low_balance=500, on_low_balance=told.append) as pool:
+        async with anyio.create_task_group() as group:
+
+            async def solve() -> None:
+                with suppress(BannedError):
+                    await pool.solve(TASK)
+
+            group.start_soon(solve)
+            await anyio.sleep(5)
+            group.start_soon(solve)
+            await anyio.sleep(1.5)
+            service.ban(anyio.current_time(), 600)
+            await anyio.sleep(30)
+            met = service.summary().refused["ERROR_IP_BANNED"]
+            assert met <= 2, "what was under way when it began"
+            await anyio.sleep(300)
+            assert service.summary().refused["ERROR_IP_BANNED"] == met
+
+
+async def test_a_balance_question_that_waited_for_its_turn_is_not_sent_into_a_ban() -> None:
+    """It was allowed when it was asked, and would prolong the ban that began meanwhile."""
+    service = SimulatedService(solve_times=Fixed(100))
+    async with open_pool(service, latency=2.0, max_requests=1) as pool:
+        await pool.submit(TASK)
+        async with anyio.create_task_group() as group:
+
+            async def refused() -> None:
+                with pytest.raises(BannedError):
+                    await pool.solve(TASK)
+
+            group.start_soon(refused)
+            await anyio.sleep(0.5)
+            service.ban(anyio.current_time(), 600)
+            with pytest.raises(BannedError):
+                await pool.balance()
+        assert service.summary().refused == {"ERROR_IP_BANNED": 1}
+        assert service.summary().balance_queries == 0
