@@ -1,7 +1,7 @@
 """Everything goes wrong at once: is any paid task lost, paid for twice, or anybody banned?
 
     python benchmarks/chaos.py
-    python3.12 benchmarks/chaos.py --peers
+    python benchmarks/chaos.py --peers
 
 Ten thousand tasks on the simulated service, in virtual time, with the same seed the same
 each time. All through the run 2.5 % of the requests are reset before and 2.5 % after the

@@ -149,7 +149,7 @@ def text(results: dict[str, Any]) -> str:
         lines.append([name, *(ABSENT if cell is None else f"{cell:,.0f}" for cell in cells)])
     where = f"{results['date']}, {results['machine']}, {results['python']}"
     parts = [
-        f"`python3.12 benchmarks/chaos.py --peers`, {where}, seed {results['seed']}",
+        f"`python benchmarks/chaos.py --peers`, {where}, seed {results['seed']}",
         textwrap.fill(" ".join(NOTE.split()), width=96),
         aligned(lines),
         *(f"{run['library']}: {_failures(run['client'])}" for run in runs),
