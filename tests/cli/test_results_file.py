@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.batching.results_file import ResultsFile, Standing
+from ezcaptcha_async.cli.batching.results_file import ResultsFile, Standing, _write_all
 from ezcaptcha_async.cli.batching.rows import Row
 
 KEY = "0123456789abcdef"
@@ -137,6 +140,40 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
         ResultsFile(tmp_path / "no" / "results")
     with pytest.raises(ConfigurationError, match="Is a directory"):
         ResultsFile(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit for the size of a file")
+def test_a_disk_that_takes_half_a_line(path: Path) -> None:
+    """A token that is not in the file would count as written, and the next line be glued to it."""
+    import resource
+
+    results = after(path, solved(1))
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="No space left on device"):
+            results.write(solved(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert (results.solved, results.points) == (1, 6.0)
+    results.write(solved(2))
+    results.close()
+    assert [json.loads(line)["row"] for line in path.read_text().splitlines()] == [1, 2]
+
+
+def test_a_pipe_that_takes_a_few_bytes_at_a_time() -> None:
+    """The reader at its other end would get half a line, and then the next one."""
+
+    class Slow(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(bytes(data[:7]))
+
+    reader, writer = os.pipe()
+    with Slow(writer, "wb") as file, os.fdopen(reader, "rb") as taken:
+        _write_all(file, b"a line that is longer than that\n")  # type: ignore[arg-type]
+        assert taken.readline() == b"a line that is longer than that\n"
 
 
 def test_to_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ or a killed process, is taken off the end before the next is written.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -88,13 +89,13 @@ class ResultsFile:
             sys.stdout.write(line.decode("ascii"))
             sys.stdout.flush()
         else:
-            self._file.write(line)
+            _write_all(self._file, line)
         self._note(document)
 
     def _take_over(self, path: Path) -> BinaryIO:
         """Read what earlier runs have left, and cut off a line that has no end."""
         file = cast("BinaryIO", path.open("ab", buffering=0))
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        if not _is_regular(file):
             return file  # a pipe or a device has no past
         end = 0
         with path.open("rb") as earlier:
@@ -136,6 +137,21 @@ class ResultsFile:
         if is_solved or not self._retry_failed:
             state |= _FINISHED
         self._rows[number] = state
+
+
+def _write_all(file: BinaryIO, line: bytes) -> None:
+    """Write a line, whole or not at all; on a disk that is nearly full a write may be short."""
+    rest = memoryview(line)
+    while rest:
+        written = file.write(rest)
+        rest = rest[written:]
+        if rest and _is_regular(file):
+            file.truncate(os.fstat(file.fileno()).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _is_regular(file: BinaryIO) -> bool:
+    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
 def _mask() -> int:
