@@ -18,9 +18,10 @@ import pytest
 from ezcaptcha_async import PoolStatistics, ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async.cli.batching import display as batch_display
 from ezcaptcha_async.cli.batching.progress import Progress
+from ezcaptcha_async.cli.batching.rows import Format, count_rows
 from ezcaptcha_async.cli.output import Output
 from ezcaptcha_async.testing import Fault, SimulatedServer, Uniform
-from tests.cli.commands import FAST, SECRET, Cli, finish, start
+from tests.cli.commands import FAST, SECRET, Cli, Result, finish, start
 from tests.cli.conftest import Serve
 
 PAGE = {"type": "ReCaptchaV2TaskProxyless", "website_key": "a-site-key"}
@@ -391,9 +392,30 @@ def test_two_at_a_time_on_the_same_results(
         time.sleep(0.02)
     result = cli("batch", str(rows), "-o", str(results), *FAST)
     assert result.code == 2
-    assert "journal" in result.err
+    assert f"cannot use {results} for results: another run" in result.err
     assert finish(process).code == 0
     assert charged(server) == 30
+
+
+def test_a_second_start_that_was_still_counting_rows(
+    cli: Cli,
+    serving: Serve,
+    rows: Path,
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it knows of the results would be from before the first run, and all be bought again."""
+    server = serving()
+    first: list[Result] = []
+
+    def count_slowly(source: Path, row_format: Format) -> int | None:
+        first.append(finish(start("batch", str(rows), "-o", str(results), *FAST)))
+        return count_rows(source, row_format)
+
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.running.count_rows", count_slowly)
+    assert cli("batch", str(rows), "-o", str(results), *FAST).code == 0
+    assert [result.code for result in first] == [2]
+    assert charged(server) == len(read(results)) == 30
 
 
 # --------------------------------------------------------------------------- what is shown

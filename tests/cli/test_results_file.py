@@ -176,6 +176,19 @@ def test_a_pipe_that_takes_a_few_bytes_at_a_time() -> None:
         assert taken.readline() == b"a line that is longer than that\n"
 
 
+def test_one_run_at_a_time(path: Path, tmp_path: Path) -> None:
+    """What the second one knows would be old by the time it buys, so all is bought twice."""
+    results = ResultsFile(path)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    for name in (path, link):
+        with pytest.raises(ConfigurationError, match=f"cannot use {name} for results: another"):
+            ResultsFile(name)
+    results.close()
+    results.close()
+    ResultsFile(link).close()
+
+
 def test_to_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     """The next program would wait for a buffer to be full."""
     results = ResultsFile(Path("-"))

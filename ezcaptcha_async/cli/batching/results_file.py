@@ -1,7 +1,8 @@
 """What a batch has come to so far: a file of JSON lines, one for each row, only ever added to.
 
 A later line of a row stands instead of an earlier one. A line that was cut off, by a full disk
-or a killed process, is taken off the end before the next is written.
+or a killed process, is taken off the end before the next is written. While a run has the file, a
+lock file beside it keeps another run out: what that one read would be old by the time it buys.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 
 from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async._journal import take_lock
 from ezcaptcha_async.cli.batching.rows import Row
 
 STDOUT: Final = Path("-")
@@ -29,6 +31,10 @@ _PAID: Final = 1 << 61
 _FINISHED: Final = 1 << 62
 
 
+class _UnusableError(Exception):
+    """The file is not one for these results."""
+
+
 class ResultsFile:
     """The results of one batch; keeps eight bytes in memory for each row.
 
@@ -37,7 +43,7 @@ class ResultsFile:
         retry_failed: Whether rows that ended in an error are open again.
 
     Raises:
-        ConfigurationError: The file cannot be read or written.
+        ConfigurationError: The file cannot be read or written, or another run has it.
     """
 
     def __init__(self, path: Path, *, retry_failed: bool = False) -> None:
@@ -49,13 +55,18 @@ class ResultsFile:
         self._retry_failed = retry_failed
         self._rows = array("q")
         self._file: BinaryIO | None = None
-        if path != STDOUT:
-            try:
-                self._file = self._take_over(path)
-            except OSError as error:
-                problem = error.strerror or type(error).__name__
-            else:
-                return
+        self._lock: int | None = None
+        if path == STDOUT:
+            return
+        problem = None
+        try:
+            self._take_over(path)
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+        except _UnusableError as error:
+            problem = str(error)
+        if problem is not None:
+            self.close()
             raise ConfigurationError(f"cannot use {path} for results: {problem}")
 
     def __repr__(self) -> str:
@@ -65,6 +76,9 @@ class ResultsFile:
         """Let go of the file."""
         if self._file is not None:
             self._file.close()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
     def standing(self, row: Row) -> Standing:
         """Return where a row stands: ``changed`` when it was paid for and said something else."""
@@ -92,11 +106,15 @@ class ResultsFile:
             _write_all(self._file, line)
         self._note(document)
 
-    def _take_over(self, path: Path) -> BinaryIO:
+    def _take_over(self, path: Path) -> None:
         """Read what earlier runs have left, and cut off a line that has no end."""
-        file = cast("BinaryIO", path.open("ab", buffering=0))
+        self._file = file = cast("BinaryIO", path.open("ab", buffering=0))
         if not _is_regular(file):
-            return file  # a pipe or a device has no past
+            return  # a pipe or a device has no past
+        # Before it is read: a link must not lead around the lock.
+        self._lock = take_lock(f"{os.path.realpath(path)}.lock")
+        if self._lock is None:
+            raise _UnusableError("another run of the same batch is writing it")
         end = 0
         with path.open("rb") as earlier:
             for line in earlier:
@@ -106,7 +124,6 @@ class ResultsFile:
                 self._read(line)
         if end < os.fstat(file.fileno()).st_size:
             file.truncate(end)
-        return file
 
     def _read(self, line: bytes) -> None:
         try:
