@@ -224,6 +224,23 @@ def test_a_journal_that_others_use_too(
     assert charged(server) == 2
 
 
+def test_gone_on_with_by_another_key(
+    cli: Cli, serving: Serve, rows: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip in the environment would buy again with one key what another has paid for."""
+    server = serving(solve_times=60.0)
+    command = ("batch", str(with_rows(rows, 5)), "-o", str(results), *FAST)
+    assert cli(*command, "--timeout", "0.5").code == 1
+    assert charged(server) == 5
+    monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", f"{SECRET}-other")
+    result = cli(*command)
+    assert result.code == 2
+    assert "stopped: no account of this pool can fetch" in result.err
+    monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", SECRET)
+    assert cli(*command).code == 0
+    assert charged(server) == 5
+
+
 def test_what_may_have_been_paid_is_not_bought_again(
     cli: Cli, serving: Serve, rows: Path, results: Path
 ) -> None:

@@ -162,7 +162,8 @@ class _Batch:
             showing.start_soon(self._keep_showing)
             try:
                 await self._fetch_paid()
-                await self._solve_rows()
+                if self._progress.halted_by is None:
+                    await self._solve_rows()
             except (ConfigurationError, BrokenPipeError) as error:
                 failure = error
             showing.cancel_scope.cancel()
@@ -199,6 +200,10 @@ class _Batch:
         row = row_of(outcome.reference)
         if row is not None and self._results.is_finished(row[0]):
             return  # its line was written, and the process killed before the journal's
+        if row is not None and isinstance(outcome.error, ConfigurationError):
+            # It waits for the account that has paid; to buy the row with this one is no answer.
+            self._progress.halted_by = self._progress.halted_by or outcome.error
+            return
         self._write(row, _found(outcome), points=outcome.ticket.get("points"))
 
     # --------------------------------------------------------------------------- new rows
