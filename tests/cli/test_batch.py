@@ -264,6 +264,29 @@ def test_what_may_have_been_paid_is_not_bought_again(
     assert charged(server) == 2
 
 
+def test_what_may_have_been_paid_counts_where_errors_are_tried_again(
+    cli: Cli, serving: Serve, rows: Path, results: Path
+) -> None:
+    """The budget would be overspent by all that a killed run had under way."""
+    server = serving()
+    server.service.inject(Fault.HANG, path="/createTask", times=1)
+    process = start("batch", str(with_rows(rows, 1)), "-o", str(results), *FAST)
+    while charged(server) < 1:
+        time.sleep(0.02)
+    process.kill()
+    finish(process)
+    command = ("batch", str(rows), "-o", str(results), "--retry-failed", *FAST, "--budget")
+    result = cli(*command, "6")
+    assert result.code == 4
+    assert "0 solved and 0 failed in this run; 6 points" in result.err
+    assert cli(*command, "6").code == 4
+    assert [(item["row"], item["points"]) for item in read(results)] == [(1, 6)]
+    assert cli(*command, "12").code == 0
+    assert [item["status"] for item in read(results)] == ["failed", "solved"]
+    assert cli(*command, "12").code == 4
+    assert len(read(results)) == charged(server) == 2
+
+
 def test_a_lost_answer_in_this_run(cli: Cli, serving: Serve, rows: Path, results: Path) -> None:
     """What it may have cost would not count against the budget."""
     server = serving()
@@ -328,8 +351,32 @@ def test_a_row_that_took_too_long_is_fetched_by_the_next_run(
     server = serving(solve_times=60.0)
     command = ("batch", str(with_rows(rows, 2)), "-o", str(results), *FAST)
     assert cli(*command, "--timeout", "0.5").code == 1
-    assert [item["final"] for item in read(results)] == [False, False]
-    assert cli(*command).code == 0
+    assert [(item["final"], item["points"]) for item in read(results)] == [(False, 6), (False, 6)]
+    assert "0 points" in cli(*command, "--budget", "12").err
+    found = read(results)[2:]
+    assert sorted(item["id"] for item in found) == [
+        f"job https://example.com/{number}" for number in range(2)
+    ]
+    assert [(item["status"], item["resumed"]) for item in found] == [("solved", True)] * 2
+    assert sum(item["points"] for item in read(results)) == 12, "no point is counted twice"
+    assert charged(server) == 2
+
+
+def test_a_second_try_that_is_fetched_by_the_next_run(
+    cli: Cli, serving: Serve, rows: Path, results: Path
+) -> None:
+    """What was paid for the second time would be fetched and thrown away."""
+    serving(failure_rate=1.0)
+    command = ("batch", str(with_rows(rows, 2)), "-o", str(results), *FAST)
+    assert cli(*command).code == 1
+    server = serving(solve_times=60.0)
+    assert cli(*command, "--retry-failed", "--timeout", "0.5").code == 1
+    result = cli(*command)
+    assert result.code == 0
+    assert "2 solved and 0 failed in this run; 0 points" in result.err
+    assert [item["status"] for item in read(results)[4:]] == ["solved", "solved"]
+    assert sum(item["points"] for item in read(results)) == 24
+    assert cli(*command, "--retry-failed").code == 0
     assert charged(server) == 2
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,32 @@ def test_a_row_that_says_something_else_by_now(
     """A line put in at the top would let each row have the solution of another."""
     results = after(path, document)
     assert results.standing(row(1, OTHER)) == standing
+    results.close()
+
+
+def test_a_paid_row_whose_end_is_not_known(path: Path) -> None:
+    """Another row in its place would be given its solution, or its cost be counted twice."""
+    results = after(path, failed(1, final=False, points=6.0), failed(2, final=False))
+    assert [results.is_counted(number) for number in (1, 2, 3)] == [True, False, False]
+    assert [results.standing(row(number)) for number in (1, 2)] == ["open", "open"]
+    assert results.points == 6.0
+    results.write(failed(1, points=0.0))
+    assert not results.is_counted(1)
+    assert results.standing(row(1, OTHER)) == "changed"
+    results.close()
+
+
+def test_a_lost_answer_is_written_down_once(path: Path) -> None:
+    """Each start of a batch would count the same createTask again."""
+    now = time.time()
+    lost = {**failed(1), "error": {"kind": "SubmissionUnknownError"}, "finished_at": now}
+    old = {**lost, "row": 2, "finished_at": now - 90_000}
+    results = after(
+        path, lost, old, {**lost, "row": 3, "error": 7}, {**lost, "row": 4, "error": {}}
+    )
+    assert results.is_lost(1, now - 1)
+    assert not results.is_lost(1, now + 1)
+    assert not any(results.is_lost(number, now - 1) for number in (2, 3, 4, 5))
     results.close()
 
 

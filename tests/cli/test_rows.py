@@ -60,20 +60,25 @@ async def test_json_lines(tmp_path: Path) -> None:
     assert (first.number, first.id, second.number, second.id) == (1, "7", 2, None)
     assert isinstance(first.task, ReCaptchaV2TaskProxyless)
     assert (first.task.website_key, second.key != first.key) == ("k", True)
-    assert row_of(first.task.reference) == (1, first.key)
+    assert row_of(first.task.reference) == (1, first.key, "7")
+    assert second.task is not None
+    assert row_of(second.task.reference) == (2, second.key, None)
 
 
 async def test_csv(tmp_path: Path) -> None:
     """A spreadsheet saves it with quotes, flags in capitals, and cells that are empty."""
     text = (
         f"\ufeff id , {CSV},is_invisible,sa\r\n1,{','.join(PAGE.values())},TRUE,\r\n"
-        f'"two\nlines",{",".join(PAGE.values())},,"a""b"\r\n'
+        f'"1, 2:",{",".join(PAGE.values())},,"a""b"\r\n'
+        f'"two\nlines",{",".join(PAGE.values())},,\r\n'
     )
-    first, second = await read(written(tmp_path / "rows", text), "csv")
+    first, second, third = await read(written(tmp_path / "rows", text), "csv")
     assert isinstance(first.task, ReCaptchaV2TaskProxyless)
     assert (first.task.is_invisible, first.task.sa) == (True, None)
     assert isinstance(second.task, ReCaptchaV2TaskProxyless)
-    assert (second.id, second.task.sa, second.task.is_invisible) == ("two\nlines", 'a"b', False)
+    assert (second.id, second.task.sa, second.task.is_invisible) == ("1, 2:", 'a"b', False)
+    assert row_of(second.task.reference) == (2, second.key, "1, 2:")
+    assert (third.number, third.task) == (3, None)
 
 
 async def test_a_type_for_all_rows_and_types_of_ones_own(tmp_path: Path) -> None:
@@ -99,6 +104,8 @@ async def test_a_type_for_all_rows_and_types_of_ones_own(tmp_path: Path) -> None
         (json.dumps({**PAGE, "type": "NoSuchTask"}), "type NoSuchTask is not known"),
         (json.dumps({**PAGE, "website_url": "nowhere"}), "website_url must be a whole URL"),
         (json.dumps({**PAGE, "site": "x"}), "has no field site"),
+        (json.dumps({**PAGE, "id": "two\nlines"}), "id must be printable"),
+        (json.dumps({**PAGE, "id": "a" * 151}), "id must be printable"),
     ],
 )
 async def test_a_wrong_row_is_named_and_the_others_go_on(

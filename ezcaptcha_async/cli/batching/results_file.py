@@ -12,23 +12,27 @@ import json
 import os
 import stat
 import sys
+import time
 from array import array
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 
-from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async import ConfigurationError, SubmissionUnknownError
 from ezcaptcha_async._journal import take_lock
+from ezcaptcha_async._journal_lines import DAY
 from ezcaptcha_async.cli.batching.rows import Row
 
 STDOUT: Final = Path("-")
 
 Standing: TypeAlias = Literal["open", "finished", "changed"]
 
+_LOST: Final = SubmissionUnknownError.__name__
 _MOST_ROWS: Final = 100_000_000
 _KEY_BITS: Final = 60
 _FAILED: Final = 1 << 60
 _PAID: Final = 1 << 61
 _FINISHED: Final = 1 << 62
+_COUNTED: Final = 1 << 63
 
 
 class _UnusableError(Exception):
@@ -37,6 +41,8 @@ class _UnusableError(Exception):
 
 class ResultsFile:
     """The results of one batch; keeps eight bytes in memory for each row.
+
+    Of rows whose createTask had no answer in the last day it keeps when that was, too.
 
     Args:
         path: Where they are; ``-`` for stdout, which nothing is read back from.
@@ -53,7 +59,8 @@ class ResultsFile:
         self.failed: int = 0
         """Rows that ended in an error for good."""
         self._retry_failed = retry_failed
-        self._rows = array("q")
+        self._rows = array("Q")
+        self._lost = dict[int, float]()
         self._file: BinaryIO | None = None
         self._lock: int | None = None
         if path == STDOUT:
@@ -82,7 +89,7 @@ class ResultsFile:
 
     def standing(self, row: Row) -> Standing:
         """Return where a row stands: ``changed`` when it was paid for and said something else."""
-        known = self._rows[row.number] if row.number < len(self._rows) else 0
+        known = self._known(row.number)
         same = known & _mask() == _bits(row.key)
         if known & _PAID and known & _FINISHED and not same:
             return "changed"
@@ -90,7 +97,19 @@ class ResultsFile:
 
     def is_finished(self, number: int) -> bool:
         """Return whether nothing is left to do for a row."""
-        return number < len(self._rows) and bool(self._rows[number] & _FINISHED)
+        return bool(self._known(number) & _FINISHED)
+
+    def is_solved(self, number: int) -> bool:
+        """Return whether a row has its solution."""
+        return self._known(number) & (_FINISHED | _FAILED) == _FINISHED
+
+    def is_counted(self, number: int) -> bool:
+        """Return whether the cost of a row's last task, which had no end yet, was added."""
+        return bool(self._known(number) & _COUNTED)
+
+    def is_lost(self, number: int, sent_at: float) -> bool:
+        """Return whether it is written down that a row's createTask had no answer."""
+        return self._lost.get(number, 0.0) >= sent_at
 
     def write(self, document: dict[str, Any]) -> None:
         """Add what became of a row.
@@ -125,6 +144,9 @@ class ResultsFile:
         if end < os.fstat(file.fileno()).st_size:
             file.truncate(end)
 
+    def _known(self, number: int) -> int:
+        return self._rows[number] if number < len(self._rows) else 0
+
     def _read(self, line: bytes) -> None:
         try:
             document = json.loads(line)
@@ -141,19 +163,36 @@ class ResultsFile:
         number = document.get("row")
         if type(number) is not int or not 0 < number < _MOST_ROWS:
             return
-        if not is_solved and document.get("final") is not True:
+        self._note_lost(number, document)
+        is_final = is_solved or document.get("final") is True
+        if not is_final and not cost:
             return
         if number >= len(self._rows):
             self._rows.extend([0] * (number + 1 - len(self._rows)))
         before = self._rows[number]
+        if not is_final:
+            self._rows[number] |= _COUNTED
+            return
         self.failed += (not is_solved) - bool(before & _FAILED)
         self.solved += is_solved - (before & (_FINISHED | _FAILED) == _FINISHED)
-        state = _bits(document.get("key")) | (_PAID if is_solved or cost else 0)
+        state = _bits(document.get("key")) | (
+            _PAID if is_solved or cost or before & _COUNTED else 0
+        )
         if not is_solved:
             state |= _FAILED
         if is_solved or not self._retry_failed:
             state |= _FINISHED
         self._rows[number] = state
+
+    def _note_lost(self, number: int, document: dict[str, Any]) -> None:
+        error, at = document.get("error"), document.get("finished_at")
+        if (
+            isinstance(error, dict)
+            and cast("dict[str, Any]", error).get("kind") == _LOST
+            and isinstance(at, int | float)
+            and at > time.time() - DAY
+        ):
+            self._lost[number] = at
 
 
 def _write_all(file: BinaryIO, line: bytes) -> None:

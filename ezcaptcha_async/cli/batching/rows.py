@@ -29,6 +29,10 @@ Format: TypeAlias = Literal["jsonl", "csv"]
 _CHUNK: Final = 64 * 1024
 _LONGEST: Final = 1024 * 1024
 """Most bytes of one row."""
+_LONGEST_ID: Final = 150
+
+RowName: TypeAlias = tuple[int, str, str | None]
+"""Number, key and the user's own name of a row, which a task's reference holds."""
 
 
 @attrs.frozen(kw_only=True)
@@ -82,15 +86,17 @@ class RowReader:
 
     def _row(self, number: int, record: bytes, header: list[str] | None) -> Row:
         values: dict[str, Any] | None = None
+        name = None
         try:
             values = _object(record) if header is None else _cells(record, header)
             key = _key_of(values)
-            name = values.pop("id", None)
-            task = self._task(values, f"{number}:{key}")
+            name = _id_of(values)
+            own = "" if name is None else f":{name}"
+            task = self._task(values, f"{number}:{key}{own}")
         except ConfigurationError as error:
             known = _key_of(values) if values is not None else _key_of({"row": str(record)})
-            return Row(number=number, key=known, problem=error)
-        return Row(number=number, key=key, id=None if name is None else str(name), task=task)
+            return Row(number=number, key=known, id=name, problem=error)
+        return Row(number=number, key=key, id=name, task=task)
 
     def _task(self, values: dict[str, Any], reference: str) -> Task[Any]:
         task_type = values.pop("type", None) or self.task_type
@@ -99,10 +105,10 @@ class RowReader:
         return attrs.evolve(task_of(task_type, values, custom=self.custom), reference=reference)
 
 
-def row_of(reference: str | None) -> tuple[int, str] | None:
-    """Return which row a task was created for, and the row's key; None when for none."""
-    found = re.fullmatch("([1-9][0-9]{0,8}):([0-9a-f]{16})", reference or "")
-    return None if found is None else (int(found[1]), found[2])
+def row_of(reference: str | None) -> RowName | None:
+    """Return which row a task was created for; None when for none."""
+    found = re.fullmatch("([1-9][0-9]{0,8}):([0-9a-f]{16})(?::(.*))?", reference or "")
+    return None if found is None else (int(found[1]), found[2], found[3])
 
 
 def format_of(source: Path) -> Format:
@@ -238,6 +244,19 @@ def _split(record: bytes) -> list[str]:
     except (ValueError, csv.Error):
         pass
     raise ConfigurationError("a row must be CSV: text in UTF-8, separated by commas")
+
+
+def _id_of(values: dict[str, Any]) -> str | None:
+    """Take the user's name of a row out of it."""
+    value = values.pop("id", None)
+    if value is None:
+        return None
+    name = str(value)
+    if not name.isprintable() or len(name) > _LONGEST_ID:
+        raise ConfigurationError(
+            f"id must be printable, on one line, and at most {_LONGEST_ID} characters long"
+        )
+    return name
 
 
 def _key_of(values: Mapping[str, Any]) -> str:
