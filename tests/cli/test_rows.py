@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import threading
@@ -19,6 +21,7 @@ from ezcaptcha_async.cli.batching.rows import (
     Format,
     Row,
     RowReader,
+    _is_open,
     count_rows,
     format_of,
     opened,
@@ -145,6 +148,36 @@ async def test_a_csv_file_needs_a_header(tmp_path: Path, header: str) -> None:
             await read(path, "csv")
     else:
         assert [row.number for row in await read(path, "csv")] == []
+
+
+async def test_a_stray_quote_costs_no_other_row(tmp_path: Path) -> None:
+    """An inch sign in a URL would have the next hundred rows read as a part of it."""
+    lines = [
+        f'T,https://a.example?s=15",{number},"a ""b"", \nc"' if number % 2 else f'T,"",{number},""'
+        for number in range(9)
+    ]
+    path = written(tmp_path / "rows", "type,a,b,c\n" + "\n".join(lines))
+    fields = [
+        json.loads(row.task.fields)
+        for row in await read(path, "csv", custom=True)
+        if isinstance(row.task, CustomTask)
+    ]
+    assert [item["b"] for item in fields] == [str(number) for number in range(9)]
+    assert {item.get("a") for item in fields} == {'https://a.example?s=15"', None}
+    assert {item.get("c") for item in fields} == {'a "b", \nc', None}
+
+
+@given(st.lists(st.text('a,"\n', max_size=6), min_size=1, max_size=4))
+@settings(deadline=None, max_examples=200)
+def test_rows_end_where_the_csv_module_ends_them(cells: list[str]) -> None:
+    """A row would be cut in two, or two be made one."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([cells, ["end"]])
+    is_open, records = False, 0
+    for line in text.getvalue().encode().splitlines():
+        is_open = _is_open(line, is_open)
+        records += not is_open
+    assert records == 2
 
 
 async def test_a_quote_that_is_never_closed_costs_one_row_and_no_memory(tmp_path: Path) -> None:

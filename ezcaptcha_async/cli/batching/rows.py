@@ -168,8 +168,8 @@ class _Records:
         while (line := await self._line()) is not None:
             parts.append(line)
             size += len(line)
-            if self._quoted and line.count(b'"') % 2:
-                is_open = not is_open
+            if self._quoted and b'"' in line:
+                is_open = _is_open(line, is_open)
             if is_open and size < _LONGEST:
                 continue
             record = b"\n".join(parts)
@@ -200,6 +200,30 @@ class _Records:
         if self._has_ended:
             self._lines.append(rest)
         await checkpoint()
+
+
+def _is_open(line: bytes, is_open: bool) -> bool:  # noqa: FBT001
+    """Return whether a line of CSV ends within quotes, going by whether it begins within some.
+
+    They begin at the beginning of a cell; anywhere else a quote is a character like others.
+    """
+    cell = 0  # where the next cell begins, or the rest of the one that is open
+    while cell <= len(line):
+        if not is_open and not line.startswith(b'"', cell):
+            comma = line.find(b",", cell)
+            if comma < 0:
+                return False
+            cell = comma + 1
+            continue
+        # Of a quote within quotes there are two, the second of which opens them again.
+        end = line.find(b'"', cell if is_open else cell + 1)
+        if end < 0:
+            return True
+        is_open = False
+        cell = end + 1
+        if not line.startswith(b'"', cell):
+            cell = (line.find(b",", cell) + 1) or len(line) + 1
+    return False
 
 
 async def _readable(descriptor: int) -> None:
