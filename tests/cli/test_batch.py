@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -139,6 +140,32 @@ def test_through_pipes(cli: Cli, serving: Serve, rows: Path) -> None:
     assert result.code == 0
     assert sorted(json.loads(line)["id"] for line in result.out.splitlines()) == list("01234")
     assert charged(server) == 5
+
+
+def test_nothing_on_stdin(serving: Serve, results: Path) -> None:
+    """A timer or a service unit, which has no stdin, would end in a traceback."""
+    serving()
+    process = start("batch", "-", "-o", str(results), *FAST, stdin=subprocess.DEVNULL)
+    result = finish(process)
+    assert result.code == 0
+    assert "0 solved and 0 failed" in result.err
+
+
+def test_a_source_that_cannot_be_read(
+    cli: Cli, serving: Serve, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong would be wrapped in a group, which no program looks into."""
+    serving()
+
+    async def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "the cable was pulled")
+
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.rows.anyio.wait_readable", refuse)
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as stream, os.fdopen(writer):
+        monkeypatch.setattr(sys, "stdin", stream)
+        with pytest.raises(OSError, match="the cable was pulled"):
+            cli("batch", "-", *FAST)
 
 
 def test_a_reader_that_goes_away(serving: Serve, rows: Path) -> None:

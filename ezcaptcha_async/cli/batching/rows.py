@@ -155,7 +155,9 @@ class _Records:
     def __init__(self, stream: BinaryIO, *, quoted: bool) -> None:
         # Not through the stream's buffer: a pipe is read as far as it has come.
         self._descriptor = stream.fileno()
-        self._waits = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        # Other devices, such as the null device, an event loop may refuse to wait for.
+        mode = os.fstat(self._descriptor).st_mode
+        self._waits = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(self._descriptor)
         self._quoted = quoted
         self._lines = deque[bytes]()
         self._rest = b""

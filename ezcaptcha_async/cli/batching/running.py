@@ -38,6 +38,7 @@ from ezcaptcha_async import (
     ThrottledError,
     TransportError,
 )
+from ezcaptcha_async._unwrap import unwrapped
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.progress import Progress
 from ezcaptcha_async.cli.batching.results_file import ResultsFile
@@ -156,18 +157,18 @@ class _Batch:
         self._was_run_before = plan.journal is not None and plan.journal.exists()
 
     async def run(self) -> None:
-        failure = None
-        async with anyio.create_task_group() as showing:
-            showing.start_soon(self._keep_showing)
-            try:
+        try:
+            async with anyio.create_task_group() as showing:
+                showing.start_soon(self._keep_showing)
                 await self._fetch_paid()
                 if self._progress.halted_by is None:
                     await self._solve_rows()
-            except (ConfigurationError, BrokenPipeError) as error:
-                failure = error
-            showing.cancel_scope.cancel()
-        if failure is not None:
-            raise failure  # outside the group, which would wrap it
+                showing.cancel_scope.cancel()
+        except BaseExceptionGroup as failures:
+            failure = unwrapped(failures)
+        else:
+            return
+        raise failure  # not the group, which means nothing to anybody
 
     async def _keep_showing(self) -> None:
         while True:
