@@ -458,6 +458,11 @@ def test_a_million_rows_are_not_read_at_once(cli: Cli, serving: Serve, tmp_path:
         (("no-such-file",), "there is no file 'no-such-file'"),
         (("{rows}", "--json"), "--json needs --results"),
         (("-", "--key-file", "-"), "cannot both be read from stdin"),
+        (("{rows}", "-o", "{rows}"), "the rows and the results cannot both be in"),
+        (("{rows}", "-o", "{rows}.link"), "the rows and the results cannot both be in"),
+        (("{rows}", "-o", "{rows}.hard"), "the rows and the results cannot both be in"),
+        (("{rows}", "-o", "{rows}.out", "--journal", "{rows}"), "the rows and the journal"),
+        (("{rows}", "-o", "{rows}.out", "--journal", "{rows}.out"), "results and the journal"),
         (("{rows}", "-o", "{rows}/results"), "cannot use"),
         (("{rows}", "--max-in-flight", "0"), "max-in-flight"),
     ],
@@ -467,9 +472,13 @@ def test_wrong_arguments(
 ) -> None:
     """A slip would be paid for."""
     server = serving()
+    Path(f"{rows}.link").symlink_to(rows)
+    Path(f"{rows}.hard").hardlink_to(rows)
+    before = rows.read_bytes()
     result = cli("batch", *(item.format(rows=rows) for item in arguments))
     assert result.code == 2
     assert problem in result.err
+    assert rows.read_bytes() == before
     assert server.service.summary().requests == 0
 
 

@@ -147,10 +147,30 @@ def test_a_line_that_was_cut_off(path: Path, cut: int) -> None:
 )
 def test_lines_that_are_none_of_ours(path: Path, line: bytes) -> None:
     """One damaged line would stop every later run, or eat all memory."""
-    path.write_bytes(line + b"\n")
+    after(path, solved(3)).close()
+    path.write_bytes(path.read_bytes() + line + b"\n")
     results = after(path, solved(2))
     assert [results.standing(row(number)) for number in (1, 2)] == ["open", "finished"]
     results.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{"type": "T"}\n', "its first line"),
+        ("type,website_url\n", "its first line"),
+        ("[1]\n", "its first line"),
+        ('{"type": "T"}', "its last line"),
+        ("a", "its last line"),
+        (json.dumps(solved(1)) + "\nnotes", "its last line"),
+    ],
+)
+def test_a_file_of_others(path: Path, content: str, problem: str) -> None:
+    """A slip in the name would add to a file of the user's, or cut off its last line."""
+    path.write_text(content)
+    with pytest.raises(ConfigurationError, match=f"cannot use {path} for results: {problem}"):
+        ResultsFile(path)
+    assert path.read_text() == content
 
 
 def test_a_line_without_a_key(path: Path) -> None:

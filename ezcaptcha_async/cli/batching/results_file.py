@@ -27,6 +27,9 @@ STDOUT: Final = Path("-")
 Standing: TypeAlias = Literal["open", "finished", "changed"]
 
 _LOST: Final = SubmissionUnknownError.__name__
+_BEGINNING: Final = b'{"row":'
+"""How each line that is written begins."""
+
 _MOST_ROWS: Final = 100_000_000
 _KEY_BITS: Final = 60
 _FAILED: Final = 1 << 60
@@ -138,22 +141,20 @@ class ResultsFile:
         with path.open("rb") as earlier:
             for line in earlier:
                 if not line.endswith(b"\n"):
+                    if line[: len(_BEGINNING)] != _BEGINNING[: len(line)]:
+                        raise _UnusableError("its last line is not one of a batch")
                     break
+                document = _object(line)
+                if not end and (document is None or "status" not in document):
+                    raise _UnusableError("its first line is not one of a batch")
                 end += len(line)
-                self._read(line)
+                if document is not None:
+                    self._note(document)
         if end < os.fstat(file.fileno()).st_size:
             file.truncate(end)
 
     def _known(self, number: int) -> int:
         return self._rows[number] if number < len(self._rows) else 0
-
-    def _read(self, line: bytes) -> None:
-        try:
-            document = json.loads(line)
-        except (ValueError, RecursionError):
-            return
-        if isinstance(document, dict):
-            self._note(cast("dict[str, Any]", document))
 
     def _note(self, document: dict[str, Any]) -> None:
         points = document.get("points")
@@ -193,6 +194,14 @@ class ResultsFile:
             and at > time.time() - DAY
         ):
             self._lost[number] = at
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
 
 
 def _write_all(file: BinaryIO, line: bytes) -> None:

@@ -6,9 +6,11 @@ is in the journal beside it, which names the row: the next run fetches that firs
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -41,7 +43,7 @@ from ezcaptcha_async import (
 from ezcaptcha_async._unwrap import unwrapped
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.progress import Progress
-from ezcaptcha_async.cli.batching.results_file import ResultsFile
+from ezcaptcha_async.cli.batching.results_file import STDOUT, ResultsFile
 from ezcaptcha_async.cli.batching.rows import RowName, RowReader, count_rows, opened, row_of
 from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.failures import Interrupted
@@ -103,11 +105,12 @@ def run_batch(
         show: Called several times a second.
 
     Raises:
-        ConfigurationError: A file cannot be read or written.
+        ConfigurationError: A file cannot be read or written, or is another one of them as well.
         Interrupted: By a signal.
     """
     if plan.source != STDIN and not plan.source.exists():
         raise ConfigurationError(f"there is no file {str(plan.source)!r}")
+    _check_different(plan)
     results = ResultsFile(plan.results, retry_failed=plan.retry_failed)
     try:
         progress = Progress(
@@ -126,6 +129,25 @@ def run_batch(
         results.close()
     show(progress)
     return progress
+
+
+def _check_different(plan: Plan) -> None:
+    """Refuse to write over the rows, or results into the journal, also through links."""
+    files = {"rows": plan.source, "results": plan.results, "journal": plan.journal}
+    named = [
+        (name, path)
+        for name, path in files.items()
+        if path is not None and path not in {STDIN, STDOUT}
+    ]
+    for (one, path), (other, same) in combinations(named, 2):
+        if _is_same(path, same):
+            raise ConfigurationError(f"the {one} and the {other} cannot both be in {path}")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    return one.is_file() and other.is_file() and one.samefile(other)
 
 
 def _how_to_go_on(plan: Plan, progress: Progress) -> str:
