@@ -199,6 +199,14 @@ async def test_what_a_row_is_known_by_holds_no_secret(tmp_path: Path) -> None:
     first, second = await read(written(tmp_path / "rows", "\n".join(map(json.dumps, rows))))
     assert first.task is not None
     assert first.key == second.key
+    rows = [
+        {"type": "T", "a": [{"auth": {"x": secret}, "b": {"proxyPass": secret}, "c": 1}]}
+        for secret in ("secret", "other")
+    ]
+    path = written(tmp_path / "nested", "\n".join(map(json.dumps, rows)))
+    first, second = await read(path, custom=True)
+    assert first.task is not None
+    assert first.key == second.key
 
 
 @given(

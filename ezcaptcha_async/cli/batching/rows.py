@@ -272,6 +272,10 @@ def _split(record: bytes) -> list[str]:
     raise ConfigurationError("a row must be CSV: text in UTF-8, separated by commas")
 
 
+def _without_secrets(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if not is_secret_name(name)}
+
+
 def _id_of(values: dict[str, Any]) -> str | None:
     """Take the user's name of a row out of it."""
     value = values.pop("id", None)
@@ -287,6 +291,6 @@ def _id_of(values: dict[str, Any]) -> str | None:
 
 def _key_of(values: Mapping[str, Any]) -> str:
     # Without secrets: the digest stands in a file, where they could be searched for.
-    public = {name: value for name, value in values.items() if not is_secret_name(name)}
+    public = json.loads(json.dumps(values), object_hook=_without_secrets)  # nested ones too
     text = json.dumps(public, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
