@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -244,8 +245,13 @@ def test_rows_come_out_as_they_went_in_however_the_pipe_cuts_them(
     ] == values
 
 
-async def test_a_slow_pipe_does_not_stop_the_event_loop() -> None:
+@pytest.mark.parametrize("windows", [sys.platform == "win32", True])
+async def test_a_slow_pipe_does_not_stop_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+    windows: bool,  # noqa: FBT001
+) -> None:
     """Polls of what is paid would wait for the next row."""
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.rows._IS_WINDOWS", windows)
     reader, writer = os.pipe()
     ticks = 0
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 
 import anyio
+import anyio.to_thread
 import attrs
 from anyio.lowlevel import checkpoint
 
@@ -30,6 +31,7 @@ _CHUNK: Final = 64 * 1024
 _LONGEST: Final = 1024 * 1024
 """Most bytes of one row."""
 _LONGEST_ID: Final = 150
+_IS_WINDOWS: Final = sys.platform == "win32"
 
 RowName: TypeAlias = tuple[int, str, str | None]
 """Number, key and the user's own name of a row, which a task's reference holds."""
@@ -192,8 +194,9 @@ class _Records:
 
     async def _read(self) -> None:
         if self._waits:
-            await _readable(self._descriptor)
-        chunk = os.read(self._descriptor, _CHUNK)
+            chunk = await _read_when_ready(self._descriptor)
+        else:
+            chunk = os.read(self._descriptor, _CHUNK)
         self._has_ended = not chunk
         *lines, rest = (self._rest + chunk).split(b"\n")
         self._lines.extend(lines)
@@ -228,10 +231,13 @@ def _is_open(line: bytes, is_open: bool) -> bool:  # noqa: FBT001
     return False
 
 
-async def _readable(descriptor: int) -> None:
-    if sys.platform == "win32":
-        return  # There a pipe cannot be waited for: reading it blocks.
+async def _read_when_ready(descriptor: int) -> bytes:
+    """Read from what may have nothing yet; the event loop goes on meanwhile."""
+    if _IS_WINDOWS:
+        # There a pipe cannot be waited for: reading it blocks.
+        return await anyio.to_thread.run_sync(os.read, descriptor, _CHUNK, abandon_on_cancel=True)
     await anyio.wait_readable(descriptor)
+    return os.read(descriptor, _CHUNK)
 
 
 def _object(record: bytes) -> dict[str, Any]:
