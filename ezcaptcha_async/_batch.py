@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
@@ -105,6 +106,7 @@ async def outcomes_of(
     make: _Make[T, S, R],
     *,
     max_in_flight: int,
+    told: Callable[[T, EzCaptchaError], None] | None = None,
 ) -> AsyncGenerator[AsyncIterator[R]]:
     """See to items side by side and yield an iterator over what becomes of them.
 
@@ -113,6 +115,7 @@ async def outcomes_of(
         start: Begins with one of them.
         make: Puts together what the reader gets for one.
         max_in_flight: Most items begun whose outcome has not been taken yet.
+        told: Called when the reader has got why an item could not even be begun.
 
     What the reader has got counts as delivered when it asks for more, or leaves without an
     error: until then it may not have kept it.
@@ -149,7 +152,7 @@ async def outcomes_of(
     try:
         async with receive, anyio.create_task_group() as group:
             group.start_soon(feed)
-            outcomes = _Outcomes(receive, places, make)
+            outcomes = _Outcomes(receive, places, make, told)
             yield outcomes
             outcomes.confirm()
             group.cancel_scope.cancel()
@@ -169,25 +172,30 @@ class _Outcomes(AsyncIterator[R], Generic[T, S, R]):
         settled: ObjectReceiveStream[_Settled[T, S]],
         places: anyio.Semaphore,
         make: _Make[T, S, R],
+        told: Callable[[T, EzCaptchaError], None] | None,
     ) -> None:
         self._settled = settled
         self._places = places
         self._make = make
-        self._shown: Claim[S] | None = None
+        self._told = told
+        self._confirm: Callable[[], None] | None = None
 
     def confirm(self) -> None:
         """The reader is done with what it got last."""
-        claim, self._shown = self._shown, None
-        if claim is not None:
-            claim.confirm()
+        confirm, self._confirm = self._confirm, None
+        if confirm is not None:
+            confirm()
 
     async def __anext__(self) -> R:
         self.confirm()
         index, item, claim, outcome = await self._settled.__anext__()
         self._places.release()
         if claim is None:
-            return self._make(index, item, None, cast("EzCaptchaError", outcome))
-        self._shown = claim
+            error = cast("EzCaptchaError", outcome)
+            if self._told is not None:
+                self._confirm = partial(self._told, item, error)
+            return self._make(index, item, None, error)
+        self._confirm = claim.confirm
         try:
             return self._make(index, item, claim.reveal(outcome), None)
         except EzCaptchaError as error:

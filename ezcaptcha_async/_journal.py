@@ -241,20 +241,14 @@ class JournalFile:
 
     def _locked(self) -> int:
         """Take the lock and return the descriptor that holds it."""
-        descriptor = -1
         problem = "another pool or process uses it; give each one a journal of its own"
         try:
-            descriptor = os.open(f"{self.path}.lock", _APPEND, _OWNER_ONLY)
-            try:
-                _lock(descriptor)
-            except OSError as error:
-                os.close(descriptor)
-                if error.errno not in {errno.EAGAIN, errno.EACCES, errno.EDEADLK}:
-                    raise
-            else:
-                return descriptor
+            descriptor = take_lock(f"{self.path}.lock")
         except OSError as error:
             problem = _reason(error)
+        else:
+            if descriptor is not None:
+                return descriptor
         raise ConfigurationError(f"cannot use the journal {self.path}: {problem}")
 
     def _opened(self) -> int:
@@ -289,6 +283,26 @@ class JournalFile:
         if self._durable:
             with suppress(OSError):
                 _sync_and_close(os.open(str(Path(self.path).parent), os.O_RDONLY))
+
+
+def take_lock(path: str) -> int | None:
+    """Lock a file, which is made when it is not there, until it is closed.
+
+    Returns:
+        The descriptor that holds the lock; None when another one holds it.
+
+    Raises:
+        OSError: It cannot be opened or locked.
+    """
+    descriptor = os.open(path, _APPEND, _OWNER_ONLY)
+    try:
+        _lock(descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno not in {errno.EAGAIN, errno.EACCES, errno.EDEADLK}:
+            raise
+        return None
+    return descriptor
 
 
 def _make_private(descriptor: int) -> None:

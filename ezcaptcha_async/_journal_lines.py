@@ -6,7 +6,8 @@ it, even where the lines before it are gone. All times are Unix time in seconds.
 
 A createTask writes an `Intent` before it is sent, and one of `Created`, `NotPaid` and
 `Unknown` after it. An intent that nothing follows was in flight when its process died, so
-its outcome is unknown. `Created` stands until `Done`, or until its result window ends.
+its outcome is unknown. `Created` stands until `Done`: after its result window ended for a day,
+so that somebody hears of the money.
 """
 
 from __future__ import annotations
@@ -27,11 +28,15 @@ MAX_LINE: Final = 1024 * 1024
 
 DAY: Final = 86_400.0
 """Seconds for which a create whose answer was lost is listed, so that somebody sees it, and
-by which a time may lie in the future: a clock that was wrong must not keep a line for ever."""
+for which a paid task is that can no more be fetched,
+and by which a time may lie in the future: a clock that was wrong must not keep a line for ever."""
 
 MOST_UNKNOWN: Final = 1_000
 """Most creates whose answer was lost that are listed, the newest ones: a service whose answers
 are lost for hours must not fill the memory."""
+
+MOST_LAPSED: Final = 1_000
+"""Most paid tasks whose window is over that are kept, the newest ones, for the same reason."""
 
 _LARGEST: Final = sys.float_info.max
 
@@ -124,6 +129,11 @@ class Created:
     def key(self) -> Key:
         """What the task is known by."""
         return self.task.service, self.task.account, self.task.task_id
+
+    @property
+    def ends_at(self) -> float:
+        """Unix time in seconds from which its result cannot be fetched."""
+        return self.task.created_at + self.window
 
 
 @attrs.frozen
@@ -249,7 +259,7 @@ class Standing:
         self.unanswered.clear()
 
     def expire(self, now: float) -> None:
-        """Drop what is of no more use: paid tasks whose window is over, for one.
+        """Drop what is of no more use: paid tasks whose window is long over, for one.
 
         Args:
             now: Unix time in seconds.
@@ -257,8 +267,11 @@ class Standing:
         self.unfinished = {
             key: item
             for key, item in self.unfinished.items()
-            if now - item.window < item.task.created_at < now + DAY
+            if now - DAY < item.ends_at and item.task.created_at < now + DAY
         }
+        lapsed = [key for key, item in self.unfinished.items() if item.ends_at <= now]
+        for key in lapsed[:-MOST_LAPSED]:
+            del self.unfinished[key]
         self.unknown = {
             attempt: item
             for attempt, item in self.unknown.items()

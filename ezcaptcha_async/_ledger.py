@@ -143,7 +143,7 @@ class Ledger:
         if self._file is not None and record.key not in self._standing.unfinished:
             self._note(record)
 
-    def done(self, service: str, account: str, task_id: str) -> None:
+    def done(self, service: str, account: str | None, task_id: str) -> None:
         """Write down that a paid task came to its end, and that its caller was told."""
         if (service, account, task_id) in self._standing.unfinished:
             self._note(Done(service, account, task_id))
@@ -162,9 +162,14 @@ class Ledger:
     def inherited(self) -> list[SavedTask]:
         """Return the paid tasks of earlier processes that nobody has taken up yet.
 
-        Those whose result window is over already are among them, once.
+        Those whose result window is over already are among them, until they are done.
         """
         return list(self._inherited.values())
+
+    def is_over(self, task: SavedTask) -> bool:
+        """Return whether the result window of an inherited task is over."""
+        known = self._standing.unfinished.get((task.service, task.account, task.task_id))
+        return known is None or known.ends_at <= self._unix_time()
 
     def taken_up(self, task: SavedTask) -> None:
         """Note that somebody sees to an inherited task, as far as that is possible."""

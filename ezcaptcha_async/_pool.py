@@ -40,7 +40,9 @@ from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
     ConfigurationError,
+    EzCaptchaError,
     PoolClosedError,
+    ResultWindowLapsedError,
     SolveTimeoutError,
 )
 from ezcaptcha_async.events import Event
@@ -398,8 +400,8 @@ class SessionPool:
 
         Use as ``async with pool.resume_all() as outcomes``, like `solve_many`; nothing is
         created. The pool's own `orphans` are fetched along. A task that cannot be fetched
-        any more comes with `ResultWindowLapsedError`, one that another account paid for
-        with `ConfigurationError`, and stays in the journal. What is left when the reader
+        any more comes once with `ResultWindowLapsedError`, one that another account paid
+        for with `ConfigurationError`, and stays in the journal. What is left when the reader
         leaves can be resumed again, and so can an outcome after which no other was asked
         for, if the block is left by an error. See also `unknowns`.
 
@@ -429,9 +431,24 @@ class SessionPool:
 
         def take_up(task: SavedTask) -> Claim[Solution]:
             engine.ledger.taken_up(task)
-            return engine.dispatch.take_up(task)
+            problem = None
+            try:
+                return engine.dispatch.take_up(task)
+            except ConfigurationError as error:
+                if not engine.ledger.is_over(task):
+                    raise
+                problem = str(error)
+            raise ResultWindowLapsedError(
+                f"{problem}; its result window is over",
+                task_id=task.task_id,
+                ticket=task.to_dict(),
+            )
 
-        return outcomes_of(tasks, take_up, resumed, max_in_flight=max_in_flight)
+        def told(task: SavedTask, error: EzCaptchaError) -> None:
+            if isinstance(error, ResultWindowLapsedError):
+                engine.ledger.done(task.service, task.account, task.task_id)
+
+        return outcomes_of(tasks, take_up, resumed, max_in_flight=max_in_flight, told=told)
 
     # ---------------------------------------------------------------------- looking
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 _CREDENTIALS: Final = re.compile(r"://([^/?#\s]*)@")
 _SECRET_NAME: Final = re.compile(
     r"passw|passphrase|pwd|secret|token|cookie|credential|login|user_?name|session|authoriz"
-    r"|(api|access|client|private)[-_ ]?key",
+    r"|(api|access|client|private)[-_ ]?key|^(pass|auth)$",
     re.IGNORECASE,
 )
 """Names of fields whose values are secret. A site key's is not: it stands in the page."""
@@ -72,6 +72,9 @@ def _credentials(text: str, *, is_proxy: bool) -> Iterator[str]:
             whole.append(text.rpartition("@")[0])
         elif len(parts) >= _PROXY_PARTS:
             whole.append(":".join(parts[-2:]))
+            if len(parts) == _PROXY_PARTS and parts[-1].isdecimal():
+                # user:password:host:port is in use as well; which one it is cannot be told.
+                whole.append(":".join(parts[:2]))
     for credentials in whole:
         yield credentials
         yield credentials.partition(":")[2]

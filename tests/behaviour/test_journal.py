@@ -289,9 +289,35 @@ async def test_tasks_that_are_too_old_are_named_once(path: Path) -> None:
         assert isinstance(outcome.error, ResultWindowLapsedError)
         assert outcome.task_id == outcome.error.task_id == ticket.task_id
         assert await resumed(pool) == []
+    assert events(path)[-1] == "done"
     async with open_pool(service, journal=path) as pool:
         assert await resumed(pool) == []
     assert service.summary().requests == sent
+
+
+async def test_tasks_that_are_too_old_are_named_after_two_crashes(path: Path) -> None:
+    """A journal that was opened and not read out would forget the money."""
+    service = SimulatedService(solve_times=Fixed(20))
+    async with open_pool(service, journal=path) as pool:
+        ticket = await pool.submit(TASK)
+    lines = [json.loads(line) for line in path.read_text("ascii").splitlines()]
+    lines[1]["task"]["created_at"] -= 1_000
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "ascii")
+    async with open_pool(service, journal=path):
+        pass
+    async with open_pool(service, journal=path) as pool:
+        with pytest.raises(RuntimeError):
+            async with pool.resume_all() as outcomes:
+                await anext(outcomes)
+                raise RuntimeError
+    other = Account("key-2", service=service.profile())
+    async with open_pool(service, other, journal=path) as pool:
+        [outcome] = await resumed(pool)
+        assert isinstance(outcome.error, ResultWindowLapsedError)
+        assert outcome.error.ticket == outcome.ticket
+        assert outcome.task_id == outcome.error.task_id == ticket.task_id
+    async with open_pool(service, journal=path) as pool:
+        assert await resumed(pool) == []
 
 
 async def test_tasks_of_another_account_stay_for_it(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -18,9 +19,10 @@ import pytest
 from ezcaptcha_async import PoolStatistics, ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async.cli.batching import display as batch_display
 from ezcaptcha_async.cli.batching.progress import Progress
+from ezcaptcha_async.cli.batching.rows import Format, count_rows
 from ezcaptcha_async.cli.output import Output
 from ezcaptcha_async.testing import Fault, SimulatedServer, Uniform
-from tests.cli.commands import FAST, SECRET, Cli, finish, start
+from tests.cli.commands import FAST, SECRET, Cli, Result, finish, start
 from tests.cli.conftest import Serve
 
 PAGE = {"type": "ReCaptchaV2TaskProxyless", "website_key": "a-site-key"}
@@ -140,6 +142,32 @@ def test_through_pipes(cli: Cli, serving: Serve, rows: Path) -> None:
     assert charged(server) == 5
 
 
+def test_nothing_on_stdin(serving: Serve, results: Path) -> None:
+    """A timer or a service unit, which has no stdin, would end in a traceback."""
+    serving()
+    process = start("batch", "-", "-o", str(results), *FAST, stdin=subprocess.DEVNULL)
+    result = finish(process)
+    assert result.code == 0
+    assert "0 solved and 0 failed" in result.err
+
+
+def test_a_source_that_cannot_be_read(
+    cli: Cli, serving: Serve, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong would be wrapped in a group, which no program looks into."""
+    serving()
+
+    async def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "the cable was pulled")
+
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.rows.anyio.wait_readable", refuse)
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as stream, os.fdopen(writer):
+        monkeypatch.setattr(sys, "stdin", stream)
+        with pytest.raises(OSError, match="the cable was pulled"):
+            cli("batch", "-", *FAST)
+
+
 def test_a_reader_that_goes_away(serving: Serve, rows: Path) -> None:
     """``| head -1`` would end in a traceback, or buy all the rest."""
     server = serving()
@@ -223,6 +251,23 @@ def test_a_journal_that_others_use_too(
     assert charged(server) == 2
 
 
+def test_gone_on_with_by_another_key(
+    cli: Cli, serving: Serve, rows: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip in the environment would buy again with one key what another has paid for."""
+    server = serving(solve_times=60.0)
+    command = ("batch", str(with_rows(rows, 5)), "-o", str(results), *FAST)
+    assert cli(*command, "--timeout", "0.5").code == 1
+    assert charged(server) == 5
+    monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", f"{SECRET}-other")
+    result = cli(*command)
+    assert result.code == 2
+    assert "stopped: no account of this pool can fetch" in result.err
+    monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", SECRET)
+    assert cli(*command).code == 0
+    assert charged(server) == 5
+
+
 def test_what_may_have_been_paid_is_not_bought_again(
     cli: Cli, serving: Serve, rows: Path, results: Path
 ) -> None:
@@ -244,6 +289,29 @@ def test_what_may_have_been_paid_is_not_bought_again(
     assert charged(server) == 1
     assert cli("batch", str(rows), "-o", str(results), "--retry-failed", *FAST).code == 0
     assert charged(server) == 2
+
+
+def test_what_may_have_been_paid_counts_where_errors_are_tried_again(
+    cli: Cli, serving: Serve, rows: Path, results: Path
+) -> None:
+    """The budget would be overspent by all that a killed run had under way."""
+    server = serving()
+    server.service.inject(Fault.HANG, path="/createTask", times=1)
+    process = start("batch", str(with_rows(rows, 1)), "-o", str(results), *FAST)
+    while charged(server) < 1:
+        time.sleep(0.02)
+    process.kill()
+    finish(process)
+    command = ("batch", str(rows), "-o", str(results), "--retry-failed", *FAST, "--budget")
+    result = cli(*command, "6")
+    assert result.code == 4
+    assert "0 solved and 0 failed in this run; 6 points" in result.err
+    assert cli(*command, "6").code == 4
+    assert [(item["row"], item["points"]) for item in read(results)] == [(1, 6)]
+    assert cli(*command, "12").code == 0
+    assert [item["status"] for item in read(results)] == ["failed", "solved"]
+    assert cli(*command, "12").code == 4
+    assert len(read(results)) == charged(server) == 2
 
 
 def test_a_lost_answer_in_this_run(cli: Cli, serving: Serve, rows: Path, results: Path) -> None:
@@ -310,8 +378,32 @@ def test_a_row_that_took_too_long_is_fetched_by_the_next_run(
     server = serving(solve_times=60.0)
     command = ("batch", str(with_rows(rows, 2)), "-o", str(results), *FAST)
     assert cli(*command, "--timeout", "0.5").code == 1
-    assert [item["final"] for item in read(results)] == [False, False]
-    assert cli(*command).code == 0
+    assert [(item["final"], item["points"]) for item in read(results)] == [(False, 6), (False, 6)]
+    assert "0 points" in cli(*command, "--budget", "12").err
+    found = read(results)[2:]
+    assert sorted(item["id"] for item in found) == [
+        f"job https://example.com/{number}" for number in range(2)
+    ]
+    assert [(item["status"], item["resumed"]) for item in found] == [("solved", True)] * 2
+    assert sum(item["points"] for item in read(results)) == 12, "no point is counted twice"
+    assert charged(server) == 2
+
+
+def test_a_second_try_that_is_fetched_by_the_next_run(
+    cli: Cli, serving: Serve, rows: Path, results: Path
+) -> None:
+    """What was paid for the second time would be fetched and thrown away."""
+    serving(failure_rate=1.0)
+    command = ("batch", str(with_rows(rows, 2)), "-o", str(results), *FAST)
+    assert cli(*command).code == 1
+    server = serving(solve_times=60.0)
+    assert cli(*command, "--retry-failed", "--timeout", "0.5").code == 1
+    result = cli(*command)
+    assert result.code == 0
+    assert "2 solved and 0 failed in this run; 0 points" in result.err
+    assert [item["status"] for item in read(results)[4:]] == ["solved", "solved"]
+    assert sum(item["points"] for item in read(results)) == 24
+    assert cli(*command, "--retry-failed").code == 0
     assert charged(server) == 2
 
 
@@ -366,6 +458,11 @@ def test_a_million_rows_are_not_read_at_once(cli: Cli, serving: Serve, tmp_path:
         (("no-such-file",), "there is no file 'no-such-file'"),
         (("{rows}", "--json"), "--json needs --results"),
         (("-", "--key-file", "-"), "cannot both be read from stdin"),
+        (("{rows}", "-o", "{rows}"), "the rows and the results cannot both be in"),
+        (("{rows}", "-o", "{rows}.link"), "the rows and the results cannot both be in"),
+        (("{rows}", "-o", "{rows}.hard"), "the rows and the results cannot both be in"),
+        (("{rows}", "-o", "{rows}.out", "--journal", "{rows}"), "the rows and the journal"),
+        (("{rows}", "-o", "{rows}.out", "--journal", "{rows}.out"), "results and the journal"),
         (("{rows}", "-o", "{rows}/results"), "cannot use"),
         (("{rows}", "--max-in-flight", "0"), "max-in-flight"),
     ],
@@ -375,9 +472,13 @@ def test_wrong_arguments(
 ) -> None:
     """A slip would be paid for."""
     server = serving()
+    Path(f"{rows}.link").symlink_to(rows)
+    Path(f"{rows}.hard").hardlink_to(rows)
+    before = rows.read_bytes()
     result = cli("batch", *(item.format(rows=rows) for item in arguments))
     assert result.code == 2
     assert problem in result.err
+    assert rows.read_bytes() == before
     assert server.service.summary().requests == 0
 
 
@@ -391,9 +492,30 @@ def test_two_at_a_time_on_the_same_results(
         time.sleep(0.02)
     result = cli("batch", str(rows), "-o", str(results), *FAST)
     assert result.code == 2
-    assert "journal" in result.err
+    assert f"cannot use {results} for results: another run" in result.err
     assert finish(process).code == 0
     assert charged(server) == 30
+
+
+def test_a_second_start_that_was_still_counting_rows(
+    cli: Cli,
+    serving: Serve,
+    rows: Path,
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it knows of the results would be from before the first run, and all be bought again."""
+    server = serving()
+    first: list[Result] = []
+
+    def count_slowly(source: Path, row_format: Format) -> int | None:
+        first.append(finish(start("batch", str(rows), "-o", str(results), *FAST)))
+        return count_rows(source, row_format)
+
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.running.count_rows", count_slowly)
+    assert cli("batch", str(rows), "-o", str(results), *FAST).code == 0
+    assert [result.code for result in first] == [2]
+    assert charged(server) == len(read(results)) == 30
 
 
 # --------------------------------------------------------------------------- what is shown

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.batching.results_file import ResultsFile, Standing
+from ezcaptcha_async.cli.batching.results_file import ResultsFile, Standing, _write_all
 from ezcaptcha_async.cli.batching.rows import Row
 
 KEY = "0123456789abcdef"
@@ -76,6 +80,32 @@ def test_a_row_that_says_something_else_by_now(
     results.close()
 
 
+def test_a_paid_row_whose_end_is_not_known(path: Path) -> None:
+    """Another row in its place would be given its solution, or its cost be counted twice."""
+    results = after(path, failed(1, final=False, points=6.0), failed(2, final=False))
+    assert [results.is_counted(number) for number in (1, 2, 3)] == [True, False, False]
+    assert [results.standing(row(number)) for number in (1, 2)] == ["open", "open"]
+    assert results.points == 6.0
+    results.write(failed(1, points=0.0))
+    assert not results.is_counted(1)
+    assert results.standing(row(1, OTHER)) == "changed"
+    results.close()
+
+
+def test_a_lost_answer_is_written_down_once(path: Path) -> None:
+    """Each start of a batch would count the same createTask again."""
+    now = time.time()
+    lost = {**failed(1), "error": {"kind": "SubmissionUnknownError"}, "finished_at": now}
+    old = {**lost, "row": 2, "finished_at": now - 90_000}
+    results = after(
+        path, lost, old, {**lost, "row": 3, "error": 7}, {**lost, "row": 4, "error": {}}
+    )
+    assert results.is_lost(1, now - 1)
+    assert not results.is_lost(1, now + 1)
+    assert not any(results.is_lost(number, now - 1) for number in (2, 3, 4, 5))
+    results.close()
+
+
 def test_errors_can_be_tried_again(path: Path) -> None:
     """Whoever wants to pay a second time for what failed would have to edit the file."""
     results = after(path, solved(1), failed(2, points=6.0), retry_failed=True)
@@ -117,10 +147,30 @@ def test_a_line_that_was_cut_off(path: Path, cut: int) -> None:
 )
 def test_lines_that_are_none_of_ours(path: Path, line: bytes) -> None:
     """One damaged line would stop every later run, or eat all memory."""
-    path.write_bytes(line + b"\n")
+    after(path, solved(3)).close()
+    path.write_bytes(path.read_bytes() + line + b"\n")
     results = after(path, solved(2))
     assert [results.standing(row(number)) for number in (1, 2)] == ["open", "finished"]
     results.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{"type": "T"}\n', "its first line"),
+        ("type,website_url\n", "its first line"),
+        ("[1]\n", "its first line"),
+        ('{"type": "T"}', "its last line"),
+        ("a", "its last line"),
+        (json.dumps(solved(1)) + "\nnotes", "its last line"),
+    ],
+)
+def test_a_file_of_others(path: Path, content: str, problem: str) -> None:
+    """A slip in the name would add to a file of the user's, or cut off its last line."""
+    path.write_text(content)
+    with pytest.raises(ConfigurationError, match=f"cannot use {path} for results: {problem}"):
+        ResultsFile(path)
+    assert path.read_text() == content
 
 
 def test_a_line_without_a_key(path: Path) -> None:
@@ -137,6 +187,53 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
         ResultsFile(tmp_path / "no" / "results")
     with pytest.raises(ConfigurationError, match="Is a directory"):
         ResultsFile(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit for the size of a file")
+def test_a_disk_that_takes_half_a_line(path: Path) -> None:
+    """A token that is not in the file would count as written, and the next line be glued to it."""
+    import resource
+
+    results = after(path, solved(1))
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="No space left on device"):
+            results.write(solved(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert (results.solved, results.points) == (1, 6.0)
+    results.write(solved(2))
+    results.close()
+    assert [json.loads(line)["row"] for line in path.read_text().splitlines()] == [1, 2]
+
+
+def test_a_pipe_that_takes_a_few_bytes_at_a_time() -> None:
+    """The reader at its other end would get half a line, and then the next one."""
+
+    class Slow(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(bytes(data[:7]))
+
+    reader, writer = os.pipe()
+    with Slow(writer, "wb") as file, os.fdopen(reader, "rb") as taken:
+        _write_all(file, b"a line that is longer than that\n")  # type: ignore[arg-type]
+        assert taken.readline() == b"a line that is longer than that\n"
+
+
+def test_one_run_at_a_time(path: Path, tmp_path: Path) -> None:
+    """What the second one knows would be old by the time it buys, so all is bought twice."""
+    results = ResultsFile(path)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    for name in (path, link):
+        with pytest.raises(ConfigurationError, match=f"cannot use {name} for results: another"):
+            ResultsFile(name)
+    results.close()
+    results.close()
+    ResultsFile(link).close()
 
 
 def test_to_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

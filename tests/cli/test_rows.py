@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +22,7 @@ from ezcaptcha_async.cli.batching.rows import (
     Format,
     Row,
     RowReader,
+    _is_open,
     count_rows,
     format_of,
     opened,
@@ -60,20 +64,25 @@ async def test_json_lines(tmp_path: Path) -> None:
     assert (first.number, first.id, second.number, second.id) == (1, "7", 2, None)
     assert isinstance(first.task, ReCaptchaV2TaskProxyless)
     assert (first.task.website_key, second.key != first.key) == ("k", True)
-    assert row_of(first.task.reference) == (1, first.key)
+    assert row_of(first.task.reference) == (1, first.key, "7")
+    assert second.task is not None
+    assert row_of(second.task.reference) == (2, second.key, None)
 
 
 async def test_csv(tmp_path: Path) -> None:
     """A spreadsheet saves it with quotes, flags in capitals, and cells that are empty."""
     text = (
         f"\ufeff id , {CSV},is_invisible,sa\r\n1,{','.join(PAGE.values())},TRUE,\r\n"
-        f'"two\nlines",{",".join(PAGE.values())},,"a""b"\r\n'
+        f'"1, 2:",{",".join(PAGE.values())},,"a""b"\r\n'
+        f'"two\nlines",{",".join(PAGE.values())},,\r\n'
     )
-    first, second = await read(written(tmp_path / "rows", text), "csv")
+    first, second, third = await read(written(tmp_path / "rows", text), "csv")
     assert isinstance(first.task, ReCaptchaV2TaskProxyless)
     assert (first.task.is_invisible, first.task.sa) == (True, None)
     assert isinstance(second.task, ReCaptchaV2TaskProxyless)
-    assert (second.id, second.task.sa, second.task.is_invisible) == ("two\nlines", 'a"b', False)
+    assert (second.id, second.task.sa, second.task.is_invisible) == ("1, 2:", 'a"b', False)
+    assert row_of(second.task.reference) == (2, second.key, "1, 2:")
+    assert (third.number, third.task) == (3, None)
 
 
 async def test_a_type_for_all_rows_and_types_of_ones_own(tmp_path: Path) -> None:
@@ -99,6 +108,8 @@ async def test_a_type_for_all_rows_and_types_of_ones_own(tmp_path: Path) -> None
         (json.dumps({**PAGE, "type": "NoSuchTask"}), "type NoSuchTask is not known"),
         (json.dumps({**PAGE, "website_url": "nowhere"}), "website_url must be a whole URL"),
         (json.dumps({**PAGE, "site": "x"}), "has no field site"),
+        (json.dumps({**PAGE, "id": "two\nlines"}), "id must be printable"),
+        (json.dumps({**PAGE, "id": "a" * 151}), "id must be printable"),
     ],
 )
 async def test_a_wrong_row_is_named_and_the_others_go_on(
@@ -140,6 +151,36 @@ async def test_a_csv_file_needs_a_header(tmp_path: Path, header: str) -> None:
         assert [row.number for row in await read(path, "csv")] == []
 
 
+async def test_a_stray_quote_costs_no_other_row(tmp_path: Path) -> None:
+    """An inch sign in a URL would have the next hundred rows read as a part of it."""
+    lines = [
+        f'T,https://a.example?s=15",{number},"a ""b"", \nc"' if number % 2 else f'T,"",{number},""'
+        for number in range(9)
+    ]
+    path = written(tmp_path / "rows", "type,a,b,c\n" + "\n".join(lines))
+    fields = [
+        json.loads(row.task.fields)
+        for row in await read(path, "csv", custom=True)
+        if isinstance(row.task, CustomTask)
+    ]
+    assert [item["b"] for item in fields] == [str(number) for number in range(9)]
+    assert {item.get("a") for item in fields} == {'https://a.example?s=15"', None}
+    assert {item.get("c") for item in fields} == {'a "b", \nc', None}
+
+
+@given(st.lists(st.text('a,"\n', max_size=6), min_size=1, max_size=4))
+@settings(deadline=None, max_examples=200)
+def test_rows_end_where_the_csv_module_ends_them(cells: list[str]) -> None:
+    """A row would be cut in two, or two be made one."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([cells, ["end"]])
+    is_open, records = False, 0
+    for line in text.getvalue().encode().splitlines():
+        is_open = _is_open(line, is_open)
+        records += not is_open
+    assert records == 2
+
+
 async def test_a_quote_that_is_never_closed_costs_one_row_and_no_memory(tmp_path: Path) -> None:
     """The rest of a large file would be read into one cell."""
     long = [PAGE["type"], PAGE["website_url"], "k" * 10_000]
@@ -157,6 +198,14 @@ async def test_what_a_row_is_known_by_holds_no_secret(tmp_path: Path) -> None:
         for proxy in ("http://u:secret@1.2.3.4:80", "http://u:other@1.2.3.4:80")
     ]
     first, second = await read(written(tmp_path / "rows", "\n".join(map(json.dumps, rows))))
+    assert first.task is not None
+    assert first.key == second.key
+    rows = [
+        {"type": "T", "a": [{"auth": {"x": secret}, "b": {"proxyPass": secret}, "c": 1}]}
+        for secret in ("secret", "other")
+    ]
+    path = written(tmp_path / "nested", "\n".join(map(json.dumps, rows)))
+    first, second = await read(path, custom=True)
     assert first.task is not None
     assert first.key == second.key
 
@@ -196,8 +245,13 @@ def test_rows_come_out_as_they_went_in_however_the_pipe_cuts_them(
     ] == values
 
 
-async def test_a_slow_pipe_does_not_stop_the_event_loop() -> None:
+@pytest.mark.parametrize("windows", [sys.platform == "win32", True])
+async def test_a_slow_pipe_does_not_stop_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+    windows: bool,  # noqa: FBT001
+) -> None:
     """Polls of what is paid would wait for the next row."""
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.rows._IS_WINDOWS", windows)
     reader, writer = os.pipe()
     ticks = 0
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ezcaptcha_async._journal_lines import (
     DAY,
     MAX_LINE,
+    MOST_LAPSED,
     MOST_UNKNOWN,
     Banned,
     Created,
@@ -333,7 +334,9 @@ def test_of_two_bans_the_later_end_counts() -> None:
     ("record", "age", "stays"),
     [
         (Created(None, TASK, 300.0), 299, True),
-        (Created(None, TASK, 300.0), 301, False),
+        (Created(None, TASK, 300.0), 301, True),
+        (Created(None, TASK, 300.0), DAY + 299, True),
+        (Created(None, TASK, 300.0), DAY + 301, False),
         (Created(None, TASK, 300.0), -3_600, True),  # another machine's clock
         (Created(None, TASK, 300.0), -2 * DAY, False),
         (Unknown("r.1", SUBMISSION), DAY - 1, True),
@@ -349,3 +352,13 @@ def test_what_is_of_no_more_use_drops_out(record: Record, age: float, stays: boo
     standing = standing_after(record)
     standing.expire(NOW + age)
     assert bool(standing.lines()) is stays
+
+
+def test_of_many_paid_tasks_that_can_no_more_be_fetched_the_newest_stay() -> None:
+    """A month of abandoned tasks would fill the memory; those that can be fetched must stay."""
+    tasks = [attrs.evolve(TASK, task_id=str(number)) for number in range(MOST_LAPSED + 5)]
+    standing = standing_after(*(Created(None, task, 300.0) for task in tasks))
+    standing.expire(NOW + 299)
+    assert len(standing.unfinished) == MOST_LAPSED + 5
+    standing.expire(NOW + 301)
+    assert [key[2] for key in standing.unfinished] == [task.task_id for task in tasks[5:]]

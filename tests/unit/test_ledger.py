@@ -177,28 +177,31 @@ def test_what_an_earlier_process_left_is_inherited_once() -> None:
     disk = Disk(
         Intent("a.1", SUBMISSION),
         Created(None, old, WINDOW),
+        Created(None, attrs.evolve(old, task_id="older", created_at=NOW - DAY - 301), WINDOW),
         Created("a.2", TASK, WINDOW),
         Created("a.3", attrs.evolve(TASK, task_id="done"), WINDOW),
         Done("ezcaptcha", "0123abcd", "done"),
         Banned("ezcaptcha", "0123abcd", NOW + 60),
     )
     ledger = new_ledger(disk)
-    assert [task.task_id for task in ledger.inherited()] == ["old", "77"]
+    assert [task.task_id for task in ledger.inherited()] == ["old", "older", "77"]
+    assert [ledger.is_over(task) for task in ledger.inherited()] == [True, True, False]
     assert ledger.unknown_submissions() == [SUBMISSION]
     assert ledger.banned_until("ezcaptcha", "0123abcd") == NOW + 60
     assert ledger.banned_until("ezcaptcha", "another") is None
-    # What is over has left the file.
+    # What is long over has left the file.
     assert disk.records == [
         Unknown("a.1", SUBMISSION),
+        Created(None, old, WINDOW),
         Created(None, TASK, WINDOW),
         Banned("ezcaptcha", "0123abcd", NOW + 60),
     ]
     assert disk.kept_old == [False]
     ledger.adopted(TASK, WINDOW)
-    ledger.taken_up(old)
-    ledger.taken_up(old)
+    for task in ledger.inherited() * 2:
+        ledger.taken_up(task)
     assert ledger.inherited() == []
-    assert len(disk.records) == 3
+    assert len(disk.records) == 4
 
 
 def test_a_ticket_from_elsewhere_is_written_down_too() -> None:
@@ -354,7 +357,7 @@ async def test_the_file_stays_short_however_long_the_pool_runs() -> None:
     clock = Clock()
     ledger = new_ledger(disk, clock)
     kept = attrs.evolve(TASK, task_id="kept")
-    ledger.adopted(attrs.evolve(kept, task_id="lapsed", created_at=NOW - 200), WINDOW)
+    ledger.adopted(attrs.evolve(kept, task_id="lapsed", created_at=NOW - DAY - 200), WINDOW)
     ledger.adopted(kept, WINDOW)
     longest = 0
     for number in range(6_000):

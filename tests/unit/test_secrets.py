@@ -19,6 +19,8 @@ HIDDEN = "canary-93ab"
         "password",
         "PASSWORD",
         "passwd",
+        "pass",
+        "Auth",
         "pwd",
         "passphrase",
         "secret",
@@ -53,7 +55,18 @@ def test_a_field_whose_name_says_so_is_secret(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["websiteURL", "websiteKey", "siteKey", "userAgent", "pageAction", "sa", "data", "proxyType"],
+    [
+        "websiteURL",
+        "websiteKey",
+        "siteKey",
+        "userAgent",
+        "pageAction",
+        "sa",
+        "data",
+        "proxyType",
+        "passive",
+        "author",
+    ],
 )
 def test_other_fields_are_not(name: str) -> None:
     """The text of an error would lose what it is about."""
@@ -67,6 +80,7 @@ def test_other_fields_are_not(name: str) -> None:
         ("http://user@h:1", {"user"}),
         ("user:pass@h:1", {"user:pass", "pass"}),
         ("h:1:user:pass", {"user:pass", "pass"}),
+        ("user:pass:h:1", {"user:pass", "pass", "h:1", "1"}),
         ("socks5:h:1:user:pass", {"user:pass", "pass"}),
         ("h:1", set[str]()),
         ("http://h:1", set[str]()),

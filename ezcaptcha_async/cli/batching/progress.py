@@ -73,10 +73,10 @@ class Progress:
         if self._statistics is not None:
             self.counts = self._statistics()
 
-    def note_solution(self, solution: Solution) -> None:
-        """Count a solved row."""
+    def note_solution(self, solution: Solution, points: float | None) -> None:
+        """Count a solved row, and what it cost in this run."""
         self.solved += 1
-        self.points += solution.receipt.points or 0.0
+        self.points += points or 0.0
         waited = solution.receipt.waited * self.time_scale
         self.times[min(int(waited / BIN_SECONDS), BINS - 1)] += 1
 

@@ -1,42 +1,58 @@
 """What a batch has come to so far: a file of JSON lines, one for each row, only ever added to.
 
 A later line of a row stands instead of an earlier one. A line that was cut off, by a full disk
-or a killed process, is taken off the end before the next is written.
+or a killed process, is taken off the end before the next is written. While a run has the file, a
+lock file beside it keeps another run out: what that one read would be old by the time it buys.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 import sys
+import time
 from array import array
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 
-from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async import ConfigurationError, SubmissionUnknownError
+from ezcaptcha_async._journal import take_lock
+from ezcaptcha_async._journal_lines import DAY
 from ezcaptcha_async.cli.batching.rows import Row
 
 STDOUT: Final = Path("-")
 
 Standing: TypeAlias = Literal["open", "finished", "changed"]
 
+_LOST: Final = SubmissionUnknownError.__name__
+_BEGINNING: Final = b'{"row":'
+"""How each line that is written begins."""
+
 _MOST_ROWS: Final = 100_000_000
 _KEY_BITS: Final = 60
 _FAILED: Final = 1 << 60
 _PAID: Final = 1 << 61
 _FINISHED: Final = 1 << 62
+_COUNTED: Final = 1 << 63
+
+
+class _UnusableError(Exception):
+    """The file is not one for these results."""
 
 
 class ResultsFile:
     """The results of one batch; keeps eight bytes in memory for each row.
+
+    Of rows whose createTask had no answer in the last day it keeps when that was, too.
 
     Args:
         path: Where they are; ``-`` for stdout, which nothing is read back from.
         retry_failed: Whether rows that ended in an error are open again.
 
     Raises:
-        ConfigurationError: The file cannot be read or written.
+        ConfigurationError: The file cannot be read or written, or another run has it.
     """
 
     def __init__(self, path: Path, *, retry_failed: bool = False) -> None:
@@ -46,15 +62,21 @@ class ResultsFile:
         self.failed: int = 0
         """Rows that ended in an error for good."""
         self._retry_failed = retry_failed
-        self._rows = array("q")
+        self._rows = array("Q")
+        self._lost = dict[int, float]()
         self._file: BinaryIO | None = None
-        if path != STDOUT:
-            try:
-                self._file = self._take_over(path)
-            except OSError as error:
-                problem = error.strerror or type(error).__name__
-            else:
-                return
+        self._lock: int | None = None
+        if path == STDOUT:
+            return
+        problem = None
+        try:
+            self._take_over(path)
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+        except _UnusableError as error:
+            problem = str(error)
+        if problem is not None:
+            self.close()
             raise ConfigurationError(f"cannot use {path} for results: {problem}")
 
     def __repr__(self) -> str:
@@ -64,10 +86,13 @@ class ResultsFile:
         """Let go of the file."""
         if self._file is not None:
             self._file.close()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
     def standing(self, row: Row) -> Standing:
         """Return where a row stands: ``changed`` when it was paid for and said something else."""
-        known = self._rows[row.number] if row.number < len(self._rows) else 0
+        known = self._known(row.number)
         same = known & _mask() == _bits(row.key)
         if known & _PAID and known & _FINISHED and not same:
             return "changed"
@@ -75,7 +100,19 @@ class ResultsFile:
 
     def is_finished(self, number: int) -> bool:
         """Return whether nothing is left to do for a row."""
-        return number < len(self._rows) and bool(self._rows[number] & _FINISHED)
+        return bool(self._known(number) & _FINISHED)
+
+    def is_solved(self, number: int) -> bool:
+        """Return whether a row has its solution."""
+        return self._known(number) & (_FINISHED | _FAILED) == _FINISHED
+
+    def is_counted(self, number: int) -> bool:
+        """Return whether the cost of a row's last task, which had no end yet, was added."""
+        return bool(self._known(number) & _COUNTED)
+
+    def is_lost(self, number: int, sent_at: float) -> bool:
+        """Return whether it is written down that a row's createTask had no answer."""
+        return self._lost.get(number, 0.0) >= sent_at
 
     def write(self, document: dict[str, Any]) -> None:
         """Add what became of a row.
@@ -88,32 +125,36 @@ class ResultsFile:
             sys.stdout.write(line.decode("ascii"))
             sys.stdout.flush()
         else:
-            self._file.write(line)
+            _write_all(self._file, line)
         self._note(document)
 
-    def _take_over(self, path: Path) -> BinaryIO:
+    def _take_over(self, path: Path) -> None:
         """Read what earlier runs have left, and cut off a line that has no end."""
-        file = cast("BinaryIO", path.open("ab", buffering=0))
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return file  # a pipe or a device has no past
+        self._file = file = cast("BinaryIO", path.open("ab", buffering=0))
+        if not _is_regular(file):
+            return  # a pipe or a device has no past
+        # Before it is read: a link must not lead around the lock.
+        self._lock = take_lock(f"{os.path.realpath(path)}.lock")
+        if self._lock is None:
+            raise _UnusableError("another run of the same batch is writing it")
         end = 0
         with path.open("rb") as earlier:
             for line in earlier:
                 if not line.endswith(b"\n"):
+                    if line[: len(_BEGINNING)] != _BEGINNING[: len(line)]:
+                        raise _UnusableError("its last line is not one of a batch")
                     break
+                document = _object(line)
+                if not end and (document is None or "status" not in document):
+                    raise _UnusableError("its first line is not one of a batch")
                 end += len(line)
-                self._read(line)
+                if document is not None:
+                    self._note(document)
         if end < os.fstat(file.fileno()).st_size:
             file.truncate(end)
-        return file
 
-    def _read(self, line: bytes) -> None:
-        try:
-            document = json.loads(line)
-        except (ValueError, RecursionError):
-            return
-        if isinstance(document, dict):
-            self._note(cast("dict[str, Any]", document))
+    def _known(self, number: int) -> int:
+        return self._rows[number] if number < len(self._rows) else 0
 
     def _note(self, document: dict[str, Any]) -> None:
         points = document.get("points")
@@ -123,19 +164,59 @@ class ResultsFile:
         number = document.get("row")
         if type(number) is not int or not 0 < number < _MOST_ROWS:
             return
-        if not is_solved and document.get("final") is not True:
+        self._note_lost(number, document)
+        is_final = is_solved or document.get("final") is True
+        if not is_final and not cost:
             return
         if number >= len(self._rows):
             self._rows.extend([0] * (number + 1 - len(self._rows)))
         before = self._rows[number]
+        if not is_final:
+            self._rows[number] |= _COUNTED
+            return
         self.failed += (not is_solved) - bool(before & _FAILED)
         self.solved += is_solved - (before & (_FINISHED | _FAILED) == _FINISHED)
-        state = _bits(document.get("key")) | (_PAID if is_solved or cost else 0)
+        state = _bits(document.get("key")) | (
+            _PAID if is_solved or cost or before & _COUNTED else 0
+        )
         if not is_solved:
             state |= _FAILED
         if is_solved or not self._retry_failed:
             state |= _FINISHED
         self._rows[number] = state
+
+    def _note_lost(self, number: int, document: dict[str, Any]) -> None:
+        error, at = document.get("error"), document.get("finished_at")
+        if (
+            isinstance(error, dict)
+            and cast("dict[str, Any]", error).get("kind") == _LOST
+            and isinstance(at, int | float)
+            and at > time.time() - DAY
+        ):
+            self._lost[number] = at
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
+
+
+def _write_all(file: BinaryIO, line: bytes) -> None:
+    """Write a line, whole or not at all; on a disk that is nearly full a write may be short."""
+    rest = memoryview(line)
+    while rest:
+        written = file.write(rest)
+        rest = rest[written:]
+        if rest and _is_regular(file):
+            file.truncate(os.fstat(file.fileno()).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _is_regular(file: BinaryIO) -> bool:
+    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
 def _mask() -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 
 import anyio
+import anyio.to_thread
 import attrs
 from anyio.lowlevel import checkpoint
 
@@ -29,6 +30,11 @@ Format: TypeAlias = Literal["jsonl", "csv"]
 _CHUNK: Final = 64 * 1024
 _LONGEST: Final = 1024 * 1024
 """Most bytes of one row."""
+_LONGEST_ID: Final = 150
+_IS_WINDOWS: Final = sys.platform == "win32"
+
+RowName: TypeAlias = tuple[int, str, str | None]
+"""Number, key and the user's own name of a row, which a task's reference holds."""
 
 
 @attrs.frozen(kw_only=True)
@@ -82,15 +88,17 @@ class RowReader:
 
     def _row(self, number: int, record: bytes, header: list[str] | None) -> Row:
         values: dict[str, Any] | None = None
+        name = None
         try:
             values = _object(record) if header is None else _cells(record, header)
             key = _key_of(values)
-            name = values.pop("id", None)
-            task = self._task(values, f"{number}:{key}")
+            name = _id_of(values)
+            own = "" if name is None else f":{name}"
+            task = self._task(values, f"{number}:{key}{own}")
         except ConfigurationError as error:
             known = _key_of(values) if values is not None else _key_of({"row": str(record)})
-            return Row(number=number, key=known, problem=error)
-        return Row(number=number, key=key, id=None if name is None else str(name), task=task)
+            return Row(number=number, key=known, id=name, problem=error)
+        return Row(number=number, key=key, id=name, task=task)
 
     def _task(self, values: dict[str, Any], reference: str) -> Task[Any]:
         task_type = values.pop("type", None) or self.task_type
@@ -99,10 +107,10 @@ class RowReader:
         return attrs.evolve(task_of(task_type, values, custom=self.custom), reference=reference)
 
 
-def row_of(reference: str | None) -> tuple[int, str] | None:
-    """Return which row a task was created for, and the row's key; None when for none."""
-    found = re.fullmatch("([1-9][0-9]{0,8}):([0-9a-f]{16})", reference or "")
-    return None if found is None else (int(found[1]), found[2])
+def row_of(reference: str | None) -> RowName | None:
+    """Return which row a task was created for; None when for none."""
+    found = re.fullmatch("([1-9][0-9]{0,8}):([0-9a-f]{16})(?::(.*))?", reference or "")
+    return None if found is None else (int(found[1]), found[2], found[3])
 
 
 def format_of(source: Path) -> Format:
@@ -149,7 +157,9 @@ class _Records:
     def __init__(self, stream: BinaryIO, *, quoted: bool) -> None:
         # Not through the stream's buffer: a pipe is read as far as it has come.
         self._descriptor = stream.fileno()
-        self._waits = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        # Other devices, such as the null device, an event loop may refuse to wait for.
+        mode = os.fstat(self._descriptor).st_mode
+        self._waits = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(self._descriptor)
         self._quoted = quoted
         self._lines = deque[bytes]()
         self._rest = b""
@@ -162,8 +172,8 @@ class _Records:
         while (line := await self._line()) is not None:
             parts.append(line)
             size += len(line)
-            if self._quoted and line.count(b'"') % 2:
-                is_open = not is_open
+            if self._quoted and b'"' in line:
+                is_open = _is_open(line, is_open)
             if is_open and size < _LONGEST:
                 continue
             record = b"\n".join(parts)
@@ -184,8 +194,9 @@ class _Records:
 
     async def _read(self) -> None:
         if self._waits:
-            await _readable(self._descriptor)
-        chunk = os.read(self._descriptor, _CHUNK)
+            chunk = await _read_when_ready(self._descriptor)
+        else:
+            chunk = os.read(self._descriptor, _CHUNK)
         self._has_ended = not chunk
         *lines, rest = (self._rest + chunk).split(b"\n")
         self._lines.extend(lines)
@@ -196,10 +207,37 @@ class _Records:
         await checkpoint()
 
 
-async def _readable(descriptor: int) -> None:
-    if sys.platform == "win32":
-        return  # There a pipe cannot be waited for: reading it blocks.
+def _is_open(line: bytes, is_open: bool) -> bool:  # noqa: FBT001
+    """Return whether a line of CSV ends within quotes, going by whether it begins within some.
+
+    They begin at the beginning of a cell; anywhere else a quote is a character like others.
+    """
+    cell = 0  # where the next cell begins, or the rest of the one that is open
+    while cell <= len(line):
+        if not is_open and not line.startswith(b'"', cell):
+            comma = line.find(b",", cell)
+            if comma < 0:
+                return False
+            cell = comma + 1
+            continue
+        # Of a quote within quotes there are two, the second of which opens them again.
+        end = line.find(b'"', cell if is_open else cell + 1)
+        if end < 0:
+            return True
+        is_open = False
+        cell = end + 1
+        if not line.startswith(b'"', cell):
+            cell = (line.find(b",", cell) + 1) or len(line) + 1
+    return False
+
+
+async def _read_when_ready(descriptor: int) -> bytes:
+    """Read from what may have nothing yet; the event loop goes on meanwhile."""
+    if _IS_WINDOWS:
+        # There a pipe cannot be waited for: reading it blocks.
+        return await anyio.to_thread.run_sync(os.read, descriptor, _CHUNK, abandon_on_cancel=True)
     await anyio.wait_readable(descriptor)
+    return os.read(descriptor, _CHUNK)
 
 
 def _object(record: bytes) -> dict[str, Any]:
@@ -240,8 +278,25 @@ def _split(record: bytes) -> list[str]:
     raise ConfigurationError("a row must be CSV: text in UTF-8, separated by commas")
 
 
+def _without_secrets(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if not is_secret_name(name)}
+
+
+def _id_of(values: dict[str, Any]) -> str | None:
+    """Take the user's name of a row out of it."""
+    value = values.pop("id", None)
+    if value is None:
+        return None
+    name = str(value)
+    if not name.isprintable() or len(name) > _LONGEST_ID:
+        raise ConfigurationError(
+            f"id must be printable, on one line, and at most {_LONGEST_ID} characters long"
+        )
+    return name
+
+
 def _key_of(values: Mapping[str, Any]) -> str:
     # Without secrets: the digest stands in a file, where they could be searched for.
-    public = {name: value for name, value in values.items() if not is_secret_name(name)}
+    public = json.loads(json.dumps(values), object_hook=_without_secrets)  # nested ones too
     text = json.dumps(public, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

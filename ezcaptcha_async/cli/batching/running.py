@@ -6,9 +6,11 @@ is in the journal beside it, which names the row: the next run fetches that firs
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -38,10 +40,11 @@ from ezcaptcha_async import (
     ThrottledError,
     TransportError,
 )
+from ezcaptcha_async._unwrap import unwrapped
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.progress import Progress
-from ezcaptcha_async.cli.batching.results_file import ResultsFile
-from ezcaptcha_async.cli.batching.rows import RowReader, count_rows, opened, row_of
+from ezcaptcha_async.cli.batching.results_file import STDOUT, ResultsFile
+from ezcaptcha_async.cli.batching.rows import RowName, RowReader, count_rows, opened, row_of
 from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
@@ -102,11 +105,12 @@ def run_batch(
         show: Called several times a second.
 
     Raises:
-        ConfigurationError: A file cannot be read or written.
+        ConfigurationError: A file cannot be read or written, or is another one of them as well.
         Interrupted: By a signal.
     """
     if plan.source != STDIN and not plan.source.exists():
         raise ConfigurationError(f"there is no file {str(plan.source)!r}")
+    _check_different(plan)
     results = ResultsFile(plan.results, retry_failed=plan.retry_failed)
     try:
         progress = Progress(
@@ -125,6 +129,25 @@ def run_batch(
         results.close()
     show(progress)
     return progress
+
+
+def _check_different(plan: Plan) -> None:
+    """Refuse to write over the rows, or results into the journal, also through links."""
+    files = {"rows": plan.source, "results": plan.results, "journal": plan.journal}
+    named = [
+        (name, path)
+        for name, path in files.items()
+        if path is not None and path not in {STDIN, STDOUT}
+    ]
+    for (one, path), (other, same) in combinations(named, 2):
+        if _is_same(path, same):
+            raise ConfigurationError(f"the {one} and the {other} cannot both be in {path}")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    return one.is_file() and other.is_file() and one.samefile(other)
 
 
 def _how_to_go_on(plan: Plan, progress: Progress) -> str:
@@ -153,21 +176,21 @@ class _Batch:
         self._results = results
         self._progress = progress
         self._show = show
-        self._ids: dict[int, str] = {}
         self._was_run_before = plan.journal is not None and plan.journal.exists()
 
     async def run(self) -> None:
-        failure = None
-        async with anyio.create_task_group() as showing:
-            showing.start_soon(self._keep_showing)
-            try:
+        try:
+            async with anyio.create_task_group() as showing:
+                showing.start_soon(self._keep_showing)
                 await self._fetch_paid()
-                await self._solve_rows()
-            except (ConfigurationError, BrokenPipeError) as error:
-                failure = error
-            showing.cancel_scope.cancel()
-        if failure is not None:
-            raise failure  # outside the group, which would wrap it
+                if self._progress.halted_by is None:
+                    await self._solve_rows()
+                showing.cancel_scope.cancel()
+        except BaseExceptionGroup as failures:
+            failure = unwrapped(failures)
+        else:
+            return
+        raise failure  # not the group, which means nothing to anybody
 
     async def _keep_showing(self) -> None:
         while True:
@@ -188,18 +211,46 @@ class _Batch:
 
     def _note_unknown(self, submission: Submission) -> None:
         row = row_of(submission.reference)
-        if row is None or self._plan.retry_failed or self._results.is_finished(row[0]):
+        if row is None or self._results.is_solved(row[0]):
             return
+        if self._results.is_lost(row[0], submission.sent_at):
+            return  # an earlier run wrote that down
         error = SubmissionUnknownError(
             "an earlier run ended while createTask was under way; it may have been paid for"
         )
-        self._write(row, error, points=submission.points)
+        self._write_of_before(row, error, points=submission.points)
 
     def _note_resumed(self, outcome: Resumed) -> None:
         row = row_of(outcome.reference)
-        if row is not None and self._results.is_finished(row[0]):
+        if row is not None and (
+            self._results.is_solved(row[0])
+            or (outcome.error is not None and self._results.is_finished(row[0]))
+        ):
             return  # its line was written, and the process killed before the journal's
-        self._write(row, _found(outcome), points=outcome.ticket.get("points"))
+        if row is not None and isinstance(outcome.error, ConfigurationError):
+            # It waits for the account that has paid; to buy the row with this one is no answer.
+            self._progress.halted_by = self._progress.halted_by or outcome.error
+            return
+        points = outcome.ticket.get("points")
+        self._write_of_before(row, _found(outcome), points=points, resumed=True)
+
+    def _write_of_before(
+        self,
+        row: RowName | None,
+        found: Solution | EzCaptchaError,
+        *,
+        points: float | None,
+        resumed: bool = False,
+    ) -> None:
+        """Write down what became of a row that an earlier run began."""
+        progress = self._progress
+        if row is not None and self._results.is_finished(row[0]):
+            progress.failed_before -= 1  # it is counted anew
+        failed, errors = progress.failed, progress.errors.copy()
+        self._write(row, found, points, resumed=resumed)
+        if row is not None and self._plan.retry_failed:
+            # This run tries it once more, and counts what comes of that.
+            progress.failed, progress.errors = failed, errors
 
     # --------------------------------------------------------------------------- new rows
 
@@ -237,12 +288,10 @@ class _Batch:
                         return
                     if standing == "finished":
                         continue
-                    if row.id is not None:
-                        self._ids[row.number] = row.id
                     if row.problem is None:
                         yield cast("Task[Any]", row.task)
                     else:
-                        self._write((row.number, row.key), row.problem, points=None)
+                        self._write((row.number, row.key, row.id), row.problem, points=None)
 
     def _note_outcome(self, outcome: Outcome[Any]) -> None:
         points = None
@@ -263,30 +312,34 @@ class _Batch:
 
     def _write(
         self,
-        row: tuple[int, str] | None,
+        row: RowName | None,
         found: Solution | EzCaptchaError,
         points: float | None,
+        *,
+        resumed: bool = False,
     ) -> None:
         """Write down what became of a row, unless the next run may have better luck."""
         document: dict[str, Any] = {"row": None, "finished_at": time.time()}
         if row is not None:
             document |= {"row": row[0], "key": row[1]}
-            name = self._ids.pop(row[0], None)
-            if name is not None:
-                document["id"] = name
+            if row[2] is not None:
+                document["id"] = row[2]
+        if resumed:
+            document["resumed"] = True
+        # The run that began it, and did not wait for its end, has counted what it cost.
+        is_counted = resumed and row is not None and self._results.is_counted(row[0])
         if isinstance(found, EzCaptchaError):
             if isinstance(found, _HALTING):
                 self._progress.halted_by = self._progress.halted_by or found
                 return
-            final = _is_final(found)
-            cost = _cost_of(found, points)
-            document |= {"status": "failed", "final": final, "points": cost}
+            cost = 0.0 if is_counted else _cost_of(found, points)
+            document |= {"status": "failed", "final": _is_final(found), "points": cost}
             self._progress.note_failure(found, cost)
             self._keep(document | failures.description(found))
         else:
-            cost = found.receipt.points
+            cost = 0.0 if is_counted else found.receipt.points
             document |= {"status": "solved", "points": cost}
-            self._progress.note_solution(found)
+            self._progress.note_solution(found, cost)
             self._keep(document | described(found))
 
     def _keep(self, document: dict[str, Any]) -> None:
@@ -316,7 +369,6 @@ def _is_final(error: EzCaptchaError) -> bool:
 
 
 def _cost_of(error: EzCaptchaError, points: float | None) -> float | None:
-    ticket = error.ticket
-    if ticket is not None:
-        return ticket["points"] if _is_final(error) else None
+    if error.ticket is not None:
+        return cast("float | None", error.ticket["points"])
     return points if error.may_be_charged else None
