@@ -23,6 +23,7 @@ from ezcaptcha_async.cli.batching.rows import (
     Row,
     RowReader,
     _is_open,
+    _read_in_thread,
     count_rows,
     format_of,
     opened,
@@ -273,6 +274,12 @@ async def test_a_slow_pipe_does_not_stop_the_event_loop(
             await rows.aclose()
             group.cancel_scope.cancel()
     assert ticks >= 5
+
+
+async def test_a_pipe_that_breaks_on_windows() -> None:
+    """The batch would wait for it for ever."""
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        await _read_in_thread(-1)
 
 
 def test_how_many_rows_there_are(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ import stat
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 
 import anyio
-import anyio.to_thread
 import attrs
 from anyio.lowlevel import checkpoint
 
@@ -31,6 +32,7 @@ _CHUNK: Final = 64 * 1024
 _LONGEST: Final = 1024 * 1024
 """Most bytes of one row."""
 _LONGEST_ID: Final = 150
+_LOOK_AGAIN: Final = 0.01
 _IS_WINDOWS: Final = sys.platform == "win32"
 
 RowName: TypeAlias = tuple[int, str, str | None]
@@ -234,10 +236,26 @@ def _is_open(line: bytes, is_open: bool) -> bool:  # noqa: FBT001
 async def _read_when_ready(descriptor: int) -> bytes:
     """Read from what may have nothing yet; the event loop goes on meanwhile."""
     if _IS_WINDOWS:
-        # There a pipe cannot be waited for: reading it blocks.
-        return await anyio.to_thread.run_sync(os.read, descriptor, _CHUNK, abandon_on_cancel=True)
+        return await _read_in_thread(descriptor)
     await anyio.wait_readable(descriptor)
     return os.read(descriptor, _CHUNK)
+
+
+async def _read_in_thread(descriptor: int) -> bytes:
+    # On Windows a pipe cannot be waited for, and reading it blocks. A daemon, unlike the
+    # threads of an event loop, lets the process end before the next row comes.
+    chunk = Future[bytes]()
+
+    def read() -> None:
+        try:
+            chunk.set_result(os.read(descriptor, _CHUNK))
+        except OSError as error:
+            chunk.set_exception(error)
+
+    Thread(target=read, daemon=True).start()
+    while not chunk.done():  # noqa: ASYNC110 - that thread can set no event
+        await anyio.sleep(_LOOK_AGAIN)
+    return chunk.result()
 
 
 def _object(record: bytes) -> dict[str, Any]:
