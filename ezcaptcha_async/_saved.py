@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import attrs
 
+from ezcaptcha_async._fields import reference_problem
 from ezcaptcha_async.errors import ConfigurationError, SavedTicket
-from ezcaptcha_async.tasks import reference_problem
 
 _VERSION: Final = 1
 _LARGEST: Final = sys.float_info.max

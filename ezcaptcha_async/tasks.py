@@ -7,15 +7,25 @@ construction, so that a task that exists can be sent.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, TypeVar
-from urllib.parse import urlsplit
 
 import attrs
 
-from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async._fields import (
+    as_custom_fields,
+    as_data,
+    as_rq_data,
+    check_flag,
+    check_optional_text,
+    check_proxy,
+    check_reference,
+    check_text,
+    check_url,
+    host_of,
+    keys_only,
+    without_user_info,
+)
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
     CustomSolution,
@@ -26,144 +36,6 @@ from ezcaptcha_async.solutions import (
 
 S = TypeVar("S", bound=Solution)
 SolutionType: TypeAlias = type[Solution]
-
-LONGEST_REFERENCE: Final = 200
-"""Most characters of a task's reference."""
-
-_PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5")
-_UNPRINTABLE: Final = re.compile(r"[\s\x00-\x1f\x7f]")
-_AFTER_THE_PORT: Final = re.compile(r"://[^/?#]*(/.|[?#])")
-_USER_INFO: Final = re.compile(r"(?<=://)[^/?#]*@")
-
-
-def _without_user_info(url: str | None) -> str:
-    return repr(url and _USER_INFO.sub("***@", url))
-
-
-def _host_and_port(url: str) -> tuple[str | None, int | None]:
-    try:
-        parts = urlsplit(url)
-        address = parts.hostname, parts.port
-    except ValueError:
-        address = None, None
-    return address
-
-
-@lru_cache(maxsize=1_024)
-def _host_of(url: str) -> str:
-    return _host_and_port(url)[0] or ""
-
-
-# What is wrong with a value is found in one place and raised in another, which has let go
-# of the value by then: it may be a proxy with its password, and a traceback may show locals.
-
-
-def _text_problem(value: object) -> str | None:
-    if not isinstance(value, str):
-        return f"must be a str, not {type(value).__name__}"
-    if not value or _UNPRINTABLE.search(value):
-        return "must not be empty or hold white space"
-    return None
-
-
-def _flag_problem(value: object) -> str | None:
-    return None if isinstance(value, bool) else f"must be True or False, not {value!r}"
-
-
-def _url_problem(value: object) -> str | None:
-    url = str(value)
-    if _text_problem(value) is None and (
-        not url.lower().startswith(("http://", "https://")) or not _host_of(url)
-    ):
-        return "must be a whole URL such as https://example.com/login"
-    return _text_problem(value)
-
-
-def _proxy_problem(value: object) -> str | None:
-    proxy = str(value)
-    scheme, separator, _ = proxy.partition("://")
-    host, port = _host_and_port(proxy)
-    # A password with an unescaped / ? or # would make its beginning a port.
-    whole = not _AFTER_THE_PORT.search(proxy)
-    if separator and host and port and whole and scheme.lower() in _PROXY_SCHEMES:
-        return _text_problem(value)
-    return _text_problem(value) or (
-        f"must have the form http://user:password@host:port (schemes: {', '.join(_PROXY_SCHEMES)})"
-    )
-
-
-def reference_problem(value: object) -> str | None:
-    """Return what is wrong with a reference; None when nothing is."""
-    if isinstance(value, str) and 0 < len(value) <= LONGEST_REFERENCE and value.isprintable():
-        return None
-    return f"must be printable text of 1 to {LONGEST_REFERENCE} characters"
-
-
-_Check: TypeAlias = Callable[[object, "attrs.Attribute[Any]", Any], None]
-
-
-def _checked(problem_with: Callable[[object], str | None]) -> _Check:
-    def check(task: object, field: attrs.Attribute[Any], value: object) -> None:
-        problem = problem_with(value)
-        del task, value
-        if problem is not None:
-            raise ConfigurationError(f"{field.alias} {problem}")
-
-    return check
-
-
-_check_text: Final = _checked(_text_problem)
-_check_optional_text: Final = attrs.validators.optional(_check_text)
-_check_flag: Final = _checked(_flag_problem)
-_check_url: Final = _checked(_url_problem)
-_check_proxy: Final = _checked(_proxy_problem)
-_check_reference: Final = attrs.validators.optional(_checked(reference_problem))
-
-
-def _json_text(value: Mapping[str, Any] | str) -> str:
-    """Return a JSON object as compact text; empty when `value` is none.
-
-    Text is what makes it immutable, hashable and cheap to keep.
-    """
-    try:
-        loaded = dict(value) if isinstance(value, Mapping) else json.loads(value)
-        text = json.dumps(loaded, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        return ""
-    return text if text.startswith("{") else ""
-
-
-def _require_object(text: str | None, *, field: str) -> None:
-    if text == "":  # and not None, which is a field that is left out
-        raise ConfigurationError(f"{field} must be a JSON object: a mapping or its JSON text")
-
-
-def _funcaptcha_data(value: Mapping[str, Any] | str | None) -> str | None:
-    text = None if value is None else _json_text(value)
-    del value
-    _require_object(text, field="data")
-    return text
-
-
-def _rq_data(value: Mapping[str, Any] | str | None) -> str | None:
-    text = None if value is None else _json_text(value)
-    del value
-    _require_object(text, field="rq_data")
-    return text
-
-
-def _custom_fields(value: Mapping[str, Any] | str) -> str:
-    text = _json_text(value)
-    del value
-    _require_object(text, field="fields")
-    if "type" in json.loads(text):
-        del text
-        raise ConfigurationError("fields must not hold 'type'; it is the first argument")
-    return text
-
-
-def _keys_only(text: str | None) -> str:
-    return "None" if text is None else f"<{', '.join(json.loads(text))}>"
 
 
 class Kind(NamedTuple):
@@ -209,7 +81,7 @@ class Task(Generic[S]):
 
     solution_type: ClassVar[SolutionType]
 
-    reference: str | None = attrs.field(default=None, validator=_check_reference, repr=False)
+    reference: str | None = attrs.field(default=None, validator=check_reference, repr=False)
 
     @property
     def type(self) -> str:
@@ -225,17 +97,17 @@ class Task(Generic[S]):
 @attrs.frozen(kw_only=True)
 class _PageTask(Task[S]):
     website_url: str = attrs.field(
-        metadata={"wire": "websiteURL"}, validator=_check_url, repr=_without_user_info
+        metadata={"wire": "websiteURL"}, validator=check_url, repr=without_user_info
     )
 
     @property
     def host(self) -> str:
-        return _host_of(self.website_url)
+        return host_of(self.website_url)
 
 
 @attrs.frozen(kw_only=True)
 class _SiteKeyTask(_PageTask[S]):
-    website_key: str = attrs.field(metadata={"wire": "websiteKey"}, validator=_check_text)
+    website_key: str = attrs.field(metadata={"wire": "websiteKey"}, validator=check_text)
 
 
 @attrs.frozen(kw_only=True)
@@ -243,16 +115,16 @@ class _ReCaptchaV2Task(_SiteKeyTask[ReCaptchaSolution]):
     solution_type: ClassVar[SolutionType] = ReCaptchaSolution
 
     is_invisible: bool = attrs.field(
-        default=False, metadata={"wire": "isInvisible"}, validator=_check_flag
+        default=False, metadata={"wire": "isInvisible"}, validator=check_flag
     )
     sa: str | None = attrs.field(
-        default=None, metadata={"wire": "sa"}, validator=_check_optional_text
+        default=None, metadata={"wire": "sa"}, validator=check_optional_text
     )
 
 
 @attrs.frozen(kw_only=True)
 class _ReCaptchaV2STask(_ReCaptchaV2Task):
-    s: str = attrs.field(metadata={"wire": "s"}, validator=_check_text)
+    s: str = attrs.field(metadata={"wire": "s"}, validator=check_text)
 
 
 @attrs.frozen(kw_only=True)
@@ -260,10 +132,10 @@ class _ReCaptchaV3Task(_SiteKeyTask[ReCaptchaSolution]):
     solution_type: ClassVar[SolutionType] = ReCaptchaSolution
 
     page_action: str | None = attrs.field(
-        default=None, metadata={"wire": "pageAction"}, validator=_check_optional_text
+        default=None, metadata={"wire": "pageAction"}, validator=check_optional_text
     )
     is_invisible: bool = attrs.field(
-        default=True, metadata={"wire": "isInvisible"}, validator=_check_flag
+        default=True, metadata={"wire": "isInvisible"}, validator=check_flag
     )
 
 
@@ -425,10 +297,10 @@ class FuncaptchaTaskProxyless(_SiteKeyTask[FuncaptchaSolution]):
     solution_type: ClassVar[SolutionType] = FuncaptchaSolution
 
     data: str | None = attrs.field(
-        default=None, converter=_funcaptcha_data, metadata={"wire": "data"}, repr=_keys_only
+        default=None, converter=as_data, metadata={"wire": "data"}, repr=keys_only
     )
     api_js_subdomain: str | None = attrs.field(
-        default=None, metadata={"wire": "funcaptchaApiJSSubdomain"}, validator=_check_optional_text
+        default=None, metadata={"wire": "funcaptchaApiJSSubdomain"}, validator=check_optional_text
     )
 
 
@@ -451,13 +323,13 @@ class CloudFlare5STask(_PageTask[CloudFlare5SSolution]):
     solution_type: ClassVar[SolutionType] = CloudFlare5SSolution
 
     proxy: str = attrs.field(
-        metadata={"wire": "proxy"}, validator=_check_proxy, repr=_without_user_info
+        metadata={"wire": "proxy"}, validator=check_proxy, repr=without_user_info
     )
     rq_data: str | None = attrs.field(
         default=None,
-        converter=_rq_data,
+        converter=as_rq_data,
         metadata={"wire": "rqData", "json": True},
-        repr=_keys_only,
+        repr=keys_only,
     )
 
 
@@ -482,11 +354,11 @@ class CustomTask(Task[CustomSolution]):
 
     solution_type: ClassVar[SolutionType] = CustomSolution
 
-    _type: str = attrs.field(validator=_check_text)
-    fields: str = attrs.field(converter=_custom_fields)
+    _type: str = attrs.field(validator=check_text)
+    fields: str = attrs.field(converter=as_custom_fields)
 
     def __repr__(self) -> str:
-        return f"CustomTask({self._type!r}, fields={_keys_only(self.fields)})"
+        return f"CustomTask({self._type!r}, fields={keys_only(self.fields)})"
 
     @property
     def type(self) -> str:
@@ -496,7 +368,7 @@ class CustomTask(Task[CustomSolution]):
     @property
     def host(self) -> str:
         """Host of ``websiteURL``, when the fields have one."""
-        return _host_of(str(json.loads(self.fields).get("websiteURL", "")))
+        return host_of(str(json.loads(self.fields).get("websiteURL", "")))
 
 
 TASK_TYPES: Final[tuple[type[Task[Any]], ...]] = (

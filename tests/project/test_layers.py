@@ -20,6 +20,7 @@ LAYERS = {
     "_plan": 0,
     "_price": 0,
     "_secrets": 0,
+    "_fields": 1,
     "events": 1,
     "services": 1,
     "solutions": 1,

@@ -1,0 +1,159 @@
+"""The fields of a task: what is wrong with a value, and what it becomes.
+
+What is wrong is found in one place and raised in another, which has let go of the value by
+then: it may be a proxy with its password, and a traceback may show locals.
+"""
+
+# Annotations are not postponed here: attrs gives those of a converter to the constructors of
+# the task classes, in whose module their names would not be found.
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
+
+import attrs
+
+from ezcaptcha_async.errors import ConfigurationError
+
+LONGEST_REFERENCE: Final = 200
+"""Most characters of a task's reference."""
+
+_PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5")
+_UNPRINTABLE: Final = re.compile(r"[\s\x00-\x1f\x7f]")
+_AFTER_THE_PORT: Final = re.compile(r"://[^/?#]*(/.|[?#])")
+_USER_INFO: Final = re.compile(r"(?<=://)[^/?#]*@")
+
+
+def without_user_info(url: str | None) -> str:
+    """Show a URL without its credentials."""
+    return repr(url and _USER_INFO.sub("***@", url))
+
+
+def _host_and_port(url: str) -> tuple[str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        address = parts.hostname, parts.port
+    except ValueError:
+        address = None, None
+    return address
+
+
+@lru_cache(maxsize=1_024)
+def host_of(url: str) -> str:
+    """Return the host of a URL, in lower case; empty when there is none."""
+    return _host_and_port(url)[0] or ""
+
+
+def _text_problem(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"must be a str, not {type(value).__name__}"
+    if not value or _UNPRINTABLE.search(value):
+        return "must not be empty or hold white space"
+    return None
+
+
+def _flag_problem(value: object) -> str | None:
+    return None if isinstance(value, bool) else f"must be True or False, not {value!r}"
+
+
+def _url_problem(value: object) -> str | None:
+    url = str(value)
+    if _text_problem(value) is None and (
+        not url.lower().startswith(("http://", "https://")) or not host_of(url)
+    ):
+        return "must be a whole URL such as https://example.com/login"
+    return _text_problem(value)
+
+
+def _proxy_problem(value: object) -> str | None:
+    proxy = str(value)
+    scheme, separator, _ = proxy.partition("://")
+    host, port = _host_and_port(proxy)
+    # A password with an unescaped / ? or # would make its beginning a port.
+    whole = not _AFTER_THE_PORT.search(proxy)
+    if separator and host and port and whole and scheme.lower() in _PROXY_SCHEMES:
+        return _text_problem(value)
+    return _text_problem(value) or (
+        f"must have the form http://user:password@host:port (schemes: {', '.join(_PROXY_SCHEMES)})"
+    )
+
+
+def reference_problem(value: object) -> str | None:
+    """Return what is wrong with a reference; None when nothing is."""
+    if isinstance(value, str) and 0 < len(value) <= LONGEST_REFERENCE and value.isprintable():
+        return None
+    return f"must be printable text of 1 to {LONGEST_REFERENCE} characters"
+
+
+_Check: TypeAlias = Callable[[object, "attrs.Attribute[Any]", Any], None]
+
+
+def _checked(problem_with: Callable[[object], str | None]) -> _Check:
+    def check(task: object, field: "attrs.Attribute[Any]", value: object) -> None:
+        problem = problem_with(value)
+        del task, value
+        if problem is not None:
+            raise ConfigurationError(f"{field.alias} {problem}")
+
+    return check
+
+
+check_text: Final = _checked(_text_problem)
+check_optional_text: Final = attrs.validators.optional(check_text)
+check_flag: Final = _checked(_flag_problem)
+check_url: Final = _checked(_url_problem)
+check_proxy: Final = _checked(_proxy_problem)
+check_reference: Final = attrs.validators.optional(_checked(reference_problem))
+
+
+def _json_text(value: Mapping[str, Any] | str) -> str:
+    """Return a JSON object as compact text; empty when `value` is none.
+
+    Text is what makes it immutable, hashable and cheap to keep.
+    """
+    try:
+        loaded = dict(value) if isinstance(value, Mapping) else json.loads(value)
+        text = json.dumps(loaded, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return ""
+    return text if text.startswith("{") else ""
+
+
+def _require_object(text: str | None, *, field: str) -> None:
+    if text == "":  # and not None, which is a field that is left out
+        raise ConfigurationError(f"{field} must be a JSON object: a mapping or its JSON text")
+
+
+def as_data(value: Mapping[str, Any] | str | None) -> str | None:
+    """Return ``data`` as JSON text."""
+    text = None if value is None else _json_text(value)
+    del value
+    _require_object(text, field="data")
+    return text
+
+
+def as_rq_data(value: Mapping[str, Any] | str | None) -> str | None:
+    """Return ``rq_data`` as JSON text."""
+    text = None if value is None else _json_text(value)
+    del value
+    _require_object(text, field="rq_data")
+    return text
+
+
+def as_custom_fields(value: Mapping[str, Any] | str) -> str:
+    """Return the fields of a custom task as JSON text."""
+    text = _json_text(value)
+    del value
+    _require_object(text, field="fields")
+    if "type" in json.loads(text):
+        del text
+        raise ConfigurationError("fields must not hold 'type'; it is the first argument")
+    return text
+
+
+def keys_only(text: str | None) -> str:
+    """Show the names in a JSON object, and none of its values."""
+    return "None" if text is None else f"<{', '.join(json.loads(text))}>"
