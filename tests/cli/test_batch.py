@@ -58,6 +58,16 @@ def charged(server: SimulatedServer) -> int:
     return server.service.summary().charges
 
 
+def killed_while_it_creates(server: SimulatedServer, rows: Path, results: Path) -> None:
+    """Run a batch, and kill it between a createTask and its answer."""
+    server.service.inject(Fault.HANG, path="/createTask", times=1)
+    process = start("batch", str(rows), "-o", str(results), *FAST)
+    while charged(server) < 1:
+        time.sleep(0.02)
+    process.kill()
+    finish(process)
+
+
 def test_every_row_is_solved_and_says_which_it_is(
     cli: Cli, serving: Serve, rows: Path, results: Path
 ) -> None:
@@ -160,7 +170,7 @@ def test_a_source_that_cannot_be_read(
     async def refuse(_descriptor: int) -> None:
         raise OSError(errno.EIO, "the cable was pulled")
 
-    monkeypatch.setattr("ezcaptcha_async.cli.batching.rows.anyio.wait_readable", refuse)
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.records.anyio.wait_readable", refuse)
     reader, writer = os.pipe()
     with os.fdopen(reader) as stream, os.fdopen(writer):
         monkeypatch.setattr(sys, "stdin", stream)
@@ -273,12 +283,7 @@ def test_what_may_have_been_paid_is_not_bought_again(
 ) -> None:
     """A createTask under way when the process was killed would be paid for twice."""
     server = serving()
-    server.service.inject(Fault.HANG, path="/createTask", times=1)
-    process = start("batch", str(with_rows(rows, 1)), "-o", str(results), *FAST)
-    while charged(server) < 1:
-        time.sleep(0.02)
-    process.kill()
-    finish(process)
+    killed_while_it_creates(server, with_rows(rows, 1), results)
     result = cli("batch", str(rows), "-o", str(results), *FAST)
     assert result.code == 1
     assert "SubmissionUnknownError" in result.err
@@ -296,12 +301,7 @@ def test_what_may_have_been_paid_counts_where_errors_are_tried_again(
 ) -> None:
     """The budget would be overspent by all that a killed run had under way."""
     server = serving()
-    server.service.inject(Fault.HANG, path="/createTask", times=1)
-    process = start("batch", str(with_rows(rows, 1)), "-o", str(results), *FAST)
-    while charged(server) < 1:
-        time.sleep(0.02)
-    process.kill()
-    finish(process)
+    killed_while_it_creates(server, with_rows(rows, 1), results)
     command = ("batch", str(rows), "-o", str(results), "--retry-failed", *FAST, "--budget")
     result = cli(*command, "6")
     assert result.code == 4

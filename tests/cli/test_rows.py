@@ -18,12 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ezcaptcha_async import ConfigurationError, CustomTask, ReCaptchaV2TaskProxyless
+from ezcaptcha_async.cli.batching.records import ends_open, read_in_thread
 from ezcaptcha_async.cli.batching.rows import (
     Format,
     Row,
     RowReader,
-    _is_open,
-    _read_in_thread,
     count_rows,
     format_of,
     opened,
@@ -177,7 +176,7 @@ def test_rows_end_where_the_csv_module_ends_them(cells: list[str]) -> None:
     csv.writer(text, lineterminator="\n").writerows([cells, ["end"]])
     is_open, records = False, 0
     for line in text.getvalue().encode().splitlines():
-        is_open = _is_open(line, is_open)
+        is_open = ends_open(line, is_open)
         records += not is_open
     assert records == 2
 
@@ -252,7 +251,7 @@ async def test_a_slow_pipe_does_not_stop_the_event_loop(
     windows: bool,  # noqa: FBT001
 ) -> None:
     """Polls of what is paid would wait for the next row."""
-    monkeypatch.setattr("ezcaptcha_async.cli.batching.rows._IS_WINDOWS", windows)
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.records._IS_WINDOWS", windows)
     reader, writer = os.pipe()
     ticks = 0
 
@@ -279,7 +278,7 @@ async def test_a_slow_pipe_does_not_stop_the_event_loop(
 async def test_a_pipe_that_breaks_on_windows() -> None:
     """The batch would wait for it for ever."""
     with pytest.raises(OSError, match="Bad file descriptor"):
-        await _read_in_thread(-1)
+        await read_in_thread(-1)
 
 
 def test_how_many_rows_there_are(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ _BEGINNING: Final = b'{"row":'
 """How each line that is written begins."""
 
 _MOST_ROWS: Final = 100_000_000
-_KEY_BITS: Final = 60
+_KEY: Final = (1 << 60) - 1
+"""As much of a row's key as is kept; the bits above say how it stands."""
 _FAILED: Final = 1 << 60
 _PAID: Final = 1 << 61
 _FINISHED: Final = 1 << 62
@@ -93,7 +94,7 @@ class ResultsFile:
     def standing(self, row: Row) -> Standing:
         """Return where a row stands: ``changed`` when it was paid for and said something else."""
         known = self._known(row.number)
-        same = known & _mask() == _bits(row.key)
+        same = known & _KEY == _bits(row.key)
         if known & _PAID and known & _FINISHED and not same:
             return "changed"
         return "finished" if known & _FINISHED and same else "open"
@@ -176,9 +177,9 @@ class ResultsFile:
             return
         self.failed += (not is_solved) - bool(before & _FAILED)
         self.solved += is_solved - (before & (_FINISHED | _FAILED) == _FINISHED)
-        state = _bits(document.get("key")) | (
-            _PAID if is_solved or cost or before & _COUNTED else 0
-        )
+        state = _bits(document.get("key"))
+        if is_solved or cost or before & _COUNTED:
+            state |= _PAID
         if not is_solved:
             state |= _FAILED
         if is_solved or not self._retry_failed:
@@ -219,13 +220,8 @@ def _is_regular(file: BinaryIO) -> bool:
     return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
-def _mask() -> int:
-    return (1 << _KEY_BITS) - 1
-
-
 def _bits(key: object) -> int:
-    """Return as much of a row's key as is kept."""
     try:
-        return int(str(key), 16) & _mask()
+        return int(str(key), 16) & _KEY
     except ValueError:
         return 0
