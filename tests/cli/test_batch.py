@@ -195,8 +195,8 @@ def test_ended_in_the_middle_and_gone_on_with(
     cli: Cli, serving: Serve, rows: Path, results: Path, signum: signal.Signals
 ) -> None:
     """A laptop that is closed, or a node that is drained, would cost the tasks in flight."""
-    server = serving(time_scale=10.0, solve_times=Uniform(10, 40))
-    slow = ("--time-scale", "10")
+    server = serving(time_scale=20.0, solve_times=Uniform(10, 40))
+    slow = ("--time-scale", "20")
     process = start("batch", str(rows), "-o", str(results), *slow)
     while not results.exists() or len(read(results)) < 4:
         time.sleep(0.02)

@@ -35,7 +35,7 @@ COMMAND: Final = (
 
 
 def _service() -> SimulatedService:
-    return SimulatedService(solve_times=Fixed(20))
+    return SimulatedService(solve_times=Fixed(12))
 
 
 def _run(mode: str, backend: str, client: str, server: SimulatedServer, journal: Path) -> Any:

@@ -206,29 +206,34 @@ async def test_garbage_instead_of_http(package: str, garbage: bytes) -> None:
 # ------------------------------------------------------------------------------- too slow
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        Script(read=0, end=End.HANG),
-        Script(read=HEAD_ONLY, end=End.HANG),
-        SILENT,
-        Script(send=answer()[:30], end=End.HANG),
-        Script(send=answer()[:-3], end=End.HANG),
-        Script(send=answer(), pause=0.02),
-        Script(send=b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.0005, endless=True),
-        Script(send=chunked(b"x")[-6:], pause=0.001, endless=True),
-    ],
-    ids=["unread", "head-read", "read", "headers", "body", "drip", "1xx", "endless-line"],
-)
-async def test_the_total_deadline_holds(package: str, script: Script) -> None:
+TOO_SLOW: Final = {
+    "unread": Script(read=0, end=End.HANG),
+    "head read": Script(read=HEAD_ONLY, end=End.HANG),
+    "read": SILENT,
+    "headers": Script(send=answer()[:30], end=End.HANG),
+    "body": Script(send=answer()[:-3], end=End.HANG),
+    "drip": Script(send=answer(), pause=0.02),
+    "1xx": Script(send=b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.0005, endless=True),
+    "endless line": Script(send=chunked(b"x")[-6:], pause=0.001, endless=True),
+}
+
+
+async def test_the_total_deadline_holds(package: str) -> None:
     """A server that keeps a client busy must not keep it beyond its deadline."""
-    with RawServer(script, GOOD) as server:
-        async with opened(package) as transport:
-            with anyio.fail_after(5):
-                fault = await fault_of(transport, server.url, timeout=0.5)
-            assert not fault.unsent
-            # The client is none the worse for it.
-            await reply_of(transport, server.url)
+
+    async def ask(name: str, script: Script) -> None:
+        with RawServer(script, GOOD) as server:
+            async with opened(package) as transport:
+                with anyio.fail_after(5):
+                    fault = await fault_of(transport, server.url, timeout=0.5)
+                assert not fault.unsent, name
+                # The client is none the worse for it.
+                await reply_of(transport, server.url)
+
+    # All at the same time, for none of them does much.
+    async with anyio.create_task_group() as group:
+        for name, script in TOO_SLOW.items():
+            group.start_soon(ask, name, script)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.0005, 0.001, 0.002, 0.004, 0.03])

@@ -86,18 +86,17 @@ def test_paid_for_nothing(simulated_service):
     simulated_service.assert_charged(2)
 """
 
+ANYIO = ("-p", "anyio.pytest_plugin", "-o", "anyio_mode=auto")
 RUNNERS = {
     "pytest-asyncio": (
-        *("-p", "no:anyio", "-p", "no:trio"),
-        *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
+        *("-p", "pytest_asyncio.plugin", "-o", "asyncio_mode=auto"),
+        *("-o", "asyncio_default_fixture_loop_scope=function"),
     ),
-    "anyio on asyncio": ("-p", "no:asyncio", "-p", "no:trio", "-o", "anyio_mode=auto"),
-    "anyio on trio": ("-p", "no:asyncio", "-p", "no:trio", "-o", "anyio_mode=auto"),
-    "pytest-trio": ("-p", "no:anyio", "-p", "no:asyncio", "-o", "trio_mode=true"),
+    "anyio on asyncio": ANYIO,
+    "anyio on trio": ANYIO,
+    "pytest-trio": ("-p", "pytest_trio.plugin", "-o", "trio_mode=true"),
 }
-"""What runs asynchronous tests → how to have it run them, and nothing else."""
-
-NO_RUNNER = ("-p", "no:anyio", "-p", "no:asyncio", "-p", "no:trio")
+"""What runs asynchronous tests → how to have it run them."""
 
 
 def run_user_tests(
@@ -106,18 +105,17 @@ def run_user_tests(
     """Run a user's tests with the plugin, as if it were installed."""
     pytester.makepyfile(source)
     pytester.makeconftest(conftest)
-    # By its module, because the package need not be installed; and not by its entry point as
-    # well where it is.
-    ours = ("-p", "no:ezcaptcha", "-p", "ezcaptcha_async.pytest_plugin")
+    ours = ("-p", "ezcaptcha_async.pytest_plugin")  # by its module: it need not be installed
     return pytester.runpytest_subprocess(
-        "--strict-markers", "-W", "error", *ours, *(arguments or NO_RUNNER), timeout=120
+        "--strict-markers", "-W", "error", *ours, *arguments, timeout=120
     )
 
 
 @pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let other processes find the package under test, wherever they run."""
+def _on_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let other processes find the package under test, and no plugin that they do not name."""
     monkeypatch.setenv("PYTHONPATH", str(Path(ezcaptcha_async.__file__).parent.parent))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
 def test_fixtures_and_markers(pytester: pytest.Pytester) -> None:

@@ -85,7 +85,7 @@ def test_keys_and_faults_can_be_changed_while_it_serves() -> None:
     def ask(url: str) -> None:
         try:
             with httpx.Client(base_url=url) as client:
-                for _ in range(25):
+                for _ in range(10):
                     client.post(CREATE, content=CREATE_V2)
         except BaseException as error:  # noqa: BLE001 - shown below
             errors.append(error)
@@ -98,12 +98,14 @@ def test_keys_and_faults_can_be_changed_while_it_serves() -> None:
             service.inject(Fault.HTML)
             service.set_balance("other", 1)
             assert service.summary().charges == len(service.record)
+            time.sleep(0.005)  # so that some requests meet no fault
         for thread in threads:
             thread.join()
     assert not errors
     summary = service.summary()
-    assert summary.requests == 100
-    assert summary.charges + summary.faults.get("html", 0) == 100
+    assert summary.requests == 40
+    assert summary.charges + summary.faults["html"] == 40
+    assert summary.charges
 
 
 def test_a_port_that_is_taken_is_named() -> None:

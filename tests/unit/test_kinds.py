@@ -54,13 +54,13 @@ def test_memory_is_bounded() -> None:
 def test_what_is_used_is_kept() -> None:
     """The busiest site of all would be forgotten because it was the first."""
     kinds = Kinds()
-    for number in range(10_000):
+    for number in range(5_000):
         kinds.learn(KIND, 0.0, 10.0, ready=True)
         kinds.learn(Kind("s", f"{number}", f"{number}"), 0.0, 10.0, ready=True)
-    assert kinds.sites[KIND].tasks == 10_000
+    assert kinds.sites[KIND].tasks == 5_000
     known = kinds.known_type_of(KIND)
     assert known is not None
-    assert known.tasks == 10_000
+    assert known.tasks == 5_000
 
 
 def test_plans_are_kept_and_bounded() -> None:
