@@ -94,18 +94,18 @@ def test_keys_and_faults_can_be_changed_while_it_serves() -> None:
         threads = [threading.Thread(target=ask, args=[server.url]) for _ in range(4)]
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads):
+        for _ in range(20):
             service.inject(Fault.HTML)
             service.set_balance("other", 1)
             assert service.summary().charges == len(service.record)
-            time.sleep(0.005)  # so that some requests meet no fault
+            time.sleep(0.002)
         for thread in threads:
             thread.join()
     assert not errors
     summary = service.summary()
     assert summary.requests == 40
     assert summary.charges + summary.faults["html"] == 40
-    assert summary.charges
+    assert 1 <= summary.faults["html"] <= 20
 
 
 def test_a_port_that_is_taken_is_named() -> None:
