@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from zlib import crc32
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,12 @@ if "HYPOTHESIS_SEARCH" not in os.environ:
     settings.load_profile("steady")
 
 pytest_plugins = ["ezcaptcha_async.pytest_plugin"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mix files that wait with files that compute, where processes share them in this order."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: crc32(item.path.name.encode()))
 
 
 def pytest_collection_finish() -> None:

@@ -20,7 +20,7 @@ POLLING = PollPolicy().at_speed(SPEED)
 @pytest.mark.parametrize("other", ["asyncio", "trio"])
 async def test_another_event_loop_is_told_so(other: str) -> None:
     """Waiting for an event of another loop would hang without a word."""
-    service = SimulatedService(solve_times=Fixed(15))
+    service = SimulatedService(solve_times=Fixed(8))
     with serve(service, time_scale=SPEED) as server:
         pool = SessionPool("key", service=server.profile, polling=POLLING)
         await pool.__aenter__()
@@ -44,7 +44,7 @@ async def test_another_event_loop_is_told_so(other: str) -> None:
 
 def test_a_pool_in_each_of_several_threads() -> None:
     """Each event loop has its own pool; they must not share anything by accident."""
-    service = SimulatedService(solve_times=Fixed(12))
+    service = SimulatedService(solve_times=Fixed(8))
     failures: list[BaseException] = []
 
     async def solve_some() -> None:
@@ -71,7 +71,7 @@ def test_a_pool_in_each_of_several_threads() -> None:
 def test_a_pool_on_uvloop(transport: str) -> None:
     """Servers run on it; its sockets, timers and futures are not asyncio's own."""
     uvloop = pytest.importorskip("uvloop")
-    service = SimulatedService(solve_times=Fixed(12))
+    service = SimulatedService(solve_times=Fixed(8))
     service.inject(Fault.RESET_AFTER, path="/getTaskResult", times=3)
 
     async def main() -> None:
@@ -89,7 +89,7 @@ def test_a_pool_on_uvloop(transport: str) -> None:
 
 def test_entering_and_leaving_in_different_asyncio_tasks() -> None:
     """Aiohttp's runner and many fixtures start and stop an application in separate tasks."""
-    service = SimulatedService(solve_times=Fixed(12))
+    service = SimulatedService(solve_times=Fixed(8))
 
     async def main() -> None:
         pool = SessionPool("key", service=server.profile, polling=POLLING)
@@ -127,7 +127,7 @@ def test_ctrl_c_leaves_the_list_of_paid_tickets() -> None:
 
 def test_a_loop_that_ends_without_closing_the_pool() -> None:
     """Forgetting ``async with`` must not hang the end of the program."""
-    service = SimulatedService(solve_times=Fixed(12))
+    service = SimulatedService(solve_times=Fixed(8))
 
     async def main() -> SessionPool:
         pool = SessionPool("key", service=server.profile, polling=POLLING)
