@@ -149,7 +149,10 @@ class Creator:
             entry.first_attempt_at = now
         at = now + max(self._exchange.backoff(entry.attempts), error.retry_after or 0.0)
         lasts = error.retryable and at < entry.first_attempt_at + self._exchange.create_patience
-        self._exchange.turn_away(entry, error, again_at=at if lasts else None)
+        if not lasts:
+            self._exchange.turn_away(entry, error)
+        elif not self._exchange.pass_on(entry, untroubled=True):
+            self._schedule.retry_create(entry, at)
 
     def _lost(self, entry: Entry, intent: Intent, reason: str) -> None:
         self._ledger.unknown(intent)

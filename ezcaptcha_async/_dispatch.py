@@ -7,7 +7,7 @@ from math import inf
 from typing import Any, TypeVar, cast
 
 from ezcaptcha_async._claim import Claim
-from ezcaptcha_async._entries import Entry, Line, Phase
+from ezcaptcha_async._entries import Entry, Line
 from ezcaptcha_async._purse import Purse
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._schedule import Schedule
@@ -17,7 +17,6 @@ from ezcaptcha_async.errors import (
     BannedError,
     BudgetExceededError,
     ConfigurationError,
-    EzCaptchaError,
     PoolClosedError,
     ResultWindowLapsedError,
 )
@@ -69,27 +68,21 @@ class Dispatch:
         deadline = inf if timeout is None else self._clock() + timeout
         return Claim(session.enqueue(task, deadline), self.session_of)
 
-    def turn_away(
-        self, entry: Entry, error: EzCaptchaError, *, again_at: float | None = None
-    ) -> None:
-        """See to a task that its account cannot create and that is certainly not paid.
-
-        Another account takes it where one can; else it is tried again, or its caller told.
+    def pass_on(self, entry: Entry, *, untroubled: bool) -> bool:
+        """Give a task that its account cannot create to another one, if there is one for it.
 
         Args:
-            entry: The task, in line for creation, or just refused.
-            error: Why its account cannot create it.
-            again_at: When its own account may try again; then only an account that is not
-                in trouble itself takes it over.
+            entry: The task, certainly not paid: in line for creation, or just refused.
+            untroubled: Whether only an account that is not in trouble itself may take it.
+
+        Returns:
+            Whether another account has taken it over.
         """
         task = cast("Task[Any]", entry.task)
-        session = self._stand_in_for(entry, task, untroubled=again_at is not None)
+        session = self._stand_in_for(entry, task, untroubled=untroubled)
         if session is not None:
             session.take_over(entry, task)
-        elif again_at is None:
-            self._schedule.refuse(entry, error)
-        elif entry.phase is not Phase.QUEUED:
-            self._schedule.retry_create(entry, again_at)
+        return session is not None
 
     def _session_for(self, task: Task[Any]) -> Session:
         candidates = self._that_serve(task)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable
 from typing import Final
 
 import attrs
 
+from ezcaptcha_async._callbacks import call_back
 from ezcaptcha_async._entries import Entry, Phase, Solved
 from ezcaptcha_async.errors import EzCaptchaError, ServiceError
 from ezcaptcha_async.events import Event, RequestEvent, TaskEvent, TaskState
@@ -62,15 +62,8 @@ class Emitter:
     def emit(self, event: Event) -> None:
         """Give out one event."""
         _log(event)
-        if self._on_event is None:
-            return
-        try:
-            self._on_event(event)
-        except Exception as error:  # noqa: BLE001  # the user's; no paid task may suffer
-            problem = "".join(traceback.format_exception(error))
-        else:
-            return
-        _logger.error("on_event failed\n%s", problem)
+        if self._on_event is not None:
+            call_back("on_event", self._on_event, event)
 
 
 def _task_event(entry: Entry, state: TaskState, now: float) -> TaskEvent:

@@ -75,7 +75,7 @@ class Engine:
                 loop=self.loop,
                 transport=transport,
                 ledger=ledger,
-                turn_away=self.dispatch.turn_away,
+                pass_on=self.dispatch.pass_on,
                 emitter=emitter,
                 may_repeat=purse.may_repeat,
                 settings=settings,

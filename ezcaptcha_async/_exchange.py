@@ -55,12 +55,10 @@ class Asked:
     at: float
 
 
-class TurnAway(Protocol):
-    """See `Dispatch.turn_away`."""
+class PassOn(Protocol):
+    """See `Dispatch.pass_on`."""
 
-    def __call__(
-        self, entry: Entry, error: EzCaptchaError, *, again_at: float | None = None
-    ) -> None: ...
+    def __call__(self, entry: Entry, *, untroubled: bool) -> bool: ...
 
 
 class Exchange:
@@ -72,8 +70,8 @@ class Exchange:
         clock: The event loop's clock.
         transport: Sends the requests.
         ledger: Where what is paid is written down.
-        turn_away: Sees to a task that this account cannot create, for now or at all, and
-            that is certainly not paid: see `Dispatch.turn_away`.
+        pass_on: Gives a task that this account cannot create, and that is certainly not
+            paid, to another one: see `Dispatch.pass_on`.
         emitter: Told of each request, and of the account's troubles.
         settings: The pool's.
     """
@@ -86,7 +84,7 @@ class Exchange:
         clock: Callable[[], float],
         transport: Transport,
         ledger: Ledger,
-        turn_away: TurnAway,
+        pass_on: PassOn,
         emitter: Emitter,
         settings: Settings,
     ) -> None:
@@ -96,7 +94,7 @@ class Exchange:
         self.schedule = schedule
         self.clock = clock
         self.ledger = ledger
-        self.turn_away = turn_away
+        self.pass_on = pass_on
         self.rng = settings.rng
         self.create_patience = settings.create_patience
         self.encoder = Encoder(account.client_key)
@@ -223,7 +221,15 @@ class Exchange:
             self._turn_away_queued(error, since=now - self.create_patience)
         elif now - since >= _PASSES_ON_AFTER:
             for entry in self.schedule.queued(self.line):
-                self.turn_away(entry, error, again_at=now)
+                self.pass_on(entry, untroubled=True)
+
+    def turn_away(self, entry: Entry, error: EzCaptchaError) -> None:
+        """See to a task that this account cannot create and that is certainly not paid.
+
+        Another account takes it where one can; else its caller is told why.
+        """
+        if not self.pass_on(entry, untroubled=False):
+            self.schedule.refuse(entry, error)
 
     def tell_who_lapses(self) -> None:
         """Answer those whose result window ends before a ban does; after each request.

@@ -6,17 +6,16 @@ the requests, `_exchange` is what they share.
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from ezcaptcha_async._balance_watch import BalanceWatch
+from ezcaptcha_async._callbacks import call_back
 from ezcaptcha_async._creating import Creator
 from ezcaptcha_async._emitter import Emitter
 from ezcaptcha_async._entries import IN_FLIGHT, Entry, Line, Phase
 from ezcaptcha_async._event_loop import EventLoop
-from ezcaptcha_async._exchange import Exchange, TurnAway
+from ezcaptcha_async._exchange import Exchange, PassOn
 from ezcaptcha_async._gate import Gate
 from ezcaptcha_async._inquiring import Inquirer
 from ezcaptcha_async._ledger import Ledger
@@ -33,8 +32,6 @@ from ezcaptcha_async.errors import ConfigurationError, EzCaptchaError
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.tasks import Kind, Task, kind_of
 
-_logger: Final = logging.getLogger("ezcaptcha_async")
-
 
 class Session:
     """One account at work.
@@ -46,8 +43,8 @@ class Session:
         loop: The event loop that all of this runs in.
         transport: Sends the requests.
         ledger: Where what is paid is written down.
-        turn_away: Sees to a task that this account cannot create, for now or at all, and
-            that is certainly not paid: see `Dispatch.turn_away`.
+        pass_on: Gives a task that this account cannot create, and that is certainly not
+            paid, to another one: see `Dispatch.pass_on`.
         emitter: Told of each request, and of the account's troubles.
         may_repeat: Says whether a create whose answer was lost is sent once more, and
             enters it into the limit on that.
@@ -63,7 +60,7 @@ class Session:
         loop: EventLoop,
         transport: Transport,
         ledger: Ledger,
-        turn_away: TurnAway,
+        pass_on: PassOn,
         emitter: Emitter,
         may_repeat: Callable[[Entry], bool],
         settings: Settings,
@@ -80,7 +77,7 @@ class Session:
             clock=loop.clock,
             transport=transport,
             ledger=ledger,
-            turn_away=turn_away,
+            pass_on=pass_on,
             emitter=emitter,
             settings=settings,
         )
@@ -150,13 +147,7 @@ class Session:
             self._watch.unknown()
             return
         if self._watch.known(outcome.points):
-            problem = ""
-            try:
-                self._tell(outcome)
-            except Exception as error:  # noqa: BLE001  # the user's; no paid task may suffer
-                problem = "".join(traceback.format_exception(error))
-            if problem:
-                _logger.error("on_low_balance failed\n%s", problem)
+            call_back("on_low_balance", self._tell, outcome)
         self._watch_balance(self._watch)
 
     def answer_inquiry(self, error: EzCaptchaError) -> None:
