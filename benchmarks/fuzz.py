@@ -31,7 +31,7 @@ from ezcaptcha_async import (
 from ezcaptcha_async._wire import Decoder, Ready, Refused, Reply, decode_solution
 
 KEY = "a-client-key-that-is-secret"
-PASSWORD = "a-proxy-password"  # noqa: S105  # the secret that must not show
+PASSWORD = "a-proxy-password"  # noqa: S105 - the secret that must not show
 TASK = CloudFlare5STask(
     website_url="https://example.com", proxy=f"http://user:{PASSWORD}@127.0.0.1:8080"
 )
@@ -147,7 +147,7 @@ def main() -> int:
         )
         try:
             said = said_of(reply, decoder)
-        except Exception as error:  # noqa: BLE001  # the finding
+        except Exception as error:  # noqa: BLE001 - the finding
             print(f"input {number}: {error!r} from {reply.body[:500]!r}")
             return 1
         if KEY in said or PASSWORD in said:

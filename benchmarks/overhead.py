@@ -124,7 +124,7 @@ async def cpu_of_a_bare_scheduler(
 
     async def child(ticket: int) -> None:
         nonlocal done
-        with anyio.move_on_after(20):  # noqa: ASYNC100  # its own cost is what is measured
+        with anyio.move_on_after(20):  # noqa: ASYNC100 - its own cost is what is measured
             done += 1
         heapq.heappush(heap, (anyio.current_time() + interval, ticket))
 

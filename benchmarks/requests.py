@@ -219,7 +219,7 @@ def run_once(main: Callable[[], Coroutine[Any, Any, float]], *, uvloop: bool) ->
     """Run in an event loop of its own, asyncio's or uvloop."""
     loop_factory = None
     if uvloop:
-        import uvloop as faster  # noqa: PLC0415  # only where it is asked for
+        import uvloop as faster  # noqa: PLC0415 - only where it is asked for
 
         loop_factory = faster.new_event_loop
     gc.collect()

@@ -92,7 +92,7 @@ class AiohttpTransport:
         url: str,
         body: RequestBody,
         *,
-        timeout: float,  # noqa: ARG002  # the caller's cancellation is as clean as it gets
+        timeout: float,  # noqa: ARG002 - the caller's cancellation is as clean as it gets
         evidence: Evidence | None = None,
     ) -> Reply | NoAnswer:
         """POST as `Transport.post` says."""
@@ -112,7 +112,7 @@ class AiohttpTransport:
                 return await _read(response)
             finally:
                 response.close()  # what was read to its end has gone back to the connector
-        except Exception as error:  # noqa: BLE001  # also what hooks and resolvers let through
+        except Exception as error:  # noqa: BLE001 - also what hooks and resolvers let through
             return NoAnswer(
                 type(error).__name__,
                 unsent=evidence is not None and evidence.unsent,
@@ -185,7 +185,7 @@ async def _read(response: aiohttp.ClientResponse) -> Reply | NoAnswer:
 
 
 def _open_session(max_requests: int) -> aiohttp.ClientSession:
-    import httpx  # noqa: PLC0415  # slow, and not for those who bring a session
+    import httpx  # noqa: PLC0415 - slow, and not for those who bring a session
 
     # The authorities that httpx trusts, so that it makes no difference which one is at work.
     connector = aiohttp.TCPConnector(

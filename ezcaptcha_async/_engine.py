@@ -131,7 +131,7 @@ class Engine:
         reason = "the pool's event loop ended before the pool was closed"
         try:
             await self.scheduler.run()
-        except Exception as error:  # noqa: BLE001  # logged, and told to everybody who waits
+        except Exception as error:  # noqa: BLE001 - logged, and told to everybody who waits
             # A mistake in this library. Nobody may wait for ever because of it.
             cause = unwrapped(error)
             reason = f"the pool failed by an internal error ({type(cause).__name__})"

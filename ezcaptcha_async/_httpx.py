@@ -48,7 +48,7 @@ class HttpxTransport:
         self.max_requests = max_requests
         self._owned = client is None
         if client is None:
-            import httpx  # noqa: PLC0415  # a fifth of a second, for those who bring none
+            import httpx  # noqa: PLC0415 - a fifth of a second, for those who bring none
 
             limits = httpx.Limits(
                 max_connections=max_requests,
@@ -88,7 +88,7 @@ class HttpxTransport:
                 return await _read(response)
             finally:
                 await response.aclose()
-        except Exception as error:  # noqa: BLE001  # also what custom transports let through
+        except Exception as error:  # noqa: BLE001 - also what custom transports let through
             pool_was_full = isinstance(error, self._package.PoolTimeout)
             return NoAnswer(
                 type(error).__name__,

@@ -247,7 +247,7 @@ class Ledger:
             await file.flush()
         except OSError as error:
             reason = _reason(error)
-            _logger.error(  # noqa: TRY400 - as above: no traceback
+            _logger.error(  # noqa: TRY400 - the traceback says no more
                 "the journal %s may not be on the disk (%s)", file.path, reason
             )
             return reason

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -59,14 +58,15 @@ def save_timing(timing: PollTiming) -> None:
 def _replace(path: str, text: str) -> None:
     """Write a file as a whole or not at all: a crash leaves the old one."""
     # Only its owner may read what mkstemp makes.
-    descriptor, temporary = tempfile.mkstemp(dir=Path(path).parent, prefix=".ezcaptcha-")
+    descriptor, name = tempfile.mkstemp(dir=Path(path).parent, prefix=".ezcaptcha-")
+    temporary = Path(name)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - not a path
             file.write(text)
-        os.replace(temporary, path)  # noqa: PTH105 - as atomic as it gets
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108 - as above
+            temporary.unlink()
         raise
 
 

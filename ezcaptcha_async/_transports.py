@@ -69,7 +69,7 @@ def _aiohttp_transport(settings: dict[str, Any]) -> Transport:
     if on_trio():
         raise ConfigurationError("aiohttp needs asyncio; on trio use httpx or httpx2")
     try:
-        import aiohttp  # noqa: PLC0415  # an extra, and a third of a second
+        import aiohttp  # noqa: PLC0415 - an extra, and a third of a second
     except ImportError:
         version = None
     else:
@@ -77,6 +77,6 @@ def _aiohttp_transport(settings: dict[str, Any]) -> Transport:
     if version is None or version < _LOWEST_AIOHTTP:
         lowest = ".".join(str(part) for part in _LOWEST_AIOHTTP)
         raise ConfigurationError(f"aiohttp {lowest} or newer is not installed: {_REMEDY}")
-    from ezcaptcha_async._aiohttp import AiohttpTransport  # noqa: PLC0415  # it imports aiohttp
+    from ezcaptcha_async._aiohttp import AiohttpTransport  # noqa: PLC0415 - it imports aiohttp
 
     return AiohttpTransport(**settings)

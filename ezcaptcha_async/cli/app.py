@@ -259,10 +259,10 @@ def batch(
 
 @app.command(usage="Usage: ezcaptcha report [OPTIONS] RESULTS", help_epilogue="")
 def report(
-    results: Annotated[str, Parameter(name="RESULTS", allow_leading_hyphen=True)],
+    results: Annotated[Path, Parameter(name="RESULTS", allow_leading_hyphen=True)],
     /,
     *,
-    html: Annotated[str | None, Parameter(show_default=False)] = None,
+    html: Annotated[Path | None, Parameter(show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
     """Show solve times, freshness, spend and errors of a batch, also while it runs.

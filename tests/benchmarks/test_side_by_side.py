@@ -64,7 +64,7 @@ def test_a_client_that_hangs_has_solved_nothing() -> None:
     assert "cpu_ms_per_solved" not in row.figures
     assert troubles([row]) == ["peer 1: 1,000 x no figures"]
     assert "–" in table([row])  # noqa: RUF001
-    ET.fromstring(picture([row], "title", ["note"]))  # noqa: S314  # our own text
+    ET.fromstring(picture([row], "title", ["note"]))  # noqa: S314 - our own text
 
 
 def test_troubles_add_up_over_rounds() -> None:
@@ -122,7 +122,7 @@ def test_the_picture_is_one_svg_that_needs_nothing_else() -> None:
     """A README on another site would show a broken image, or bars that run over their panel."""
     rows = merged([run_of("ezcaptcha_async", cpu=1.0), run_of("<peer> 1 & 2", cpu=80.0)])
     text = picture(rows, "a <title>", ["when & where"])
-    root = ET.fromstring(text)  # noqa: S314  # our own text
+    root = ET.fromstring(text)  # noqa: S314 - our own text
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert "href" not in text
     assert "url(" not in text

@@ -66,7 +66,7 @@ def site() -> Iterator[str]:
 def run_block(block: str) -> dict[str, Any]:
     """Run a Python block of the README; return its names."""
     names: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(block, "README.md", "exec"), names)  # noqa: S102  # our own README
+    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
     return names
 
 
@@ -81,7 +81,7 @@ def run_file(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     package = str(Path(ezcaptcha_async.__file__).parents[1])
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(  # noqa: S603  # our own interpreter
+        done = subprocess.run(  # noqa: S603 - our own interpreter
             [sys.executable, *arguments],
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": package, "HOME": str(tmp_path)},

@@ -73,17 +73,19 @@ class Progress:
         if self._statistics is not None:
             self.counts = self._statistics()
 
-    def note_solution(self, solution: Solution, points: float | None) -> None:
-        """Count a solved row, and what it cost in this run."""
-        self.solved += 1
+    def note_cost(self, points: float | None) -> None:
+        """Count what a row cost in this run, or may have cost."""
         self.points += points or 0.0
+
+    def note_solution(self, solution: Solution) -> None:
+        """Count a solved row."""
+        self.solved += 1
         waited = solution.receipt.waited * self.time_scale
         self.times[min(int(waited / BIN_SECONDS), BINS - 1)] += 1
 
-    def note_failure(self, error: EzCaptchaError, points: float | None) -> None:
-        """Count a row that ended in an error, and what it may have cost."""
+    def note_failure(self, error: EzCaptchaError) -> None:
+        """Count a row that ended in an error."""
         self.failed += 1
-        self.points += points or 0.0
         self.errors[type(error).__name__] += 1
 
     def per_minute(self) -> float | None:

@@ -243,14 +243,10 @@ class _Batch:
         resumed: bool = False,
     ) -> None:
         """Write down what became of a row that an earlier run began."""
-        progress = self._progress
         if row is not None and self._results.is_finished(row[0]):
-            progress.failed_before -= 1  # it is counted anew
-        failed, errors = progress.failed, progress.errors.copy()
-        self._write(row, found, points, resumed=resumed)
-        if row is not None and self._plan.retry_failed:
-            # This run tries it once more, and counts what comes of that.
-            progress.failed, progress.errors = failed, errors
+            self._progress.failed_before -= 1  # it is counted anew
+        tried_again = row is not None and self._plan.retry_failed
+        self._write(row, found, points, resumed=resumed, tried_again=tried_again)
 
     # --------------------------------------------------------------------------- new rows
 
@@ -317,8 +313,18 @@ class _Batch:
         points: float | None,
         *,
         resumed: bool = False,
+        tried_again: bool = False,
     ) -> None:
-        """Write down what became of a row, unless the next run may have better luck."""
+        """Write down what became of a row, unless the next run may have better luck.
+
+        Args:
+            row: Which it is.
+            found: What became of it.
+            points: Listed price.
+            resumed: Whether an earlier run has paid for it.
+            tried_again: Whether this run tries it once more after an error, and counts
+                what comes of that.
+        """
         document: dict[str, Any] = {"row": None, "finished_at": time.time()}
         if row is not None:
             document |= {"row": row[0], "key": row[1]}
@@ -334,12 +340,15 @@ class _Batch:
                 return
             cost = 0.0 if is_counted else _cost_of(found, points)
             document |= {"status": "failed", "final": _is_final(found), "points": cost}
-            self._progress.note_failure(found, cost)
+            self._progress.note_cost(cost)
+            if not tried_again:
+                self._progress.note_failure(found)
             self._keep(document | failures.description(found))
         else:
             cost = 0.0 if is_counted else found.receipt.points
             document |= {"status": "solved", "points": cost}
-            self._progress.note_solution(found, cost)
+            self._progress.note_cost(cost)
+            self._progress.note_solution(found)
             self._keep(document | described(found))
 
     def _keep(self, document: dict[str, Any]) -> None:

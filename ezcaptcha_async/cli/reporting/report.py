@@ -7,15 +7,16 @@ from pathlib import Path
 import attrs
 
 from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.output import Output, printable
 from ezcaptcha_async.cli.reporting import tables
 from ezcaptcha_async.cli.reporting.collecting import Collection, collected
 from ezcaptcha_async.cli.reporting.figures import Figures, figures
 from ezcaptcha_async.cli.reporting.page import page
-from ezcaptcha_async.cli.reporting.results import STDIN, lines
+from ezcaptcha_async.cli.reporting.results import lines
 
 
-def report(output: Output, source: str, html: str | None) -> None:
+def report(output: Output, source: Path, html: Path | None) -> None:
     """Show what a results file comes to.
 
     Args:
@@ -27,7 +28,7 @@ def report(output: Output, source: str, html: str | None) -> None:
         ConfigurationError: The file cannot be read, or holds no results at all; or the
             page cannot be written.
     """
-    name = "standard input" if source == STDIN else printable(Path(source).name)
+    name = "standard input" if source == STDIN else printable(source.name)
     if html is not None and source != STDIN and _is_the_same(source, html):
         raise ConfigurationError("--html would overwrite the results; give it another name")
     with output.waiting(f"reading {name}"):
@@ -44,21 +45,21 @@ def report(output: Output, source: str, html: str | None) -> None:
         output.remark(f"wrote {html}")
 
 
-def _is_the_same(source: str, html: str) -> bool:
+def _is_the_same(source: Path, html: Path) -> bool:
     try:
-        return Path(html).samefile(source)
+        return html.samefile(source)
     except (OSError, ValueError):
         return False  # one of them is not there, or cannot be
 
 
-def _check(collection: Collection, source: str) -> None:
+def _check(collection: Collection, source: Path) -> None:
     if collection.damaged and not (collection.solutions or collection.errors):
         raise ConfigurationError(f"{source} holds no results: no line of it is a finished row")
 
 
-def _write(html: str, text: str) -> None:
+def _write(html: Path, text: str) -> None:
     try:
-        Path(html).write_text(text, encoding="utf-8")
+        html.write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its name cannot be that of a file"
     else:

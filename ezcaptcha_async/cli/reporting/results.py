@@ -13,9 +13,9 @@ from typing import Any, BinaryIO, Final, TypeAlias, cast
 import attrs
 
 from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.output import printable
 
-STDIN: Final = "-"
 UNKNOWN_TYPE: Final = "unknown type"
 
 _LONGEST_LINE: Final = 1 << 26
@@ -84,7 +84,7 @@ class Failed:
 Row: TypeAlias = Solved | Failed
 
 
-def lines(source: str) -> Iterator[bytes]:
+def lines(source: Path) -> Iterator[bytes]:
     """Read the lines of a file one by one, or those of stdin for ``-``.
 
     Raises:
@@ -100,8 +100,8 @@ def lines(source: str) -> Iterator[bytes]:
     raise ConfigurationError(f"cannot read {source}: {reason}")
 
 
-def _opened(source: str) -> AbstractContextManager[BinaryIO]:
-    return nullcontext(sys.stdin.buffer) if source == STDIN else Path(source).open("rb")
+def _opened(source: Path) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdin.buffer) if source == STDIN else source.open("rb")
 
 
 def parsed(line: bytes) -> Row | None:
