@@ -15,6 +15,7 @@ import anyio
 from ezcaptcha_async._batch import Outcome, Resumed, outcome_of, outcomes_of, resumed
 from ezcaptcha_async._claim import Claim
 from ezcaptcha_async._engine import Engine
+from ezcaptcha_async._inheritance import Inheritance
 from ezcaptcha_async._journal import Journal, JournalFile
 from ezcaptcha_async._journal_lines import Submission
 from ezcaptcha_async._ledger import Ledger
@@ -40,9 +41,7 @@ from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
     ConfigurationError,
-    EzCaptchaError,
     PoolClosedError,
-    ResultWindowLapsedError,
     SolveTimeoutError,
 )
 from ezcaptcha_async.events import Event
@@ -424,31 +423,14 @@ class SessionPool:
         engine = self._open()
         if self._journal is None:
             raise ConfigurationError("resume_all needs a pool with a journal")
-        own = (
-            session.saved(entry) for session in engine.sessions for entry in session.line.orphans()
+        inheritance = Inheritance(engine.ledger, engine.dispatch)
+        return outcomes_of(
+            inheritance.tasks(),
+            inheritance.take_up,
+            resumed,
+            max_in_flight=max_in_flight,
+            told=inheritance.told,
         )
-        tasks = sorted([*engine.ledger.inherited(), *own], key=lambda task: task.created_at)
-
-        def take_up(task: SavedTask) -> Claim[Solution]:
-            engine.ledger.taken_up(task)
-            problem = None
-            try:
-                return engine.dispatch.take_up(task)
-            except ConfigurationError as error:
-                if not engine.ledger.is_over(task):
-                    raise
-                problem = str(error)
-            raise ResultWindowLapsedError(
-                f"{problem}; its result window is over",
-                task_id=task.task_id,
-                ticket=task.to_dict(),
-            )
-
-        def told(task: SavedTask, error: EzCaptchaError) -> None:
-            if isinstance(error, ResultWindowLapsedError):
-                engine.ledger.done(task.service, task.account, task.task_id)
-
-        return outcomes_of(tasks, take_up, resumed, max_in_flight=max_in_flight, told=told)
 
     # ---------------------------------------------------------------------- looking
 

@@ -62,6 +62,7 @@ LAYERS = {
     "_dispatch": 11,
     "_batch": 11,
     "_engine": 12,
+    "_inheritance": 12,
     "_pool": 13,
     "cli": 14,
     "otel": 14,
