@@ -19,91 +19,6 @@ URL_VARIABLE: Final = "EZCAPTCHA_BASE_URL"
 SCALE_VARIABLE: Final = "EZCAPTCHA_TIME_SCALE"
 
 
-def _check_key(_account: object, _field: attrs.Attribute[str], key: object) -> None:
-    sound = isinstance(key, str) and key != "" and key.isascii() and key.isprintable()
-    stripped = isinstance(key, str) and key == key.strip()
-    # Neither the message nor the locals of a traceback may show it.
-    del key
-    if not sound:
-        raise ConfigurationError("client_key must be a non-empty str of printable ASCII characters")
-    if not stripped:
-        raise ConfigurationError("client_key must not begin or end with white space; strip it")
-
-
-def _check_service(_account: object, _field: attrs.Attribute[Service], service: object) -> None:
-    if not isinstance(service, Service):
-        raise ConfigurationError(f"service must be a Service, not {type(service).__name__}")
-
-
-def _check_limit(_account: object, field: attrs.Attribute[Any], limit: object) -> None:
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise ConfigurationError(f"{field.name} must be a whole number of at least 1")
-
-
-def _check_rate(_account: object, field: attrs.Attribute[Any], rate: object) -> None:
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < inf:
-        raise ConfigurationError(f"{field.name} must be a positive number per second")
-
-
-@attrs.frozen
-class Account:
-    """One client key at one service.
-
-    Args:
-        client_key: The secret key; shown nowhere.
-        service: The profile of the service that issued it.
-        max_in_flight: Most paid tasks at a time; further ones wait in line. None: no limit.
-        max_creates: Most createTask requests in flight at a time. The services ban a client
-            after about 30 refused ones in a minute, so 20 keeps a burst on a key that has
-            just run dry below that.
-        creates_per_second: Most createTask requests per second, evenly spaced. None: no limit.
-        polls_per_second: Most getTaskResult requests per second, likewise.
-
-    Raises:
-        ConfigurationError: A value is missing or out of range; the message names it.
-
-    Example:
-        >>> pool = SessionPool(
-        ...     Account("a-key", max_in_flight=200, creates_per_second=10),
-        ...     Account("another-key", service=ONECAPTCHA),
-        ... )
-        >>> pool
-        <SessionPool of ezcaptcha:f8a8a060, 1captcha:..., not open>
-    """
-
-    client_key: str = attrs.field(repr=False, validator=_check_key)
-    service: Service = attrs.field(
-        default=EZCAPTCHA,
-        kw_only=True,
-        validator=_check_service,
-        repr=lambda service: repr(service.name),
-    )
-    max_in_flight: int | None = attrs.field(
-        default=None, kw_only=True, validator=attrs.validators.optional(_check_limit)
-    )
-    max_creates: int = attrs.field(default=20, kw_only=True, validator=_check_limit)
-    creates_per_second: float | None = attrs.field(
-        default=None, kw_only=True, validator=attrs.validators.optional(_check_rate)
-    )
-    polls_per_second: float | None = attrs.field(
-        default=None, kw_only=True, validator=attrs.validators.optional(_check_rate)
-    )
-
-    @property
-    def fingerprint(self) -> str:
-        """Eight hexadecimal digits that tell accounts apart and do not give the key away.
-
-        Saved tickets carry it, because a task can only be fetched with the key that paid.
-        """
-        digest = hashlib.blake2s(self.client_key.encode(), digest_size=4, person=b"ezcaptch")
-        return digest.hexdigest()
-
-    @property
-    def name(self) -> str:
-        """``service:fingerprint``; what statistics, logs and errors call this account."""
-        return f"{self.service.name}:{self.fingerprint}"
-
-
 def default_service(environ: Mapping[str, str] = os.environ) -> Service:
     """Return EzCaptcha, at ``EZCAPTCHA_BASE_URL`` where that is set.
 
@@ -136,6 +51,92 @@ def _time_scale(text: str, service: Service) -> float:
     except ValueError:
         problem = f"it must be a positive number, not {text!r}"
     raise ConfigurationError(problem)
+
+
+def _check_key(_account: object, _field: attrs.Attribute[str], key: object) -> None:
+    sound = isinstance(key, str) and key != "" and key.isascii() and key.isprintable()
+    stripped = isinstance(key, str) and key == key.strip()
+    # Neither the message nor the locals of a traceback may show it.
+    del key
+    if not sound:
+        raise ConfigurationError("client_key must be a non-empty str of printable ASCII characters")
+    if not stripped:
+        raise ConfigurationError("client_key must not begin or end with white space; strip it")
+
+
+def _check_service(_account: object, _field: attrs.Attribute[Service], service: object) -> None:
+    if not isinstance(service, Service):
+        raise ConfigurationError(f"service must be a Service, not {type(service).__name__}")
+
+
+def _check_limit(_account: object, field: attrs.Attribute[Any], limit: object) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ConfigurationError(f"{field.name} must be a whole number of at least 1")
+
+
+def _check_rate(_account: object, field: attrs.Attribute[Any], rate: object) -> None:
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < inf:
+        raise ConfigurationError(f"{field.name} must be a positive number per second")
+
+
+@attrs.frozen
+class Account:
+    """One client key at one service.
+
+    Args:
+        client_key: The secret key; shown nowhere.
+        service: The profile of the service that issued it; EzCaptcha when left out, at
+            ``EZCAPTCHA_BASE_URL`` where that is set.
+        max_in_flight: Most paid tasks at a time; further ones wait in line. None: no limit.
+        max_creates: Most createTask requests in flight at a time. The services ban a client
+            after about 30 refused ones in a minute, so 20 keeps a burst on a key that has
+            just run dry below that.
+        creates_per_second: Most createTask requests per second, evenly spaced. None: no limit.
+        polls_per_second: Most getTaskResult requests per second, likewise.
+
+    Raises:
+        ConfigurationError: A value is missing or out of range; the message names it.
+
+    Example:
+        >>> pool = SessionPool(
+        ...     Account("a-key", max_in_flight=200, creates_per_second=10),
+        ...     Account("another-key", service=ONECAPTCHA),
+        ... )
+        >>> pool
+        <SessionPool of ezcaptcha:f8a8a060, 1captcha:..., not open>
+    """
+
+    client_key: str = attrs.field(repr=False, validator=_check_key)
+    service: Service = attrs.field(
+        factory=default_service,
+        kw_only=True,
+        validator=_check_service,
+        repr=lambda service: repr(service.name),
+    )
+    max_in_flight: int | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(_check_limit)
+    )
+    max_creates: int = attrs.field(default=20, kw_only=True, validator=_check_limit)
+    creates_per_second: float | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(_check_rate)
+    )
+    polls_per_second: float | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(_check_rate)
+    )
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that tell accounts apart and do not give the key away.
+
+        Saved tickets carry it, because a task can only be fetched with the key that paid.
+        """
+        digest = hashlib.blake2s(self.client_key.encode(), digest_size=4, person=b"ezcaptch")
+        return digest.hexdigest()
+
+    @property
+    def name(self) -> str:
+        """``service:fingerprint``; what statistics, logs and errors call this account."""
+        return f"{self.service.name}:{self.fingerprint}"
 
 
 def default_key(environ: Mapping[str, str] = os.environ) -> str:

@@ -44,7 +44,9 @@ from ezcaptcha_async.testing import SimulatedService
 Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
 Shell: TypeAlias = Literal["bash", "zsh", "fish"]
 ResultsOption: Final = Parameter(name=("--results", "-o"), allow_leading_hyphen=True)
-Speed: Final = Parameter(validator=Number(gte=1, lte=100))
+_SPEEDS: Final = Number(gte=1, lte=100)
+Speed: Final = Parameter(validator=_SPEEDS)
+TimeScale: TypeAlias = Annotated[float | None, Parameter(validator=_SPEEDS, show_default=False)]
 if TYPE_CHECKING:
     TaskType: TypeAlias = str
 else:
@@ -137,7 +139,7 @@ def solve(
     fields: Annotated[Path | None, FromFile] = None,
     custom: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     timeout: Annotated[float | None, Parameter(show_default=False)] = None,
-    time_scale: Annotated[float, Speed] = 1.0,
+    time_scale: TimeScale = None,
     connection: Connection = DEFAULT,
     as_json: Json = False,
 ) -> None:
@@ -154,7 +156,8 @@ def solve(
         connection: Where to, and who pays.
         custom: Send any other type, with its fields as they are on the wire.
         timeout: Most seconds to wait; the result window of 300 s ends it in any case.
-        time_scale: How many times faster than real the service runs; for a simulated one.
+        time_scale: How many times faster than real a simulated service runs.
+            EZCAPTCHA_TIME_SCALE does the same.
         as_json: Print the solution as JSON, errors too.
     """
     if fields == connection.key_file == STDIN:
@@ -162,7 +165,7 @@ def solve(
     more = None if fields is None else read_text(fields, option="--fields")
     task = task_from(task_type, arguments, more, custom=custom)
     output = Output(as_json=as_json)
-    solving.solve(output, connection.account(), task, timeout=timeout, time_scale=time_scale)
+    solving.solve(output, connection.account(time_scale), task, timeout=timeout)
 
 
 @app.command(usage="Usage: ezcaptcha resume [OPTIONS] JOURNAL")
@@ -170,7 +173,7 @@ def resume(
     journal: Annotated[Path, Parameter(name="JOURNAL")],
     /,
     *,
-    time_scale: Annotated[float, Speed] = 1.0,
+    time_scale: TimeScale = None,
     connection: Connection = DEFAULT,
     as_json: Json = False,
 ) -> int:
@@ -181,12 +184,13 @@ def resume(
 
     Args:
         journal: The file that the program gave to SessionPool(journal=...).
-        time_scale: How many times faster than real the service runs; for a simulated one.
+        time_scale: How many times faster than real a simulated service runs.
+            EZCAPTCHA_TIME_SCALE does the same.
         connection: Where to, and who has paid.
         as_json: Print each line as JSON: a solution, an error, or what is unknown.
     """
     output = Output(as_json=as_json)
-    return resuming.resume(output, connection.account(), str(journal), time_scale=time_scale)
+    return resuming.resume(output, connection.account(time_scale), str(journal))
 
 
 @app.command(usage="Usage: ezcaptcha batch [OPTIONS] ROWS")
@@ -203,7 +207,7 @@ def batch(
     timeout: Annotated[float | None, Parameter(show_default=False)] = None,
     retry_failed: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     journal: Annotated[Path | None, Parameter(show_default=False)] = None,
-    time_scale: Annotated[float, Speed] = 1.0,
+    time_scale: TimeScale = None,
     connection: Connection = DEFAULT,
     as_json: Json = False,
 ) -> int:
@@ -225,7 +229,8 @@ def batch(
         timeout: Most seconds for each row; the result window of 300 s ends it in any case.
         retry_failed: Try rows again that ended in an error, also where that may pay twice.
         journal: File for what is paid; the results' name with .journal when left out.
-        time_scale: How many times faster than real the service runs; for a simulated one.
+        time_scale: How many times faster than real a simulated service runs.
+            EZCAPTCHA_TIME_SCALE does the same.
         connection: Where to, and who pays: a key file may hold several keys, one a line.
         as_json: Print a summary as JSON; it needs --results.
     """
@@ -244,10 +249,9 @@ def batch(
         budget=budget,
         timeout=timeout,
         retry_failed=retry_failed,
-        time_scale=time_scale,
     )
     with batch_display.shown(output, f"{rows} to {results}", in_the_way=to_stdout) as show:
-        progress = batch_running.run_batch(plan, connection.accounts(), show)
+        progress = batch_running.run_batch(plan, connection.accounts(time_scale), show)
     if as_json:
         output.document(batch_display.summary(progress))
     else:
@@ -338,7 +342,7 @@ def simulate(
     Args:
         port: Where to listen; 0 for any free port.
         latency: Seconds that each request takes.
-        time_scale: How many times faster than real it runs; give solve the same.
+        time_scale: How many times faster than real it runs.
         seed: Where everything random comes from.
         solve_time: Seconds that each task takes; 10 to 80 when left out.
         failure_rate: Share of the tasks that fail, from 0 to 1.

@@ -7,12 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import attrs
 from cyclopts import Parameter
 
-from ezcaptcha_async import ONECAPTCHA, Account, ConfigurationError, Service
+from ezcaptcha_async import EZCAPTCHA, ONECAPTCHA, Account, ConfigurationError, Service
 from ezcaptcha_async.accounts import KEY_VARIABLE, default_key, default_service
+from ezcaptcha_async.services import LOOPBACK_HOSTS
 
 ServiceName: TypeAlias = Literal["ezcaptcha", "1captcha"]
 
@@ -54,31 +56,45 @@ class Connection:
     base_url: Annotated[str | None, Parameter(show_default=False)] = None
     key_file: Annotated[Path | None, FromFile] = None
 
-    def profile(self) -> Service:
+    def profile(self, time_scale: float | None = None) -> Service:
         """Return the profile of the service.
 
-        Raises:
-            ConfigurationError: The URL is not safe.
-        """
-        profile = default_service() if self.service == "ezcaptcha" else ONECAPTCHA
-        return profile if self.base_url is None else attrs.evolve(profile, base_url=self.base_url)
+        Args:
+            time_scale: How many times as fast it runs; None for what the environment says
+                of the service that it names.
 
-    def account(self) -> Account:
+        Raises:
+            ConfigurationError: The URL is not safe, or the service is not a simulated one.
+        """
+        if self.base_url is not None:
+            named = EZCAPTCHA if self.service == "ezcaptcha" else ONECAPTCHA
+            profile = attrs.evolve(named, base_url=self.base_url)
+        else:
+            profile = default_service() if self.service == "ezcaptcha" else ONECAPTCHA
+        if time_scale is None:
+            return profile
+        if time_scale != 1 and urlsplit(profile.base_url).hostname not in LOOPBACK_HOSTS:
+            raise ConfigurationError("--time-scale is for a simulated service on loopback")
+        return profile.at_speed(time_scale / profile.speed)
+
+    def account(self, time_scale: float | None = None) -> Account:
         """Return the account, with the key from the file or the environment.
 
         Raises:
             ConfigurationError: There is no key, or it cannot be one.
         """
-        return Account(self._key(), service=self.profile())
+        return Account(self._key(), service=self.profile(time_scale))
 
-    def accounts(self) -> tuple[Account, ...]:
+    def accounts(self, time_scale: float | None = None) -> tuple[Account, ...]:
         """Return an account for each line of the key file, or the one of the environment.
 
         Raises:
             ConfigurationError: There is no key, or one cannot be one.
         """
-        profile = self.profile()
-        return tuple(Account(key, service=profile) for key in self._key().split())
+        profile = self.profile(time_scale)
+        # Of an empty file, the empty key, which is refused: not the one of the environment.
+        keys = self._key().split() or [""]
+        return tuple(Account(key, service=profile) for key in keys)
 
     def _key(self) -> str:
         if self.key_file is not None:

@@ -10,22 +10,28 @@ from typing import cast
 
 import attrs
 
-from ezcaptcha_async import Account, ConfigurationError, Resumed, Solution, Submission
+from ezcaptcha_async import (
+    Account,
+    ConfigurationError,
+    Resumed,
+    SessionPool,
+    Solution,
+    Submission,
+)
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.failures import ExitCode, Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.output import Output, counted, points, printable
-from ezcaptcha_async.cli.solving import answer, described, pool_for, token
+from ezcaptcha_async.cli.solving import answer, described, token
 
 
-def resume(output: Output, account: Account, journal: str, *, time_scale: float) -> ExitCode:
+def resume(output: Output, account: Account, journal: str) -> ExitCode:
     """Fetch the paid, unfinished tasks of a journal, and print each as it comes.
 
     Args:
         output: Where to: solutions to stdout, to stderr why there is none.
         account: Who has paid.
         journal: Path of the journal.
-        time_scale: How many service seconds pass in one second.
 
     Returns:
         The code of the errors, or FAILED where they are of several kinds; without any,
@@ -37,7 +43,7 @@ def resume(output: Output, account: Account, journal: str, *, time_scale: float)
     """
     if not Path(journal).is_file():
         raise ConfigurationError(f"there is no journal {journal!r}")
-    pool = pool_for([account], time_scale, journal=journal)
+    pool = SessionPool(account, journal=journal)
     codes: list[ExitCode] = []
 
     async def work() -> None:

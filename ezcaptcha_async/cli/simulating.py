@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import signal
 from types import FrameType
-from typing import Final
 
-from ezcaptcha_async.accounts import KEY_VARIABLE, URL_VARIABLE
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.output import Output, counted
 from ezcaptcha_async.testing import SimulatedServer, SimulatedService, run
-
-_KEY: Final = "simulated"
 
 
 def simulate(
@@ -30,7 +26,7 @@ def simulate(
         raise KeyboardInterrupt
 
     def ready(server: SimulatedServer) -> None:
-        environment = {URL_VARIABLE: server.url, KEY_VARIABLE: _KEY}
+        environment = server.environment
         if output.as_json:
             output.document(
                 {"url": server.url, "environment": environment, "time_scale": time_scale}
@@ -39,8 +35,6 @@ def simulate(
         output.result(f"Simulated service on {server.url}; Ctrl-C ends it. To try it:\n")
         for name, value in environment.items():
             output.result(f"  export {name}={value}")
-        if time_scale != 1:
-            output.result(f"\nand give --time-scale {time_scale:g} to 'ezcaptcha solve'.")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

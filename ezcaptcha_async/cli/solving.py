@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -13,7 +12,6 @@ import attrs
 from ezcaptcha_async import (
     Account,
     FuncaptchaSolution,
-    LearnedPolling,
     ReCaptchaSolution,
     SessionPool,
     Solution,
@@ -33,7 +31,6 @@ def solve(
     task: Task[Any],
     *,
     timeout: float | None,
-    time_scale: float,
 ) -> None:
     """Solve one task and print its solution.
 
@@ -42,13 +39,12 @@ def solve(
         account: Who pays.
         task: What to solve.
         timeout: Most seconds to wait.
-        time_scale: How many service seconds pass in one second.
 
     Raises:
         EzCaptchaError: Why there is none.
         Interrupted: By a signal; it names the task if that is paid.
     """
-    pool = pool_for([account], time_scale)
+    pool = SessionPool(account)
     with output.waiting(f"{task.type} at {account.service.name}"):
         solution = _in_pool(pool, lambda: pool.solve(task, timeout=timeout))
     if output.as_json:
@@ -77,19 +73,6 @@ def balance(output: Output, account: Account) -> None:
     else:
         worth = f"{found.value:,.2f} {found.currency}"
         output.result(f"{points(found.points)} points ({worth}) at {found.account}")
-
-
-def pool_for(
-    accounts: Iterable[Account],
-    time_scale: float,
-    *,
-    journal: str | Path | None = None,
-    budget: float | None = None,
-) -> SessionPool:
-    """Return a pool, at the speed of a simulated service."""
-    faster = (attrs.evolve(item, service=item.service.at_speed(time_scale)) for item in accounts)
-    polling = LearnedPolling().at_speed(time_scale)
-    return SessionPool(*faster, polling=polling, journal=journal, budget=budget)
 
 
 def _in_pool(pool: SessionPool, call: Callable[[], Awaitable[T]]) -> T:

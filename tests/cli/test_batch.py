@@ -458,6 +458,7 @@ def test_a_million_rows_are_not_read_at_once(cli: Cli, serving: Serve, tmp_path:
         (("no-such-file",), "there is no file 'no-such-file'"),
         (("{rows}", "--json"), "--json needs --results"),
         (("-", "--key-file", "-"), "cannot both be read from stdin"),
+        (("{rows}", "--key-file", os.devnull), "client_key must be a non-empty str"),
         (("{rows}", "-o", "{rows}"), "the rows and the results cannot both be in"),
         (("{rows}", "-o", "{rows}.link"), "the rows and the results cannot both be in"),
         (("{rows}", "-o", "{rows}.hard"), "the rows and the results cannot both be in"),

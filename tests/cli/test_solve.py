@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 import anyio
+import attrs
 import pytest
 
-from ezcaptcha_async import SessionPool
+from ezcaptcha_async import EZCAPTCHA, SessionPool
+from ezcaptcha_async.cli.connection import Connection
 from ezcaptcha_async.cli.output import printable
 from ezcaptcha_async.testing import Fault
-from tests.cli.commands import FAST, SECRET, V2, Cli
+from tests.cli.commands import FAST, SCALE, SECRET, V2, Cli
 from tests.cli.conftest import Serve
 
 CLOUDFLARE = (
@@ -110,6 +112,28 @@ def test_the_other_service(cli: Cli, serving: Serve) -> None:
     assert (document["currency"], document["value"]) == ("CNY", 999.996)
 
 
+@pytest.mark.parametrize("option", [(), FAST], ids=["variable", "both"])
+def test_the_speed_of_the_environment(
+    option: tuple[str, ...], cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fast service would be polled as the real one, or, told twice, at the two multiplied."""
+    server = serving()
+    monkeypatch.setenv("EZCAPTCHA_TIME_SCALE", f"{SCALE:g}")
+    receipt = cli("solve", *V2, *option, "--json").document["receipt"]
+    assert receipt["waited"] < 5
+    server.service.assert_spacing_kept()
+
+
+def test_the_speed_of_the_environment_is_not_that_of_another_url(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Variables left over from a test would poll the real service until it bans the key."""
+    monkeypatch.setenv("EZCAPTCHA_BASE_URL", "http://127.0.0.1:8080")
+    monkeypatch.setenv("EZCAPTCHA_TIME_SCALE", "10")
+    gateway = Connection(base_url="https://gateway.example.com").profile()
+    assert gateway == attrs.evolve(EZCAPTCHA, base_url="https://gateway.example.com")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -118,6 +142,7 @@ def test_the_other_service(cli: Cli, serving: Serve) -> None:
         (["solve", *V2, "--fields", "-", "--key-file", "-"], "cannot both be read from stdin"),
         (["solve", *V2[:2]], "ReCaptchaV2TaskProxyless needs website_key"),
         (["balance", "--base-url", "http://example.com"], "client key unencrypted"),
+        (["solve", *V2, *FAST, "--base-url", "https://example.com"], "service on loopback"),
     ],
 )
 def test_configuration_is_checked_before_anything_is_sent(

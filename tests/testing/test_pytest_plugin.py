@@ -146,9 +146,9 @@ def test_the_tests_of_the_readme(pytester: pytest.Pytester, runner: str) -> None
             conftest = block_with("# With pytest-asyncio")
         case "anyio on trio":
             on_asyncio = '"asyncio", {"loop_factory": VirtualTimeLoop}'
-            on_trio = '"trio", {"clock": MockClock(autojump_threshold=0)}'
-            assert f"anyio's fixture returns `{on_trio}` instead" in README
-            conftest = "from trio.testing import MockClock\n" + conftest
+            on_trio = '"trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}'
+            assert f"anyio's fixture returns `{on_trio}`" in README
+            conftest = "import trio.testing\n" + conftest
             conftest = conftest.replace(on_asyncio, on_trio)
         case "pytest-trio":
             conftest = ""

@@ -135,6 +135,15 @@ def test_the_service_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     assert service == attrs.evolve(EZCAPTCHA, base_url="http://127.0.0.1:8000")
 
 
+def test_an_account_is_at_the_service_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test of a program that sets limits would send its key to the real service, and pay."""
+    assert Account(KEY).service is EZCAPTCHA
+    monkeypatch.setenv("EZCAPTCHA_BASE_URL", "http://127.0.0.1:8000")
+    monkeypatch.setenv("EZCAPTCHA_TIME_SCALE", "20")
+    assert Account(KEY, max_in_flight=5).service == default_service()
+    assert Account(KEY, service=ONECAPTCHA).service is ONECAPTCHA
+
+
 def test_an_unsafe_url_in_the_environment_is_named() -> None:
     """The message would not say that it is an environment variable that is wrong."""
     with pytest.raises(

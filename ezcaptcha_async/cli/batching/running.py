@@ -49,7 +49,7 @@ from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.output import counted
-from ezcaptcha_async.cli.solving import described, pool_for
+from ezcaptcha_async.cli.solving import described
 
 _TICK: Final = 0.2
 
@@ -80,7 +80,6 @@ class Plan:
         budget: Most points for all rows, earlier runs included.
         timeout: Most seconds for each row.
         retry_failed: Whether rows that ended in an error are tried again.
-        time_scale: How many service seconds pass in one second.
     """
 
     source: Path
@@ -91,7 +90,6 @@ class Plan:
     budget: float | None
     timeout: float | None
     retry_failed: bool
-    time_scale: float
 
 
 def run_batch(
@@ -118,7 +116,7 @@ def run_batch(
             solved_before=results.solved,
             failed_before=0 if plan.retry_failed else results.failed,
             points_before=results.points,
-            time_scale=plan.time_scale,
+            time_scale=accounts[0].service.speed,
         )
         batch = _Batch(plan, accounts, results, progress, show)
         try:
@@ -300,9 +298,8 @@ class _Batch:
 
     @asynccontextmanager
     async def _pool(self, budget: float | None) -> AsyncGenerator[SessionPool]:
-        plan = self._plan
-        pool = pool_for(self._accounts, plan.time_scale, journal=plan.journal, budget=budget)
-        async with pool:
+        journal = self._plan.journal
+        async with SessionPool(*self._accounts, journal=journal, budget=budget) as pool:
             self._progress.watch(pool.statistics)
             yield pool
 
