@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import io
+import json
 import re
 from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import ezcaptcha_async
@@ -105,8 +108,20 @@ def test_every_error_has_its_remedy() -> None:
     assert [name for name in sorted(names) if f"`{name}`" not in table] == []
 
 
-def test_every_setting_of_the_pool_is_named() -> None:
-    """A setting that is not in the README is not found."""
-    settings = README[README.index("## Settings") : README.index("## Testing")]
-    for name in ("service", "http_client", "polling", "journal", "max_requests", "request_timeout"):
-        assert f"{name}=" in settings
+def test_every_setting_of_the_pool_is_there_with_its_default() -> None:
+    """A setting that is not in the README is not found, and a wrong default is believed."""
+    settings = README[README.index("## Settings") : README.index("Three HTTP clients")]
+    rows = [row for row in settings.splitlines() if row.startswith("| `")]
+    defaults = {
+        name: default
+        for row in rows
+        for names, default in [row.split(" | ")[:2]]
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    parameters = inspect.signature(ezcaptcha_async.SessionPool).parameters
+    assert list(defaults) == list(parameters)
+    for name, parameter in parameters.items():
+        if isinstance(parameter.default, float | str):
+            assert json.dumps(parameter.default) in defaults[name], name
+    for field in attrs.fields(ezcaptcha_async.Account)[1:]:
+        assert f"`{field.name}`" in settings
