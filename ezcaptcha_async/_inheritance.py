@@ -22,9 +22,6 @@ class Inheritance:
         self._ledger = ledger
         self._dispatch = dispatch
 
-    def __repr__(self) -> str:
-        return f"<Inheritance of {len(self.tasks())} tasks>"
-
     def tasks(self) -> list[SavedTask]:
         """Return them, oldest first: those of earlier processes, and the pool's own orphans."""
         own = (

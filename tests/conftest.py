@@ -19,9 +19,9 @@ pytest_plugins = ["ezcaptcha_async.pytest_plugin"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mix files that wait with files that compute, where processes share them in this order."""
+    """Mix tests that wait with tests that compute, where processes share them in this order."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: crc32(item.path.name.encode()))
+        items.sort(key=lambda item: crc32(item.nodeid.partition("[")[0].encode()))
 
 
 def pytest_collection_finish() -> None:
