@@ -10,8 +10,8 @@ import pytest
 from hypothesis import settings
 
 # The same examples each time, so that who breaks nothing sees nothing fail; HYPOTHESIS_SEARCH=1
-# looks for new ones.
-settings.register_profile("steady", derandomize=True)
+# looks for new ones, and for more of them.
+settings.register_profile("steady", derandomize=True, max_examples=50)
 if "HYPOTHESIS_SEARCH" not in os.environ:
     settings.load_profile("steady")
 
