@@ -92,7 +92,7 @@ class AiohttpTransport:
         url: str,
         body: RequestBody,
         *,
-        timeout: float,  # noqa: ARG002 - the caller's cancellation is as clean as it gets
+        timeout: float,  # noqa: ARG002 - the caller cancels then, which closes cleanly
         evidence: Evidence | None = None,
     ) -> Reply | NoAnswer:
         """POST as `Transport.post` says."""

@@ -113,7 +113,7 @@ class _AsyncioWaiter(asyncio.Future[Any]):
 class _TrioLoop(_Loop):
     def __init__(self) -> None:
         super().__init__()
-        import trio  # noqa: PLC0415 - there when it is the one that runs us
+        import trio  # noqa: PLC0415 - may be missing where asyncio runs
 
         self._trio = trio
         self._token = trio.lowlevel.current_trio_token()

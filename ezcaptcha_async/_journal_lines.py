@@ -55,7 +55,7 @@ def _check_text(_record: object, field: attrs.Attribute[Any], value: object) -> 
 
 def _check_host(_record: object, field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str):
-        raise ValueError(f"{field.name} must be a str")  # noqa: TRY004 - one class for all
+        raise ValueError(f"{field.name} must be a str")  # noqa: TRY004 - as of other fields
 
 
 def _check_number(_record: object, field: attrs.Attribute[Any], value: object) -> None:

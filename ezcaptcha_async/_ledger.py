@@ -222,12 +222,14 @@ class Ledger:
 
     def _pay(self, file: LineFile) -> str | None:
         """Write the lines that are owed; return why that is not possible, if it is not."""
+        reason = None
         try:
             file.append(b"".join(self._owed))
         except OSError as error:
             reason = _reason(error)
+        if reason is not None:
             if not self._failing:
-                _logger.error(  # noqa: TRY400 - the traceback says no more
+                _logger.error(
                     "the journal %s cannot be written (%s); no task is created meanwhile",
                     file.path,
                     reason,
@@ -243,15 +245,14 @@ class Ledger:
         return None
 
     async def _flush(self, file: LineFile) -> str | None:
+        reason = None
         try:
             await file.flush()
         except OSError as error:
             reason = _reason(error)
-            _logger.error(  # noqa: TRY400 - the traceback says no more
-                "the journal %s may not be on the disk (%s)", file.path, reason
-            )
-            return reason
-        return None
+        if reason is not None:
+            _logger.error("the journal %s may not be on the disk (%s)", file.path, reason)
+        return reason
 
     def _rewrite(self, file: LineFile, *, keep_old: bool = False) -> None:
         """Leave out all that is over. Where that fails, the longer file is as good."""

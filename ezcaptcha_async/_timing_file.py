@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -61,7 +62,7 @@ def _replace(path: str, text: str) -> None:
     descriptor, name = tempfile.mkstemp(dir=Path(path).parent, prefix=".ezcaptcha-")
     temporary = Path(name)
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - not a path
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         temporary.replace(path)
     except BaseException:

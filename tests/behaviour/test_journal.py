@@ -275,14 +275,19 @@ async def test_a_ticket_from_elsewhere_is_in_the_journal_too(path: Path) -> None
         assert outcome.solution is not None
 
 
+def make_older(path: Path) -> None:
+    """Write into the journal that its one task was created 1,000 s earlier."""
+    lines = [json.loads(line) for line in path.read_text("ascii").splitlines()]
+    lines[1]["task"]["created_at"] -= 1_000
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "ascii")
+
+
 async def test_tasks_that_are_too_old_are_named_once(path: Path) -> None:
     """Money that is gone must be known, and must not be asked for."""
     service = SimulatedService(solve_times=Fixed(20))
     async with open_pool(service, journal=path) as pool:
         ticket = await pool.submit(TASK)
-    lines = [json.loads(line) for line in path.read_text("ascii").splitlines()]
-    lines[1]["task"]["created_at"] -= 1_000
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "ascii")
+    make_older(path)
     sent = service.summary().requests
     async with open_pool(service, journal=path) as pool:
         [outcome] = await resumed(pool)
@@ -300,9 +305,7 @@ async def test_tasks_that_are_too_old_are_named_after_two_crashes(path: Path) ->
     service = SimulatedService(solve_times=Fixed(20))
     async with open_pool(service, journal=path) as pool:
         ticket = await pool.submit(TASK)
-    lines = [json.loads(line) for line in path.read_text("ascii").splitlines()]
-    lines[1]["task"]["created_at"] -= 1_000
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "ascii")
+    make_older(path)
     async with open_pool(service, journal=path):
         pass
     async with open_pool(service, journal=path) as pool:
