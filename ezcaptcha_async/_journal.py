@@ -1,13 +1,8 @@
-"""The file of a journal: locked, appended to line by line, replaced as a whole.
+"""The journal that a user names: is it one, what stands in it, and opening it.
 
-What the lines say is not its business. It promises three things. A line that `append` took
-survives the process, however that ends, because each is handed to the operating system in
-one write. After `flush` it survives a power loss. And no other pool writes to the file.
-
-The lock is on a file of its own beside the journal, because the journal is replaced from
-time to time, and a lock belongs to a file and not to its name. It is taken with ``flock``,
-on Windows with ``msvcrt.locking``; the operating system gives it back when the process
-ends in any way. The empty lock file stays, because removing it would let two in.
+A pool that opens a journal rewrites it, so a file that was named by mistake would be emptied.
+Therefore it is looked at first, and nothing of what is refused is touched: neither its content
+nor its mode, and no lock file is made beside it.
 """
 
 from __future__ import annotations
@@ -15,44 +10,20 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
-from weakref import WeakSet
 
-import anyio
-import anyio.to_thread
 import attrs
 
-from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async._journal_file import JournalFile, lines_of, reason_of
+from ezcaptcha_async._journal_lines import MAX_LINE, Reading, replay
+from ezcaptcha_async.errors import ConfigurationError, SavedTicket
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _let_go() -> None:
-        """Close what a forked child has of its parent; the parent's own lock is not touched."""
-        for file in tuple(_open_files):
-            file.close()
-
-    os.register_at_fork(after_in_child=_let_go)
-
-
-_open_files: Final[WeakSet[JournalFile]] = WeakSet()
-_OWNER_ONLY: Final = 0o600
-_OTHERS: Final = 0o077
-_BINARY: Final = getattr(os, "O_BINARY", 0)
-_APPEND: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+_MOST_NAMES: Final = 1_000
+"""Most files of a folder among which the journal that was meant is looked for."""
 
 
 def _as_path(path: str | os.PathLike[str]) -> str:
@@ -83,7 +54,8 @@ class Journal:
 
     Args:
         path: The file. It is made when it is not there, readable by its owner only, and an
-            empty ``.lock`` file beside it. One pool at a time may have it open.
+            empty ``.lock`` file beside it. One pool at a time may have it open. A file that
+            is there must be empty or a journal already: any other one is refused, untouched.
         power_loss_safe: Whether a createTask waits until its line has reached the disk, and
             its caller until the paid task has. Without it, a power loss or a crash of the
             operating system may cost the last seconds; a killed process never does.
@@ -99,234 +71,110 @@ class Journal:
     path: str = attrs.field(converter=_as_path, validator=_check_path)
     power_loss_safe: bool = attrs.field(default=False, kw_only=True, validator=_check_flag)
 
+    def unfinished(self) -> tuple[SavedTicket, ...]:
+        """Return the paid tasks whose outcome nobody has been given, as far as it says.
 
-class JournalFile:
-    """A journal that is open.
+        The file is only read, also while a pool has it open. Those whose result window is
+        over are among them.
 
-    Args:
-        journal: Which.
+        Raises:
+            ConfigurationError: It is not there, cannot be read, or is not a journal.
 
-    Raises:
-        ConfigurationError: Another pool has it open, or it cannot be used; the message
-            names the path.
-    """
-
-    def __init__(self, journal: Journal) -> None:
-        # A link must not be replaced by a file, nor lead around the lock.
-        self.path = os.path.realpath(journal.path)
-        self.size = 0
-        self._durable = journal.power_loss_safe
-        self._descriptor = -1
-        self._mend = b""
-        self._appended = 0
-        self._flushed = 0
-        self._flushing = anyio.Lock()
-        self._lock_descriptor = self._locked()
-        _open_files.add(self)
+        Example:
+            >>> async with SessionPool(journal="paid.jsonl") as pool:
+            ...     ticket = await pool.submit(TASK)
+            ...     (saved,) = Journal("paid.jsonl").unfinished()
+            >>> saved == ticket.to_dict()
+            True
+        """
+        path = os.path.realpath(self.path)
         problem = None
         try:
-            self.size = os.fstat(self._opened()).st_size
-            if self.size and self._last_byte() != b"\n":
-                # Cut off by a crash; what comes next begins a line of its own.
-                self._mend = b"\n"
+            _check_regular(path)
+            reading = replay(lines_of(path, MAX_LINE))
         except OSError as error:
-            problem = _reason(error)
-        if problem is not None:
-            self.close()
-            raise ConfigurationError(f"cannot use the journal {self.path}: {problem}")
-
-    def __repr__(self) -> str:
-        return f"<JournalFile {self.path}, {self.size} bytes>"
-
-    def lines(self, most: int) -> Iterator[bytes]:
-        """Yield the lines of the file as they are.
-
-        Args:
-            most: A longer line comes as its first so many bytes and one more.
-
-        Raises:
-            OSError: It cannot be read.
-        """
-        with Path(self.path).open("rb") as file:
-            while line := file.readline(most + 1):
-                yield line
-                while len(line) > most and not line.endswith(b"\n"):
-                    line = file.readline(most + 1)
-
-    def append(self, lines: bytes) -> None:
-        """Write whole lines at the end, in one write.
-
-        Raises:
-            OSError: They are not, or not all, in the file: the disk is full, for one.
-                Lines may be appended again; the readers of the file must not mind.
-        """
-        descriptor = self._opened()
-        if not os.fstat(descriptor).st_nlink:
-            # Nobody would ever read it; the next append makes a new one.
-            self._close_file()
-            self.size, self._mend = 0, b""
-            raise OSError(errno.ENOENT, "the file was removed")
-        data = self._mend + lines
-        written = os.write(descriptor, data)
-        self.size += written
-        if written < len(data):
-            # What is cut off here must not become a record by the next line end.
-            self._mend = b"~\n"
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._mend = b""
-        self._appended += 1
-
-    async def flush(self) -> None:
-        """Wait until what was appended so far is on the disk, if that was asked for.
-
-        A cancelled caller waits as well: what this guards must be known to be safe or not.
-        Callers that come while the disk is at work share the next run.
-
-        Raises:
-            OSError: It may not be on the disk.
-        """
-        if not self._durable:
-            return
-        wanted = self._appended
-        with anyio.CancelScope(shield=True):
-            async with self._flushing:
-                if self._flushed < wanted:
-                    upto = self._appended
-                    # A duplicate: the file may be replaced while the thread is at work.
-                    await anyio.to_thread.run_sync(_sync_and_close, os.dup(self._opened()))
-                    self._flushed = upto
-
-    def replace(self, lines: bytes, *, keep_old: bool = False) -> None:
-        """Let the file have this content instead, all or nothing.
-
-        Args:
-            lines: The new content.
-            keep_old: Whether to keep the old content beside it, as ``.damaged``.
-
-        Raises:
-            OSError: The file is what it was.
-        """
-        self._check_ours()
-        new, damaged = Path(f"{self.path}.new"), Path(f"{self.path}.damaged")
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, _NEW, _OWNER_ONLY)
-        try:
-            try:
-                _write_all(descriptor, lines)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            if keep_old:
-                damaged.unlink(missing_ok=True)
-                damaged.hardlink_to(self.path)
-            # Windows replaces no file that is open; the next append opens it again.
-            self._close_file()
-            new.replace(self.path)
-        except OSError:
-            with suppress(OSError):
-                new.unlink()
-            raise
-        self.size = len(lines)
-        self._mend = b""
-        self._sync_folder()
-
-    def close(self) -> None:
-        """Close the file and let others have it; doing so twice is fine."""
-        self._close_file()
-        if self._lock_descriptor >= 0:
-            os.close(self._lock_descriptor)
-            self._lock_descriptor = -1
-
-    # ---------------------------------------------------------------------- details
-
-    def _locked(self) -> int:
-        """Take the lock and return the descriptor that holds it."""
-        problem = "another pool or process uses it; give each one a journal of its own"
-        try:
-            descriptor = take_lock(f"{self.path}.lock")
-        except OSError as error:
-            problem = _reason(error)
+            problem = reason_of(error)
         else:
-            if descriptor is not None:
-                return descriptor
-        raise ConfigurationError(f"cannot use the journal {self.path}: {problem}")
-
-    def _opened(self) -> int:
-        """Return the descriptor of the file, which is opened when it is not."""
-        self._check_ours()
-        if self._descriptor < 0:
-            descriptor = os.open(self.path, _APPEND, _OWNER_ONLY)
-            try:
-                _make_private(descriptor)
-            except OSError:
-                os.close(descriptor)
-                raise
-            self._descriptor = descriptor
-            self._sync_folder()
-        return self._descriptor
-
-    def _check_ours(self) -> None:
-        if self._lock_descriptor < 0:
-            raise OSError(errno.EBADF, "another process has it")
-
-    def _close_file(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def _last_byte(self) -> bytes:
-        os.lseek(self._opened(), -1, os.SEEK_END)
-        return os.read(self._opened(), 1)
-
-    def _sync_folder(self) -> None:
-        """Have the name of the file on the disk too, where a folder can be synchronized."""
-        if self._durable:
-            with suppress(OSError):
-                _sync_and_close(os.open(str(Path(self.path).parent), os.O_RDONLY))
+            problem = _problem_of(reading, path)
+            if problem is None:
+                unfinished = reading.standing.unfinished.values()
+                return tuple(created.task.to_dict() for created in unfinished)
+        raise ConfigurationError(f"cannot read the journal {path}: {problem}")
 
 
-def take_lock(path: str) -> int | None:
-    """Lock a file, which is made when it is not there, until it is closed.
-
-    Returns:
-        The descriptor that holds the lock; None when another one holds it.
+def open_journal(journal: Journal) -> JournalFile:
+    """Open a journal for the one pool that may use it, unless it is none.
 
     Raises:
-        OSError: It cannot be opened or locked.
+        ConfigurationError: It is no journal, in use, or cannot be used. The message names
+            the path, the reason and the remedy.
     """
-    descriptor = os.open(path, _APPEND, _OWNER_ONLY)
+    path = os.path.realpath(journal.path)
+    problem = None
     try:
-        _lock(descriptor)
+        _check_regular(path)
+        problem = _problem_of(_beginning(lines_of(path, MAX_LINE)), path)
+    except FileNotFoundError:
+        pass  # it will be made
     except OSError as error:
-        os.close(descriptor)
-        if error.errno not in {errno.EAGAIN, errno.EACCES, errno.EDEADLK}:
-            raise
-        return None
-    return descriptor
+        problem = reason_of(error)
+    if problem is not None:
+        raise ConfigurationError(f"cannot use the journal {path}: {problem}")
+    return JournalFile(path, power_loss_safe=journal.power_loss_safe)
 
 
-def _make_private(descriptor: int) -> None:
-    mode = os.fstat(descriptor).st_mode
+def _check_regular(path: str) -> None:
+    """Check that it is a file; a pipe would be waited for, and what it says be gone."""
+    mode = Path(path).stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, "it is a folder")
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "it is not a regular file")
-    # Windows keeps no such mode; there the rights of the folder count.
-    if sys.platform != "win32" and mode & _OTHERS:
-        os.fchmod(descriptor, _OWNER_ONLY)
 
 
-def _reason(error: OSError) -> str:
-    # Not the whole error: it would name the path of the lock file.
-    return error.strerror or type(error).__name__
+def _beginning(lines: Iterable[bytes]) -> Reading:
+    """Read as far as it takes to know a journal: to the first record."""
+    reading = Reading()
+    for line in lines:
+        reading.take(line)
+        if reading.records:
+            break
+    return reading
 
 
-def _sync_and_close(descriptor: int) -> None:
+def _problem_of(reading: Reading, path: str) -> str | None:
+    if reading.problem is None or not reading.is_foreign:
+        return reading.problem
+    meant = _meant(Path(path))
+    remedy = "name the one that a pool has written, or a new file" if meant is None else meant
+    return f"{reading.problem}; {remedy}"
+
+
+def _meant(path: Path) -> str | None:
+    """Name the journal that is beside another file, by its name or by its lock."""
+    beside = f"{path.name}.journal"
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        names = {entry.name for entry in islice(os.scandir(path.parent), _MOST_NAMES)}
+    except OSError:
+        return None
+    likely = [
+        name
+        for name in names
+        if name != path.name
+        and (name.endswith(".journal") or f"{name}.lock" in names)
+        and _is_journal(path.with_name(name))
+    ]
+    if not likely:
+        return None
+    best = max(
+        likely, key=lambda name: (name == beside, SequenceMatcher(None, path.name, name).ratio())
+    )
+    return f"did you mean {path.with_name(best)}?"
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+def _is_journal(path: Path) -> bool:
+    try:
+        _check_regular(str(path))
+        return _beginning(lines_of(str(path), MAX_LINE)).problem is None
+    except OSError:
+        return False

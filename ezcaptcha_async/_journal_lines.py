@@ -179,6 +179,8 @@ _EVENTS: Final[Mapping[str, type[Record]]] = {
     "done": Done,
     "banned": Banned,
 }
+_BEGINNING: Final = b'{"v":'
+"""How each line begins, in every version."""
 _NAMES: Final = {record: event for event, record in _EVENTS.items()}
 
 
@@ -294,23 +296,64 @@ class Standing:
         ]
 
 
-def replay(lines: Iterable[bytes]) -> tuple[Standing, int]:
+@attrs.define
+class Reading:
+    """What has been read of a file so far, and whether it is a journal."""
+
+    standing: Standing = attrs.field(factory=Standing)
+    lines: int = 0
+    records: int = 0
+    skipped: int = 0
+    """Lines that are no records. Empty ones do not count."""
+    is_foreign: bool = True
+    """Whether nothing so far looks like a journal, be it a damaged or a newer one."""
+    _is_newer: bool = False
+
+    def take(self, line: bytes) -> None:
+        """Read one more line."""
+        self.lines += 1
+        record = decoded(line)
+        if record is not None:
+            self.records += 1
+            self.is_foreign = False
+            self.standing.apply(record)
+        elif line.strip():
+            self.skipped += 1
+            if line.startswith(_BEGINNING):
+                self.is_foreign = False
+                self._is_newer |= _is_newer(line)
+
+    @property
+    def problem(self) -> str | None:
+        """Why a pool must not take the file over; None when it may."""
+        if self._is_newer:
+            return "a newer version has written it; update ezcaptcha-async"
+        if self.records or not self.lines:
+            return None
+        if self.is_foreign:
+            return "it holds no line of a journal, and is left as it is"
+        return (
+            "every line of it is damaged; move it away to begin a new one, and keep it: "
+            "it may name what is paid"
+        )
+
+
+def replay(lines: Iterable[bytes]) -> Reading:
     """Read a journal that nobody writes any more.
 
     Args:
         lines: Its lines, as they are.
-
-    Returns:
-        What stands in it, and how many lines were no records. Empty lines do not count.
     """
-    standing, skipped = Standing(), 0
+    reading = Reading()
     for line in lines:
-        if not line.strip():
-            continue
-        record = decoded(line)
-        if record is None:
-            skipped += 1
-        else:
-            standing.apply(record)
-    standing.settle()
-    return standing, skipped
+        reading.take(line)
+    reading.standing.settle()
+    return reading
+
+
+def _is_newer(line: bytes) -> bool:
+    try:
+        version = json.loads(line)["v"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return isinstance(version, int) and version > VERSION

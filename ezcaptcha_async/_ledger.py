@@ -23,6 +23,7 @@ from ezcaptcha_async._journal_lines import (
     Intent,
     Key,
     NotPaid,
+    Reading,
     Record,
     Standing,
     Submission,
@@ -57,7 +58,9 @@ class LineFile(Protocol):
 
     async def flush(self) -> None: ...
 
-    def replace(self, lines: bytes, *, keep_old: bool = False) -> None: ...
+    def keep_as_damaged(self) -> str: ...
+
+    def replace(self, lines: bytes) -> None: ...
 
     def close(self) -> None: ...
 
@@ -193,26 +196,20 @@ class Ledger:
 
     def _take_over(self, file: LineFile) -> None:
         """Read what earlier processes have left, and begin with a file that is in order."""
-        problem, skipped = None, 0
+        reading = Reading()
         try:
-            self._standing, skipped = replay(file.lines(MAX_LINE))
+            reading = replay(file.lines(MAX_LINE))
+            problem = reading.problem
         except OSError as error:
             problem = _reason(error)
+        self._standing = reading.standing
         if problem is not None:
             file.close()
-            raise ConfigurationError(f"cannot read the journal {file.path}: {problem}")
-        if skipped:
-            _logger.warning(
-                "%d lines of the journal %s are damaged or of a newer version; "
-                "they are passed over and kept in %s.damaged",
-                skipped,
-                file.path,
-                file.path,
-            )
+            raise ConfigurationError(f"cannot use the journal {file.path}: {problem}")
         self._inherited = {key: item.task for key, item in self._standing.unfinished.items()}
         self._standing.expire(self._unix_time())
         if file.size:
-            self._rewrite(file, keep_old=bool(skipped))
+            self._rewrite(file, damaged=reading.skipped)
 
     def _note(self, record: Record) -> None:
         self._standing.apply(record)
@@ -254,10 +251,22 @@ class Ledger:
             _logger.error("the journal %s may not be on the disk (%s)", file.path, reason)
         return reason
 
-    def _rewrite(self, file: LineFile, *, keep_old: bool = False) -> None:
-        """Leave out all that is over. Where that fails, the longer file is as good."""
+    def _rewrite(self, file: LineFile, *, damaged: int = 0) -> None:
+        """Leave out all that is over. Where that fails, the longer file is as good.
+
+        Args:
+            file: The journal.
+            damaged: How many lines of it could not be read, so that the old content is kept.
+        """
         try:
-            file.replace(b"".join(self._standing.lines()), keep_old=keep_old)
+            if damaged:
+                _logger.warning(
+                    "%d lines of the journal %s are damaged; they are passed over and kept in %s",
+                    damaged,
+                    file.path,
+                    file.keep_as_damaged(),
+                )
+            file.replace(b"".join(self._standing.lines()))
         except OSError as error:
             _logger.warning("the journal %s stays as it is (%s)", file.path, _reason(error))
         self._rewrite_at = max(LEAST_SIZE, GROWTH * file.size)

@@ -16,7 +16,7 @@ from ezcaptcha_async._batch import Outcome, Resumed, outcome_of, outcomes_of, re
 from ezcaptcha_async._claim import Claim
 from ezcaptcha_async._engine import Engine
 from ezcaptcha_async._inheritance import Inheritance
-from ezcaptcha_async._journal import Journal, JournalFile
+from ezcaptcha_async._journal import Journal, open_journal
 from ezcaptcha_async._journal_lines import Submission
 from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._saved import SavedTask
@@ -210,7 +210,7 @@ class SessionPool:
         if self._engine is not None:
             raise PoolClosedError("a pool is opened once; make a new one")
         # First the journal: where it is in use, nothing has been opened that must be closed.
-        file = None if self._journal is None else JournalFile(self._journal)
+        file = None if self._journal is None else open_journal(self._journal)
         ledger = Ledger(file, time.time)
         try:
             load_timing(self._settings.polling)

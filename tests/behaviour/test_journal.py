@@ -30,7 +30,7 @@ from ezcaptcha_async import (
     SubmissionUnknownError,
     TaskFailedError,
 )
-from ezcaptcha_async._journal import JournalFile
+from ezcaptcha_async._journal_file import JournalFile
 from ezcaptcha_async._journal_lines import Banned, encoded
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
@@ -591,6 +591,18 @@ async def test_one_journal_is_for_one_pool(path: Path) -> None:
         await first.solve(TASK)
     async with pool:
         assert await resumed(pool) == []
+
+
+async def test_another_file_is_no_journal(path: Path) -> None:
+    """A slip in a setting would empty the user's file the first time the program starts."""
+    path.write_text("Dear diary\n")
+    path.chmod(0o644)
+    pool = SessionPool(KEY, service=SimulatedService().profile(), journal=str(path))
+    with pytest.raises(ConfigurationError, match=f"cannot use the journal {path}: it holds no"):
+        await pool.open()
+    assert path.read_text() == "Dear diary\n"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(path.parent.iterdir()) == [path]
 
 
 async def test_a_pool_that_cannot_open_lets_go_of_its_journal(path: Path) -> None:

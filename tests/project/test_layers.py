@@ -45,34 +45,35 @@ LAYERS = {
     "_emitter": 6,
     "_scheduler": 6,
     "_event_loop": 5,
-    "_journal": 5,
+    "_journal_file": 5,
+    "_journal": 6,
     "_ledger": 5,
     "_host": 6,
     "_httpx": 6,
     "_aiohttp": 6,
     "_transports": 7,
-    "_exchange": 7,
-    "_creating": 8,
-    "_polling": 8,
-    "_inquiring": 8,
-    "_session": 9,
-    "_settings": 6,
-    "_claim": 10,
-    "_ticket": 11,
-    "_dispatch": 11,
-    "_batch": 11,
-    "_engine": 12,
-    "_inheritance": 12,
-    "_pool": 13,
-    "cli": 14,
-    "otel": 14,
-    "pytest_plugin": 14,
+    "_exchange": 8,
+    "_creating": 9,
+    "_polling": 9,
+    "_inquiring": 9,
+    "_session": 10,
+    "_settings": 7,
+    "_claim": 11,
+    "_ticket": 12,
+    "_dispatch": 12,
+    "_batch": 12,
+    "_engine": 13,
+    "_inheritance": 13,
+    "_pool": 14,
+    "cli": 15,
+    "otel": 15,
+    "pytest_plugin": 15,
 }
 """Module → layer. A module imports from lower layers only, never from its own."""
 
-TOP = 14
+TOP = 15
 PURE = 4
-FACE = 13
+FACE = 14
 """The layer of the package itself: it gives out what the layers up to the pool have."""
 
 TESTING = "testing"

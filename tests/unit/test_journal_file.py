@@ -15,8 +15,8 @@ from typing import Any
 import anyio
 import pytest
 
-from ezcaptcha_async import ConfigurationError, Journal, SessionPool, _journal
-from ezcaptcha_async._journal import JournalFile
+from ezcaptcha_async import ConfigurationError, Journal, SessionPool, _journal_file
+from ezcaptcha_async._journal_file import JournalFile
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 @contextmanager
 def opened(path: Path, **settings: Any) -> Iterator[JournalFile]:
     """Open a journal for a while."""
-    file = JournalFile(Journal(path, **settings))
+    file = JournalFile(str(path), **settings)
     try:
         yield file
     finally:
@@ -49,7 +49,8 @@ def test_only_the_owner_can_read_it(path: Path) -> None:
     try:
         with opened(path) as file:
             file.append(b"a\n")
-            file.replace(b"b\n", keep_old=True)
+            file.keep_as_damaged()
+            file.replace(b"b\n")
             assert mode_of(path) == 0o600
     finally:
         os.umask(old)
@@ -82,7 +83,7 @@ def test_a_file_that_cannot_be_made_private_is_refused(
     path.chmod(0o644)
     monkeypatch.setattr(os, "fchmod", refuse)
     with pytest.raises(ConfigurationError, match=r"paid\.jsonl: Operation not permitted"):
-        JournalFile(Journal(path))
+        JournalFile(str(path))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
@@ -90,7 +91,7 @@ async def test_a_forked_child_gives_the_lock_back_and_writes_nothing(path: Path)
     """It would keep the journal from whoever comes after its parent, or spoil it."""
     with opened(path, power_loss_safe=True) as file:
         file.append(b"a\n")
-        _journal._let_go()  # what the child does first of all
+        _journal_file._let_go()  # what the child does first of all
         for write in (lambda: file.append(b"b\n"), lambda: file.replace(b"b\n")):
             with pytest.raises(OSError, match="another process has it"):
                 write()
@@ -103,7 +104,7 @@ async def test_a_forked_child_gives_the_lock_back_and_writes_nothing(path: Path)
 def test_a_second_pool_is_refused_until_the_first_is_done(path: Path) -> None:
     """Both would fetch the same tasks, and one would compact away what the other writes."""
     with opened(path) as file, pytest.raises(ConfigurationError, match="another pool or process"):
-        JournalFile(Journal(path))
+        JournalFile(str(path))
     file.close()
     with opened(path):
         pass
@@ -114,7 +115,7 @@ def test_the_lock_outlives_the_replacing_of_the_file(path: Path) -> None:
     with opened(path) as file:
         file.replace(b"new\n")
         with pytest.raises(ConfigurationError, match="another pool or process"):
-            JournalFile(Journal(path))
+            JournalFile(str(path))
 
 
 def test_a_link_leads_to_the_same_lock(path: Path) -> None:
@@ -123,7 +124,7 @@ def test_a_link_leads_to_the_same_lock(path: Path) -> None:
     with opened(path):
         link.symlink_to(path)
         with pytest.raises(ConfigurationError, match="another pool or process"):
-            JournalFile(Journal(link))
+            JournalFile(str(link))
     with opened(link) as file:
         file.replace(b"new\n")
     assert link.is_symlink()
@@ -133,8 +134,7 @@ def test_a_link_leads_to_the_same_lock(path: Path) -> None:
 def test_another_process_is_refused(path: Path) -> None:
     """A program that is started twice by mistake must say so, and not go on."""
     code = (
-        "import sys; from ezcaptcha_async import Journal;"
-        "from ezcaptcha_async._journal import JournalFile; JournalFile(Journal(sys.argv[1]))"
+        "import sys;from ezcaptcha_async._journal_file import JournalFile; JournalFile(sys.argv[1])"
     )
     command = [sys.executable, "-c", code, str(path)]
     root = Path(__file__).parents[2]
@@ -153,7 +153,7 @@ def test_what_cannot_be_a_journal_is_named(tmp_path: Path, where: str) -> None:
             Journal(tmp_path / where)
         return
     with pytest.raises(ConfigurationError, match=f"cannot use the journal .*{where}: "):
-        JournalFile(Journal(tmp_path / where))
+        JournalFile(str(tmp_path / where))
 
 
 def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(ConfigurationError, match="not a regular file"):
-        JournalFile(Journal(pipe))
+        JournalFile(str(pipe))
 
 
 def test_a_lock_that_the_file_system_does_not_have(
@@ -172,9 +172,9 @@ def test_a_lock_that_the_file_system_does_not_have(
     def unsupported(_descriptor: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("ezcaptcha_async._journal._lock", unsupported)
+    monkeypatch.setattr("ezcaptcha_async._journal_file._lock", unsupported)
     with pytest.raises(ConfigurationError, match="No locks available"):
-        JournalFile(Journal(path))
+        JournalFile(str(path))
 
 
 @pytest.mark.parametrize("journal", ["", b"paid.jsonl", 7, "a\0b"])
@@ -222,7 +222,7 @@ def test_a_line_without_end_does_not_fill_the_memory(path: Path) -> None:
 
 
 def test_a_write_that_is_cut_short_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk is full in the middle of a line: half a line must not become a record."""
+    """The disk is full in the middle of a line: half a line would be damage for ever."""
     write = os.write
 
     def full(descriptor: int, data: bytes) -> int:
@@ -231,6 +231,29 @@ def test_a_write_that_is_cut_short_says_so(path: Path, monkeypatch: pytest.Monke
     with opened(path) as file:
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", full)
+            with pytest.raises(OSError, match="No space left"):
+                file.append(b'{"event":"done"}\n')
+        file.append(b"again\n")
+        assert file.size == path.stat().st_size
+    assert path.read_bytes() == b"again\n"
+
+
+def test_a_write_that_cannot_even_be_taken_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a line must not become a record by the next line end."""
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        return write(descriptor, data[:-1])
+
+    def fail(_descriptor: int, _size: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with opened(path) as file:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            patch.setattr(os, "ftruncate", fail)
             with pytest.raises(OSError, match="No space left"):
                 file.append(b'{"event":"done"}\n')
         file.append(b"again\n")
@@ -258,13 +281,31 @@ def test_a_replaced_file_is_whole_and_goes_on(path: Path) -> None:
     """Events after the compaction would be written into a file that nobody reads."""
     with opened(path) as file:
         file.append(b"old\nold\n")
-        (path.parent / "paid.jsonl.new").write_bytes(b"left by a crash")
-        file.replace(b"new\n", keep_old=True)
+        (path.parent / ".paid.jsonl.ezcaptcha-new").write_bytes(b"left by a crash")
+        (path.parent / "paid.jsonl.new").write_bytes(b"the user's own")
+        file.replace(b"new\n")
         file.append(b"newer\n")
         assert file.size == 10
     assert path.read_bytes() == b"new\nnewer\n"
-    assert (path.parent / "paid.jsonl.damaged").read_bytes() == b"old\nold\n"
-    assert not (path.parent / "paid.jsonl.new").exists()
+    assert {item.name for item in path.parent.iterdir()} == {
+        "paid.jsonl",
+        "paid.jsonl.lock",
+        "paid.jsonl.new",
+    }
+    assert (path.parent / "paid.jsonl.new").read_bytes() == b"the user's own"
+
+
+def test_what_is_kept_is_never_written_over(path: Path) -> None:
+    """The second damage would take away what a person could still read of the first."""
+    with opened(path) as file:
+        for content, name in ((b"one\n", ""), (b"two\n", ".1"), (b"three\n", ".2")):
+            file.replace(content)
+            kept = file.keep_as_damaged()
+            assert kept == f"{path}.damaged{name}"
+            assert file.keep_as_damaged() == kept, "it has not changed since"
+        file.replace(b"")
+    damaged = sorted(path.parent.glob("*.damaged*"))
+    assert [item.read_bytes() for item in damaged] == [b"one\n", b"two\n", b"three\n"]
 
 
 @pytest.mark.parametrize("broken", ["os.fsync", "os.open", "pathlib.Path.replace"])
@@ -290,7 +331,7 @@ def test_a_replacing_that_fails_changes_nothing(
 
 def test_closing_twice_is_fine(path: Path) -> None:
     """The second close would hit whatever has got the descriptor since."""
-    file = JournalFile(Journal(path))
+    file = JournalFile(str(path))
     file.close()
     with path.parent.joinpath("another").open("wb") as another:
         file.close()
@@ -389,5 +430,5 @@ def test_no_descriptor_is_left_open(path: Path) -> None:
             file.append(b"a\n")
             file.replace(b"")
         with pytest.raises(ConfigurationError):
-            JournalFile(Journal(path.parent))
+            JournalFile(str(path.parent))
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

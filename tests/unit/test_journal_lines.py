@@ -174,7 +174,7 @@ def test_what_is_written() -> None:
 def test_no_bytes_stop_a_start(line: bytes) -> None:
     """A journal with one damaged line would keep a whole program from starting."""
     assert decoded(line) is None
-    assert replay([line])[1] <= 1
+    assert replay([line]).skipped <= 1
 
 
 json_values = st.recursive(
@@ -241,13 +241,13 @@ def test_a_file_that_is_cut_off_anywhere_keeps_what_was_whole(
     whole = b"".join(lines_of(journal))
     cut = whole[: data.draw(st.integers(0, len(whole)))]
     complete = journal[: cut.count(b"\n")]
-    standing, skipped = replay(cut.splitlines(keepends=True))
-    if skipped or cut.endswith(b"\n") or not cut:
+    reading = replay(cut.splitlines(keepends=True))
+    if reading.skipped or cut.endswith(b"\n") or not cut:
         expected = standing_after(*complete)
     else:  # only the line end is missing
         expected = standing_after(*journal[: len(complete) + 1])
     expected.settle()
-    assert content(standing) == content(expected)
+    assert content(reading.standing) == content(expected)
 
 
 @given(journals, st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line)), st.data())
@@ -258,18 +258,49 @@ def test_foreign_lines_change_nothing(
     lines = lines_of(journal)
     for line in foreign:
         lines.insert(data.draw(st.integers(0, len(lines))), line + b"\n")
-    standing, skipped = replay(lines)
-    assert content(standing) == content(replay(lines_of(journal))[0])
-    assert skipped == sum(bool(line.strip()) for line in foreign)
+    reading = replay(lines)
+    assert content(reading.standing) == content(replay(lines_of(journal)).standing)
+    assert reading.skipped == sum(bool(line.strip()) for line in foreign)
+
+
+NEWER = b'{"v":2,"event":"sold","attempt":"a"}\n'
+RECORD = encoded(NotPaid("r.1"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ([], None),
+        ([RECORD], None),
+        ([b"notes\n", RECORD[:-5] + b"\n", RECORD], None),
+        ([b"\n"], "no line of a journal"),
+        ([b"notes\n", b"\xff\x00\n", b'{"row":1}\n'], "no line of a journal"),
+        ([RECORD[:-5]], "every line of it is damaged"),
+        ([b"notes\n", RECORD[:-5]], "every line of it is damaged"),
+        ([NEWER], "update ezcaptcha-async"),
+        ([RECORD, NEWER], "update ezcaptcha-async"),
+        ([RECORD, NEWER[:-5], RECORD], None),
+    ],
+)
+def test_whether_a_file_is_a_journal(lines: list[bytes], problem: str | None) -> None:
+    """A file that is none, or that this version cannot read, would be written over."""
+    found = replay(lines).problem
+    assert found is problem is None or problem in str(found)
+
+
+@given(st.lists(st.binary().filter(lambda line: b"\n" not in line), min_size=1))
+def test_no_other_file_is_a_journal(lines: list[bytes]) -> None:
+    """Whatever a user names by mistake, it must not be taken over."""
+    assert replay([line + b"\n" for line in lines]).problem is not None
 
 
 @given(st.permutations(range(12)), st.lists(records, min_size=12, max_size=12))
 def test_lines_in_any_order_stop_no_start(order: list[int], journal: list[Record]) -> None:
     """Two copies that somebody merged by hand must not be worse than none."""
     shuffled = [journal[index] for index in order]
-    standing, skipped = replay(lines_of(shuffled))
-    assert skipped == 0
-    assert not standing.unanswered
+    reading = replay(lines_of(shuffled))
+    assert reading.skipped == 0
+    assert not reading.standing.unanswered
 
 
 @given(journals, st.data())
@@ -294,10 +325,10 @@ def _begins(record: Record) -> Any:
 def test_a_compacted_journal_says_the_same(journal: list[Record]) -> None:
     """What is paid would be lost by the very thing that keeps the file short."""
     standing = standing_after(*journal)
-    again, skipped = replay(standing.lines())
-    assert skipped == 0
+    again = replay(standing.lines())
+    assert again.skipped == 0
     standing.settle()
-    assert content(again) == content(standing)
+    assert content(again.standing) == content(standing)
     assert len(standing.lines()) <= len(journal)
 
 
@@ -319,7 +350,7 @@ def test_the_way_of_one_task() -> None:
 
 def test_an_intent_without_an_end_is_unknown_after_a_crash() -> None:
     """The process died while the service charged: nobody would ever hear of it."""
-    standing, _ = replay([encoded(Intent("r.1", SUBMISSION))])
+    standing = replay([encoded(Intent("r.1", SUBMISSION))]).standing
     assert standing.unknown == {"r.1": SUBMISSION}
 
 

@@ -40,7 +40,8 @@ class Disk:
         self.problem: OSError | None = None
         self.flush_problem: OSError | None = None
         self.flushes = 0
-        self.kept_old: list[bool] = []
+        self.kept: list[bytes] = []
+        self.rewritten = 0
         self.closed = 0
         self.last: list[Record | None] = []
 
@@ -76,10 +77,16 @@ class Disk:
         if self.flush_problem is not None:
             raise self.flush_problem
 
-    def replace(self, lines: bytes, *, keep_old: bool = False) -> None:
+    def keep_as_damaged(self) -> str:
+        """Keep the content beside it."""
+        self._work()
+        self.kept.append(self.content)
+        return f"{self.path}.damaged"
+
+    def replace(self, lines: bytes) -> None:
         """Have another content."""
         self._work()
-        self.kept_old.append(keep_old)
+        self.rewritten += 1
         self.content = lines
 
     def close(self) -> None:
@@ -196,7 +203,7 @@ def test_what_an_earlier_process_left_is_inherited_once() -> None:
         Created(None, TASK, WINDOW),
         Banned("ezcaptcha", "0123abcd", NOW + 60),
     ]
-    assert disk.kept_old == [False]
+    assert (disk.rewritten, disk.kept) == (1, [])
     ledger.adopted(TASK, WINDOW)
     for task in ledger.inherited() * 2:
         ledger.taken_up(task)
@@ -218,10 +225,21 @@ def test_a_ticket_from_elsewhere_is_written_down_too() -> None:
 def test_damaged_lines_are_passed_over_and_kept(caplog: pytest.LogCaptureFixture) -> None:
     """A paid task may be in them, and a person can read more than a program."""
     disk = Disk(Created(None, TASK, WINDOW), damaged=b'{"v":1,"event":"crea')
+    before = disk.content
     ledger = new_ledger(disk)
     assert [task.task_id for task in ledger.inherited()] == ["77"]
-    assert disk.kept_old == [True]
+    assert disk.kept == [before]
     assert "1 lines of the journal /somewhere/paid.jsonl are damaged" in caplog.text
+    assert "kept in /somewhere/paid.jsonl.damaged" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"notes\n", b'{"v":1,"event":"crea', b'{"v":9,"event":"x"}\n'])
+def test_what_is_no_journal_is_left_as_it_is(content: bytes) -> None:
+    """It may have become another file since it was looked at."""
+    disk = Disk(damaged=content)
+    with pytest.raises(ConfigurationError, match=r"cannot use the journal /somewhere/paid\.jsonl"):
+        new_ledger(disk)
+    assert (disk.content, disk.kept, disk.closed) == (content, [], 1)
 
 
 def test_a_file_that_cannot_be_read_is_named() -> None:
@@ -237,7 +255,7 @@ def test_a_file_that_cannot_be_rewritten_is_as_good(caplog: pytest.LogCaptureFix
     """A full disk must not keep a program from fetching what is paid."""
 
     class NoRoom(Disk):
-        def replace(self, lines: bytes, *, keep_old: bool = False) -> None:
+        def replace(self, lines: bytes) -> None:
             raise FULL
 
     disk = NoRoom(Created(None, TASK, WINDOW), Done(*KEY))
@@ -263,7 +281,7 @@ async def test_without_a_line_nothing_is_sent(caplog: pytest.LogCaptureFixture) 
     disk.problem = None
     intent = await ledger.intend(SUBMISSION)
     assert disk.records == [intent]
-    assert disk.kept_old == [False]
+    assert (disk.rewritten, disk.kept) == (1, [])
     ledger.not_paid(intent)
     ledger.close()
     assert not ledger.unknown_submissions()
@@ -368,7 +386,7 @@ async def test_the_file_stays_short_however_long_the_pool_runs() -> None:
         ledger.done("ezcaptcha", "0123abcd", task.task_id)
         longest = max(longest, disk.size)
     assert longest < LEAST_SIZE + 1_000
-    assert len(disk.kept_old) >= 2
+    assert disk.rewritten >= 2
     assert [task.task_id for task in new_ledger(disk, clock).inherited()] == ["kept"]
 
 
@@ -379,4 +397,4 @@ async def test_a_file_that_is_long_by_right_is_not_rewritten_all_the_time() -> N
     for number in range(4_000):
         ledger.adopted(attrs.evolve(TASK, task_id=f"{number:0200}"), WINDOW)
     assert LEAST_SIZE < disk.size < GROWTH * LEAST_SIZE
-    assert len(disk.kept_old) == 1
+    assert disk.rewritten == 1
