@@ -1,8 +1,8 @@
 """Where a policy keeps what it learned while no pool is open: one small JSON file.
 
 It is a convenience, so nothing that goes wrong with it fails a pool: a warning says what
-to do. Reading and writing take a few milliseconds at the pool's begin and end, when nobody
-waits yet or any more.
+to do. A file that was named by mistake is left as it is. Reading and writing take a few
+milliseconds at the pool's begin and end, when nobody waits yet or any more.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async.errors import ConfigurationError
 
 _MOST_BYTES: Final = 4_000_000
+_BEGINNING: Final = b'{"version"'
+"""How a file of ours begins."""
 
 
 def load_timing(timing: PollTiming) -> None:
@@ -37,9 +39,9 @@ def load_timing(timing: PollTiming) -> None:
     except OSError as error:
         _warn(f"the poll timing in {path} cannot be read ({error.strerror}); starting afresh")
     except ConfigurationError as error:
-        _warn(f"the poll timing in {path} is ignored: {error.message}; it will be replaced")
+        _warn(f"the poll timing in {path} is ignored: {error.message}; {_fate(path)}")
     except (ValueError, RecursionError):
-        _warn(f"the poll timing in {path} is ignored: it is not JSON; it will be replaced")
+        _warn(f"the poll timing in {path} is ignored: it is not JSON; {_fate(path)}")
 
 
 def save_timing(timing: PollTiming) -> None:
@@ -47,6 +49,9 @@ def save_timing(timing: PollTiming) -> None:
     if not isinstance(timing, LearnedPolling) or timing.state_path is None or not timing.kinds():
         return
     path = timing.state_path
+    if not _is_ours(path):
+        _warn(f"the poll timing was not saved: {path} is another file; set state_path to a new one")
+        return
     try:
         _replace(path, json.dumps(timing.to_dict(), separators=(",", ":")))
     except OSError as error:
@@ -54,6 +59,22 @@ def save_timing(timing: PollTiming) -> None:
             f"the poll timing could not be saved to {path} ({error.strerror}); "
             f"set state_path to a file in a directory that can be written to"
         )
+
+
+def _is_ours(path: str) -> bool:
+    """Tell whether a file may be replaced: it is of poll timing, be it cut off, or empty."""
+    try:
+        with Path(path).open("rb") as file:
+            beginning = file.read(len(_BEGINNING))
+    except OSError:
+        return True  # there is none, or replacing it fails for the same reason
+    return _BEGINNING.startswith(beginning)
+
+
+def _fate(path: str) -> str:
+    if _is_ours(path):
+        return "it will be replaced"
+    return "it is left as it is; set state_path to a new file"
 
 
 def _replace(path: str, text: str) -> None:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 
 from ezcaptcha_async import ConfigurationError, SubmissionUnknownError
-from ezcaptcha_async._journal import take_lock
+from ezcaptcha_async._journal_file import take_lock
 from ezcaptcha_async._journal_lines import DAY
+from ezcaptcha_async.cli.batching.records import LONGEST
 from ezcaptcha_async.cli.batching.rows import Row
 
 STDOUT: Final = Path("-")
@@ -131,6 +132,8 @@ class ResultsFile:
 
     def _take_over(self, path: Path) -> None:
         """Read what earlier runs have left, and cut off a line that has no end."""
+        if path.is_file():
+            _check_beginning(path)  # before anything is made: what is refused stays as it is
         self._file = file = cast("BinaryIO", path.open("ab", buffering=0))
         if not _is_regular(file):
             return  # a pipe or a device has no past
@@ -142,12 +145,9 @@ class ResultsFile:
         with path.open("rb") as earlier:
             for line in earlier:
                 if not line.endswith(b"\n"):
-                    if line[: len(_BEGINNING)] != _BEGINNING[: len(line)]:
-                        raise _UnusableError("its last line is not one of a batch")
+                    _check_cut_off(line)
                     break
                 document = _object(line)
-                if not end and (document is None or "status" not in document):
-                    raise _UnusableError("its first line is not one of a batch")
                 end += len(line)
                 if document is not None:
                     self._note(document)
@@ -195,6 +195,23 @@ class ResultsFile:
             and at > time.time() - DAY
         ):
             self._lost[number] = at
+
+
+def _check_beginning(path: Path) -> None:
+    """Check that a file is empty, or that its first line is one of a batch, be it cut off."""
+    with path.open("rb") as file:
+        line = file.readline(LONGEST)
+    if line.endswith(b"\n"):
+        document = _object(line)
+        if document is None or "status" not in document:
+            raise _UnusableError("its first line is not one of a batch")
+    else:
+        _check_cut_off(line)
+
+
+def _check_cut_off(line: bytes) -> None:
+    if line[: len(_BEGINNING)] != _BEGINNING[: len(line)]:
+        raise _UnusableError("its last line is not one of a batch")
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

@@ -13,6 +13,9 @@ from ezcaptcha_async.cli.reporting.figures import ErrorFigures, Figures, TypeFig
 from ezcaptcha_async.cli.reporting.markup import Markup, breakable, element, joined
 from ezcaptcha_async.cli.reporting.parts import section, table
 
+BEGINNING: Final = "<!doctype html>"
+"""How each page begins."""
+
 _STYLE: Final = files("ezcaptcha_async.cli.reporting").joinpath("page.css")
 # The browser itself refuses whatever is not in the page.
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -37,7 +40,7 @@ def page(source: str, found: Figures) -> str:
     )
     body = element("body", _header(source, found), element("main", *_sections(found)), _foot(found))
     document = element("html", head, "\n", body, lang="en")
-    return f"<!doctype html>\n{document}\n"
+    return f"{BEGINNING}\n{document}\n"
 
 
 def _header(source: str, found: Figures) -> Markup:

@@ -12,7 +12,7 @@ from ezcaptcha_async.cli.output import Output, printable
 from ezcaptcha_async.cli.reporting import tables
 from ezcaptcha_async.cli.reporting.collecting import Collection, collected
 from ezcaptcha_async.cli.reporting.figures import Figures, figures
-from ezcaptcha_async.cli.reporting.page import page
+from ezcaptcha_async.cli.reporting.page import BEGINNING, page
 from ezcaptcha_async.cli.reporting.results import lines
 
 
@@ -29,8 +29,8 @@ def report(output: Output, source: Path, html: Path | None) -> None:
             page cannot be written.
     """
     name = "standard input" if source == STDIN else printable(source.name)
-    if html is not None and source != STDIN and _is_the_same(source, html):
-        raise ConfigurationError("--html would overwrite the results; give it another name")
+    if html is not None:
+        _check_page(html, source)
     with output.waiting(f"reading {name}"):
         collection = collected(lines(source))
         _check(collection, source)
@@ -45,11 +45,22 @@ def report(output: Output, source: Path, html: Path | None) -> None:
         output.remark(f"wrote {html}")
 
 
-def _is_the_same(source: Path, html: Path) -> bool:
+def _check_page(html: Path, source: Path) -> None:
+    """Refuse to write over anything but a page: the results, rows or a journal, by a slip."""
     try:
-        return html.samefile(source)
+        if not html.is_file():
+            return
+        is_source = source != STDIN and html.samefile(source)
+        with html.open("rb") as file:
+            beginning = file.read(len(BEGINNING)).decode("ascii", "replace")
     except (OSError, ValueError):
-        return False  # one of them is not there, or cannot be
+        return  # one of them cannot be read or written, which is told when that is tried
+    if is_source:
+        raise ConfigurationError("--html would overwrite the results; give it another name")
+    if beginning.lower() not in {"", BEGINNING}:
+        raise ConfigurationError(
+            f"--html would overwrite {html}, which is not a page; give it another name"
+        )
 
 
 def _check(collection: Collection, source: Path) -> None:
