@@ -78,7 +78,7 @@ class Resumed:
     @property
     def reference(self) -> str | None:
         """What the task is to whoever wanted it solved: ``Task.reference``."""
-        return cast("str | None", self.ticket["reference"])
+        return cast("str | None", self.ticket.get("reference"))
 
 
 def outcome_of(

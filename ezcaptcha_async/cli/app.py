@@ -170,7 +170,7 @@ def solve(
 
 @app.command(usage="Usage: ezcaptcha resume [OPTIONS] JOURNAL")
 def resume(
-    journal: Annotated[Path, Parameter(name="JOURNAL")],
+    journal: Annotated[Path, Parameter(name="JOURNAL", allow_leading_hyphen=True)],
     /,
     *,
     time_scale: TimeScale = None,
@@ -179,18 +179,22 @@ def resume(
 ) -> int:
     """Fetch what a program that has ended left unfinished: it is paid for.
 
-    Prints one line for each task as it comes: its id and its solution on stdout, or why there
-    is none on stderr. Creates nothing. Ctrl-C leaves the rest in the journal.
+    Prints one line for each task as it comes: its id, its solution and its reference on stdout,
+    or why there is none on stderr. Creates nothing. Ctrl-C leaves the rest in the journal.
 
     Args:
-        journal: The file that the program gave to SessionPool(journal=...).
+        journal: The file that the program gave to SessionPool(journal=...), or one with the
+            tickets that 'ezcaptcha solve' prints when it is interrupted; - for tickets on stdin.
+            What a batch has paid for, the same batch fetches when it is run again.
         time_scale: How many times faster than real a simulated service runs.
             EZCAPTCHA_TIME_SCALE does the same.
         connection: Where to, and who has paid.
         as_json: Print each line as JSON: a solution, an error, or what is unknown.
     """
     output = Output(as_json=as_json)
-    return resuming.resume(output, connection.account(time_scale), str(journal))
+    if journal == connection.key_file == STDIN:
+        raise ConfigurationError("JOURNAL and --key-file cannot both be read from stdin")
+    return resuming.resume(output, connection.account(time_scale), journal)
 
 
 @app.command(usage="Usage: ezcaptcha batch [OPTIONS] ROWS")
@@ -243,7 +247,7 @@ def batch(
     plan = batch_running.Plan(
         source=rows,
         results=results,
-        journal=journal or (None if to_stdout else Path(f"{results}.journal")),
+        journal=journal or (None if to_stdout else batch_running.journal_of(results)),
         reader=RowReader(format=row_format or format_of(rows), task_type=task_type, custom=custom),
         max_in_flight=max_in_flight,
         budget=budget,

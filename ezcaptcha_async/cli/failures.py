@@ -63,6 +63,13 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
 """Exit code → what it says; the help shows this table."""
 
 
+HOW_TO_FETCH: Final = "give what stands below to 'ezcaptcha resume -'"
+"""What to do with saved tickets that are printed."""
+
+_OVER: Final = (ResultWindowLapsedError, TaskFailedError, TaskNotFoundError)
+"""Ends of a paid task after which there is nothing to fetch any more."""
+
+
 class UsageError(Exception):
     """The arguments make no sense."""
 
@@ -119,7 +126,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error: somebody wanted it s
                 ids = f"task {self.tickets[0]['task_id']} is paid"
             case count:
                 ids = f"{count} tasks are paid"
-        return f"{ended}; {ids} and can still be fetched: SessionPool.resume takes the saved ticket"
+        return f"{ended}; {ids} and can still be fetched: {HOW_TO_FETCH}"
 
 
 def exit_code(failure: BaseException) -> ExitCode:
@@ -134,6 +141,14 @@ def line(failure: BaseException) -> str:
     """Return what ended a command as one line for a person; it holds no secret."""
     wait = failure.retry_after if isinstance(failure, EzCaptchaError) else None
     return str(failure) if wait is None else f"{failure}; try again in {wait:.0f} s"
+
+
+def tickets(failure: BaseException) -> tuple[SavedTicket, ...]:
+    """Return the paid tasks that can still be fetched after what ended a command."""
+    if isinstance(failure, Interrupted):
+        return failure.tickets
+    ticket = failure.ticket if isinstance(failure, EzCaptchaError) else None
+    return () if ticket is None or isinstance(failure, _OVER) else (ticket,)
 
 
 def description(failure: BaseException) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from ezcaptcha_async import EzCaptchaError
 from ezcaptcha_async.cli import failures
 
 PROGRAM: Final = "ezcaptcha"
@@ -91,10 +92,12 @@ class Output:
         if self.as_json:
             _line(json.dumps(failures.description(failure)), sys.stderr)
             return
-        _line(f"{PROGRAM}: {printable(failures.line(failure))}", sys.stderr)
-        if isinstance(failure, failures.Interrupted):
-            for ticket in failure.tickets:
-                _line(json.dumps(ticket), sys.stderr)
+        text, tickets = failures.line(failure), failures.tickets(failure)
+        if tickets and isinstance(failure, EzCaptchaError):
+            text = f"{text}; it is paid: {failures.HOW_TO_FETCH}"
+        _line(f"{PROGRAM}: {printable(text)}", sys.stderr)
+        for ticket in tickets:
+            _line(json.dumps(ticket), sys.stderr)
 
 
 def _line(text: str, stream: TextIO) -> None:

@@ -1,48 +1,103 @@
-"""``resume``: fetch what a journal says is paid, one line for each task as it comes."""
+"""``resume``: fetch what is paid already, one line for each task as it comes."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
+import anyio
 import attrs
 
 from ezcaptcha_async import (
     Account,
     ConfigurationError,
+    EzCaptchaError,
+    Journal,
     Resumed,
+    SavedTicket,
     SessionPool,
     Solution,
     Submission,
 )
 from ezcaptcha_async.cli import failures
+from ezcaptcha_async.cli.batching.rows import row_of
+from ezcaptcha_async.cli.connection import STDIN, read_text
 from ezcaptcha_async.cli.failures import ExitCode, Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.output import Output, counted, points, printable
 from ezcaptcha_async.cli.solving import answer, described, token
+from ezcaptcha_async.cli.tickets import tickets_in
+
+_MOST_BYTES: Final = 16 * 1024 * 1024
+"""A longer file is not read for saved tickets, of which each takes less than a kilobyte."""
 
 
-def resume(output: Output, account: Account, journal: str) -> ExitCode:
-    """Fetch the paid, unfinished tasks of a journal, and print each as it comes.
+def resume(output: Output, account: Account, source: Path) -> ExitCode:
+    """Fetch paid, unfinished tasks, and print each as it comes.
 
     Args:
         output: Where to: solutions to stdout, to stderr why there is none.
         account: Who has paid.
-        journal: Path of the journal.
+        source: A journal, or a file with saved tickets; ``-`` for saved tickets on stdin.
 
     Returns:
         The code of the errors, or FAILED where they are of several kinds; without any,
         whether something is unknown.
 
     Raises:
-        ConfigurationError: The journal is not there, or another pool uses it.
+        ConfigurationError: It is not there or neither of them, another pool uses the journal,
+            or it is that of a batch, which alone can keep what it has paid for.
         Interrupted: By a signal.
     """
-    if not Path(journal).is_file():
-        raise ConfigurationError(f"there is no journal {journal!r}")
+    tickets = _tickets(source)
+    if tickets is not None:
+        return _resume_tickets(output, account, tickets)
+    return _resume_journal(output, account, source)
+
+
+def _tickets(source: Path) -> list[SavedTicket] | None:
+    """Return the saved tickets that a file holds; None where it is a journal.
+
+    Raises:
+        ConfigurationError: It is neither, or the journal of a batch.
+    """
+    if source == STDIN:
+        tickets = tickets_in(read_text(source, option="JOURNAL"))
+        if not tickets:
+            raise ConfigurationError("stdin holds no saved ticket")
+        return tickets
+    if not source.exists():
+        raise ConfigurationError(f"there is no journal {str(source)!r}")
+    try:
+        unfinished = Journal(source).unfinished()
+    except ConfigurationError as error:
+        problem = error.message
+    else:
+        _refuse_batch(source, unfinished)
+        return None
+    if source.stat().st_size <= _MOST_BYTES:
+        with suppress(ConfigurationError):  # no text: the journal's problem says more
+            tickets = tickets_in(read_text(source, option="JOURNAL"))
+            if tickets:
+                return tickets
+    raise ConfigurationError(problem)
+
+
+def _refuse_batch(source: Path, unfinished: Sequence[SavedTicket]) -> None:
+    """Leave to a batch what it has paid for: shown here, it would be bought again there."""
+    rows = sum(row_of(ticket["reference"]) is not None for ticket in unfinished)
+    if rows:
+        raise ConfigurationError(
+            f"{source} is the journal of a batch, which has paid for {counted(rows, 'row')} "
+            f"that it has not written down: run the same 'ezcaptcha batch' again, it fetches them"
+        )
+
+
+def _resume_journal(output: Output, account: Account, journal: Path) -> ExitCode:
     pool = SessionPool(account, journal=journal)
     codes: list[ExitCode] = []
 
@@ -57,11 +112,37 @@ def resume(output: Output, account: Account, journal: str) -> ExitCode:
     except Interrupted as interruption:
         signum = interruption.signum
     else:
-        unknowns = pool.unknowns()
-        _conclude(output, codes, unknowns)
-        return _code(codes, unknowns)
+        return _conclude(output, codes, pool.unknowns())
     note = "what was not shown is still in the journal: run the same again"
     raise Interrupted(signum, note=note)
+
+
+def _resume_tickets(output: Output, account: Account, tickets: Sequence[SavedTicket]) -> ExitCode:
+    pool = SessionPool(account)
+    codes: list[ExitCode] = []
+    left = {ticket["task_id"]: ticket for ticket in tickets}
+
+    async def fetch(ticket: SavedTicket) -> None:
+        try:
+            outcome = Resumed(ticket=ticket, solution=await pool.resume(ticket))
+        except EzCaptchaError as error:
+            outcome = Resumed(ticket=ticket, error=error)
+        codes.append(_show(output, outcome))
+        del left[ticket["task_id"]]
+
+    async def work() -> None:
+        async with pool, anyio.create_task_group() as group:
+            for ticket in tickets:
+                group.start_soon(fetch, ticket)
+
+    try:
+        with output.waiting(f"paid tasks at {account.service.name}"):
+            run_async(work)
+    except Interrupted as interruption:
+        signum = interruption.signum
+    else:
+        return _conclude(output, codes, pool.unknowns())
+    raise Interrupted(signum, list(left.values()))
 
 
 def _show(output: Output, outcome: Resumed) -> ExitCode:
@@ -70,18 +151,23 @@ def _show(output: Output, outcome: Resumed) -> ExitCode:
         if output.as_json:
             output.document({"ticket": outcome.ticket, **failures.description(error)})
         else:
-            output.remark(f"task {outcome.task_id}: {failures.line(error)}")
+            named = "" if outcome.reference is None else f" ({outcome.reference})"
+            output.remark(f"task {outcome.task_id}{named}: {failures.line(error)}")
         return failures.exit_code(error)
     solution = cast("Solution", outcome.solution)
     if output.as_json:
         output.document({"ticket": outcome.ticket, **described(solution)})
     else:
         text = token(solution) or json.dumps(answer(solution))
-        output.result(f"{printable(outcome.task_id)} {printable(text)}")
+        # The reference last: it alone may hold blanks beside a token.
+        parts = (outcome.task_id, text, outcome.reference)
+        output.result(" ".join(printable(part) for part in parts if part is not None))
     return ExitCode.DONE
 
 
-def _conclude(output: Output, codes: Sequence[ExitCode], unknowns: Sequence[Submission]) -> None:
+def _conclude(
+    output: Output, codes: Sequence[ExitCode], unknowns: Sequence[Submission]
+) -> ExitCode:
     for item in unknowns:
         if output.as_json:
             output.document({"unknown": attrs.asdict(item)})
@@ -89,12 +175,10 @@ def _conclude(output: Output, codes: Sequence[ExitCode], unknowns: Sequence[Subm
         sent = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item.sent_at))
         price = "" if item.points is None else f" for {points(item.points)} points"
         where = f"{item.type} for {item.host}" if item.host else item.type
-        output.remark(f"unknown: {where}, sent {sent}, may have been charged{price}")
+        named = "" if item.reference is None else f" ({item.reference})"
+        output.remark(f"unknown: {where}{named}, sent {sent}, may have been charged{price}")
     fetched = sum(code is ExitCode.DONE for code in codes)
     output.remark(f"{counted(fetched, 'task')} of {len(codes)} fetched, {len(unknowns)} unknown")
-
-
-def _code(codes: Sequence[ExitCode], unknowns: Sequence[Submission]) -> ExitCode:
     kinds = set(codes) - {ExitCode.DONE}
     if kinds:
         return kinds.pop() if len(kinds) == 1 else ExitCode.FAILED

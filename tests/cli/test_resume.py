@@ -14,14 +14,13 @@ import pytest
 from ezcaptcha_async import (
     Account,
     CloudFlare5STask,
-    Journal,
     PollPolicy,
     ReCaptchaV2TaskProxyless,
     SessionPool,
     SubmissionUnknownError,
     Task,
 )
-from ezcaptcha_async._journal import JournalFile
+from ezcaptcha_async._journal_file import JournalFile
 from ezcaptcha_async.testing import Fault, SimulatedServer
 from tests.cli.commands import FAST, SCALE, SECRET, Cli, finish, json_lines, start
 from tests.cli.conftest import Serve
@@ -142,7 +141,7 @@ def test_a_journal_that_is_not_there(cli: Cli, serving: Serve, journal: Path) ->
 def test_a_journal_in_use(cli: Cli, serving: Serve, journal: Path) -> None:
     """The program still runs, and fetches its tasks itself."""
     serving()
-    file = JournalFile(Journal(journal))
+    file = JournalFile(str(journal))
     result = cli("resume", str(journal), *FAST)
     file.close()
     assert result.code == 2

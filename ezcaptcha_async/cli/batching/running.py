@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from itertools import combinations
 from pathlib import Path
@@ -27,6 +27,7 @@ from ezcaptcha_async import (
     EzCaptchaError,
     InsufficientBalanceError,
     InvalidTaskError,
+    Journal,
     JournalError,
     Outcome,
     PoolClosedError,
@@ -92,6 +93,11 @@ class Plan:
     retry_failed: bool
 
 
+def journal_of(results: Path) -> Path:
+    """Return where a batch keeps its journal, unless it is told otherwise."""
+    return Path(f"{results}.journal")
+
+
 def run_batch(
     plan: Plan, accounts: Sequence[Account], show: Callable[[Progress], None]
 ) -> Progress:
@@ -109,6 +115,8 @@ def run_batch(
     if plan.source != STDIN and not plan.source.exists():
         raise ConfigurationError(f"there is no file {str(plan.source)!r}")
     _check_different(plan)
+    # Before a results file is made, so that nothing is left of what is refused.
+    paid = _paid_rows(plan)
     results = ResultsFile(plan.results, retry_failed=plan.retry_failed)
     try:
         progress = Progress(
@@ -118,7 +126,7 @@ def run_batch(
             points_before=results.points,
             time_scale=accounts[0].service.speed,
         )
-        batch = _Batch(plan, accounts, results, progress, show)
+        batch = _Batch(plan, accounts, results, progress, show, paid=paid)
         try:
             run_async(batch.run)
         except Interrupted as interruption:
@@ -127,6 +135,18 @@ def run_batch(
         results.close()
     show(progress)
     return progress
+
+
+def _paid_rows(plan: Plan) -> dict[int, str]:
+    """Return the number and the key of each row that its journal knows as paid for.
+
+    Raises:
+        ConfigurationError: The file is no journal.
+    """
+    if plan.journal is None or not plan.journal.exists():
+        return {}
+    paid = (row_of(ticket["reference"]) for ticket in Journal(plan.journal).unfinished())
+    return {row[0]: row[1] for row in paid if row is not None}
 
 
 def _check_different(plan: Plan) -> None:
@@ -168,12 +188,15 @@ class _Batch:
         results: ResultsFile,
         progress: Progress,
         show: Callable[[Progress], None],
+        *,
+        paid: Mapping[int, str],
     ) -> None:
         self._plan = plan
         self._accounts = accounts
         self._results = results
         self._progress = progress
         self._show = show
+        self._paid = paid
         self._was_run_before = plan.journal is not None and plan.journal.exists()
 
     async def run(self) -> None:
@@ -200,12 +223,33 @@ class _Batch:
     async def _fetch_paid(self) -> None:
         if not self._was_run_before:
             return
+        await self._check_paid()
         async with self._pool(None) as pool:
             for submission in pool.unknowns():
                 self._note_unknown(submission)
             async with pool.resume_all(max_in_flight=self._plan.max_in_flight) as outcomes:
                 async for outcome in outcomes:
                     self._note_resumed(outcome)
+
+    async def _check_paid(self) -> None:
+        """Refuse the journal of another batch: ours would get its tokens, and it none.
+
+        By its name a journal belongs to its results; of rows that come through a pipe nothing
+        can be known beforehand.
+        """
+        plan, last = self._plan, max(self._paid, default=0)
+        if not last or plan.journal == journal_of(plan.results) or not plan.source.is_file():
+            return
+        with opened(plan.source) as stream:
+            async with aclosing(plan.reader.rows(stream)) as rows:
+                async for row in rows:
+                    if self._paid.get(row.number, row.key) != row.key:
+                        raise ConfigurationError(
+                            f"{plan.journal} holds what was paid for other rows, such as another "
+                            f"row {row.number}; give each batch a journal of its own"
+                        )
+                    if row.number >= last:
+                        break
 
     def _note_unknown(self, submission: Submission) -> None:
         row = row_of(submission.reference)

@@ -1,0 +1,265 @@
+"""Slips of the hand: none of them costs a file, a token or a point."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ezcaptcha_async import Journal
+from ezcaptcha_async.testing import SimulatedServer
+from tests.cli.commands import FAST, V2, Cli, finish, json_lines, start
+from tests.cli.conftest import Serve
+from tests.cli.test_batch import charged, read, with_rows
+from tests.unit.test_journal import DAMAGED, NEWER, OTHERS, untouched
+
+SLOW = ("--time-scale", "4")
+
+
+def interrupted_batch(server: SimulatedServer, rows: Path, results: Path) -> Path:
+    """Run a batch until all is paid and some is written down, interrupt it; return its journal."""
+    process = start("batch", str(rows), "-o", str(results), *SLOW)
+    while charged(server) < 12:
+        time.sleep(0.01)
+    for task in server.service.record.tasks[:4]:
+        server.service.finish(task.task_id)
+    while not results.exists() or len(read(results)) < 4:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert finish(process).code == 130
+    for task in server.service.record.tasks[4:]:
+        server.service.finish(task.task_id)
+    return results.with_name(f"{results.name}.journal")
+
+
+@pytest.mark.parametrize("content", [*OTHERS.values(), *DAMAGED.values(), *NEWER.values()])
+def test_the_wrong_file_to_resume(cli: Cli, serving: Serve, tmp_path: Path, content: bytes) -> None:
+    """It would be emptied with exit code 0, and the next batch pay for all of it again."""
+    server = serving()
+    path = tmp_path / "named-by-mistake"
+    # The saved ticket among them is one that can be resumed.
+    path.write_bytes(content if content != OTHERS["ticket"] else b"notes")
+    path.chmod(0o644)
+    before = untouched(path)
+    result = cli("resume", str(path), *FAST)
+    assert result.code == 2
+    assert str(path) in result.line
+    assert untouched(path) == before
+    assert server.service.summary().requests == 0
+
+
+def test_the_results_instead_of_their_journal(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+    """The shell completes the name of the results first, and they were emptied."""
+    server = serving(time_scale=4.0, solve_times=250.0)
+    results = tmp_path / "results.jsonl"
+    journal = interrupted_batch(server, with_rows(tmp_path / "rows.jsonl", 12), results)
+    before = untouched(results), untouched(journal)
+    result = cli("resume", str(results), *SLOW)
+    assert result.code == 2
+    assert result.line.endswith(f"did you mean {journal}?")
+    for wrong in (results, tmp_path / "rows.jsonl"):
+        result = cli(
+            "batch", str(wrong.with_name("rows.jsonl")), "-o", "other", "--journal", str(results)
+        )
+        assert result.code == 2
+    assert (untouched(results), untouched(journal)) == before
+    assert not Path("other").exists()
+
+
+def test_the_journal_of_a_batch_to_resume(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+    """Shown without their rows, the tokens are of no use, and the batch buys all of them again."""
+    server = serving(time_scale=4.0, solve_times=250.0)
+    rows, results = with_rows(tmp_path / "rows.jsonl", 12), tmp_path / "results.jsonl"
+    journal = interrupted_batch(server, rows, results)
+    before, polls = untouched(journal), server.service.summary().polls
+    result = cli("resume", str(journal), *SLOW)
+    assert result.code == 2
+    assert "is the journal of a batch, which has paid for" in result.line
+    assert "run the same 'ezcaptcha batch' again" in result.line
+    assert untouched(journal) == before
+    assert server.service.summary().polls == polls
+    assert cli("batch", str(rows), "-o", str(results), *SLOW).code == 0
+    assert sorted(item["row"] for item in read(results)) == list(range(1, 13))
+    assert charged(server) == 12
+    assert Journal(journal).unfinished() == ()
+    assert cli("resume", str(journal), *SLOW).code == 0, "nothing of the batch is left in it"
+
+
+def test_the_journal_of_another_batch(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+    """This batch would be given the tokens of the other one, which then buys them again."""
+    server = serving(time_scale=4.0, solve_times=250.0)
+    rows, results = with_rows(tmp_path / "rows.jsonl", 12), tmp_path / "results.jsonl"
+    journal = interrupted_batch(server, rows, results)
+    before = untouched(journal)
+    others = tmp_path / "others.jsonl"
+    others.write_text(rows.read_text().replace("example.com", "example.net"))
+    mine = tmp_path / "mine.jsonl"
+    result = cli("batch", str(others), "-o", str(mine), "--journal", str(journal), *SLOW)
+    assert result.code == 2
+    assert "holds what was paid for other rows, such as another row" in result.line
+    assert untouched(journal)[0] == before[0]
+    # Its own rows, though into another file, are those that were paid for.
+    mine.write_bytes(results.read_bytes())
+    assert cli("batch", str(rows), "-o", str(mine), "--journal", str(journal), *SLOW).code == 0
+    assert sorted(item["row"] for item in read(mine)) == list(range(1, 13))
+    assert charged(server) == 12
+
+
+def test_an_empty_file_is_a_new_journal(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+    """What ``touch`` or ``mktemp`` has made would have to be removed first."""
+    server = serving()
+    (tmp_path / "journal").touch()
+    rows = with_rows(tmp_path / "rows.jsonl", 2)
+    command = ("batch", str(rows), "-o", str(tmp_path / "results"))
+    assert cli(*command, "--journal", str(tmp_path / "journal"), *FAST).code == 0
+    assert charged(server) == 2
+    assert cli("resume", str(tmp_path / "journal"), *FAST).code == 0
+
+
+@pytest.mark.parametrize("content", [b"notes\n", b"notes", b"[1]\n", b"a,b\n"])
+def test_the_wrong_file_for_results(
+    cli: Cli, serving: Serve, tmp_path: Path, content: bytes
+) -> None:
+    """A lock would be left beside a file that the batch has nothing to do with."""
+    serving()
+    rows, path = with_rows(tmp_path / "rows.jsonl", 2), tmp_path / "other"
+    path.write_bytes(content)
+    path.chmod(0o644)
+    before = untouched(path)
+    assert cli("batch", str(rows), "-o", str(path), *FAST).code == 2
+    assert untouched(path) == before
+
+
+@pytest.mark.parametrize("content", [OTHERS["results"], OTHERS["rows"], b"notes"])
+def test_the_wrong_file_for_a_page(cli: Cli, tmp_path: Path, content: bytes) -> None:
+    """Rows, a journal or a diary would be replaced by a page."""
+    source, path = tmp_path / "results.jsonl", tmp_path / "other"
+    source.write_bytes(OTHERS["results"])
+    path.write_bytes(content)
+    result = cli("report", str(source), "--html", str(path))
+    assert result.code == 2
+    assert "which is not a page; give it another name" in result.line
+    assert path.read_bytes() == content
+
+
+# ------------------------------------------------------------------- tickets that were printed
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_ctrl_c_prints_is_what_resume_takes(
+    cli: Cli,
+    serving: Serve,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+) -> None:
+    """A ticket that only Python can use is of no use at the prompt, and five minutes are short."""
+    server = serving(time_scale=4.0, solve_times=250.0)
+    process = start("solve", *V2, *SLOW, *options)
+    while charged(server) < 1:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    ended = finish(process)
+    assert ended.code == 130
+    assert options or "give what stands below to 'ezcaptcha resume -'" in ended.err
+    (task,) = server.service.record.tasks
+    server.service.finish(task.task_id)
+    path = tmp_path / "kept"
+    path.write_text(ended.err)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(ended.err))
+    for source in ("-", str(path)):
+        result = cli("resume", source, *SLOW)
+        assert result.code == 0
+        assert result.out == f"{task.task_id} simulated.recaptcha.{task.task_id}\n"
+    assert charged(server) == 1
+
+
+def test_a_timeout_prints_the_ticket_too(
+    cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is paid and goes on at the service, and nothing at the prompt could fetch it."""
+    server = serving(solve_times=200.0)
+    ended = cli("solve", *V2, *FAST, "--timeout", "0.3")
+    assert ended.code == 7
+    message, ticket = ended.err.splitlines()
+    assert message.endswith("it is paid: give what stands below to 'ezcaptcha resume -'")
+    server.service.finish(json.loads(ticket)["task_id"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(ticket))
+    result = cli("resume", "-", "--json", *FAST)
+    assert result.code == 0
+    assert json_lines(result.out.splitlines())[0]["receipt"]["task_id"] in ticket
+    assert charged(server) == 1
+
+
+def test_what_is_over_prints_no_ticket(cli: Cli, serving: Serve) -> None:
+    """Nobody can fetch a task that failed."""
+    serving(failure_rate=1.0)
+    ended = cli("solve", *V2, *FAST)
+    assert ended.code == 6
+    assert "resume" not in ended.line
+
+
+def test_tickets_of_which_one_cannot_be_fetched(
+    cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The good one would be lost with the bad one."""
+    server = serving(solve_times=200.0)
+    ticket = json.loads(cli("solve", *V2, *FAST, "--timeout", "0.3").err.splitlines()[1])
+    server.service.finish(ticket["task_id"])
+    mistyped = ticket | {"task_id": "mistyped", "reference": "job 7"}
+    text = "\n".join(map(json.dumps, (ticket, mistyped)))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    result = cli("resume", "-", *FAST)
+    assert result.code == 6
+    assert result.out.startswith(ticket["task_id"])
+    assert "task mistyped (job 7): ERROR_TASKID_INVALID" in result.err
+
+
+def test_tickets_that_are_interrupted_again(serving: Serve, tmp_path: Path) -> None:
+    """What was given to resume would be gone with the second Ctrl-C."""
+    server = serving(time_scale=4.0, solve_times=250.0)
+    process = start("solve", *V2, *SLOW)
+    while charged(server) < 1:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    path = tmp_path / "kept"
+    path.write_text(finish(process).err)
+    polls = server.service.summary().polls
+    process = start("resume", str(path), *SLOW)
+    while server.service.summary().polls == polls and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    ended = finish(process)
+    assert ended.code == 130
+    assert json.loads(ended.err.splitlines()[1])["task_id"] in path.read_text()
+
+
+@pytest.mark.parametrize("text", ["", "notes\n", "{}"])
+def test_nothing_to_resume_on_stdin(
+    cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """An empty pipe would look like a task that was fetched."""
+    serving()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    result = cli("resume", "-", *FAST)
+    assert result.code == 2
+    assert "stdin holds no saved ticket" in result.line
+    result = cli("resume", "-", "--key-file", "-", *FAST)
+    assert result.code == 2
+    assert "cannot both be read from stdin" in result.line
+
+
+def test_a_reference_is_shown(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+    """A token without what it is for is of no use."""
+    server = serving(solve_times=200.0)
+    ticket = json.loads(cli("solve", *V2, *FAST, "--timeout", "0.3").err.splitlines()[1])
+    server.service.finish(ticket["task_id"])
+    (tmp_path / "kept").write_text(json.dumps(ticket | {"reference": "job 17"}))
+    result = cli("resume", str(tmp_path / "kept"), *FAST)
+    task_id = ticket["task_id"]
+    assert result.out == f"{task_id} simulated.recaptcha.{task_id} job 17\n"
