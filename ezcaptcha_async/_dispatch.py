@@ -14,7 +14,6 @@ from ezcaptcha_async._schedule import Schedule
 from ezcaptcha_async._session import Session
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
-    BannedError,
     BudgetExceededError,
     ConfigurationError,
     PoolClosedError,
@@ -187,9 +186,9 @@ class Dispatch:
             raise claim.with_ticket(
                 ResultWindowLapsedError("the result window of the saved ticket is over")
             )
-        refusal = session.gate.refusal(now)
-        if isinstance(refusal, BannedError) and entry.lapses_at <= session.gate.banned_until:
-            raise claim.with_ticket(refusal)
+        ban = session.gate.ban(now, "getTaskResult")
+        if ban is not None and entry.lapses_at <= session.gate.banned_until("getTaskResult"):
+            raise claim.with_ticket(ban)
         session.adopt(entry)
         return claim
 

@@ -69,6 +69,7 @@ class Emitter:
 def _task_event(entry: Entry, state: TaskState, now: float) -> TaskEvent:
     paid = entry.task_id is not None
     error = entry.outcome if isinstance(entry.outcome, EzCaptchaError) else None
+    refusal = error if isinstance(error, ServiceError) else None
     lag = None
     if isinstance(entry.outcome, Solved) and entry.answered:
         # Not until now: it may have come when nobody waited, and been kept.
@@ -87,7 +88,9 @@ def _task_event(entry: Entry, state: TaskState, now: float) -> TaskEvent:
         polls=entry.polls,
         lag=lag,
         error=None if error is None else type(error).__name__,
-        code=error.code if isinstance(error, ServiceError) else None,
+        code=refusal.code if refusal else None,
+        request_id=refusal.request_id if refusal else None,
+        errors=(refusal.errors or None) if refusal else None,
     )
 
 
@@ -103,4 +106,5 @@ def _log(event: Event) -> None:
     if _logger.isEnabledFor(level):
         fields = {f"ezcaptcha_{name}": value for name, value in attrs.asdict(event).items()}
         code = f": {event.code}" if event.code else ""
-        _logger.log(level, "%s%s", text, code, extra=fields)
+        asked = f", request {event.request_id}" if event.request_id else ""
+        _logger.log(level, "%s%s%s", text, code, asked, extra=fields)

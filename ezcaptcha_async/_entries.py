@@ -144,6 +144,8 @@ class Line:
     """Creates whose answer was lost and that were sent once more."""
     unknown_points: float = 0.0
     """Prices of creates whose answer was lost; they may have been charged."""
+    trouble: str | None = None
+    """Why the account's last poll said nothing of its task, where it did not."""
 
     @property
     def committed_points(self) -> float:
@@ -212,6 +214,7 @@ class Entry:
     polls: int = 0  # getTaskResult requests sent
     answered: int = 0  # polls that said processing
     faults: int = 0  # polls in a row that said nothing
+    trouble: str | None = None  # why the last of them said nothing
     polled_age: float = 0.0  # when the last poll that was answered was sent
     processing_at: float | None = None  # when the last "processing" was received
     spaced_until: float = -inf  # before when the service wants no poll

@@ -16,7 +16,7 @@ import attrs
 
 from ezcaptcha_async._emitter import Emitter
 from ezcaptcha_async._entries import Entry, Line
-from ezcaptcha_async._gate import CONCERNS_ACCOUNT, Gate
+from ezcaptcha_async._gate import CONCERNS_ACCOUNT, Bans, Gate
 from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._schedule import Schedule
 from ezcaptcha_async._settings import Settings
@@ -24,7 +24,13 @@ from ezcaptcha_async._timing import Backoff
 from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
 from ezcaptcha_async._wire import MAX_BAN, Decoder, Encoder, Reply, RequestBody
 from ezcaptcha_async.accounts import Account
-from ezcaptcha_async.errors import BannedError, EzCaptchaError, ServiceError, TransportError
+from ezcaptcha_async.errors import (
+    BannedError,
+    EzCaptchaError,
+    RequestError,
+    ServiceError,
+    TransportError,
+)
 from ezcaptcha_async.events import (
     AccountEvent,
     AccountState,
@@ -104,6 +110,7 @@ class Exchange:
             max_in_flight=account.max_in_flight,
             creates_per_second=account.creates_per_second,
             polls_per_second=account.polls_per_second,
+            bans=Bans.of(self.service),
         )
         self.line = Line(
             gate=self.gate,
@@ -161,20 +168,30 @@ class Exchange:
     def answered(self, asked: Asked, outcome: RequestOutcome) -> None:
         """Note that the service answered as asked."""
         self._tell(asked, outcome)
-        self.gate.succeeded(self.clock(), create=asked.endpoint == "createTask")
+        was_shut = self.gate.is_shut
+        self.gate.succeeded(self.clock(), asked.endpoint)
+        if was_shut and not self.gate.is_shut:
+            self._tell_of_account("reopened")
 
     def refused(self, asked: Asked, error: ServiceError) -> None:
         """Note a refusal, and answer those whom it concerns."""
-        self._tell(asked, "refused", error.code)
-        now, create = self.clock(), asked.endpoint == "createTask"
+        self._tell(asked, "refused", error)
+        now = self.clock()
+        if isinstance(error, RequestError):
+            self._note_failure(asked)
+            return
         if not isinstance(error, CONCERNS_ACCOUNT):
-            self.gate.succeeded(now, create=create)
+            self.gate.succeeded(now, asked.endpoint)
             return
         before = _state_after(self.gate.refusal(now))
-        self.gate.refused(error, now, self.rng.random(), create=create)
+        self.gate.refused(error, now, self.rng.random(), asked.endpoint)
         if isinstance(error, BannedError):
-            until = self.gate.banned_until + self.epoch
-            self.ledger.banned(self.service.name, self.fingerprint, until)
+            self.ledger.banned(
+                self.service.name,
+                self.fingerprint,
+                self.gate.banned_until("createTask") + self.epoch,
+                self.gate.banned_until("getTaskResult") + self.epoch,
+            )
         refusal = self.gate.refusal(now)
         if refusal is not None:
             state = _state_after(refusal)
@@ -207,8 +224,11 @@ class Exchange:
             lost_create: Whether it was a createTask that may have been carried out.
         """
         self._tell(asked, outcome)
+        self._note_failure(asked, lost_create=lost_create)
+
+    def _note_failure(self, asked: Asked, *, lost_create: bool = False) -> None:
         now = self.clock()
-        self.gate.failed(now, self.rng.random(), lost_create=lost_create)
+        self.gate.failed(now, self.rng.random(), asked.endpoint, lost_create=lost_create)
         since = self.gate.failing_since
         if since is None:
             return
@@ -237,12 +257,14 @@ class Exchange:
         Not only when the ban becomes known: other requests are under way then, and what
         they are for is told when they are over.
         """
-        now = self.clock()
-        refusal = self.gate.refusal(now)
-        if isinstance(refusal, BannedError):
-            self.schedule.fail_lapsing(self.line, refusal, until=self.gate.held_until(now))
+        ban = self.gate.ban(self.clock(), "getTaskResult")
+        if ban is not None:
+            until = self.gate.banned_until("getTaskResult")
+            self.schedule.fail_lapsing(self.line, ban, until=until)
 
-    def _tell(self, asked: Asked, outcome: RequestOutcome, code: str | None = None) -> None:
+    def _tell(
+        self, asked: Asked, outcome: RequestOutcome, error: ServiceError | None = None
+    ) -> None:
         if self._emitter.watched:
             event = RequestEvent(
                 endpoint=asked.endpoint,
@@ -251,7 +273,9 @@ class Exchange:
                 account=self.account.name,
                 seconds=self.clock() - asked.at,
                 number=asked.number,
-                code=code,
+                code=None if error is None else error.code,
+                request_id=None if error is None else error.request_id,
+                errors=None if error is None else (error.errors or None),
             )
             self._emitter.emit(event)
 
@@ -261,6 +285,7 @@ class Exchange:
             service=self.service.name,
             account=self.account.name,
             code=None if refusal is None else refusal.code,
+            request_id=None if refusal is None else refusal.request_id,
             retry_after=None if refusal is None else refusal.retry_after,
         )
         self._emitter.emit(event)
@@ -270,11 +295,14 @@ class Exchange:
             self.turn_away(entry, error)
 
     def _restore_ban(self) -> None:
-        until = self.ledger.banned_until(self.service.name, self.fingerprint)
-        if until is not None:
+        ban = self.ledger.ban(self.service.name, self.fingerprint)
+        if ban is not None:
             # No ban is longer; the clock that wrote it down may have been wrong.
             latest = self.clock() + 1.1 * MAX_BAN
-            self.gate.restore_ban(min(until - self.epoch, latest))
+            self.gate.restore_ban(
+                creates_until=min(ban.until - self.epoch, latest),
+                polls_until=min(ban.polls_until - self.epoch, latest),
+            )
 
 
 def _state_after(refusal: ServiceError | None) -> AccountState:

@@ -3,11 +3,13 @@
 A gate answers with a time: now, a later moment, or infinity for "not before something
 happens". It holds back
 
-* every request, while the service bans or throttles the account, above the rate that
-  throttling has taught, and above the rates that the user has set;
-* all but one, while the account is **on trial**: nothing is known of it yet, a ban has just
-  ended, or nothing but failures came back. One request goes first; the first good answer
-  lets the others follow, and after a failure the next one waits a while;
+* every request, while the service throttles the account, above the rate that throttling has
+  taught, and above the rates that the user has set; creates or polls or both, while a ban lasts;
+* all but one, while the account is **on trial**: nothing is known of it yet, or nothing but
+  failures came back. One request goes first; the first good answer lets the others follow, and
+  after a failure the next one waits a while;
+* all polls but one, after a ban and while polls are refused for the client key: a **probe**, for
+  what is paid is not given up as long as it can still be fetched;
 * creates, while the service has no capacity and while a limit on them is reached; all but
   one as a **canary** until the first is accepted, so that thousands of callers on a bad
   key or an empty balance cost one refused request; the same, after a while, when the
@@ -19,7 +21,9 @@ happens". It holds back
 from __future__ import annotations
 
 from math import inf
-from typing import Final
+from typing import Final, Self
+
+import attrs
 
 from ezcaptcha_async._limits import AdaptiveRate, Pacer, Pause, RecentErrors, RetryQuota
 from ezcaptcha_async.errors import (
@@ -28,18 +32,18 @@ from ezcaptcha_async.errors import (
     CredentialError,
     InsufficientBalanceError,
     ServiceError,
+    SubscriptionError,
     ThrottledError,
 )
+from ezcaptcha_async.events import Endpoint
+from ezcaptcha_async.services import Service
 
-BAN_SECONDS: Final = 600.0
-"""How long a ban lasts, as the services state it (10 minutes); going on prolongs it."""
 _AFTER_A_BAN: Final = 20.0
 """Seconds to wait beyond its end: a request under way may have prolonged the ban after the
 one whose answer told us, and may never have been answered."""
 
 MOST_ERRORS: Final = 25
-"""Most credential or balance errors in a minute; at about 30 the services ban."""
-_ERROR_SECONDS: Final = 60.0
+"""Most errors that count in a `Service.ban_window`; at about 30 the services ban."""
 
 CONCERNS_ACCOUNT: Final = (
     CredentialError,
@@ -50,6 +54,9 @@ CONCERNS_ACCOUNT: Final = (
 )
 """What a service refuses for reasons that are not the single task's."""
 
+_OF_ALL: Final = "ERROR_IP_BANNED"
+"""The code of a ban that concerns all requests of an address."""
+
 _LOST_IN_A_ROW: Final = 3
 """Creates whose answers are lost one after the other before the next go one at a time: one in
 twenty lost by chance comes to that once in 8,000."""
@@ -57,6 +64,55 @@ _LONGEST_DOUBT: Final = 15.0
 
 _FIRST_TRIAL: Final = 1.0
 _LONGEST_TRIAL: Final = 15.0
+
+
+@attrs.frozen(kw_only=True)
+class Bans:
+    """How a service bans, in seconds; see `Service` for the sources.
+
+    Args:
+        create: Length of a ban that createTask meets, unless an answer says it.
+        poll: The same of getTaskResult.
+        address: The same of one for all requests.
+        window: Within how many seconds errors are counted.
+        together: Whether those of createTask and getTaskResult are counted together.
+        margin: How long to wait beyond the end of a ban.
+    """
+
+    create: float = 180.0
+    poll: float = 60.0
+    address: float = 600.0
+    window: float = 60.0
+    together: bool = False
+    margin: float = _AFTER_A_BAN
+
+    @classmethod
+    def of(cls, service: Service) -> Self:
+        """Return what the profile of a service says."""
+        return cls(
+            create=service.create_ban,
+            poll=service.poll_ban,
+            address=service.address_ban,
+            window=service.ban_window,
+            together=service.bans_together,
+            margin=_AFTER_A_BAN / service.speed,
+        )
+
+    def silences(self, error: BannedError, endpoint: Endpoint) -> tuple[float, float]:
+        """Return for how many seconds a ban is to silence creates, and polls.
+
+        An answer that says nothing of its length does not tell, either, whose errors earned
+        the ban. So what did not meet it waits for the shorter time only, and then sends one
+        request to find out.
+        """
+        if error.retry_after or error.code == _OF_ALL:
+            stated = error.retry_after or self.address
+            return stated, stated
+        least = min(self.create, self.poll)
+        return (
+            self.create if endpoint == "createTask" else least,
+            self.poll if endpoint == "getTaskResult" else least,
+        )
 
 
 class Gate:
@@ -67,6 +123,7 @@ class Gate:
         max_in_flight: Most paid tasks in flight; None for no limit.
         creates_per_second: Most createTask requests per second; None for no limit.
         polls_per_second: Most getTaskResult requests per second; None for no limit.
+        bans: How its service bans.
     """
 
     def __init__(
@@ -76,9 +133,11 @@ class Gate:
         max_in_flight: int | None,
         creates_per_second: float | None = None,
         polls_per_second: float | None = None,
+        bans: Bans | None = None,
     ) -> None:
         self._max_creates = max_creates
         self._max_in_flight = inf if max_in_flight is None else max_in_flight
+        self._bans = Bans() if bans is None else bans
         self._create_pacer = Pacer(creates_per_second or inf)
         self._poll_pacer = Pacer(polls_per_second or inf)
         self._rate = AdaptiveRate()
@@ -87,11 +146,19 @@ class Gate:
         self._doubt = Pause(_LONGEST_DOUBT)
         self._lost_in_a_row = 0
         self._quota = RetryQuota()
-        self._errors = RecentErrors(MOST_ERRORS, _ERROR_SECONDS)
-        self._polls_count_until = -inf
-        self._banned_until = -inf
+        self._create_errors = RecentErrors(MOST_ERRORS, self._bans.window)
+        self._poll_errors = self._create_errors
+        if not self._bans.together:
+            self._poll_errors = RecentErrors(MOST_ERRORS, self._bans.window)
+        self._banned_by: BannedError | None = None
+        self._creates_banned_until = -inf
+        self._polls_banned_until = -inf
         self._shut_by: ServiceError | None = None
+        self._was_shut_by_poll = False
         self._in_flight = 0
+        self._polls_in_flight = 0
+        self._polls_on_probe = False
+        self._probes = Pause(_LONGEST_TRIAL)
         self._on_trial = True
         self._trial_at = -inf
         self._trial_wait = _FIRST_TRIAL
@@ -121,11 +188,18 @@ class Gate:
         return self._shut_by is not None
 
     @property
+    def is_shut_for_more_than_points(self) -> bool:
+        """Whether it is shut, and a balance above zero says nothing of the reason."""
+        return isinstance(self._shut_by, SubscriptionError)
+
+    @property
     def state(self) -> str:
-        """One word: open, on trial, or shut."""
+        """A word or two: open, on trial, polls on probe, or shut."""
         if self._shut_by is not None:
             return f"shut by {self._shut_by.code}"
-        return "on trial" if self._on_trial else "open"
+        if self._on_trial:
+            return "on trial"
+        return "open, polls on probe" if self._polls_on_probe else "open"
 
     # ------------------------------------------------------------------ what may go
 
@@ -143,43 +217,66 @@ class Gate:
             or creating + in_flight >= self._max_in_flight
         ):
             return inf
+        # Where polls count as well and are refused, each request in flight may be an error.
+        counting = self._in_flight if self._bans.together and self._polls_on_probe else creating
         return max(
             self._request_at(now),
+            self._creates_banned_until,
             self._creates.until,
             self._doubt.until,
             self._create_pacer.next_at(now),
-            self._errors.room_at(now, self._may_err(now, creating)),
+            self._create_errors.room_at(now, counting),
         )
 
     def poll_at(self, now: float) -> float:
         """Return when the next poll may go."""
-        at = max(self._request_at(now), self._poll_pacer.next_at(now))
-        if now < self._polls_count_until:
-            at = max(at, self._errors.room_at(now, self._may_err(now, 0)))
-        return at
+        at = max(self._request_at(now), self._polls_banned_until, self._poll_pacer.next_at(now))
+        if not self._polls_on_probe:
+            return at
+        if self._polls_in_flight:
+            return inf
+        counting = self._in_flight if self._bans.together else 0
+        return max(at, self._probes.until, self._poll_errors.room_at(now, counting))
 
-    def held_until(self, now: float) -> float:
-        """Return until when the service wants no request at all."""
-        return max(now, self._banned_until, self._all.until)
+    def ban(self, now: float, endpoint: Endpoint) -> BannedError | None:
+        """Return the ban that such a request would meet now, with what is left of it."""
+        until = self.banned_until(endpoint)
+        if now >= until:
+            return None
+        by = self._banned_by or BannedError(_OF_ALL, "the service bans this account for now")
+        return BannedError(
+            by.code, by.description, request_id=by.request_id, retry_after=until - now
+        )
 
-    @property
-    def banned_until(self) -> float:
-        """When the ban ends, or has ended."""
-        return self._banned_until
+    def banned_until(self, endpoint: Endpoint) -> float:
+        """Return when a ban of such requests ends, or has ended."""
+        match endpoint:
+            case "createTask":
+                return self._creates_banned_until
+            case "getTaskResult":
+                return self._polls_banned_until
+            case _:  # neither says anything of it: the careful reading
+                return max(self._creates_banned_until, self._polls_banned_until)
 
-    def restore_ban(self, until: float) -> None:
+    def restore_ban(self, *, creates_until: float, polls_until: float) -> None:
         """Keep silent until then: the service said so to an earlier process."""
-        self._banned_until = max(self._banned_until, until)
+        self._creates_banned_until = max(self._creates_banned_until, creates_until)
+        self._polls_banned_until = max(self._polls_banned_until, polls_until)
+        self._polls_on_probe = True
 
     def inquiry_refusal(self, now: float) -> ServiceError | None:
         """Return why the balance cannot be asked for now; None when it can."""
-        refusal = self.refusal(now)
-        if isinstance(refusal, BannedError):
-            return refusal
-        room_at = self._errors.room_at(now, self._may_err(now, 0))
-        if isinstance(refusal, CredentialError) and room_at > now:
-            return refusal
-        pause = self.held_until(now) - now
+        ban = self.ban(now, "getBalance")
+        if ban is not None:
+            return ban
+        if isinstance(self._shut_by, CredentialError):
+            room_at = max(
+                errors.room_at(now, self._in_flight)
+                for errors in (self._create_errors, self._poll_errors)
+            )
+            if room_at > now:
+                return self._shut_by
+        pause = self._all.until - now
         if pause > 0:
             return ThrottledError(
                 "ERROR_REQUEST_LIMIT", "the account is throttled for now", retry_after=pause
@@ -191,32 +288,22 @@ class Gate:
 
         A ban goes before a shut account: it concerns paid tasks as well.
         """
-        if now < self._banned_until:
-            return BannedError(
-                "ERROR_IP_BANNED",
-                "the service bans this account for now",
-                retry_after=self._banned_until - now,
-            )
-        return self._shut_by
+        return self.ban(now, "createTask") or self._shut_by
 
     def troubled(self, now: float) -> bool:
         """Tell whether creates are held back by what came back: another account may be quicker."""
-        until = max(self._creates.until, self._doubt.until, self._trial_at)
-        return max(self.held_until(now), until) > now
-
-    def _may_err(self, now: float, creating: int) -> int:
-        """Return how many requests in flight may meet a credential or balance error."""
-        return self._in_flight if now < self._polls_count_until else creating
+        until = max(self._all.until, self._creates.until, self._doubt.until, self._trial_at)
+        return max(self._creates_banned_until, until) > now
 
     def _request_at(self, now: float) -> float:
         if self._on_trial and self._in_flight:
             return inf
-        return max(self.held_until(now), self._rate.next_at(now), self._trial_at)
+        return max(now, self._all.until, self._rate.next_at(now), self._trial_at)
 
     # ------------------------------------------------------- what went, and came back
 
     def sent(self, now: float) -> None:
-        """Note that a request goes out; what comes of it is told below, once."""
+        """Note that a balance question goes out; what comes of it is told below, once."""
         self._in_flight += 1
         self._rate.take(now)
 
@@ -228,18 +315,24 @@ class Gate:
     def sent_poll(self, now: float) -> None:
         """Note that a poll goes out."""
         self._poll_pacer.take(now)
+        self._polls_in_flight += 1
         self.sent(now)
 
     def called_off(self) -> None:
-        """Note that a request which was to go out did not."""
+        """Note that a create which was to go out did not."""
         self._in_flight -= 1
 
-    def succeeded(self, now: float, *, create: bool = False) -> None:
+    def succeeded(self, now: float, endpoint: Endpoint) -> None:
         """Note a request that the service answered as asked, or as the task deserves."""
-        self._in_flight -= 1
+        self._came_back(endpoint)
         self._all.forget()
-        self._pass_trial(now)
-        if create:
+        self._quota.succeeded()
+        # What was sent before a ban tells nothing of what comes after.
+        if now >= self.banned_until(endpoint):
+            self._pass_trial()
+            if endpoint == "getTaskResult":
+                self._pass_probe()
+        if endpoint == "createTask":
             self._creates_proven = True
             self._creates.forget()
             self._doubt.forget()
@@ -247,15 +340,18 @@ class Gate:
             self._creates_lost_since = inf
             self._creates_refused_since = inf
 
-    def failed(self, now: float, luck: float, *, lost_create: bool = False) -> None:
+    def failed(
+        self, now: float, luck: float, endpoint: Endpoint, *, lost_create: bool = False
+    ) -> None:
         """Note a request that got no valid answer.
 
         Args:
             now: Seconds on the event loop's clock.
             luck: A random number from 0 to 1, against trying again all at once.
+            endpoint: What was asked.
             lost_create: Whether it was a createTask that may have been carried out.
         """
-        self._in_flight -= 1
+        self._came_back(endpoint)
         if lost_create:
             self._lost_in_a_row += 1
             if self._lost_in_a_row >= _LOST_IN_A_ROW:
@@ -270,50 +366,74 @@ class Gate:
             self._trial_at = now + self._trial_wait * (0.5 + luck / 2)
             self._trial_wait = min(2 * self._trial_wait, _LONGEST_TRIAL)
 
-    def refused(
-        self, error: ServiceError, now: float, luck: float, *, create: bool = False
-    ) -> None:
+    def refused(self, error: ServiceError, now: float, luck: float, endpoint: Endpoint) -> None:
         """Note a refusal that concerns more than one task.
 
         Args:
             error: What the service said; one of `CONCERNS_ACCOUNT`.
             now: Seconds on the event loop's clock.
             luck: A random number from 0 to 1 that spreads the accounts' return.
-            create: Whether it was a createTask.
+            endpoint: What was asked.
         """
-        self._in_flight -= 1
+        self._came_back(endpoint)
         stretch = 1 + luck / 10
-        if create and isinstance(error, ThrottledError | CapacityError):
+        if endpoint == "createTask" and isinstance(error, ThrottledError | CapacityError):
             self._creates_refused_since = min(self._creates_refused_since, now)
-        if isinstance(error, CredentialError | InsufficientBalanceError):
-            self._errors.note(now)
-            if not create:
-                # Polls of paid tasks go on beside refused creates, but not if they are refused.
-                self._polls_count_until = now + _ERROR_SECONDS
-            self._shut_by = error
-            self._creates_proven = False
-        elif isinstance(error, BannedError):
-            wait = _AFTER_A_BAN + (error.retry_after or BAN_SECONDS)
-            self._banned_until = max(self._banned_until, now + wait * stretch)
-            self._creates_proven = False
-            self._on_trial = True
-        elif isinstance(error, ThrottledError):
-            self._rate.throttled(now)
-            if error.retry_after:
-                self._all.extend(now, error.retry_after, stretch)
-        else:
-            self._creates.extend(now, error.retry_after, stretch)
-            self._pass_trial(now)
+        match error:
+            case CredentialError() | InsufficientBalanceError():
+                self._refused_for_good(error, now, stretch, endpoint)
+            case BannedError():
+                creates, polls = self._bans.silences(error, endpoint)
+                self._banned_by = error
+                self.restore_ban(
+                    creates_until=now + (creates + self._bans.margin) * stretch,
+                    polls_until=now + (polls + self._bans.margin) * stretch,
+                )
+                self._creates_proven = False
+            case ThrottledError():
+                self._rate.throttled(now)
+                if error.retry_after:
+                    self._all.extend(now, error.retry_after, stretch)
+            case _:
+                self._creates.extend(now, error.retry_after, stretch)
+                self._quota.succeeded()
+                if now >= self.banned_until(endpoint):
+                    self._pass_trial()
 
     def reopen(self) -> None:
         """Take new tasks again: the key and the balance were found good, or the user says so."""
         self._shut_by = None
+        self._was_shut_by_poll = False
 
-    def _pass_trial(self, now: float) -> None:
-        self._quota.succeeded()
-        if now < self._banned_until:
-            return  # sent before the ban, it tells nothing of what comes after
+    def _refused_for_good(
+        self, error: ServiceError, now: float, stretch: float, endpoint: Endpoint
+    ) -> None:
+        is_poll = endpoint == "getTaskResult"
+        # An empty balance that a poll meets is counted by nobody, unless all is counted.
+        if is_poll and (isinstance(error, CredentialError) or self._bans.together):
+            self._poll_errors.note(now)
+            self._polls_on_probe = True
+            self._probes.extend(now, None, stretch)
+        elif not is_poll:
+            self._create_errors.note(now)
+        # By polls alone: a create that is refused as well decides.
+        self._was_shut_by_poll = is_poll and (self._was_shut_by_poll or not self.is_shut)
+        self._shut_by = error
+        self._creates_proven = False
+
+    def _came_back(self, endpoint: Endpoint) -> None:
+        self._in_flight -= 1
+        self._polls_in_flight -= endpoint == "getTaskResult"
+
+    def _pass_trial(self) -> None:
         self._on_trial = False
         self._trial_at = -inf
         self._trial_wait = _FIRST_TRIAL
         self._failing_since = inf
+
+    def _pass_probe(self) -> None:
+        self._polls_on_probe = False
+        self._probes.forget()
+        if self._was_shut_by_poll:
+            # What shut the account is the very thing that was answered now.
+            self.reopen()

@@ -107,7 +107,7 @@ class Inquirer:
         match answer:
             case int() | float() as points:
                 exchange.answered(asked, "balance")
-                if points > 0:
+                if points > 0 and not exchange.gate.is_shut_for_more_than_points:
                     exchange.reopen()
                 value = points / service.points_per_unit
                 return Balance(points, exchange.account.name, service.currency, value)

@@ -162,11 +162,25 @@ class Done:
 
 @attrs.frozen
 class Banned:
-    """The service wants no request of this account until then."""
+    """The service wants no createTask of this account until then, nor a poll until `polls_until`.
+
+    Versions that knew no difference have written the first only, for both.
+    """
 
     service: str = attrs.field(validator=_check_text)
     account: str = attrs.field(validator=_check_text)
     until: float = attrs.field(validator=_check_number)
+    polls_until: float = attrs.field(
+        default=attrs.Factory(lambda ban: ban.until, takes_self=True), validator=_check_number
+    )
+
+    def joined(self, other: Banned) -> Banned:
+        """Return a ban that lasts as long as both."""
+        return attrs.evolve(
+            self,
+            until=max(self.until, other.until),
+            polls_until=max(self.polls_until, other.polls_until),
+        )
 
 
 Record: TypeAlias = Intent | Created | NotPaid | Unknown | Done | Banned
@@ -247,10 +261,9 @@ class Standing:
                 self._list_unknown(attempt, submission)
             case Done(service, account, task_id):
                 self.unfinished.pop((service, account, task_id), None)
-            case Banned(service, account, until):
+            case Banned(service, account):
                 known = self.bans.get((service, account))
-                if known is None or known.until < until:
-                    self.bans[service, account] = record
+                self.bans[service, account] = record if known is None else known.joined(record)
             case _:
                 assert_never(record)
 

@@ -151,16 +151,15 @@ class Ledger:
         if (service, account, task_id) in self._standing.unfinished:
             self._note(Done(service, account, task_id))
 
-    def banned(self, service: str, account: str, until: float) -> None:
-        """Write down until when, in Unix time, the service wants no request."""
-        self._note(Banned(service, account, until))
+    def banned(self, service: str, account: str, until: float, polls_until: float) -> None:
+        """Write down until when, in Unix time, the service wants no createTask, and no poll."""
+        self._note(Banned(service, account, until, polls_until))
 
     # --------------------------------------------------------------------- what stands
 
-    def banned_until(self, service: str, account: str) -> float | None:
-        """Return until when, in Unix time, an account is banned; None when it is not."""
-        ban = self._standing.bans.get((service, account))
-        return None if ban is None else ban.until
+    def ban(self, service: str, account: str) -> Banned | None:
+        """Return the ban of an account, which may be over; None when there was none."""
+        return self._standing.bans.get((service, account))
 
     def inherited(self) -> list[SavedTask]:
         """Return the paid tasks of earlier processes that nobody has taken up yet.

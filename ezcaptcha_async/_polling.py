@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from ezcaptcha_async._entries import Entry
 from ezcaptcha_async._exchange import Exchange
+from ezcaptcha_async._gate import CONCERNS_ACCOUNT
 from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async._transport import NoAnswer
 from ezcaptcha_async._wire import Processing, Ready, Refused, Unreadable
-from ezcaptcha_async.errors import (
-    BannedError,
-    CapacityError,
-    CredentialError,
-    InsufficientBalanceError,
-    ServiceError,
-    ThrottledError,
-)
+from ezcaptcha_async.errors import RequestError, ServiceError
+
+_SAYS_NOTHING: Final = (*CONCERNS_ACCOUNT, RequestError)
+"""Refusals that say nothing of the task, not even that of the key, which may be good again
+before the result window is over."""
 
 
 class Poller:
@@ -52,7 +50,7 @@ class Poller:
         reply = await exchange.post(asked, exchange.encoder.get_task_result(task_id))
         if isinstance(reply, NoAnswer):
             exchange.failed(asked, "unanswered")
-            self._skip(entry)
+            self._skip(entry, reply.reason)
             return
         answer = exchange.decoder.result(reply, entry.task)
         match answer:
@@ -66,9 +64,9 @@ class Poller:
             case Refused(error):
                 exchange.refused(asked, error)
                 self._refused(entry, error)
-            case Unreadable():
+            case Unreadable(reason, _):
                 exchange.failed(asked, "unreadable")
-                self._skip(entry)
+                self._skip(entry, reason)
             case _:
                 assert_never(answer)
 
@@ -81,17 +79,12 @@ class Poller:
         self._schedule.processing(entry, now=now, sent_age=sent_age, poll_at=now + wait)
 
     def _refused(self, entry: Entry, error: ServiceError) -> None:
-        if isinstance(
-            error, ThrottledError | CapacityError | BannedError | InsufficientBalanceError
-        ):
-            # None of these says anything of the task.
-            self._skip(entry)
+        if isinstance(error, _SAYS_NOTHING):
+            self._skip(entry, error.code)
         else:
             self._schedule.failed(entry, error)
-        if isinstance(error, CredentialError):
-            self._schedule.fail_paid(entry.line, error)
 
-    def _skip(self, entry: Entry) -> None:
+    def _skip(self, entry: Entry, trouble: str) -> None:
         now = self._exchange.clock()
         poll_at = now + self._exchange.backoff(entry.faults + 1)
-        self._schedule.skipped(entry, now=now, poll_at=poll_at)
+        self._schedule.skipped(entry, now=now, poll_at=poll_at, trouble=trouble)

@@ -282,19 +282,22 @@ class Schedule:
         entry.request_in_flight = False
         entry.answered += 1
         entry.faults = 0
+        entry.trouble = entry.line.trouble = None
         entry.polled_age = sent_age
         entry.processing_at = now
         self._rearm(entry, now, poll_at)
 
-    def skipped(self, entry: Entry, *, now: float, poll_at: float) -> None:
-        """A poll said nothing of the task: a fault, a throttle, a broken answer."""
+    def skipped(self, entry: Entry, *, now: float, poll_at: float, trouble: str) -> None:
+        """A poll said nothing of the task: a fault, a throttle, a broken answer, a refused key."""
         entry.request_in_flight = False
         entry.faults += 1
+        entry.trouble = entry.line.trouble = trouble
         self._rearm(entry, now, poll_at)
 
     def solved(self, entry: Entry, raw: object, now: float) -> None:
         """A poll said ``ready``."""
         entry.request_in_flight = False
+        entry.line.trouble = None
         outcome = Solved(raw, now)
         if entry.phase is Phase.POLLING:
             self._finish(entry, Phase.SOLVED, outcome)
@@ -306,10 +309,6 @@ class Schedule:
         entry.request_in_flight = False
         if entry.phase in (*IN_FLIGHT, Phase.ORPHANED):
             self._finish(entry, Phase.FAILED, error)
-
-    def fail_paid(self, line: Line, error: EzCaptchaError) -> None:
-        """No result of this account can be fetched any more."""
-        self.fail_lapsing(line, error, until=inf)
 
     def fail_lapsing(self, line: Line, error: EzCaptchaError, *, until: float) -> None:
         """Nothing can be fetched until then: tell those whose window ends before."""
@@ -414,6 +413,10 @@ class Schedule:
     def _expire(self, entry: Entry, now: float) -> None:
         if now >= entry.lapses_at:
             message = f"not solved within {entry.line.result_window:g} s of its creation"
+            if entry.trouble is not None:
+                message += f"; its last poll: {entry.trouble}"
+            elif entry.line.trouble is not None:
+                message += f"; the account's last poll: {entry.line.trouble}"
             self._finish(entry, Phase.LAPSED, ResultWindowLapsedError(message))
         else:
             step = "created" if entry.task_id is None else "solved"

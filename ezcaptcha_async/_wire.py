@@ -16,12 +16,22 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from functools import cache
+from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
 from ezcaptcha_async._secrets import secrets_in, spellings
-from ezcaptcha_async.errors import BannedError, ProtocolError, ServiceError, ThrottledError
+from ezcaptcha_async.errors import (
+    BannedError,
+    CredentialError,
+    InsufficientBalanceError,
+    ProtocolError,
+    ServiceError,
+    TaskFailedError,
+    TaskNotFoundError,
+    ThrottledError,
+)
 from ezcaptcha_async.services import Offer, Service
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
@@ -46,6 +56,16 @@ _USER_INFO: Final = re.compile(r"(?<=://)[^/\s]*@|[^/\s:@]{1,100}:[^/\s@]{1,100}
 _MAX_TEXT: Final = 300
 _MAX_SCRUBBED: Final = 10_000
 _MAX_TASK_ID: Final = 200
+_MOST_FIELD_ERRORS: Final = 20
+_NOT_OF_THE_TASK: Final = (
+    BannedError,
+    CredentialError,
+    InsufficientBalanceError,
+    TaskNotFoundError,
+    ThrottledError,
+)
+"""What a worker does not say of a task that it failed: the service says it of the request."""
+
 _TOO_MANY_REQUESTS: Final = 429
 _REDIRECTION: Final = 300
 
@@ -249,7 +269,7 @@ class Decoder:
         usual = self._usual
         if usual is not None and reply.body == usual.body and reply.status == usual.status:
             return _PROCESSING
-        envelope = self._envelope(reply, task)
+        envelope = self._envelope(reply, task, is_result=True)
         if not isinstance(envelope, dict):
             return envelope
         if "errorId" not in envelope and "status" not in envelope:
@@ -286,7 +306,9 @@ class Decoder:
         clean = "".join(char if char.isprintable() else " " for char in clean)
         return clean if len(clean) <= _MAX_TEXT else f"{clean[:_MAX_TEXT]}…"
 
-    def _envelope(self, reply: Reply, task: Task[Any] | None = None) -> Json | Refused | Unreadable:
+    def _envelope(
+        self, reply: Reply, task: Task[Any] | None = None, *, is_result: bool = False
+    ) -> Json | Refused | Unreadable:
         """Return the JSON object of a good answer, else what is wrong with it."""
         try:
             body = json.loads(reply.body)
@@ -294,6 +316,8 @@ class Decoder:
             body = None
         if isinstance(body, dict):
             envelope = cast("Json", body)
+            if is_result and envelope.get("status") == "error":
+                return self._refused(envelope, reply, task, of_the_task=True)
             error_id = envelope.get("errorId")
             if error_id not in (None, 0, "0"):  # it may be unhashable
                 return self._refused(envelope, reply, task)
@@ -304,17 +328,47 @@ class Decoder:
         what = "an object without errorId" if isinstance(body, dict) else "no JSON object"
         return Unreadable(f"HTTP {reply.status} with {what}", reply.status)
 
-    def _refused(self, envelope: Json, reply: Reply, task: Task[Any] | None) -> Refused:
-        code = str(envelope.get("errorCode") or f"errorId {envelope['errorId']}").strip()
-        description = self.scrub(envelope.get("errorDescription") or "", task)
+    def _refused(
+        self, envelope: Json, reply: Reply, task: Task[Any] | None, *, of_the_task: bool = False
+    ) -> Refused:
+        """Return the error that an answer names.
+
+        Args:
+            envelope: The answer.
+            reply: What brought it.
+            task: What it is about; its secrets are taken out of all texts.
+            of_the_task: Whether it says that the task failed: its worker then names the code,
+                and makes new ones up as it needs them.
+        """
+        unnamed = "status error" if of_the_task else f"errorId {envelope.get('errorId')}"
+        code = str(envelope.get("errorCode") or unnamed).strip()
         error_class = self._service.error_class(code)
         if error_class is ServiceError:
             code = self.scrub(code, task)  # a known one is no secret, whatever the secrets are
-        if error_class is ServiceError and reply.status == _TOO_MANY_REQUESTS:
-            error_class = ThrottledError
+            if reply.status == _TOO_MANY_REQUESTS:
+                error_class = ThrottledError
+        if of_the_task and not issubclass(error_class, _NOT_OF_THE_TASK):
+            error_class = TaskFailedError
         most = MAX_BAN if error_class is BannedError else MAX_RETRY_AFTER
-        wait = retry_delay(reply, most=most)
-        return Refused(error_class(code, description, retry_after=wait))
+        error = error_class(
+            code,
+            self.scrub(envelope.get("errorDescription") or "", task),
+            request_id=self._request_id(envelope, task),
+            errors=self._field_errors(envelope, task),
+            retry_after=retry_delay(reply, most=most),
+        )
+        return Refused(error)
+
+    def _request_id(self, envelope: Json, task: Task[Any] | None) -> str | None:
+        value = envelope.get("requestId")
+        return self.scrub(value, task) if isinstance(value, str | int) and value != "" else None
+
+    def _field_errors(self, envelope: Json, task: Task[Any] | None) -> dict[str, str]:
+        errors = envelope.get("errors")
+        if not isinstance(errors, dict):
+            return {}
+        items = islice(cast("Json", errors).items(), _MOST_FIELD_ERRORS)
+        return {self.scrub(path, task): self.scrub(reason, task) for path, reason in items}
 
 
 def secrets_of(task: Task[Any] | None) -> tuple[str, ...]:

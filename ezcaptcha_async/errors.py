@@ -10,12 +10,14 @@
     ├── ServiceError                  the service answered with an error code
     │   ├── CredentialError
     │   ├── InsufficientBalanceError
+    │   │   └── SubscriptionError
     │   ├── BannedError
     │   ├── ThrottledError
     │   ├── CapacityError
     │   ├── InvalidTaskError
     │   ├── TaskFailedError
-    │   └── TaskNotFoundError
+    │   ├── TaskNotFoundError
+    │   └── RequestError              (also ProtocolError)
     ├── ResultWindowLapsedError       (also TimeoutError)
     ├── SolveTimeoutError             (also TimeoutError)
     ├── BudgetExceededError
@@ -32,6 +34,7 @@ the pool; they never hold a client key or a proxy password.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeAlias
 
 SavedTicket: TypeAlias = dict[str, Any]
@@ -193,6 +196,10 @@ class ServiceError(EzCaptchaError):
     Args:
         code: The service's ``errorCode``, as sent.
         description: The service's ``errorDescription``, with secrets taken out.
+        request_id: The ``requestId`` of the answer, which the service's support asks for;
+            None where it gave none.
+        errors: For a refused createTask: the path of each field at fault and the reason, as
+            far as the service names them, with secrets taken out.
         **details: As for `EzCaptchaError`.
 
     Example:
@@ -206,11 +213,28 @@ class ServiceError(EzCaptchaError):
 
     remedy: ClassVar[str] = ""
 
-    def __init__(self, code: str = "", description: str = "", **details: Any) -> None:
-        text = f"{code}: {description}" if description else code
-        super().__init__(f"{text}; {self.remedy}" if self.remedy else text, **details)
+    def __init__(
+        self,
+        code: str = "",
+        description: str = "",
+        *,
+        request_id: str | None = None,
+        errors: Mapping[str, str] | None = None,
+        **details: Any,
+    ) -> None:
         self.code = code
         self.description = description
+        self.request_id = request_id
+        self.errors: dict[str, str] = dict(errors or {})
+        super().__init__(self._text(), **details)
+
+    def _text(self) -> str:
+        text = f"{self.code}: {self.description}" if self.description else self.code
+        if self.errors:
+            text += f" ({', '.join(f'{field}: {why}' for field, why in self.errors.items())})"
+        if self.remedy:
+            text += f"; {self.remedy}"
+        return f"{text}; request {self.request_id}" if self.request_id else text
 
 
 class CredentialError(ServiceError):
@@ -241,6 +265,20 @@ class InsufficientBalanceError(ServiceError):
     """
 
     remedy = "top up the account"
+
+
+class SubscriptionError(InsufficientBalanceError):
+    """The account's subscription or package does not pay for the task; points do not help.
+
+    Nothing more is created at the account until `SessionPool.reopen`. Paid tasks can still be
+    fetched.
+
+    Example:
+        >>> print(SubscriptionError("ERROR_SUBSCRIPTION_EXPIRED"))
+        ERROR_SUBSCRIPTION_EXPIRED; renew the subscription, or buy a package with this task type
+    """
+
+    remedy = "renew the subscription, or buy a package with this task type"
 
 
 class BannedError(ServiceError):
@@ -301,7 +339,7 @@ class InvalidTaskError(ServiceError):
 
 
 class TaskFailedError(ServiceError):
-    """The service gave up on the task.
+    """The service gave up on the task, for whatever reason its worker names in ``code``.
 
     Example:
         >>> error = TaskFailedError("ERROR_CAPTCHA_UNSOLVABLE", task_id="17", may_be_charged=True)
@@ -327,6 +365,21 @@ class TaskNotFoundError(ServiceError):
     """
 
     remedy = "check the task id; results can be fetched for a few minutes only"
+
+
+class RequestError(ServiceError, ProtocolError):
+    """The service did not understand the request as such: its path, method or content type.
+
+    That is a mistake of this library, a wrong ``base_url``, or a proxy that changes requests.
+    Nothing was paid.
+
+    Example:
+        >>> error = RequestError("ERROR_CONTENT_TYPE_ERROR")
+        >>> isinstance(error, ProtocolError), error.retryable
+        (True, False)
+    """
+
+    remedy = "check base_url and what a proxy does to requests; else report it"
 
 
 class ResultWindowLapsedError(EzCaptchaError, TimeoutError):

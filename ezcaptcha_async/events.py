@@ -6,6 +6,7 @@ reference, so that events may go to logs and traces as they are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import attrs
@@ -55,6 +56,8 @@ class TaskEvent:
             fetched. It was at most twice that; None where the first answer was ready.
         error: Class name of the error that the caller gets.
         code: The service's error code, where it gave one.
+        request_id: What its support asks for, likewise.
+        errors: Field of the task → what the service finds wrong with it, likewise.
 
     Example:
         >>> def watch(event: Event) -> None:
@@ -81,6 +84,8 @@ class TaskEvent:
     lag: float | None
     error: str | None
     code: str | None
+    request_id: str | None = None
+    errors: Mapping[str, str] | None = attrs.field(default=None, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -96,6 +101,8 @@ class RequestEvent:
         seconds: From its sending until its answer was read.
         number: Which of the process's tasks it was for; None for getBalance.
         code: The service's error code, where it gave one.
+        request_id: What its support asks for, likewise.
+        errors: Field of the task → what the service finds wrong with it, likewise.
 
     Example:
         >>> def watch(event: Event) -> None:
@@ -113,6 +120,8 @@ class RequestEvent:
     seconds: float
     number: int | None
     code: str | None
+    request_id: str | None = None
+    errors: Mapping[str, str] | None = attrs.field(default=None, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -125,6 +134,7 @@ class AccountEvent:
         service: Name of the service.
         account: Name of the account.
         code: The service's error code.
+        request_id: What its support asks for, where it gave one.
         retry_after: Seconds until a ban ends.
 
     Example:
@@ -140,6 +150,7 @@ class AccountEvent:
     service: str
     account: str
     code: str | None = None
+    request_id: str | None = None
     retry_after: float | None = None
 
 

@@ -20,7 +20,9 @@ from ezcaptcha_async.errors import (
     CredentialError,
     InsufficientBalanceError,
     InvalidTaskError,
+    RequestError,
     ServiceError,
+    SubscriptionError,
     TaskFailedError,
     TaskNotFoundError,
     ThrottledError,
@@ -31,22 +33,36 @@ LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 ERROR_CODES: Final[Mapping[str, type[ServiceError]]] = {
     "ERROR_SERVICE_UNAVALIABLE": CapacityError,  # the service's own spelling
     "ERROR_SERVICE_UNAVAILABLE": CapacityError,
+    "ERROR_SERVICE_TIMEOUT": CapacityError,
     "ERROR_NO_SLOT_AVAILABLE": CapacityError,
     "ERROR_INTERNAL_SERVER_ERROR": CapacityError,
     "ERROR_REQUEST_LIMIT": ThrottledError,
     "ERROR_IP_BANNED": BannedError,
     "ERROR_REQUEST_BANNED": BannedError,
     "ERROR_KEY_DOES_NOT_EXIST": CredentialError,
+    "ERROR_KEY_NOT_AVAILABLE": CredentialError,
     "ERROR_KEY_BANNED": CredentialError,
     "ERROR_ZERO_BALANCE": InsufficientBalanceError,
+    "ERROR_SUBSCRIPTION_EXPIRED": SubscriptionError,
+    "ERROR_PACKAGE_NOT_EXIST": SubscriptionError,
+    "ERROR_PACKAGE_TASK_TYPE_NOT_SUPPORTED": SubscriptionError,
     "ERROR_REQUIRED_FIELDS": InvalidTaskError,
+    "ERROR_REQUEST_PARAMETERS": InvalidTaskError,
+    "ERROR_REQUEST_PROXY_MISSING": InvalidTaskError,
     "ERROR_TASK_NOT_SUPPORTED": InvalidTaskError,
+    "ERROR_TASK_TYPE_NOT_SUPPORTED": InvalidTaskError,
+    "ERROR_TASK_TYPE_NOT_AVAILABLE": InvalidTaskError,
+    "ERROR_TASK_TYPE_NOT_ALLOWED": InvalidTaskError,
+    "ERROR_WEBSITE_NOT_ALLOWED": InvalidTaskError,
     "ERROR_RECAPTCHA_INVALID_SITEKEY": InvalidTaskError,
     "INVALID_RECAPTCHA_SITEURL": InvalidTaskError,
     "ERROR_TASKID_INVALID": TaskNotFoundError,
     "ERROR_TASK_NOT_EXIST": TaskNotFoundError,
     "ERROR_CAPTCHA_UNSOLVABLE": TaskFailedError,
     "ERROR_TASK_TIMEOUT": TaskFailedError,
+    "ERROR_CONTENT_TYPE_ERROR": RequestError,
+    "ERROR_REQUEST_METHOD": RequestError,
+    "ERROR_NOT_FOUND": RequestError,
 }
 """Service code → error class: the one place that knows what a code means."""
 
@@ -150,6 +166,16 @@ class Service:
         points_per_unit: How many points one unit of ``currency`` buys.
         currency: ISO 4217 code.
         error_codes: Service code → error class.
+        create_ban: Seconds for which createTask is to keep silent after an
+            ``ERROR_REQUEST_BANNED`` that does not say how long it lasts. EzCaptcha's own
+            clients of October 2026 say 3 minutes.
+        poll_ban: The same for getTaskResult; they say 1 minute.
+        address_ban: The same after ``ERROR_IP_BANNED``, for all requests; the older pages say
+            10 minutes.
+        ban_window: Seconds within which about 30 errors earn a ban: those of the client key
+            and, on createTask, of an empty balance.
+        bans_together: True where the errors of createTask and getTaskResult, an empty balance
+            on either, are counted together, as the older pages say.
         allow_plain_http: Permit http to a host that is not loopback, such as a gateway
             in a private network.
         speed: How many times as fast as in reality it runs, by `at_speed`: where a pool has
@@ -177,6 +203,11 @@ class Service:
     error_codes: Mapping[str, type[ServiceError]] = attrs.field(
         default=ERROR_CODES, repr=False, hash=False
     )
+    create_ban: float = attrs.field(default=180.0, validator=_check_positive)
+    poll_ban: float = attrs.field(default=60.0, validator=_check_positive)
+    address_ban: float = attrs.field(default=600.0, validator=_check_positive)
+    ban_window: float = attrs.field(default=60.0, validator=_check_positive)
+    bans_together: bool = False
     allow_plain_http: bool = False
     speed: float = attrs.field(default=1.0, validator=_check_positive)
 
@@ -212,6 +243,10 @@ class Service:
             result_window=self.result_window / speed,
             min_poll_interval=self.min_poll_interval / speed,
             token_validity=self.token_validity / speed,
+            create_ban=self.create_ban / speed,
+            poll_ban=self.poll_ban / speed,
+            address_ban=self.address_ban / speed,
+            ban_window=self.ban_window / speed,
             speed=self.speed * speed,
         )
 
@@ -251,5 +286,8 @@ ONECAPTCHA: Final = Service(
     ),
     points_per_unit=1_000,
     currency="CNY",
+    create_ban=600.0,
+    poll_ban=600.0,
+    bans_together=True,
 )
-"""1captcha: reCAPTCHA v2; 1,000 points = 1 CNY."""
+"""1captcha: reCAPTCHA v2; 1,000 points = 1 CNY. Of bans it says what the older pages say."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ezcaptcha_async._gate import MOST_ERRORS, Gate
+from ezcaptcha_async._gate import MOST_ERRORS, Bans, Gate
 from ezcaptcha_async._wire import Decoder, Refused, Reply
 from ezcaptcha_async.errors import (
     BannedError,
@@ -16,9 +17,11 @@ from ezcaptcha_async.errors import (
     CredentialError,
     InsufficientBalanceError,
     ServiceError,
+    SubscriptionError,
     ThrottledError,
 )
-from ezcaptcha_async.services import EZCAPTCHA
+from ezcaptcha_async.events import Endpoint
+from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA
 
 NOW = 1_000.0
 
@@ -38,7 +41,7 @@ def open_gate(max_creates: int = 3, max_in_flight: int | None = None) -> Gate:
 def answered(gate: Gate, now: float = 0.0) -> None:
     """Let a create be sent and accepted."""
     gate.sent_create(now)
-    gate.succeeded(now, create=True)
+    gate.succeeded(now, "createTask")
 
 
 def refuse(
@@ -46,24 +49,28 @@ def refuse(
     error: ServiceError,
     now: float = NOW,
     luck: float = 0.0,
-    *,
-    create: bool = True,
+    endpoint: Endpoint = "createTask",
 ) -> None:
     """Let a request be sent and refused."""
-    gate.sent(now)
-    gate.refused(error, now, luck, create=create)
+    send(gate, now, endpoint)
+    gate.refused(error, now, luck, endpoint)
+
+
+def send(gate: Gate, now: float, endpoint: Endpoint) -> None:
+    """Let a request be sent."""
+    {"createTask": gate.sent_create, "getTaskResult": gate.sent_poll}.get(endpoint, gate.sent)(now)
 
 
 def passed(gate: Gate, now: float = NOW) -> None:
     """Let a poll be sent and answered."""
     gate.sent_poll(now)
-    gate.succeeded(now)
+    gate.succeeded(now, "getTaskResult")
 
 
 def fail(gate: Gate, now: float = NOW, luck: float = 1.0) -> None:
-    """Let a request be sent and never answered."""
-    gate.sent(now)
-    gate.failed(now, luck)
+    """Let a poll be sent and never answered."""
+    gate.sent_poll(now)
+    gate.failed(now, luck, "getTaskResult")
 
 
 def create_at(gate: Gate, now: float = NOW) -> float:
@@ -77,7 +84,7 @@ def test_the_canary() -> None:
     assert create_at(gate) == NOW
     gate.sent_create(NOW)
     assert gate.create_at(NOW, creating=1, in_flight=0) == inf
-    gate.succeeded(NOW, create=True)
+    gate.succeeded(NOW, "createTask")
     assert gate.create_at(NOW, creating=1, in_flight=0) == NOW
 
 
@@ -87,7 +94,7 @@ def test_a_poll_is_a_canary_for_the_polls_after_it() -> None:
     assert gate.poll_at(NOW) == NOW
     gate.sent_poll(NOW)
     assert gate.poll_at(NOW) == inf
-    gate.succeeded(NOW)
+    gate.succeeded(NOW, "getTaskResult")
     assert gate.poll_at(NOW) == NOW
     # It says that the key is good, and nothing of the balance.
     assert gate.create_at(NOW, creating=1, in_flight=1) == inf
@@ -129,7 +136,7 @@ def test_a_create_that_was_accepted_meanwhile_does_not_open_a_shut_gate() -> Non
     gate = open_gate()
     gate.sent_create(NOW)
     refuse(gate, CredentialError("NO_KEY"))
-    gate.succeeded(NOW, create=True)
+    gate.succeeded(NOW, "createTask")
     passed(gate)
     assert create_at(gate) == inf
 
@@ -160,24 +167,76 @@ def test_creates_in_flight_count_as_errors_to_come() -> None:
     assert gate.create_at(NOW, creating=19, in_flight=0) == NOW + 60
 
 
-def test_refused_polls_count_as_well() -> None:
-    """A service that answers polls of an empty account with an error would ban it for them."""
+POLL: Final = "getTaskResult"
+
+
+def test_a_key_that_polls_are_refused_for_is_probed() -> None:
+    """What is paid would be given up for a moment's trouble, or thirty polls earn a ban."""
     gate = open_gate()
-    refuse(gate, InsufficientBalanceError("EMPTY"))
     for _ in range(40):
         gate.sent_poll(NOW)
-        assert gate.poll_at(NOW) == NOW, "refused creates do not hold up what is paid"
     for _ in range(40):
-        gate.succeeded(NOW)
-    refuse(gate, InsufficientBalanceError("EMPTY"), create=False)
-    sent = 0
-    while gate.poll_at(NOW) == NOW:
+        gate.refused(CredentialError("NO_KEY"), NOW, 0.0, POLL)
+    waits, now = [], NOW
+    for _ in range(6):
+        waits.append(gate.poll_at(now) - now)
+        now += waits[-1]
+        gate.sent_poll(now)
+        assert gate.poll_at(now) == inf, "one at a time"
+        gate.refused(CredentialError("NO_KEY"), now, 0.0, POLL)
+    # Forty errors fill the minute; after that a probe now and then.
+    assert waits == [60, 2, 4, 8, 15, 15]
+    assert gate.state == "shut by NO_KEY"
+    now = gate.poll_at(now)
+    passed(gate, now)
+    assert gate.poll_at(now) == create_at(gate, now) == now
+    assert repr(gate) == "<Gate open>", "polls have shut it, and a poll opens it"
+
+
+def test_a_poll_opens_nothing_that_a_create_has_shut() -> None:
+    """A key that may fetch and not buy would be tried again after each poll."""
+    gate = open_gate()
+    refuse(gate, CredentialError("NO_KEY"))
+    refuse(gate, CredentialError("NO_KEY"), endpoint=POLL)
+    passed(gate, NOW + 1)
+    assert create_at(gate) == inf
+
+
+def test_an_empty_balance_holds_up_no_poll() -> None:
+    """The service counts none of these on polls, and what is paid can still be fetched."""
+    gate = open_gate()
+    for endpoint in ("createTask", POLL, POLL):
+        refuse(gate, InsufficientBalanceError("EMPTY"), endpoint=endpoint)
+    for _ in range(40):
+        assert gate.poll_at(NOW) == NOW
         gate.sent_poll(NOW)
-        sent += 1
-    assert sent == MOST_ERRORS - 2
-    assert gate.poll_at(NOW) == NOW + 60
+
+
+def test_errors_of_polls_and_creates_are_counted_apart() -> None:
+    """A key that polls were refused for would hold up creates, which have a count of their own."""
+    gate = open_gate()
+    for _ in range(MOST_ERRORS):
+        refuse(gate, CredentialError("NO_KEY"), endpoint=POLL)
     gate.reopen()
-    assert gate.create_at(NOW, creating=0, in_flight=30) == NOW + 60
+    assert create_at(gate) == NOW
+    together = Gate(max_creates=3, max_in_flight=None, bans=Bans(together=True))
+    answered(together)
+    for _ in range(MOST_ERRORS):
+        refuse(together, InsufficientBalanceError("EMPTY"), endpoint=POLL)
+    together.reopen()
+    assert create_at(together) == together.poll_at(NOW) == NOW + 60
+
+
+def test_polls_in_flight_count_where_all_is_counted() -> None:
+    """A crowd of polls that are under way would come on top of what creates may earn."""
+    gate = Gate(max_creates=20, max_in_flight=None, bans=Bans(together=True))
+    answered(gate)
+    for _ in range(30):
+        gate.sent_poll(NOW)
+    assert gate.create_at(NOW, creating=0, in_flight=30) == NOW
+    gate.refused(CredentialError("NO_KEY"), NOW, 0.0, POLL)
+    gate.reopen()
+    assert gate.create_at(NOW, creating=0, in_flight=30) == inf
 
 
 def test_a_balance_question_is_a_request_like_others() -> None:
@@ -187,7 +246,7 @@ def test_a_balance_question_is_a_request_like_others() -> None:
     error = CredentialError("NO_KEY")
     for _ in range(MOST_ERRORS):
         assert gate.inquiry_refusal(NOW) is None
-        refuse(gate, error, create=False)
+        refuse(gate, error, endpoint="getBalance")
     assert gate.inquiry_refusal(NOW) is error
     assert gate.inquiry_refusal(NOW + 60) is None
     empty = open_gate()
@@ -196,22 +255,78 @@ def test_a_balance_question_is_a_request_like_others() -> None:
     assert empty.inquiry_refusal(NOW) is None, "it does no harm, and may find points"
 
 
-def test_a_ban_stops_everything() -> None:
-    """Going on prolongs the ban."""
+def test_only_points_are_found_by_a_balance() -> None:
+    """An account whose subscription is over would be tried again after each balance question."""
     gate = open_gate()
-    refuse(gate, BannedError("BAN"), NOW, 0.0)
-    end = NOW + 620  # with a margin for what was under way
-    assert create_at(gate) == gate.poll_at(NOW) == end
-    refusal = gate.refusal(NOW + 100)
+    refuse(gate, InsufficientBalanceError("EMPTY"))
+    assert not gate.is_shut_for_more_than_points
+    refuse(gate, SubscriptionError("EXPIRED"))
+    assert gate.is_shut_for_more_than_points
+
+
+MARGIN: Final = 20
+"""Seconds beyond the end of a ban, for what was under way."""
+
+
+@pytest.mark.parametrize(
+    ("error", "endpoint", "creates", "polls"),
+    [
+        (BannedError("ERROR_REQUEST_BANNED"), "createTask", 180, 60),
+        (BannedError("ERROR_REQUEST_BANNED"), POLL, 60, 60),
+        (BannedError("ERROR_REQUEST_BANNED"), "getBalance", 60, 60),
+        (BannedError("ERROR_IP_BANNED"), "createTask", 600, 600),
+        (BannedError("ERROR_IP_BANNED"), POLL, 600, 600),
+        (BannedError("ERROR_REQUEST_BANNED", retry_after=40), "createTask", 40, 40),
+        (BannedError("ERROR_REQUEST_BANNED", retry_after=400), POLL, 400, 400),
+        (BannedError("ERROR_IP_BANNED", retry_after=40), POLL, 40, 40),
+    ],
+)
+def test_how_long_a_ban_silences(
+    error: BannedError, endpoint: Endpoint, creates: float, polls: float
+) -> None:
+    """Tasks would lapse while the account is free again, or the ban be prolonged."""
+    gate = open_gate()
+    refuse(gate, error, NOW, 0.0, endpoint)
+    assert create_at(gate) == gate.banned_until("createTask") == NOW + creates + MARGIN
+    assert gate.poll_at(NOW) == gate.banned_until(POLL) == NOW + polls + MARGIN
+    assert gate.banned_until("getBalance") == NOW + max(creates, polls) + MARGIN
+    refusal = gate.refusal(NOW + 10)
     assert isinstance(refusal, BannedError)
-    assert refusal.retry_after == 520
-    assert gate.refusal(end) is None
-    assert create_at(gate, end) == gate.poll_at(end) == end
-    # Nobody knows whether it is really over: one request goes first.
-    gate.sent_poll(end)
-    assert gate.poll_at(end) == create_at(gate, end) == inf
-    gate.succeeded(end)
-    assert gate.poll_at(end) == create_at(gate, end) == end
+    assert refusal.code == error.code
+    assert refusal.retry_after == creates + MARGIN - 10
+    assert gate.refusal(NOW + creates + MARGIN) is None
+
+
+def test_a_ban_of_the_older_pages() -> None:
+    """At 1captcha a ban lasts ten minutes, whatever met it."""
+    gate = Gate(max_creates=3, max_in_flight=None, bans=Bans.of(ONECAPTCHA))
+    refuse(gate, BannedError("ERROR_REQUEST_BANNED"), endpoint=POLL)
+    assert gate.poll_at(NOW) == create_at(gate) == NOW + 600 + MARGIN
+
+
+def test_a_ban_follows_the_speed_of_its_service() -> None:
+    """A test at thirty times real speed would wait for a ban in real time."""
+    gate = Gate(max_creates=3, max_in_flight=None, bans=Bans.of(EZCAPTCHA.at_speed(20)))
+    answered(gate, NOW)
+    refuse(gate, BannedError("ERROR_REQUEST_BANNED"))
+    assert (create_at(gate), gate.poll_at(NOW)) == (NOW + 10, NOW + 4)
+
+
+def test_after_a_ban_one_goes_first() -> None:
+    """Nobody knows whether it is really over, and a crowd would prolong it."""
+    gate = open_gate()
+    refuse(gate, BannedError("ERROR_REQUEST_BANNED"))
+    now = gate.poll_at(NOW)
+    gate.sent_poll(now)
+    assert gate.poll_at(now) == inf
+    assert create_at(gate, now) == NOW + 200, "a poll says nothing of creates"
+    gate.succeeded(now, POLL)
+    assert gate.poll_at(now) == now
+    end = create_at(gate, now)
+    gate.sent_create(end)
+    assert gate.create_at(end, creating=1, in_flight=0) == inf
+    gate.succeeded(end, "createTask")
+    assert gate.create_at(end, creating=1, in_flight=0) == end
 
 
 def test_an_answer_from_before_the_ban_is_no_proof_that_it_is_over() -> None:
@@ -219,7 +334,7 @@ def test_an_answer_from_before_the_ban_is_no_proof_that_it_is_over() -> None:
     gate = open_gate()
     gate.sent_poll(NOW)
     refuse(gate, BannedError("BAN"))
-    gate.succeeded(NOW + 1)
+    gate.succeeded(NOW + 1, POLL)
     end = gate.poll_at(NOW)
     gate.sent_poll(end)
     assert gate.poll_at(end) == inf
@@ -228,23 +343,23 @@ def test_an_answer_from_before_the_ban_is_no_proof_that_it_is_over() -> None:
 def test_a_probe_that_meets_the_ban_again_waits_as_long_again() -> None:
     """The ban would be prolonged for ever by one probe after the other."""
     gate = open_gate()
-    refuse(gate, BannedError("BAN"))
-    refuse(gate, BannedError("BAN"), NOW + 620)
-    assert gate.poll_at(NOW + 620) == NOW + 1240
+    refuse(gate, BannedError("BAN"), endpoint=POLL)
+    refuse(gate, BannedError("BAN"), NOW + 80, endpoint=POLL)
+    assert gate.poll_at(NOW + 80) == NOW + 160
 
 
-def test_a_ban_of_stated_length() -> None:
-    """Tasks would lapse while the account is free again."""
+def test_a_later_answer_does_not_shorten_a_ban() -> None:
+    """A crowd of requests under way is told of it, each a little later."""
     gate = open_gate()
     refuse(gate, BannedError("BAN", retry_after=60.0), NOW, 1.0)
     assert gate.poll_at(NOW) == pytest.approx(NOW + 88)
     refuse(gate, BannedError("BAN", retry_after=1.0), NOW + 1, 0.0)
-    assert gate.poll_at(NOW) == pytest.approx(NOW + 88), "a later answer shortened the ban"
+    assert gate.poll_at(NOW) == pytest.approx(NOW + 88)
 
 
 def test_a_ban_that_states_ten_minutes_lasts_ten_minutes() -> None:
     """A service that says how long it bans would be asked sooner than one that does not."""
-    reply = Reply(200, b'{"errorId":1,"errorCode":"ERROR_IP_BANNED"}', retry_after="600")
+    reply = Reply(200, b'{"errorId":1,"errorCode":"ERROR_REQUEST_BANNED"}', retry_after="600")
     answer = Decoder(EZCAPTCHA, []).result(reply)
     assert isinstance(answer, Refused)
     gate = open_gate()
@@ -361,7 +476,7 @@ def test_lack_of_capacity_pauses_only_creates() -> None:
 def lose(gate: Gate, now: float = NOW) -> None:
     """Let a create be sent whose answer is lost."""
     gate.sent_create(now)
-    gate.failed(now, 0.0, lost_create=True)
+    gate.failed(now, 0.0, "createTask", lost_create=True)
 
 
 def test_creates_whose_answers_are_lost_go_one_at_a_time() -> None:
@@ -464,9 +579,9 @@ def test_times_are_never_in_the_past_and_never_go_back(
             fail(gate, now, luck)
         elif isinstance(event, tuple):
             error_class, retry_after = event
-            before = gate.held_until(now)
-            refuse(gate, error_class("NO", retry_after=retry_after), now, luck)
-            assert gate.held_until(now) >= before
+            before = gate.banned_until(POLL)
+            refuse(gate, error_class("NO", retry_after=retry_after), now, luck, POLL)
+            assert gate.banned_until(POLL) >= before
     first, second = now + min(early, later), now + max(early, later)
     for at in (
         gate.poll_at,
@@ -483,11 +598,11 @@ def test_times_are_never_in_the_past_and_never_go_back(
 def test_a_ban_of_an_earlier_process_holds() -> None:
     """A restarted process would send into the ban, and prolong it."""
     gate = new_gate()
-    assert gate.banned_until < NOW
-    gate.restore_ban(NOW + 60)
-    gate.restore_ban(NOW + 30)
-    assert gate.banned_until == gate.held_until(NOW) == NOW + 60
-    assert create_at(gate) == gate.poll_at(NOW) == NOW + 60
+    assert gate.banned_until("createTask") < NOW
+    gate.restore_ban(creates_until=NOW + 60, polls_until=NOW + 20)
+    gate.restore_ban(creates_until=NOW + 30, polls_until=NOW + 10)
+    assert create_at(gate) == NOW + 60
+    assert gate.poll_at(NOW) == NOW + 20
     refusal = gate.refusal(NOW)
     assert isinstance(refusal, BannedError)
     assert refusal.retry_after == 60

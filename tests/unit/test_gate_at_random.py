@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ezcaptcha_async._gate import Gate
+from ezcaptcha_async._gate import Bans, Gate
 from ezcaptcha_async.errors import (
     BannedError,
     CapacityError,
@@ -31,11 +31,14 @@ from ezcaptcha_async.errors import (
     ServiceError,
     ThrottledError,
 )
+from ezcaptcha_async.events import Endpoint
 
 MOST_ERRORS: Final = 25
 WINDOW: Final = 60.0
 LONGEST_BAN: Final = 3_600.0
 LONGEST_WAIT: Final = 1.1 * (LONGEST_BAN + 20.0)
+UNSAID: Final = {True: 180.0, False: 60.0}
+"""How long a ban silences what met it, creates or polls; everything else for the shorter time."""
 REFUSALS: Final[dict[str, type[ServiceError]]] = {
     "credential": CredentialError,
     "balance": InsufficientBalanceError,
@@ -59,6 +62,11 @@ class Request:
 
     create: bool
 
+    @property
+    def endpoint(self) -> Endpoint:
+        """What is asked."""
+        return "createTask" if self.create else "getTaskResult"
+
 
 class _World(RuleBasedStateMachine):
     """One account, and a service that answers when and as it likes."""
@@ -71,19 +79,20 @@ class _World(RuleBasedStateMachine):
         # What the service has said.
         self.silent_until = -inf
         self.no_creates_until = -inf
-        self.banned_until = -inf
-        self.errors: deque[float] = deque()  # of creates, concerning key or balance
-        self.all_errors: deque[float] = deque()  # of polls as well
-        self.poll_refused_at = -inf
+        self.banned_until = {True: -inf, False: -inf}  # creates, and polls
+        self.errors = {True: deque[float](), False: deque[float]()}  # that count, likewise
         self.shut = False
-        self.trusted = False  # something good came back, and no ban since
+        self.shut_by_poll = False
+        self.trusted = False  # something good came back
         self.creates_proven = False  # a create was accepted, and no refusal since
+        self.polls_probe = False  # polls were banned, or refused for the key, and none was good
 
     @initialize(
         max_creates=st.sampled_from([1, 3, 20, 40]),
         max_in_flight=st.none() | st.integers(1, 30),
         creates_per_second=paces,
         polls_per_second=paces,
+        together=st.booleans(),
     )
     def open(
         self,
@@ -91,7 +100,9 @@ class _World(RuleBasedStateMachine):
         max_in_flight: int | None,
         creates_per_second: float | None,
         polls_per_second: float | None,
+        together: bool,  # noqa: FBT001 - hypothesis names it
     ) -> None:
+        self.together = together
         self.max_creates = max_creates
         self.max_in_flight = inf if max_in_flight is None else max_in_flight
         self.gate = Gate(
@@ -99,7 +110,10 @@ class _World(RuleBasedStateMachine):
             max_in_flight=max_in_flight,
             creates_per_second=creates_per_second,
             polls_per_second=polls_per_second,
+            bans=Bans(together=together),
         )
+        if together:
+            self.errors[False] = self.errors[True]
         self.paces = {True: creates_per_second or inf, False: polls_per_second or inf}
         self.times = {True: deque[float](maxlen=40), False: deque[float](maxlen=40)}
 
@@ -135,18 +149,18 @@ class _World(RuleBasedStateMachine):
 
     def _check_may_go(self, *, create: bool) -> None:
         assert self.now >= self.silent_until, "sent in a pause"
-        assert self.now >= self.banned_until, "sent into a ban"
+        assert self.now >= self.banned_until[create], "sent into a ban"
         if not self.trusted or self.gate.state == "on trial":
             assert not self.in_flight, "a second request on trial"
-        if self.now < self.poll_refused_at + WINDOW:
-            # A key that polls are refused with: whatever is in flight may be an error.
-            recent = sum(time + WINDOW > self.now for time in self.all_errors)
-            assert recent + len(self.in_flight) < MOST_ERRORS
         if create:
             assert not self.shut
             assert self.now >= self.no_creates_until
             assert self.creating < (self.max_creates if self.creates_proven else 1)
             assert self.creating + self.paid < self.max_in_flight
+        elif self.polls_probe:
+            assert self.creating == len(self.in_flight), "a second poll on probe"
+            recent = sum(time + WINDOW > self.now for time in self.errors[False])
+            assert recent < MOST_ERRORS
 
     def _check_pace(self, *, create: bool) -> None:
         """Check that so many were not too many, from each of the last ones on."""
@@ -178,36 +192,46 @@ class _World(RuleBasedStateMachine):
         if answer == "good":
             self._good(request)
         elif answer in {"failed", "lost"}:
-            self.gate.failed(self.now, luck, lost_create=request.create and answer == "lost")
+            lost = request.create and answer == "lost"
+            self.gate.failed(self.now, luck, request.endpoint, lost_create=lost)
         else:
             self._refuse(request, REFUSALS[answer]("NO", retry_after=stated), luck)
 
     def _good(self, request: Request) -> None:
-        self.gate.succeeded(self.now, create=request.create)
-        self.trusted |= self.now >= self.banned_until
+        self.gate.succeeded(self.now, request.endpoint)
+        is_news = self.now >= self.banned_until[request.create]
+        self.trusted |= is_news
         if request.create:
             self.creates_proven = True
             self.paid += 1
+        elif is_news:
+            self.polls_probe = False
+            if self.shut_by_poll:
+                self.shut = self.shut_by_poll = False
 
     def _refuse(self, request: Request, error: ServiceError, luck: float) -> None:
-        self.gate.refused(error, self.now, luck, create=request.create)
+        self.gate.refused(error, self.now, luck, request.endpoint)
         wait = error.retry_after or 0.0
         match error:
             case CredentialError() | InsufficientBalanceError():
+                self.shut_by_poll = not request.create and (self.shut_by_poll or not self.shut)
                 self.shut, self.creates_proven = True, False
-                self.all_errors.append(self.now)
                 if request.create:
-                    self.errors.append(self.now)
-                else:
-                    self.poll_refused_at = self.now
+                    self.errors[True].append(self.now)
+                elif self.together or isinstance(error, CredentialError):
+                    self.errors[False].append(self.now)
+                    self.polls_probe = True
             case BannedError():
-                self.banned_until = max(self.banned_until, self.now + (wait or 600.0))
-                self.trusted = self.creates_proven = False
+                for create, until in self.banned_until.items():
+                    least = UNSAID[create] if create is request.create else min(UNSAID.values())
+                    self.banned_until[create] = max(until, self.now + (wait or least))
+                self.creates_proven = False
+                self.polls_probe = True
             case ThrottledError():
                 self.silent_until = max(self.silent_until, self.now + wait)
             case _:
                 self.no_creates_until = max(self.no_creates_until, self.now + wait)
-                self.trusted |= self.now >= self.banned_until
+                self.trusted |= self.now >= self.banned_until[request.create]
 
     @rule(seconds=st.floats(0, 2) | st.floats(0, 100), solved=many)
     def let_time_pass(self, seconds: float, solved: int) -> None:
@@ -218,7 +242,7 @@ class _World(RuleBasedStateMachine):
     def reopen(self) -> None:
         """The user says that all is well, or the balance does."""
         self.gate.reopen()
-        self.shut = False
+        self.shut = self.shut_by_poll = False
 
     # ---------------------------------------------------- what random steps seldom come to
 
@@ -273,16 +297,18 @@ class _World(RuleBasedStateMachine):
 
     @invariant()
     def no_more_errors_than_a_ban_takes(self) -> None:
-        while self.errors and self.errors[0] + WINDOW <= self.now:
-            self.errors.popleft()
-        assert len(self.errors) + self.creating <= MOST_ERRORS
+        for errors in self.errors.values():
+            while errors and errors[0] + WINDOW <= self.now:
+                errors.popleft()
+        if not self.together:  # else polls that were under way come on top
+            assert len(self.errors[True]) + self.creating <= MOST_ERRORS
 
     @invariant()
     def the_books_are_right(self) -> None:
         assert self.gate._in_flight == len(self.in_flight)
         shut = self.gate.state.startswith("shut")
         assert shut is self.shut
-        refused = self.shut or self.now < self.banned_until
+        refused = self.shut or self.now < self.banned_until[True]
         assert (self.gate.refusal(self.now) is not None) >= refused
 
     @invariant()

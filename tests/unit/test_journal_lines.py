@@ -166,7 +166,7 @@ def test_what_is_written() -> None:
         {"v": 1, "event": "not_paid", "attempt": "r.2"},
         {"v": 1, "event": "unknown", "attempt": "r.3", "submission": submission},
         {"v": 1, "event": "done", **account, "task_id": "77"},
-        {"v": 1, "event": "banned", **account, "until": NOW},
+        {"v": 1, "event": "banned", **account, "until": NOW, "polls_until": NOW},
     ]
 
 
@@ -356,9 +356,17 @@ def test_an_intent_without_an_end_is_unknown_after_a_crash() -> None:
 
 def test_of_two_bans_the_later_end_counts() -> None:
     """A short ban after a long one would have requests sent into the long one."""
-    long, short = (Banned("ezcaptcha", "0123abcd", NOW + end) for end in (600, 10))
-    for journal in ([long, short], [short, long]):
-        assert list(standing_after(*journal).bans.values()) == [long]
+    creates = Banned("ezcaptcha", "0123abcd", NOW + 600, NOW + 10)
+    polls = Banned("ezcaptcha", "0123abcd", NOW + 20, NOW + 20)
+    for journal in ([creates, polls], [polls, creates]):
+        (ban,) = standing_after(*journal).bans.values()
+        assert (ban.until, ban.polls_until) == (NOW + 600, NOW + 20)
+
+
+def test_a_ban_of_an_older_version_holds_for_polls_too() -> None:
+    """An update in the middle of a ban would send polls into it."""
+    line = b'{"v":1,"event":"banned","service":"ezcaptcha","account":"a","until":1800000000}'
+    assert decoded(line) == Banned("ezcaptcha", "a", 1_800_000_000, 1_800_000_000)
 
 
 @pytest.mark.parametrize(

@@ -127,13 +127,13 @@ async def test_each_step_is_written_when_it_is_known() -> None:
     assert len({first.attempt, second.attempt, third.attempt}) == 3
     ledger.not_paid(second)
     ledger.unknown(third)
-    ledger.banned("ezcaptcha", "0123abcd", NOW + 600)
+    ledger.banned("ezcaptcha", "0123abcd", NOW + 600, NOW + 80)
     ledger.done(*KEY)
     ledger.done(*KEY)
     assert disk.records[4:] == [
         NotPaid(second.attempt),
         Unknown(third.attempt, SUBMISSION),
-        Banned("ezcaptcha", "0123abcd", NOW + 600),
+        Banned("ezcaptcha", "0123abcd", NOW + 600, NOW + 80),
         Done(*KEY),
     ]
     assert ledger.unknown_submissions() == [SUBMISSION]
@@ -194,8 +194,10 @@ def test_what_an_earlier_process_left_is_inherited_once() -> None:
     assert [task.task_id for task in ledger.inherited()] == ["old", "older", "77"]
     assert [ledger.is_over(task) for task in ledger.inherited()] == [True, True, False]
     assert ledger.unknown_submissions() == [SUBMISSION]
-    assert ledger.banned_until("ezcaptcha", "0123abcd") == NOW + 60
-    assert ledger.banned_until("ezcaptcha", "another") is None
+    ban = ledger.ban("ezcaptcha", "0123abcd")
+    assert ban is not None
+    assert ban.until == NOW + 60
+    assert ledger.ban("ezcaptcha", "another") is None
     # What is long over has left the file.
     assert disk.records == [
         Unknown("a.1", SUBMISSION),
@@ -298,7 +300,7 @@ async def test_what_is_paid_is_written_as_soon_as_the_disk_takes_it() -> None:
     ledger.done(*KEY)
     assert len(disk.records) == 2
     disk.problem = None
-    ledger.banned("ezcaptcha", "0123abcd", NOW + 60)
+    ledger.banned("ezcaptcha", "0123abcd", NOW + 60, NOW + 60)
     # All at once, and then only what still counts.
     assert disk.last == [
         Created(first.attempt, TASK, WINDOW),

@@ -12,7 +12,6 @@ from ezcaptcha_async._entries import MOVES, Entry, IllegalMoveError, Phase, Solv
 from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async.errors import (
     BannedError,
-    CredentialError,
     EzCaptchaError,
     InsufficientBalanceError,
     InvalidTaskError,
@@ -290,7 +289,7 @@ def test_the_spacing_is_never_undercut(event: str, poll_at: float, due: float) -
         books.schedule.processing(entry, now=20.0, sent_age=19.0, poll_at=poll_at)
         assert (entry.processing_at, entry.polled_age, entry.answered) == (20.0, 19.0, 1)
     else:
-        books.schedule.skipped(entry, now=20.0, poll_at=poll_at)
+        books.schedule.skipped(entry, now=20.0, poll_at=poll_at, trouble="502")
         assert (entry.processing_at, entry.answered, entry.faults) == (None, 0, 1)
     assert (entry.phase, entry.request_in_flight) == (Phase.WAITING, False)
     assert books.schedule.next_time(20.0) == due
@@ -305,7 +304,7 @@ def test_faults_are_counted_in_a_row() -> None:
     faults = []
     for now, event in enumerate(("skipped", "skipped", "processing", "skipped"), start=1):
         if event == "skipped":
-            books.schedule.skipped(entry, now=10.0 * now, poll_at=0.0)
+            books.schedule.skipped(entry, now=10.0 * now, poll_at=0.0, trouble="502")
         else:
             books.schedule.processing(entry, now=10.0 * now, sent_age=1.0, poll_at=0.0)
         faults.append(entry.faults)
@@ -377,7 +376,7 @@ def test_faults_count_as_polls_too() -> None:
     now = 0.0
     while (now := books.schedule.next_time(now)) < entry.lapses_at:
         assert books.polled(now) == [entry]
-        books.schedule.skipped(entry, now=now, poll_at=now)
+        books.schedule.skipped(entry, now=now, poll_at=now, trouble="502")
     assert entry.polls <= 110
 
 
@@ -599,7 +598,7 @@ def test_the_window_ends_also_during_a_request(answer: str) -> None:
     elif answer == "processing":
         books.schedule.processing(entry, now=301.0, sent_age=299.0, poll_at=305.0)
     else:
-        books.schedule.skipped(entry, now=301.0, poll_at=305.0)
+        books.schedule.skipped(entry, now=301.0, poll_at=305.0, trouble="502")
     assert (entry.phase, entry.outcome) == (Phase.LAPSED, outcome)
     assert not entry.request_in_flight
     assert books.take_all(1e6) == []
@@ -821,7 +820,7 @@ def test_taking_up_an_orphan_keeps_the_spacing_after_a_fault_too() -> None:
     """The service may have seen the poll that failed: resuming in a loop would hammer it."""
     books = Books(spacing=3.0)
     entry = books.polling()
-    books.schedule.skipped(entry, now=20.0, poll_at=25.0)
+    books.schedule.skipped(entry, now=20.0, poll_at=25.0, trouble="502")
     books.schedule.release(entry)
     books.schedule.hold(entry, 20.5)
     assert books.schedule.next_time(20.5) == 23.0
@@ -848,7 +847,7 @@ def test_an_orphan_is_taken_up_during_its_request(answer: str) -> None:
         books.schedule.processing(entry, now=101.0, sent_age=100.0, poll_at=107.0)
         assert books.polled(107.0) == [entry]
     else:
-        books.schedule.skipped(entry, now=101.0, poll_at=107.0)
+        books.schedule.skipped(entry, now=101.0, poll_at=107.0, trouble="502")
         assert books.polled(107.0) == [entry]
     check(books.schedule, [entry])
 
@@ -862,7 +861,7 @@ def test_an_answer_for_an_orphan(answer: str) -> None:
     if answer == "processing":
         books.schedule.processing(entry, now=20.0, sent_age=19.0, poll_at=25.0)
     elif answer == "skipped":
-        books.schedule.skipped(entry, now=20.0, poll_at=25.0)
+        books.schedule.skipped(entry, now=20.0, poll_at=25.0, trouble="502")
     else:
         books.schedule.failed(entry, GAVE_UP)
     assert entry.phase is (Phase.FAILED if answer == "failed" else Phase.ORPHANED)
@@ -976,21 +975,6 @@ def test_what_is_paid_or_over_is_not_handed_over(phase: Phase) -> None:
     assert snapshot(books.schedule, entry) == before
 
 
-def test_fail_paid() -> None:
-    """With a dead key nothing can be fetched; everybody would poll on to their window's end."""
-    books = Books(lines=2)
-    polling = books.polling()
-    waiting, orphan = books.waiting(), books.orphaned()
-    elsewhere, queued = books.waiting(line=1), books.queued()
-    error = CredentialError("NO_KEY")
-    books.schedule.fail_paid(books.line, error)
-    for entry in (waiting, orphan):
-        assert (entry.phase, entry.outcome) == (Phase.FAILED, error)
-    for entry in (polling, elsewhere, queued):
-        assert entry.outcome is None
-    check(books.schedule, [polling, waiting, orphan, elsewhere, queued])
-
-
 def test_fail_lapsing() -> None:
     """A ban of ten minutes would be waited for in vain by those whose window ends before."""
     books = Books()
@@ -1004,17 +988,13 @@ def test_fail_lapsing() -> None:
     check(books.schedule, [polling, early, late])
 
 
-@pytest.mark.parametrize("event", ["fail_paid", "fail_lapsing"])
-def test_a_solution_in_hand_needs_no_fetching(event: str) -> None:
+def test_a_solution_in_hand_needs_no_fetching() -> None:
     """A solution that is paid for and here would be thrown away because of a ban."""
     books = Books()
     entry = books.polling()
     books.schedule.release(entry)
     books.schedule.solved(entry, {"token": "t"}, 5.0)
-    if event == "fail_paid":
-        books.schedule.fail_paid(books.line, CredentialError("NO_KEY"))
-    else:
-        books.schedule.fail_lapsing(books.line, BannedError("BAN"), until=600.0)
+    books.schedule.fail_lapsing(books.line, BannedError("BAN"), until=600.0)
     books.schedule.hold(entry, 10.0)
     assert entry.outcome == Solved({"token": "t"}, 5.0)
 
@@ -1067,7 +1047,7 @@ def test_a_poll_that_is_answered_after_closing(answer: str, phase: Phase) -> Non
     elif answer == "processing":
         books.schedule.processing(entry, now=20.0, sent_age=19.0, poll_at=25.0)
     else:
-        books.schedule.skipped(entry, now=20.0, poll_at=25.0)
+        books.schedule.skipped(entry, now=20.0, poll_at=25.0, trouble="502")
     assert (entry.phase, entry.outcome) == (phase, outcomes.get(answer, CLOSED))
     check(books.schedule, [entry])
 

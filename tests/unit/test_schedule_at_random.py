@@ -205,36 +205,36 @@ class _World(RuleBasedStateMachine):
     def _answer_create(self, entry: Entry, word: str, wait: float) -> None:
         gate = self.gates[self.lines.index(entry.line)]
         if word == "created":
-            gate.succeeded(self.now, create=True)
+            gate.succeeded(self.now, "createTask")
             task_id = f"created-{next(self._ids)}"
             self.schedule.created(entry, task_id, now=self.now, poll_at=self.now + wait)
         elif word == "again":
-            gate.failed(self.now, 0.5)
+            gate.failed(self.now, 0.5, "createTask")
             self.schedule.retry_create(entry, self.now + max(0.0, wait))
         elif word == "refused":
-            gate.succeeded(self.now, create=True)
+            gate.succeeded(self.now, "createTask")
             self.schedule.refuse(entry, InvalidTaskError("BAD"))
         elif word == "repeat":
-            gate.failed(self.now, 0.5)
+            gate.failed(self.now, 0.5, "createTask")
             lost = SubmissionUnknownError("lost")
             self.schedule.repeat_create(entry, lost, self.now + max(0.0, wait))
         else:
-            gate.failed(self.now, 0.5)
+            gate.failed(self.now, 0.5, "createTask")
             self.schedule.lost(entry, SubmissionUnknownError("lost"))
 
     def _answer_poll(self, entry: Entry, word: str, wait: float) -> None:
         at = self.now + wait
         gate = self.gates[self.lines.index(entry.line)]
         if word == "skipped":
-            gate.failed(self.now, 0.5)
+            gate.failed(self.now, 0.5, "getTaskResult")
         else:
-            gate.succeeded(self.now)
+            gate.succeeded(self.now, "getTaskResult")
         if word == "processing":
             self.heard[entry] = self.now
             age = self.now - entry.created_at
             self.schedule.processing(entry, now=self.now, sent_age=age, poll_at=at)
         elif word == "skipped":
-            self.schedule.skipped(entry, now=self.now, poll_at=at)
+            self.schedule.skipped(entry, now=self.now, poll_at=at, trouble="502")
         elif word == "failed":
             self.schedule.failed(entry, TaskFailedError("GAVE_UP"))
         else:
@@ -244,7 +244,7 @@ class _World(RuleBasedStateMachine):
 
     def _refused(self, line: int, error: ServiceError) -> None:
         self.gates[line].sent(self.now)
-        self.gates[line].refused(error, self.now, 0.5)
+        self.gates[line].refused(error, self.now, 0.5, "getBalance")
         refusal = self.gates[line].refusal(self.now)
         if refusal is not None:
             other = self.lines[1 - line]
@@ -262,12 +262,10 @@ class _World(RuleBasedStateMachine):
         elif what == "banned":
             banned = BannedError("BAN", retry_after=seconds)
             self._refused(line, banned)
-            until = self.gates[line].held_until(self.now)
+            until = self.gates[line].banned_until("getTaskResult")
             self.schedule.fail_lapsing(self.lines[line], banned, until=until)
         else:
-            dead = CredentialError("NO_KEY")
-            self._refused(line, dead)
-            self.schedule.fail_paid(self.lines[line], dead)
+            self._refused(line, CredentialError("NO_KEY"))
             self.gates[line].reopen()
 
     @precondition(lambda self: len(self.entries) > 25 and not self.closed)

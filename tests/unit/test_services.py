@@ -16,7 +16,9 @@ from ezcaptcha_async.errors import (
     CredentialError,
     InsufficientBalanceError,
     InvalidTaskError,
+    RequestError,
     ServiceError,
+    SubscriptionError,
     TaskFailedError,
     TaskNotFoundError,
     ThrottledError,
@@ -27,23 +29,40 @@ CODES = {
     CapacityError: {
         "ERROR_SERVICE_UNAVALIABLE",
         "ERROR_SERVICE_UNAVAILABLE",
+        "ERROR_SERVICE_TIMEOUT",
         "ERROR_NO_SLOT_AVAILABLE",
         "ERROR_INTERNAL_SERVER_ERROR",
     },
     ThrottledError: {"ERROR_REQUEST_LIMIT"},
     BannedError: {"ERROR_IP_BANNED", "ERROR_REQUEST_BANNED"},
-    CredentialError: {"ERROR_KEY_DOES_NOT_EXIST", "ERROR_KEY_BANNED"},
+    CredentialError: {
+        "ERROR_KEY_DOES_NOT_EXIST",
+        "ERROR_KEY_NOT_AVAILABLE",
+        "ERROR_KEY_BANNED",
+    },
     InsufficientBalanceError: {"ERROR_ZERO_BALANCE"},
+    SubscriptionError: {
+        "ERROR_SUBSCRIPTION_EXPIRED",
+        "ERROR_PACKAGE_NOT_EXIST",
+        "ERROR_PACKAGE_TASK_TYPE_NOT_SUPPORTED",
+    },
     InvalidTaskError: {
         "ERROR_REQUIRED_FIELDS",
+        "ERROR_REQUEST_PARAMETERS",
+        "ERROR_REQUEST_PROXY_MISSING",
         "ERROR_TASK_NOT_SUPPORTED",
+        "ERROR_TASK_TYPE_NOT_SUPPORTED",
+        "ERROR_TASK_TYPE_NOT_AVAILABLE",
+        "ERROR_TASK_TYPE_NOT_ALLOWED",
+        "ERROR_WEBSITE_NOT_ALLOWED",
         "ERROR_RECAPTCHA_INVALID_SITEKEY",
         "INVALID_RECAPTCHA_SITEURL",
     },
     TaskNotFoundError: {"ERROR_TASKID_INVALID", "ERROR_TASK_NOT_EXIST"},
     TaskFailedError: {"ERROR_CAPTCHA_UNSOLVABLE", "ERROR_TASK_TIMEOUT"},
+    RequestError: {"ERROR_CONTENT_TYPE_ERROR", "ERROR_REQUEST_METHOD", "ERROR_NOT_FOUND"},
 }
-"""The table of the services' public pages."""
+"""What the services' pages say, and EzCaptcha's own clients of October 2026."""
 
 EZCAPTCHA_OFFERS = {  # type → (highest price, lowest price)
     "ReCaptchaV2TaskProxyless": (6, 6),

@@ -212,6 +212,100 @@ def test_the_usual_answer_is_known_again_and_nothing_else_is_taken_for_it() -> N
         assert isinstance(decoder.created(reply(nameless)), Unreadable)
 
 
+@pytest.mark.parametrize("error_id", [0, 1, "1", None])
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("ERROR_CAPTCHA_UNSOLVABLE", TaskFailedError),
+        ("WORKER_LOST_ITS_BROWSER", TaskFailedError),
+        ("ERROR_INTERNAL_SERVER_ERROR", TaskFailedError),
+        ("ERROR_RECAPTCHA_INVALID_SITEKEY", TaskFailedError),
+        (None, TaskFailedError),
+        # These the service says of the request, whatever it says of the task.
+        ("ERROR_TASK_NOT_EXIST", TaskNotFoundError),
+        ("ERROR_KEY_NOT_AVAILABLE", CredentialError),
+        ("ERROR_REQUEST_LIMIT", ThrottledError),
+    ],
+)
+def test_a_task_that_failed(
+    code: str | None, expected: type[ServiceError], error_id: Any, status: int
+) -> None:
+    """It would be polled ninety times, to the end of its five minutes, and be called lapsed."""
+    body = {"status": "error", "errorCode": code, "errorDescription": "no luck"}
+    if error_id is not None:
+        body["errorId"] = error_id
+    answer = DECODER.result(reply(body, status))
+    assert isinstance(answer, Refused)
+    assert type(answer.error) is expected
+    assert answer.error.code == (code or "status error")
+    assert answer.error.description == "no luck"
+    assert answer.error.retryable is (expected not in {TaskNotFoundError, CredentialError})
+
+
+def test_a_worker_s_code_on_http_429_is_a_throttle() -> None:
+    """A firewall that answers for the service would end paid tasks."""
+    body = {"errorId": 1, "status": "error", "errorCode": "SLOW_DOWN"}
+    answer = DECODER.result(reply(body, 429))
+    assert isinstance(answer, Refused)
+    assert type(answer.error) is ThrottledError
+
+
+def test_an_error_status_says_nothing_of_a_create() -> None:
+    """Only a task that was created can fail."""
+    answer = DECODER.created(reply({"errorId": 0, "status": "error", "taskId": "7"}))
+    assert answer == Created("7")
+
+
+@pytest.mark.parametrize(("given", "shown"), [("r-17", "r-17"), (17, "17"), (f"a{KEY}", "a***")])
+def test_the_request_id_of_a_refusal(given: Any, shown: str) -> None:
+    """The service's support asks for it, and nobody would have it."""
+    error = refused({"errorId": 1, "errorCode": "ERROR_NEW", "requestId": given})
+    assert error.request_id == shown
+    assert str(error) == f"ERROR_NEW; request {shown}"
+    assert copy.copy(error).request_id == pickle.loads(pickle.dumps(error)).request_id == shown
+
+
+@pytest.mark.parametrize("given", [None, "", [], {}, True])
+def test_no_request_id(given: Any) -> None:
+    """What is none would be shown as one."""
+    error = refused({"errorId": 1, "errorCode": "ERROR_NEW", "requestId": given})
+    assert error.request_id is None or given is True
+    assert given is True or str(error) == "ERROR_NEW"
+
+
+def test_the_fields_at_fault() -> None:
+    """The user would have to guess which of ten fields is wrong."""
+    errors = {"task.websiteKey": "unknown", "task.proxy": f"{KEY} is refused", "n": 7, "o": {}}
+    error = refused(
+        {
+            "errorId": 1,
+            "errorCode": "ERROR_REQUEST_PARAMETERS",
+            "errorDescription": "bad",
+            "errors": errors,
+        },
+        400,
+    )
+    assert error.errors == {
+        "task.websiteKey": "unknown",
+        "task.proxy": "*** is refused",
+        "n": "7",
+        "o": "{}",
+    }
+    assert str(error) == (
+        "ERROR_REQUEST_PARAMETERS: bad (task.websiteKey: unknown, task.proxy: *** is refused, "
+        "n: 7, o: {}); correct the task"
+    )
+    many = refused({"errorId": 1, "errorCode": "E", "errors": dict.fromkeys(map(str, range(99)))})
+    assert len(many.errors) == 20
+
+
+@pytest.mark.parametrize("given", [None, [], "bad", 7])
+def test_no_fields_at_fault(given: Any) -> None:
+    """Whatever shape it has, it must not hide the code."""
+    assert refused({"errorId": 1, "errorCode": "ERROR_NEW", "errors": given}).errors == {}
+
+
 def test_neither_an_envelope_nor_a_status() -> None:
     """`{}` from a proxy would count as `processing`, which sets the token's expiry."""
     assert DECODER.result(reply({})) == Unreadable("$.status: missing", 200)

@@ -1,0 +1,295 @@
+"""The service as it is today: each code of its own clients, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from ezcaptcha_async import (
+    AccountEvent,
+    CredentialError,
+    Event,
+    EzCaptchaError,
+    InsufficientBalanceError,
+    InvalidTaskError,
+    ProtocolError,
+    RequestError,
+    RequestEvent,
+    ResultWindowLapsedError,
+    ServiceError,
+    SessionPool,
+    SubscriptionError,
+    TaskEvent,
+    TaskFailedError,
+)
+
+from .conftest import KEY, TASK
+
+Answer = Callable[[int], httpx.Response]
+
+
+def refusal(code: str, http_status: int = 500, /, **more: Any) -> httpx.Response:
+    """Answer as the live service refuses."""
+    body = {"errorId": 1, "errorCode": code, "errorDescription": "no", "requestId": "r-1", **more}
+    return httpx.Response(http_status, json=body)
+
+
+def created(number: int) -> httpx.Response:
+    """Answer to a createTask that was accepted."""
+    return httpx.Response(200, json={"errorId": 0, "taskId": f"t-{number}"})
+
+
+def processing(_number: int) -> httpx.Response:
+    """Answer to a poll of what is not solved yet."""
+    return httpx.Response(200, json={"errorId": 0, "status": "processing"})
+
+
+def ready(_number: int) -> httpx.Response:
+    """Answer to a poll of what is solved."""
+    solution = {"gRecaptchaResponse": "a-token"}
+    return httpx.Response(200, json={"errorId": 0, "status": "ready", "solution": solution})
+
+
+class Live:
+    """A service that answers as a test says, and counts what it is asked."""
+
+    def __init__(self, **answers: Answer) -> None:
+        self.asked = Counter[str]()
+        self.answers: dict[str, Answer] = {"createTask": created, "getTaskResult": ready, **answers}
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request."""
+        endpoint = request.url.path.strip("/")
+        self.asked[endpoint] += 1
+        assert json.loads(request.content)["clientKey"] == KEY
+        return self.answers[endpoint](self.asked[endpoint])
+
+
+@asynccontextmanager
+async def pool_on(live: Live, **settings: Any) -> AsyncGenerator[SessionPool]:
+    """Open a pool on such a service."""
+    async with (
+        httpx.AsyncClient(transport=httpx.MockTransport(live.handle)) as client,
+        SessionPool(KEY, http_client=client, **settings) as pool,
+    ):
+        yield pool
+
+
+async def solve_all(pool: SessionPool, count: int) -> list[EzCaptchaError]:
+    """Be so many callers at once, and return what they were told."""
+    errors: list[EzCaptchaError] = []
+
+    async def solve() -> None:
+        try:
+            await pool.solve(TASK)
+        except EzCaptchaError as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(count):
+            group.start_soon(solve)
+    return errors
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "remedy"),
+    [
+        ("ERROR_KEY_NOT_AVAILABLE", CredentialError, "check the client key"),
+        ("ERROR_ZERO_BALANCE", InsufficientBalanceError, "top up"),
+        ("ERROR_SUBSCRIPTION_EXPIRED", SubscriptionError, "renew the subscription"),
+        ("ERROR_PACKAGE_NOT_EXIST", SubscriptionError, "renew the subscription"),
+        ("ERROR_PACKAGE_TASK_TYPE_NOT_SUPPORTED", SubscriptionError, "renew the subscription"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 500])
+async def test_what_is_wrong_with_the_account_is_met_once(
+    code: str, expected: type[ServiceError], remedy: str, status: int
+) -> None:
+    """Three hundred callers would send three hundred createTasks, which earns a ban."""
+    live = Live(createTask=lambda _: refusal(code, status))
+    async with pool_on(live) as pool:
+        errors = await solve_all(pool, 300)
+        assert live.asked["createTask"] == 1
+        assert {type(error) for error in errors} == {expected}
+        assert len(errors) == 300
+        assert remedy in str(errors[0])
+        assert str(errors[0]).endswith("request r-1")
+        assert isinstance(errors[0], CredentialError | InsufficientBalanceError)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("ERROR_TASK_TYPE_NOT_SUPPORTED", InvalidTaskError),
+        ("ERROR_TASK_TYPE_NOT_AVAILABLE", InvalidTaskError),
+        ("ERROR_TASK_TYPE_NOT_ALLOWED", InvalidTaskError),
+        ("ERROR_WEBSITE_NOT_ALLOWED", InvalidTaskError),
+        ("ERROR_REQUEST_PARAMETERS", InvalidTaskError),
+        ("ERROR_REQUEST_PROXY_MISSING", InvalidTaskError),
+        ("ERROR_CONTENT_TYPE_ERROR", RequestError),
+        ("ERROR_REQUEST_METHOD", RequestError),
+        ("ERROR_NOT_FOUND", RequestError),
+    ],
+)
+async def test_what_is_wrong_with_a_task_or_a_request(
+    code: str, expected: type[ServiceError]
+) -> None:
+    """It would be tried again for two minutes, or be said to be paid for perhaps."""
+    live = Live(createTask=lambda _: refusal(code, errors={"task.x": "bad"}))
+    async with pool_on(live) as pool:
+        with pytest.raises(expected) as caught:
+            await pool.solve(TASK)
+    assert live.asked["createTask"] == 1
+    assert not caught.value.may_be_charged
+    assert not caught.value.retryable
+    assert caught.value.errors == {"task.x": "bad"}
+    assert isinstance(caught.value, ProtocolError) is (expected is RequestError)
+
+
+async def test_a_service_that_takes_too_long_is_tried_again() -> None:
+    """A passing fault would be final."""
+    live = Live(createTask=lambda n: refusal("ERROR_SERVICE_TIMEOUT") if n < 3 else created(n))
+    async with pool_on(live) as pool:
+        assert (await pool.solve(TASK)).token == "a-token"
+    assert live.asked["createTask"] == 3
+
+
+@pytest.mark.parametrize("error_id", [0, 1])
+@pytest.mark.parametrize("code", ["ERROR_CAPTCHA_UNSOLVABLE", "WORKER_HAS_A_NAME_FOR_IT"])
+async def test_a_failed_task_ends_at_once(code: str, error_id: int) -> None:
+    """It would be polled to the end of its five minutes, and then be called lapsed."""
+    live = Live(
+        getTaskResult=lambda _: refusal(code, 200, errorId=error_id, status="error"),
+    )
+    events: list[Event] = []
+    async with pool_on(live, on_event=events.append) as pool:
+        with pytest.raises(TaskFailedError) as caught:
+            await pool.solve(TASK)
+        assert pool.statistics().failed == 1
+    assert live.asked["getTaskResult"] == 1
+    assert (caught.value.code, caught.value.description) == (code, "no")
+    assert caught.value.retryable
+    assert caught.value.may_be_charged
+    assert caught.value.task_id == "t-1"
+    ends = [item for item in events if isinstance(item, TaskEvent) and item.state == "failed"]
+    asked = [item for item in events if isinstance(item, RequestEvent) and item.code]
+    assert [(item.code, item.request_id, item.errors) for item in (*ends, *asked)] == [
+        (code, "r-1", None),
+        (code, "r-1", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ERROR_KEY_NOT_AVAILABLE",
+        "ERROR_SUBSCRIPTION_EXPIRED",
+        "ERROR_SERVICE_TIMEOUT",
+        "ERROR_NOT_FOUND",
+        "ERROR_CONTENT_TYPE_ERROR",
+        "ERROR_REQUEST_BANNED",
+    ],
+)
+async def test_what_says_nothing_of_a_task_ends_none(code: str) -> None:
+    """A paid task would be taken away that can still be fetched."""
+    live = Live(getTaskResult=lambda n: refusal(code) if n < 4 else ready(n))
+    async with pool_on(live) as pool:
+        tickets = [await pool.submit(TASK) for _ in range(3)]
+        for ticket in tickets:
+            assert (await ticket).token == "a-token"
+    assert live.asked["getTaskResult"] <= 3 + 3 + 3
+
+
+async def test_a_refused_key_takes_no_paid_task_away() -> None:
+    """A key that is not available for a minute would cost everything that is in flight."""
+    begin = anyio.current_time()
+
+    def poll(number: int) -> httpx.Response:
+        down = 60 < anyio.current_time() - begin < 120
+        if down:
+            return refusal("ERROR_KEY_NOT_AVAILABLE")
+        return ready(number) if anyio.current_time() - begin > 60 else processing(number)
+
+    live = Live(getTaskResult=poll)
+    async with pool_on(live) as pool:
+        tickets = [await pool.submit(TASK) for _ in range(50)]
+        for ticket in tickets:
+            assert (await ticket).token == "a-token"
+        assert pool.statistics().solved == 50
+        assert anyio.current_time() - begin < 160
+
+
+async def test_what_the_last_poll_met_is_said_in_the_end() -> None:
+    """A caller would be told that the service was slow."""
+    live = Live(getTaskResult=lambda _: refusal("ERROR_KEY_NOT_AVAILABLE"))
+    async with pool_on(live) as pool:
+        with pytest.raises(ResultWindowLapsedError, match="last poll: ERROR_KEY_NOT_AVAILABLE"):
+            await pool.solve(TASK)
+    assert live.asked["getTaskResult"] <= 25
+
+
+async def test_a_key_that_is_good_again_takes_new_tasks() -> None:
+    """Somebody would have to reopen the account by hand after a moment's trouble."""
+    live = Live(getTaskResult=lambda n: refusal("ERROR_KEY_NOT_AVAILABLE") if n < 3 else ready(n))
+    events: list[Event] = []
+    async with pool_on(live, on_event=events.append) as pool:
+        ticket = await pool.submit(TASK)
+        assert (await ticket).token
+        assert (await pool.solve(TASK)).token
+    states = [item.state for item in events if isinstance(item, AccountEvent)]
+    assert states == ["shut", "reopened"]
+
+
+async def test_points_reopen_no_account_whose_subscription_is_over() -> None:
+    """Each balance question would cost another refused createTask."""
+    live = Live(
+        createTask=lambda _: refusal("ERROR_SUBSCRIPTION_EXPIRED"),
+        getBalance=lambda _: httpx.Response(200, json={"errorId": 0, "balance": 500}),
+    )
+    async with pool_on(live) as pool:
+        for _ in range(3):
+            with pytest.raises(SubscriptionError):
+                await pool.solve(TASK)
+            assert (await pool.balance()).points == 500
+        assert live.asked["createTask"] == 1
+        pool.reopen()
+        with pytest.raises(SubscriptionError):
+            await pool.solve(TASK)
+        assert live.asked["createTask"] == 2
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "silent"), [("createTask", (180, 222)), ("getTaskResult", (60, 90))]
+)
+async def test_a_ban_is_waited_out_as_long_as_it_lasts(
+    endpoint: str, silent: tuple[float, float]
+) -> None:
+    """An account would be idle for ten minutes that is free after three, or after one."""
+    banned_at = 0.0
+    free_at = 0.0
+
+    def banned_once(number: int) -> httpx.Response:
+        nonlocal banned_at, free_at
+        if number == 2:
+            banned_at = anyio.current_time()
+            return refusal("ERROR_REQUEST_BANNED", 429)
+        if number == 3:
+            free_at = anyio.current_time()
+        return {"createTask": created, "getTaskResult": ready}[endpoint](number)
+
+    live = Live(**{endpoint: banned_once})
+    async with pool_on(live) as pool:
+        assert (await pool.solve(TASK)).token
+        while live.asked[endpoint] < 3:
+            try:
+                await pool.solve(TASK)
+            except EzCaptchaError as error:
+                await anyio.sleep(error.retry_after or 1)
+    assert silent[0] <= free_at - banned_at <= silent[1]
