@@ -8,11 +8,10 @@ from typing import Any, Generic, TypeVar, cast
 from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._entries import AnyOutcome, Entry, Line, Phase, Solved
-from ezcaptcha_async._gate import CONCERNS_ACCOUNT
 from ezcaptcha_async._saved import SavedTask
 from ezcaptcha_async._session import Session
 from ezcaptcha_async._wire import decode_solution
-from ezcaptcha_async.errors import EzCaptchaError, ProtocolError
+from ezcaptcha_async.errors import EzCaptchaError, ProtocolError, ServiceError
 from ezcaptcha_async.solutions import Receipt, Solution
 
 S = TypeVar("S", bound=Solution)
@@ -143,7 +142,7 @@ class Claim(Generic[S]):
         """Tell whether an error is the task's own end, which another try would meet again."""
         entry = self.entry
         ended = entry.phase in {Phase.FAILED, Phase.LAPSED} and error is entry.outcome
-        return ended and not isinstance(error, CONCERNS_ACCOUNT)
+        return ended and not (isinstance(error, ServiceError) and error.concerns_account)
 
     def _decode(self, solved: Solved) -> Solution | ProtocolError:
         entry, epoch = self.entry, self.session.epoch

@@ -8,26 +8,23 @@ again by itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
 from ezcaptcha_async._entries import Entry, Phase
 from ezcaptcha_async._exchange import Exchange
-from ezcaptcha_async._gate import CONCERNS_ACCOUNT
 from ezcaptcha_async._journal_lines import Intent, Submission
 from ezcaptcha_async._saved import SavedTask
+from ezcaptcha_async._schedule import Create
 from ezcaptcha_async._transport import Evidence, NoAnswer
 from ezcaptcha_async._wire import Created, Refused, Unreadable
 from ezcaptcha_async.errors import (
-    CapacityError,
     EzCaptchaError,
     JournalError,
     ProtocolError,
     ServiceError,
     SubmissionUnknownError,
-    ThrottledError,
     TransportError,
 )
-from ezcaptcha_async.tasks import Task
 
 _NOT_PROCESSED: Final = range(300, 500)
 """HTTP statuses that say, without an envelope, that createTask was not carried out."""
@@ -59,25 +56,27 @@ class Creator:
         self._may_repeat = may_repeat
         self._on_paid = on_paid
 
-    async def create(self, entry: Entry, task: Task[Any]) -> None:
+    async def create(self, command: Create) -> None:
         """Send createTask and enter its outcome into the books."""
+        entry = command.entry
         try:
             intent = await self._ledger.intend(self._submission(entry))
         except JournalError as error:
             problem = error.for_ticket(None, None)
         else:
-            await self._create(entry, task, intent)
+            await self._create(command, intent)
             return
-        self._exchange.gate.called_off()
+        self._exchange.gate.take_back(command.permit)
         self._schedule.refuse(entry, problem)
 
-    async def _create(self, entry: Entry, task: Task[Any], intent: Intent) -> None:
+    async def _create(self, command: Create, intent: Intent) -> None:
+        entry, task = command.entry, command.task
         exchange, evidence = self._exchange, Evidence()
         body = exchange.encoder.create_task(task, exchange.service.offer_for(task.type))
-        asked = exchange.ask("createTask", entry)
+        asked = exchange.ask(command.permit, entry)
         reply = await exchange.post(asked, body, evidence)
         if isinstance(reply, NoAnswer):
-            exchange.failed(asked, "unanswered", lost_create=not reply.unsent)
+            exchange.failed(asked, "unanswered", maybe_created=not reply.unsent)
             self._fault(entry, intent, reply)
             return
         answer = exchange.decoder.created(reply, task)
@@ -91,7 +90,7 @@ class Creator:
                 self._refused(entry, error)
             case Unreadable(reason, status):
                 certain = status in _NOT_PROCESSED
-                exchange.failed(asked, "unreadable", lost_create=not certain)
+                exchange.failed(asked, "unreadable", maybe_created=not certain)
                 if certain:
                     self._ledger.not_paid(intent)
                     problem = ProtocolError(f"createTask was answered with {reason}", status=status)
@@ -133,9 +132,9 @@ class Creator:
         self._try_again(entry, error)
 
     def _refused(self, entry: Entry, error: ServiceError) -> None:
-        if isinstance(error, ThrottledError | CapacityError):
+        if error.is_passing:
             self._try_again(entry, error)
-        elif isinstance(error, CONCERNS_ACCOUNT):
+        elif error.concerns_account:
             # The gate's word, which knows how long a ban still lasts.
             refusal = self._exchange.gate.refusal(self._exchange.clock())
             self._exchange.turn_away(entry, refusal or error)

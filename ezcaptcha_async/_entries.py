@@ -25,8 +25,10 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import attrs
 
+from ezcaptcha_async._gate import Permit
 from ezcaptcha_async._timeline import Timeline
 from ezcaptcha_async.errors import EzCaptchaError
+from ezcaptcha_async.events import Endpoint
 from ezcaptcha_async.tasks import Kind, SolutionType, Task
 
 
@@ -97,9 +99,7 @@ class Gatekeeper(Protocol):
 
     def poll_at(self, now: float) -> float: ...
 
-    def sent_create(self, now: float) -> None: ...
-
-    def sent_poll(self, now: float) -> None: ...
+    def send(self, endpoint: Endpoint, now: float) -> Permit: ...
 
 
 @attrs.frozen

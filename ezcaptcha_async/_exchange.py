@@ -9,18 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from math import inf
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 import anyio
 import attrs
 
 from ezcaptcha_async._emitter import Emitter
 from ezcaptcha_async._entries import Entry, Line
-from ezcaptcha_async._gate import CONCERNS_ACCOUNT, Bans, Gate
+from ezcaptcha_async._gate import Gate, Permit
 from ezcaptcha_async._ledger import Ledger
+from ezcaptcha_async._limits import Backoff, Terms
 from ezcaptcha_async._schedule import Schedule
 from ezcaptcha_async._settings import Settings
-from ezcaptcha_async._timing import Backoff
 from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
 from ezcaptcha_async._wire import MAX_BAN, Decoder, Encoder, Reply, RequestBody
 from ezcaptcha_async.accounts import Account
@@ -39,26 +39,25 @@ from ezcaptcha_async.events import (
     RequestOutcome,
 )
 
-_BACKOFF: Final = Backoff()
-
-_PASSES_ON_AFTER: Final = 10.0
-"""Seconds of nothing but failures after which what is in line goes to other accounts: not at the
-first failure, for that may have been chance, and there is work enough for all of them."""
-
 
 @attrs.frozen
 class Asked:
     """A request, from its sending until it is told what came of it.
 
     Args:
-        endpoint: What is asked.
+        permit: With which it is sent.
         number: Which ticket it is for.
         at: When it was sent, on the event loop's clock.
     """
 
-    endpoint: Endpoint
+    permit: Permit
     number: int | None
     at: float
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What is asked."""
+        return self.permit.endpoint
 
 
 class PassOn(Protocol):
@@ -105,12 +104,14 @@ class Exchange:
         self.create_patience = settings.create_patience
         self.encoder = Encoder(account.client_key)
         self.decoder = Decoder(self.service, secrets=[account.client_key])
+        self._terms = Terms.of(self.service)
+        self._backoff = Backoff(base=self._terms.first_wait, cap=self._terms.longest_wait)
         self.gate = Gate(
             max_creates=account.max_creates,
             max_in_flight=account.max_in_flight,
             creates_per_second=account.creates_per_second,
             polls_per_second=account.polls_per_second,
-            bans=Bans.of(self.service),
+            terms=self._terms,
         )
         self.line = Line(
             gate=self.gate,
@@ -131,9 +132,9 @@ class Exchange:
     def __repr__(self) -> str:
         return f"<Exchange of {self.account.name}, {self.requests} requests>"
 
-    def ask(self, endpoint: Endpoint, entry: Entry | None = None) -> Asked:
-        """Begin a request; what came of it must then be told below, once."""
-        return Asked(endpoint, None if entry is None else entry.number, self.clock())
+    def ask(self, permit: Permit, entry: Entry | None = None) -> Asked:
+        """Begin a request; what came of it is then told below, once."""
+        return Asked(permit, None if entry is None else entry.number, self.clock())
 
     async def post(
         self, asked: Asked, body: RequestBody, evidence: Evidence | None = None
@@ -161,7 +162,7 @@ class Exchange:
 
     def backoff(self, failures: int) -> float:
         """Return the seconds to wait after so many failures in a row."""
-        return _BACKOFF.delay(failures, self.rng)
+        return self._backoff.delay(failures, self.rng)
 
     # --------------------------------------------------- what an answer means for all
 
@@ -169,7 +170,7 @@ class Exchange:
         """Note that the service answered as asked."""
         self._tell(asked, outcome)
         was_shut = self.gate.is_shut
-        self.gate.succeeded(self.clock(), asked.endpoint)
+        self.gate.succeeded(asked.permit, self.clock())
         if was_shut and not self.gate.is_shut:
             self._tell_of_account("reopened")
 
@@ -180,11 +181,11 @@ class Exchange:
         if isinstance(error, RequestError):
             self._note_failure(asked)
             return
-        if not isinstance(error, CONCERNS_ACCOUNT):
-            self.gate.succeeded(now, asked.endpoint)
+        if not error.concerns_account:
+            self.gate.succeeded(asked.permit, now)
             return
         before = _state_after(self.gate.refusal(now))
-        self.gate.refused(error, now, self.rng.random(), asked.endpoint)
+        self.gate.refused(asked.permit, error, now, self.rng.random())
         if isinstance(error, BannedError):
             self.ledger.banned(
                 self.service.name,
@@ -214,21 +215,21 @@ class Exchange:
         asked: Asked,
         outcome: Literal["unreadable", "unanswered"],
         *,
-        lost_create: bool = False,
+        maybe_created: bool = False,
     ) -> None:
         """Note that no valid answer came, and end the wait of those who lost patience.
 
         Args:
             asked: The request.
             outcome: What came instead.
-            lost_create: Whether it was a createTask that may have been carried out.
+            maybe_created: Whether it was a createTask that may have been carried out.
         """
         self._tell(asked, outcome)
-        self._note_failure(asked, lost_create=lost_create)
+        self._note_failure(asked, maybe_created=maybe_created)
 
-    def _note_failure(self, asked: Asked, *, lost_create: bool = False) -> None:
+    def _note_failure(self, asked: Asked, *, maybe_created: bool = False) -> None:
         now = self.clock()
-        self.gate.failed(now, self.rng.random(), asked.endpoint, lost_create=lost_create)
+        self.gate.failed(asked.permit, now, self.rng.random(), maybe_created=maybe_created)
         since = self.gate.failing_since
         if since is None:
             return
@@ -239,7 +240,7 @@ class Exchange:
         )
         if now - since >= self.create_patience:
             self._turn_away_queued(error, since=now - self.create_patience)
-        elif now - since >= _PASSES_ON_AFTER:
+        elif now - since >= self._terms.passes_on_after:
             for entry in self.schedule.queued(self.line):
                 self.pass_on(entry, untroubled=True)
 

@@ -21,14 +21,21 @@ happens". It holds back
 from __future__ import annotations
 
 from math import inf
-from typing import Final, Self
+from typing import Final
 
 import attrs
 
-from ezcaptcha_async._limits import AdaptiveRate, Pacer, Pause, RecentErrors, RetryQuota
+from ezcaptcha_async._limits import (
+    DEFAULT_TERMS,
+    AdaptiveRate,
+    Pacer,
+    Pause,
+    RecentErrors,
+    RetryQuota,
+    Terms,
+)
 from ezcaptcha_async.errors import (
     BannedError,
-    CapacityError,
     CredentialError,
     InsufficientBalanceError,
     ServiceError,
@@ -36,23 +43,9 @@ from ezcaptcha_async.errors import (
     ThrottledError,
 )
 from ezcaptcha_async.events import Endpoint
-from ezcaptcha_async.services import Service
-
-_AFTER_A_BAN: Final = 20.0
-"""Seconds to wait beyond its end: a request under way may have prolonged the ban after the
-one whose answer told us, and may never have been answered."""
 
 MOST_ERRORS: Final = 25
-"""Most errors that count in a `Service.ban_window`; at about 30 the services ban."""
-
-CONCERNS_ACCOUNT: Final = (
-    CredentialError,
-    InsufficientBalanceError,
-    BannedError,
-    ThrottledError,
-    CapacityError,
-)
-"""What a service refuses for reasons that are not the single task's."""
+"""Most errors that count in a `Terms.ban_window`; at about 30 the services ban."""
 
 _OF_ALL: Final = "ERROR_IP_BANNED"
 """The code of a ban that concerns all requests of an address."""
@@ -60,59 +53,20 @@ _OF_ALL: Final = "ERROR_IP_BANNED"
 _LOST_IN_A_ROW: Final = 3
 """Creates whose answers are lost one after the other before the next go one at a time: one in
 twenty lost by chance comes to that once in 8,000."""
-_LONGEST_DOUBT: Final = 15.0
-
-_FIRST_TRIAL: Final = 1.0
-_LONGEST_TRIAL: Final = 15.0
 
 
-@attrs.frozen(kw_only=True)
-class Bans:
-    """How a service bans, in seconds; see `Service` for the sources.
+@attrs.define(eq=False)
+class Permit:
+    """Leave to send one request; what came of it is told to the gate with it, once.
 
     Args:
-        create: Length of a ban that createTask meets, unless an answer says it.
-        poll: The same of getTaskResult.
-        address: The same of one for all requests.
-        window: Within how many seconds errors are counted.
-        together: Whether those of createTask and getTaskResult are counted together.
-        margin: How long to wait beyond the end of a ban.
+        endpoint: What may be asked.
+        at: When it was given.
     """
 
-    create: float = 180.0
-    poll: float = 60.0
-    address: float = 600.0
-    window: float = 60.0
-    together: bool = False
-    margin: float = _AFTER_A_BAN
-
-    @classmethod
-    def of(cls, service: Service) -> Self:
-        """Return what the profile of a service says."""
-        return cls(
-            create=service.create_ban,
-            poll=service.poll_ban,
-            address=service.address_ban,
-            window=service.ban_window,
-            together=service.bans_together,
-            margin=_AFTER_A_BAN / service.speed,
-        )
-
-    def silences(self, error: BannedError, endpoint: Endpoint) -> tuple[float, float]:
-        """Return for how many seconds a ban is to silence creates, and polls.
-
-        An answer that says nothing of its length does not tell, either, whose errors earned
-        the ban. So what did not meet it waits for the shorter time only, and then sends one
-        request to find out.
-        """
-        if error.retry_after or error.code == _OF_ALL:
-            stated = error.retry_after or self.address
-            return stated, stated
-        least = min(self.create, self.poll)
-        return (
-            self.create if endpoint == "createTask" else least,
-            self.poll if endpoint == "getTaskResult" else least,
-        )
+    endpoint: Endpoint
+    at: float
+    is_used: bool = False
 
 
 class Gate:
@@ -123,7 +77,7 @@ class Gate:
         max_in_flight: Most paid tasks in flight; None for no limit.
         creates_per_second: Most createTask requests per second; None for no limit.
         polls_per_second: Most getTaskResult requests per second; None for no limit.
-        bans: How its service bans.
+        terms: What is counted in seconds.
     """
 
     def __init__(
@@ -133,23 +87,23 @@ class Gate:
         max_in_flight: int | None,
         creates_per_second: float | None = None,
         polls_per_second: float | None = None,
-        bans: Bans | None = None,
+        terms: Terms = DEFAULT_TERMS,
     ) -> None:
         self._max_creates = max_creates
         self._max_in_flight = inf if max_in_flight is None else max_in_flight
-        self._bans = Bans() if bans is None else bans
+        self._terms = terms
         self._create_pacer = Pacer(creates_per_second or inf)
         self._poll_pacer = Pacer(polls_per_second or inf)
-        self._rate = AdaptiveRate()
-        self._all = Pause()
-        self._creates = Pause()
-        self._doubt = Pause(_LONGEST_DOUBT)
+        self._rate = AdaptiveRate(terms.second)
+        self._all = Pause(terms.first_wait, terms.longest_pause)
+        self._creates = Pause(terms.first_wait, terms.longest_pause)
+        self._doubt = Pause(terms.first_wait, terms.longest_wait)
         self._lost_in_a_row = 0
         self._quota = RetryQuota()
-        self._create_errors = RecentErrors(MOST_ERRORS, self._bans.window)
+        self._create_errors = RecentErrors(MOST_ERRORS, terms.ban_window)
         self._poll_errors = self._create_errors
-        if not self._bans.together:
-            self._poll_errors = RecentErrors(MOST_ERRORS, self._bans.window)
+        if not terms.bans_together:
+            self._poll_errors = RecentErrors(MOST_ERRORS, terms.ban_window)
         self._banned_by: BannedError | None = None
         self._creates_banned_until = -inf
         self._polls_banned_until = -inf
@@ -158,10 +112,10 @@ class Gate:
         self._in_flight = 0
         self._polls_in_flight = 0
         self._polls_on_probe = False
-        self._probes = Pause(_LONGEST_TRIAL)
+        self._probes = Pause(terms.first_wait, terms.longest_wait)
         self._on_trial = True
         self._trial_at = -inf
-        self._trial_wait = _FIRST_TRIAL
+        self._trial_wait = self._terms.first_wait
         self._creates_proven = False
         self._failing_since = inf
         self._creates_lost_since = inf
@@ -218,7 +172,9 @@ class Gate:
         ):
             return inf
         # Where polls count as well and are refused, each request in flight may be an error.
-        counting = self._in_flight if self._bans.together and self._polls_on_probe else creating
+        counting = (
+            self._in_flight if self._terms.bans_together and self._polls_on_probe else creating
+        )
         return max(
             self._request_at(now),
             self._creates_banned_until,
@@ -235,7 +191,7 @@ class Gate:
             return at
         if self._polls_in_flight:
             return inf
-        counting = self._in_flight if self._bans.together else 0
+        counting = self._in_flight if self._terms.bans_together else 0
         return max(at, self._probes.until, self._poll_errors.room_at(now, counting))
 
     def ban(self, now: float, endpoint: Endpoint) -> BannedError | None:
@@ -302,29 +258,25 @@ class Gate:
 
     # ------------------------------------------------------- what went, and came back
 
-    def sent(self, now: float) -> None:
-        """Note that a balance question goes out; what comes of it is told below, once."""
+    def send(self, endpoint: Endpoint, now: float) -> Permit:
+        """Give leave for a request to go out now."""
         self._in_flight += 1
         self._rate.take(now)
+        if endpoint == "createTask":
+            self._create_pacer.take(now)
+        elif endpoint == "getTaskResult":
+            self._poll_pacer.take(now)
+            self._polls_in_flight += 1
+        return Permit(endpoint, now)
 
-    def sent_create(self, now: float) -> None:
-        """Note that a create goes out."""
-        self._create_pacer.take(now)
-        self.sent(now)
+    def take_back(self, permit: Permit) -> None:
+        """Note that a request did not go out, or that nothing is known of it; twice is fine."""
+        if not permit.is_used:
+            self._use(permit)
 
-    def sent_poll(self, now: float) -> None:
-        """Note that a poll goes out."""
-        self._poll_pacer.take(now)
-        self._polls_in_flight += 1
-        self.sent(now)
-
-    def called_off(self) -> None:
-        """Note that a create which was to go out did not."""
-        self._in_flight -= 1
-
-    def succeeded(self, now: float, endpoint: Endpoint) -> None:
+    def succeeded(self, permit: Permit, now: float) -> None:
         """Note a request that the service answered as asked, or as the task deserves."""
-        self._came_back(endpoint)
+        endpoint = self._use(permit)
         self._all.forget()
         self._quota.succeeded()
         # What was sent before a ban tells nothing of what comes after.
@@ -341,18 +293,18 @@ class Gate:
             self._creates_refused_since = inf
 
     def failed(
-        self, now: float, luck: float, endpoint: Endpoint, *, lost_create: bool = False
+        self, permit: Permit, now: float, luck: float, *, maybe_created: bool = False
     ) -> None:
         """Note a request that got no valid answer.
 
         Args:
+            permit: With which it was sent.
             now: Seconds on the event loop's clock.
             luck: A random number from 0 to 1, against trying again all at once.
-            endpoint: What was asked.
-            lost_create: Whether it was a createTask that may have been carried out.
+            maybe_created: Whether it was a createTask that may have been carried out.
         """
-        self._came_back(endpoint)
-        if lost_create:
+        self._use(permit)
+        if maybe_created:
             self._lost_in_a_row += 1
             if self._lost_in_a_row >= _LOST_IN_A_ROW:
                 self._creates_proven = False
@@ -364,32 +316,26 @@ class Gate:
         if self._on_trial:
             self._failing_since = min(self._failing_since, now)
             self._trial_at = now + self._trial_wait * (0.5 + luck / 2)
-            self._trial_wait = min(2 * self._trial_wait, _LONGEST_TRIAL)
+            self._trial_wait = min(2 * self._trial_wait, self._terms.longest_wait)
 
-    def refused(self, error: ServiceError, now: float, luck: float, endpoint: Endpoint) -> None:
+    def refused(self, permit: Permit, error: ServiceError, now: float, luck: float) -> None:
         """Note a refusal that concerns more than one task.
 
         Args:
-            error: What the service said; one of `CONCERNS_ACCOUNT`.
+            permit: With which the request was sent.
+            error: What the service said; one that concerns the account.
             now: Seconds on the event loop's clock.
             luck: A random number from 0 to 1 that spreads the accounts' return.
-            endpoint: What was asked.
         """
-        self._came_back(endpoint)
+        endpoint = self._use(permit)
         stretch = 1 + luck / 10
-        if endpoint == "createTask" and isinstance(error, ThrottledError | CapacityError):
+        if endpoint == "createTask" and error.is_passing:
             self._creates_refused_since = min(self._creates_refused_since, now)
         match error:
             case CredentialError() | InsufficientBalanceError():
                 self._refused_for_good(error, now, stretch, endpoint)
             case BannedError():
-                creates, polls = self._bans.silences(error, endpoint)
-                self._banned_by = error
-                self.restore_ban(
-                    creates_until=now + (creates + self._bans.margin) * stretch,
-                    polls_until=now + (polls + self._bans.margin) * stretch,
-                )
-                self._creates_proven = False
+                self._banned(error, now, stretch, endpoint)
             case ThrottledError():
                 self._rate.throttled(now)
                 if error.retry_after:
@@ -410,7 +356,7 @@ class Gate:
     ) -> None:
         is_poll = endpoint == "getTaskResult"
         # An empty balance that a poll meets is counted by nobody, unless all is counted.
-        if is_poll and (isinstance(error, CredentialError) or self._bans.together):
+        if is_poll and (isinstance(error, CredentialError) or self._terms.bans_together):
             self._poll_errors.note(now)
             self._polls_on_probe = True
             self._probes.extend(now, None, stretch)
@@ -421,14 +367,40 @@ class Gate:
         self._shut_by = error
         self._creates_proven = False
 
-    def _came_back(self, endpoint: Endpoint) -> None:
+    def _banned(self, error: BannedError, now: float, stretch: float, endpoint: Endpoint) -> None:
+        """Keep silent as long as the ban lasts.
+
+        An answer that says nothing of its length does not tell, either, whose errors earned
+        the ban. So what did not meet it waits for the shorter time only, and then sends one
+        request to find out.
+        """
+        terms = self._terms
+        if error.retry_after or error.code == _OF_ALL:
+            creates = polls = error.retry_after or terms.address_ban
+        else:
+            creates = polls = min(terms.create_ban, terms.poll_ban)
+            if endpoint == "createTask":
+                creates = terms.create_ban
+            elif endpoint == "getTaskResult":
+                polls = terms.poll_ban
+        self._banned_by = error
+        self._creates_proven = False
+        self.restore_ban(
+            creates_until=now + (creates + terms.after_a_ban) * stretch,
+            polls_until=now + (polls + terms.after_a_ban) * stretch,
+        )
+
+    def _use(self, permit: Permit) -> Endpoint:
+        permit.is_used = True
         self._in_flight -= 1
-        self._polls_in_flight -= endpoint == "getTaskResult"
+        if permit.endpoint == "getTaskResult":
+            self._polls_in_flight -= 1
+        return permit.endpoint
 
     def _pass_trial(self) -> None:
         self._on_trial = False
         self._trial_at = -inf
-        self._trial_wait = _FIRST_TRIAL
+        self._trial_wait = self._terms.first_wait
         self._failing_since = inf
 
     def _pass_probe(self) -> None:

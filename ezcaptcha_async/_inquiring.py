@@ -90,8 +90,7 @@ class Inquirer:
             self.answer(refusal)
             self._on_answer(refusal)
             return
-        exchange.gate.sent(exchange.clock())
-        asked = exchange.ask("getBalance")
+        asked = exchange.ask(exchange.gate.send("getBalance", exchange.clock()))
         outcome = self._read(asked, await exchange.post(asked, exchange.encoder.get_balance()))
         self.answer(outcome)
         self._on_answer(outcome)

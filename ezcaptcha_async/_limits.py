@@ -1,47 +1,104 @@
 """Limits on what is sent: small, pure, and each with one job. Time comes in as an argument.
 
 `Pause` holds back for a while, `Pacer` keeps to a rate that the user sets, `AdaptiveRate`
-to one that a service's throttling teaches, `RetryQuota` tells an outage from bad luck, and
-`RecentErrors` counts what a service counts before it bans.
+to one that a service's throttling teaches, `RetryQuota` tells an outage from bad luck,
+`RecentErrors` counts what a service counts before it bans, and `Backoff` says how long to wait
+after a failure. All that they and the gate measure in seconds is one value, `Terms`, made for
+the speed at which a service runs.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from math import inf
+from random import Random
 from typing import Final
 
-_FIRST_PAUSE: Final = 1.0
-_LONGEST_PAUSE: Final = 60.0
+import attrs
+
+from ezcaptcha_async.services import Service
 
 _SLACK_SECONDS: Final = 0.05
 """How far a pacer lets requests run ahead, so that a late event loop does not lose its turns."""
 
-_LEAST_RATE: Final = 0.5
 _LEAST_SHARE: Final = 1 / 20
 """Share of what was sent when throttling began that is sent at least: less would let paid
 tasks lapse, and a service that throttles even that does not do so because of the rate."""
-_ONE_EVENT: Final = 1.0
-"""Seconds for which further throttling tells of the load before the rate was halved."""
-_GROWTH: Final = 0.1
-"""Share of the halved rate that comes back each second, so that ten seconds restore it."""
 _LIFTED_AT: Final = 4.0
 """At so many times the halved rate, twice of what was throttled, the limit is forgotten."""
 
 _QUOTA: Final = 100
 
 
+@attrs.frozen(kw_only=True)
+class Terms:
+    """What is counted in seconds, for a service at its speed. See `Service` for bans.
+
+    Args:
+        create_ban: Length of a ban that createTask meets, unless an answer says it.
+        poll_ban: The same of getTaskResult.
+        address_ban: The same of one for all requests.
+        ban_window: Within how many seconds errors are counted.
+        bans_together: Whether those of createTask and getTaskResult are counted together.
+        after_a_ban: How long to wait beyond its end: a request under way may have prolonged
+            the ban after the one whose answer told us, and may never have been answered.
+        first_wait: How long to wait after a first refusal or failure; twice as long after the
+            next.
+        longest_wait: Most seconds of that where something is to be found out.
+        longest_pause: The same where the service says that it has no capacity.
+        second: What rates are counted in.
+        passes_on_after: Seconds of nothing but failures after which what is in line goes to
+            other accounts: not at the first failure, for that may have been chance, and there
+            is work enough for all of them.
+    """
+
+    create_ban: float = 180.0
+    poll_ban: float = 60.0
+    address_ban: float = 600.0
+    ban_window: float = 60.0
+    bans_together: bool = False
+    after_a_ban: float = 20.0
+    first_wait: float = 1.0
+    longest_wait: float = 15.0
+    longest_pause: float = 60.0
+    second: float = 1.0
+    passes_on_after: float = 10.0
+
+    @classmethod
+    def of(cls, service: Service) -> Terms:
+        """Return those of a service, at the speed at which it runs."""
+        real, speed = DEFAULT_TERMS, service.speed
+        return cls(
+            create_ban=service.create_ban,
+            poll_ban=service.poll_ban,
+            address_ban=service.address_ban,
+            ban_window=service.ban_window,
+            bans_together=service.bans_together,
+            after_a_ban=real.after_a_ban / speed,
+            first_wait=real.first_wait / speed,
+            longest_wait=real.longest_wait / speed,
+            longest_pause=real.longest_pause / speed,
+            second=real.second / speed,
+            passes_on_after=real.passes_on_after / speed,
+        )
+
+
+DEFAULT_TERMS: Final = Terms()
+
+
 class Pause:
     """A pause that doubles from one refusal to the next and forgets on success.
 
     Args:
+        first: Seconds of the first one.
         longest: Most seconds that it takes, unless the service asks for more.
     """
 
-    def __init__(self, longest: float = _LONGEST_PAUSE) -> None:
+    def __init__(self, first: float, longest: float) -> None:
         self.until = -inf
+        self._first = first
         self._longest = longest
-        self._next = _FIRST_PAUSE
+        self._next = first
 
     def extend(self, now: float, asked: float | None, stretch: float) -> None:
         """Pause for the seconds that the service asked for, else for our own count.
@@ -57,7 +114,7 @@ class Pause:
 
     def forget(self) -> None:
         """Begin with a short pause the next time."""
-        self._next = _FIRST_PAUSE
+        self._next = self._first
 
 
 class Pacer:
@@ -88,20 +145,26 @@ class AdaptiveRate:
     Without throttling there is no limit. The first throttled request sets one, at half of
     what was sent in the last second; it grows by a tenth of that in each further second,
     and is forgotten at twice the rate that was throttled.
+
+    Args:
+        second: What is taken for a second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, second: float = 1.0) -> None:
+        self._second = second
+        self._least = 0.5 / second
+        self._growth = 0.1 / second
+        """Share of the halved rate that comes back each second: ten seconds restore it."""
         self._halved = inf  # per second, when it was throttled last
-        self._least = _LEAST_RATE
         self._since = -inf
         self._due = -inf
-        self._second = -inf  # begin of the second that is being counted
+        self._counting_from = -inf
         self._count = 0
         self._count_before = 0
 
     def rate(self, now: float) -> float:
         """Return the present limit per second; infinity when there is none."""
-        grown = self._halved * (1 + _GROWTH * (now - self._since))
+        grown = self._halved * (1 + self._growth * (now - self._since))
         return grown if grown < _LIFTED_AT * self._halved else inf
 
     def next_at(self, now: float) -> float:
@@ -115,23 +178,26 @@ class AdaptiveRate:
         self._due = max(now, self._due) + 1.0 / self.rate(now)
 
     def throttled(self, now: float) -> None:
-        """Note that the service throttled a request."""
-        if now < self._since + _ONE_EVENT:
+        """Note that the service throttled a request.
+
+        For one second further throttling tells of the load before the rate was halved.
+        """
+        if now < self._since + self._second:
             return
         self._roll(now)
-        sent = max(self._count, self._count_before)
+        sent = max(self._count, self._count_before) / self._second
         if self.rate(now) == inf:
-            self._least = max(_LEAST_RATE, _LEAST_SHARE * sent)
+            self._least = max(0.5 / self._second, _LEAST_SHARE * sent)
         self._halved = max(self._least, min(self.rate(now), sent) / 2)
         self._since = now
         self._due = now
 
     def _roll(self, now: float) -> None:
-        if now >= self._second + 1.0:
-            recent = now < self._second + 2.0
+        if now >= self._counting_from + self._second:
+            recent = now < self._counting_from + 2 * self._second
             self._count_before = self._count if recent else 0
             self._count = 0
-            self._second = now
+            self._counting_from = now
 
 
 class RetryQuota:
@@ -194,3 +260,24 @@ class RecentErrors:
         if gone + excess > len(self._times):
             return inf
         return self._times[gone + excess - 1] + self._seconds
+
+
+@attrs.frozen(kw_only=True)
+class Backoff:
+    """Exponential backoff with equal jitter, for what failed and may be tried again.
+
+    Args:
+        base: Seconds before the first retry.
+        cap: Most seconds between two tries.
+    """
+
+    base: float = 1.0
+    cap: float = 15.0
+
+    def delay(self, failures: int, rng: Random) -> float:
+        """Return the seconds to wait after so many failures in a row (1 or more).
+
+        Between one half and the whole of ``base * 2 ** (failures - 1)``, never above the cap.
+        """
+        whole = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
+        return whole * (0.5 + rng.random() / 2)

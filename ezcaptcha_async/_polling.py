@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, assert_never
+from typing import assert_never
 
 from ezcaptcha_async._entries import Entry
 from ezcaptcha_async._exchange import Exchange
-from ezcaptcha_async._gate import CONCERNS_ACCOUNT
+from ezcaptcha_async._schedule import Poll
 from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async._transport import NoAnswer
 from ezcaptcha_async._wire import Processing, Ready, Refused, Unreadable
-from ezcaptcha_async.errors import RequestError, ServiceError
-
-_SAYS_NOTHING: Final = (*CONCERNS_ACCOUNT, RequestError)
-"""Refusals that say nothing of the task, not even that of the key, which may be good again
-before the result window is over."""
+from ezcaptcha_async.errors import ServiceError
 
 
 class Poller:
@@ -39,15 +35,15 @@ class Poller:
         """Return the seconds until a task is ready, as expected; None when nobody knows."""
         return self._timing.remaining(entry.kind, self._exchange.clock() - entry.created_at)
 
-    async def poll(self, entry: Entry, task_id: str) -> None:
+    async def poll(self, command: Poll) -> None:
         """Send getTaskResult and enter its outcome into the books."""
-        exchange = self._exchange
+        exchange, entry = self._exchange, command.entry
         self.polls += 1
         now = exchange.clock()
         self._timing.paced(now - entry.due_at, now)
         sent_age = now - entry.created_at
-        asked = exchange.ask("getTaskResult", entry)
-        reply = await exchange.post(asked, exchange.encoder.get_task_result(task_id))
+        asked = exchange.ask(command.permit, entry)
+        reply = await exchange.post(asked, exchange.encoder.get_task_result(command.task_id))
         if isinstance(reply, NoAnswer):
             exchange.failed(asked, "unanswered")
             self._skip(entry, reply.reason)
@@ -79,10 +75,11 @@ class Poller:
         self._schedule.processing(entry, now=now, sent_age=sent_age, poll_at=now + wait)
 
     def _refused(self, entry: Entry, error: ServiceError) -> None:
-        if isinstance(error, _SAYS_NOTHING):
-            self._skip(entry, error.code)
-        else:
+        if error.is_of_task:
             self._schedule.failed(entry, error)
+        else:
+            # Not even a refused key takes it away: that may be good again in time.
+            self._skip(entry, error.code)
 
     def _skip(self, entry: Entry, trouble: str) -> None:
         now = self._exchange.clock()

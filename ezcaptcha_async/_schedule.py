@@ -26,6 +26,7 @@ from ezcaptcha_async._entries import (
     Solved,
     Watcher,
 )
+from ezcaptcha_async._gate import Permit
 from ezcaptcha_async._timeline import Timeline
 from ezcaptcha_async.errors import (
     EzCaptchaError,
@@ -54,6 +55,7 @@ class Create:
 
     entry: Entry
     task: Task[Any]
+    permit: Permit = attrs.field(eq=False, repr=False)
 
 
 @attrs.frozen
@@ -62,6 +64,7 @@ class Poll:
 
     entry: Entry
     task_id: str
+    permit: Permit = attrs.field(eq=False, repr=False)
 
 
 class Schedule:
@@ -166,10 +169,9 @@ class Schedule:
         line = min(open_lines, key=lambda item: item.ready.next_time())
         entry = cast("Entry", line.ready.pop())
         self._move(entry, Phase.POLLING)
-        line.gate.sent_poll(now)
         entry.polls += 1
         entry.request_in_flight = True
-        return Poll(entry, entry.task_id or "")
+        return Poll(entry, entry.task_id or "", line.gate.send("getTaskResult", now))
 
     def _take_create(self, now: float) -> Create | None:
         for _ in self._lines:
@@ -178,11 +180,11 @@ class Schedule:
             if line.queue and line.create_at(now) <= now:
                 entry, _ = line.queue.popitem(last=False)
                 self._move(entry, Phase.CREATING)
-                line.gate.sent_create(now)
                 line.creating.add(entry)
                 entry.attempts += 1
                 entry.request_in_flight = True
-                return Create(entry, cast("Task[Any]", entry.task))
+                permit = line.gate.send("createTask", now)
+                return Create(entry, cast("Task[Any]", entry.task), permit)
         return None
 
     # -------------------------------------------------------------- events: creating

@@ -117,10 +117,14 @@ class Session:
 
     async def perform(self, command: Create | Poll) -> None:
         """Send one request and enter what comes of it into the books."""
-        if isinstance(command, Create):
-            await self._creator.create(command.entry, command.task)
-        else:
-            await self._poller.poll(command.entry, command.task_id)
+        try:
+            if isinstance(command, Create):
+                await self._creator.create(command)
+            else:
+                await self._poller.poll(command)
+        finally:
+            # Of whatever was cut off in the middle: on trial, the next one waits for it.
+            self.gate.take_back(command.permit)
         self._exchange.tell_who_lapses()
 
     async def balance(self) -> Balance:

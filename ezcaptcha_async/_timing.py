@@ -220,24 +220,3 @@ class PollPolicy:
             interval=self.interval / speed,
             max_interval=self.max_interval / speed,
         )
-
-
-@attrs.frozen(kw_only=True)
-class Backoff:
-    """Exponential backoff with equal jitter, for what failed and may be tried again.
-
-    Args:
-        base: Seconds before the first retry.
-        cap: Most seconds between two tries.
-    """
-
-    base: float = 1.0
-    cap: float = 15.0
-
-    def delay(self, failures: int, rng: Random) -> float:
-        """Return the seconds to wait after so many failures in a row (1 or more).
-
-        Between one half and the whole of ``base * 2 ** (failures - 1)``, never above the cap.
-        """
-        whole = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
-        return whole * (0.5 + rng.random() / 2)

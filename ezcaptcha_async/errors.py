@@ -212,6 +212,12 @@ class ServiceError(EzCaptchaError):
     """
 
     remedy: ClassVar[str] = ""
+    concerns_account: ClassVar[bool] = False
+    """Whether it is refused for reasons that are the account's, and not the single task's."""
+    is_passing: ClassVar[bool] = False
+    """Whether the account can do the same in a moment: no capacity, or too many requests."""
+    is_of_task: ClassVar[bool] = True
+    """Whether it says what became of the task that was asked for."""
 
     def __init__(
         self,
@@ -250,6 +256,8 @@ class CredentialError(ServiceError):
     """
 
     remedy = "check the client key"
+    concerns_account = True
+    is_of_task = False
 
 
 class InsufficientBalanceError(ServiceError):
@@ -265,6 +273,8 @@ class InsufficientBalanceError(ServiceError):
     """
 
     remedy = "top up the account"
+    concerns_account = True
+    is_of_task = False
 
 
 class SubscriptionError(InsufficientBalanceError):
@@ -294,6 +304,8 @@ class BannedError(ServiceError):
 
     default_retryable = True
     remedy = "send nothing until the ban ends"
+    concerns_account = True
+    is_of_task = False
 
 
 class ThrottledError(ServiceError):
@@ -307,6 +319,9 @@ class ThrottledError(ServiceError):
 
     default_retryable = True
     remedy = "slow down"
+    concerns_account = True
+    is_passing = True
+    is_of_task = False
 
 
 class CapacityError(ServiceError):
@@ -320,6 +335,9 @@ class CapacityError(ServiceError):
 
     default_retryable = True
     remedy = "try again later"
+    concerns_account = True
+    is_passing = True
+    is_of_task = False
 
 
 class InvalidTaskError(ServiceError):
@@ -380,6 +398,7 @@ class RequestError(ServiceError, ProtocolError):
     """
 
     remedy = "check base_url and what a proxy does to requests; else report it"
+    is_of_task = False
 
 
 class ResultWindowLapsedError(EzCaptchaError, TimeoutError):

@@ -10,8 +10,6 @@ from pathlib import Path
 import certifi
 import pytest
 
-from ezcaptcha_async._timing import Backoff
-
 from . import clients
 
 
@@ -59,15 +57,6 @@ def own(request: pytest.FixtureRequest) -> str:
 def injected(request: pytest.FixtureRequest) -> str:
     """Name of the HTTP client, where the test needs to set it up."""
     return str(request.param)
-
-
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let our own backoff run at the simulated service's speed."""
-    second = 1 / clients.SPEED
-    monkeypatch.setattr("ezcaptcha_async._exchange._BACKOFF", Backoff(base=second, cap=0.5))
-    monkeypatch.setattr("ezcaptcha_async._limits._FIRST_PAUSE", second)
-    monkeypatch.setattr("ezcaptcha_async._gate._FIRST_TRIAL", second)
 
 
 @pytest.fixture(scope="session")

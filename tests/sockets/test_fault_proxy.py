@@ -30,7 +30,6 @@ from .clients import KEY, SPEED, opened
 from .fault_proxy import CLEAN, FaultProxy, Link, Route, Stop, Way
 
 pytestmark = [
-    pytest.mark.usefixtures("hurried"),
     # See test_transport_faults.
     pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning"),
 ]

@@ -47,7 +47,6 @@ ANSWERLESS: Final = (*ACTED_ON, Fault.RESET_BEFORE, Fault.HTML)
 """Faults after which the client cannot know."""
 
 pytestmark = [
-    pytest.mark.usefixtures("hurried"),
     # What a connection that breaks off leaves behind in httpx; see test_transport_faults.
     pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning"),
 ]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from ezcaptcha_async._entries import PENDING, AnyOutcome, Entry, Line, Phase, Solved
+from ezcaptcha_async._gate import Permit
 from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async.errors import EzCaptchaError, TaskFailedError
+from ezcaptcha_async.events import Endpoint
 from ezcaptcha_async.solutions import ReCaptchaSolution
 from ezcaptcha_async.tasks import Kind, ReCaptchaV2TaskProxyless
 
@@ -59,11 +61,13 @@ class PlainGate:
         """Return when a poll may go."""
         return max(now, self.polls_from)
 
-    def sent_create(self, now: float) -> None:
-        """Take notice of a create that goes out."""
+    def send(self, endpoint: Endpoint, now: float) -> Permit:
+        """Give leave."""
+        return Permit(endpoint, now)
 
-    def sent_poll(self, now: float) -> None:
-        """Take notice of a poll that goes out."""
+
+PERMIT: Final = Permit("getTaskResult", 0.0)
+"""Any permit: commands are the same whatever they carry."""
 
 
 def new_entry(line: Line, **settings: Any) -> Entry:
@@ -110,7 +114,7 @@ class Books:
         """Return an entry that was created now, and whose poll is in flight at once."""
         entry = self.waiting(now=now, poll_at=now, deadline=deadline)
         self.advance(now)
-        assert self.take(now) == Poll(entry, entry.task_id or "")
+        assert self.take(now) == Poll(entry, entry.task_id or "", PERMIT)
         return entry
 
     def orphaned(self, *, now: float = 0.0) -> Entry:

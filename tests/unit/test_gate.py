@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ezcaptcha_async._gate import MOST_ERRORS, Bans, Gate
+from ezcaptcha_async._gate import MOST_ERRORS, Gate
+from ezcaptcha_async._limits import Terms
 from ezcaptcha_async._wire import Decoder, Refused, Reply
 from ezcaptcha_async.errors import (
     BannedError,
@@ -24,6 +25,7 @@ from ezcaptcha_async.events import Endpoint
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA
 
 NOW = 1_000.0
+POLL: Final = "getTaskResult"
 
 
 def new_gate(max_creates: int = 3, max_in_flight: int | None = None) -> Gate:
@@ -40,8 +42,7 @@ def open_gate(max_creates: int = 3, max_in_flight: int | None = None) -> Gate:
 
 def answered(gate: Gate, now: float = 0.0) -> None:
     """Let a create be sent and accepted."""
-    gate.sent_create(now)
-    gate.succeeded(now, "createTask")
+    gate.succeeded(gate.send("createTask", now), now)
 
 
 def refuse(
@@ -52,25 +53,17 @@ def refuse(
     endpoint: Endpoint = "createTask",
 ) -> None:
     """Let a request be sent and refused."""
-    send(gate, now, endpoint)
-    gate.refused(error, now, luck, endpoint)
-
-
-def send(gate: Gate, now: float, endpoint: Endpoint) -> None:
-    """Let a request be sent."""
-    {"createTask": gate.sent_create, "getTaskResult": gate.sent_poll}.get(endpoint, gate.sent)(now)
+    gate.refused(gate.send(endpoint, now), error, now, luck)
 
 
 def passed(gate: Gate, now: float = NOW) -> None:
     """Let a poll be sent and answered."""
-    gate.sent_poll(now)
-    gate.succeeded(now, "getTaskResult")
+    gate.succeeded(gate.send(POLL, now), now)
 
 
 def fail(gate: Gate, now: float = NOW, luck: float = 1.0) -> None:
     """Let a poll be sent and never answered."""
-    gate.sent_poll(now)
-    gate.failed(now, luck, "getTaskResult")
+    gate.failed(gate.send(POLL, now), now, luck)
 
 
 def create_at(gate: Gate, now: float = NOW) -> float:
@@ -82,9 +75,9 @@ def test_the_canary() -> None:
     """Thousands of callers on a bad key would send thousands of creates, and earn a ban."""
     gate = new_gate()
     assert create_at(gate) == NOW
-    gate.sent_create(NOW)
+    permit = gate.send("createTask", NOW)
     assert gate.create_at(NOW, creating=1, in_flight=0) == inf
-    gate.succeeded(NOW, "createTask")
+    gate.succeeded(permit, NOW)
     assert gate.create_at(NOW, creating=1, in_flight=0) == NOW
 
 
@@ -92,9 +85,9 @@ def test_a_poll_is_a_canary_for_the_polls_after_it() -> None:
     """Thousands of resumed tickets on a bad key would earn a ban, or wait for a create."""
     gate = new_gate()
     assert gate.poll_at(NOW) == NOW
-    gate.sent_poll(NOW)
+    permit = gate.send(POLL, NOW)
     assert gate.poll_at(NOW) == inf
-    gate.succeeded(NOW, "getTaskResult")
+    gate.succeeded(permit, NOW)
     assert gate.poll_at(NOW) == NOW
     # It says that the key is good, and nothing of the balance.
     assert gate.create_at(NOW, creating=1, in_flight=1) == inf
@@ -134,9 +127,9 @@ def test_shut_and_reopened(error: ServiceError) -> None:
 def test_a_create_that_was_accepted_meanwhile_does_not_open_a_shut_gate() -> None:
     """One answer that overtook another would send thousands of tasks to a dead key."""
     gate = open_gate()
-    gate.sent_create(NOW)
+    permit = gate.send("createTask", NOW)
     refuse(gate, CredentialError("NO_KEY"))
-    gate.succeeded(NOW, "createTask")
+    gate.succeeded(permit, NOW)
     passed(gate)
     assert create_at(gate) == inf
 
@@ -167,23 +160,18 @@ def test_creates_in_flight_count_as_errors_to_come() -> None:
     assert gate.create_at(NOW, creating=19, in_flight=0) == NOW + 60
 
 
-POLL: Final = "getTaskResult"
-
-
 def test_a_key_that_polls_are_refused_for_is_probed() -> None:
     """What is paid would be given up for a moment's trouble, or thirty polls earn a ban."""
     gate = open_gate()
-    for _ in range(40):
-        gate.sent_poll(NOW)
-    for _ in range(40):
-        gate.refused(CredentialError("NO_KEY"), NOW, 0.0, POLL)
+    for permit in [gate.send(POLL, NOW) for _ in range(40)]:
+        gate.refused(permit, CredentialError("NO_KEY"), NOW, 0.0)
     waits, now = [], NOW
     for _ in range(6):
         waits.append(gate.poll_at(now) - now)
         now += waits[-1]
-        gate.sent_poll(now)
+        permit = gate.send(POLL, now)
         assert gate.poll_at(now) == inf, "one at a time"
-        gate.refused(CredentialError("NO_KEY"), now, 0.0, POLL)
+        gate.refused(permit, CredentialError("NO_KEY"), now, 0.0)
     # Forty errors fill the minute; after that a probe now and then.
     assert waits == [60, 2, 4, 8, 15, 15]
     assert gate.state == "shut by NO_KEY"
@@ -209,7 +197,7 @@ def test_an_empty_balance_holds_up_no_poll() -> None:
         refuse(gate, InsufficientBalanceError("EMPTY"), endpoint=endpoint)
     for _ in range(40):
         assert gate.poll_at(NOW) == NOW
-        gate.sent_poll(NOW)
+        gate.send(POLL, NOW)
 
 
 def test_errors_of_polls_and_creates_are_counted_apart() -> None:
@@ -219,7 +207,7 @@ def test_errors_of_polls_and_creates_are_counted_apart() -> None:
         refuse(gate, CredentialError("NO_KEY"), endpoint=POLL)
     gate.reopen()
     assert create_at(gate) == NOW
-    together = Gate(max_creates=3, max_in_flight=None, bans=Bans(together=True))
+    together = Gate(max_creates=3, max_in_flight=None, terms=Terms(bans_together=True))
     answered(together)
     for _ in range(MOST_ERRORS):
         refuse(together, InsufficientBalanceError("EMPTY"), endpoint=POLL)
@@ -229,12 +217,11 @@ def test_errors_of_polls_and_creates_are_counted_apart() -> None:
 
 def test_polls_in_flight_count_where_all_is_counted() -> None:
     """A crowd of polls that are under way would come on top of what creates may earn."""
-    gate = Gate(max_creates=20, max_in_flight=None, bans=Bans(together=True))
+    gate = Gate(max_creates=20, max_in_flight=None, terms=Terms(bans_together=True))
     answered(gate)
-    for _ in range(30):
-        gate.sent_poll(NOW)
+    permit, *_ = [gate.send(POLL, NOW) for _ in range(30)]
     assert gate.create_at(NOW, creating=0, in_flight=30) == NOW
-    gate.refused(CredentialError("NO_KEY"), NOW, 0.0, POLL)
+    gate.refused(permit, CredentialError("NO_KEY"), NOW, 0.0)
     gate.reopen()
     assert gate.create_at(NOW, creating=0, in_flight=30) == inf
 
@@ -299,14 +286,14 @@ def test_how_long_a_ban_silences(
 
 def test_a_ban_of_the_older_pages() -> None:
     """At 1captcha a ban lasts ten minutes, whatever met it."""
-    gate = Gate(max_creates=3, max_in_flight=None, bans=Bans.of(ONECAPTCHA))
+    gate = Gate(max_creates=3, max_in_flight=None, terms=Terms.of(ONECAPTCHA))
     refuse(gate, BannedError("ERROR_REQUEST_BANNED"), endpoint=POLL)
     assert gate.poll_at(NOW) == create_at(gate) == NOW + 600 + MARGIN
 
 
 def test_a_ban_follows_the_speed_of_its_service() -> None:
     """A test at thirty times real speed would wait for a ban in real time."""
-    gate = Gate(max_creates=3, max_in_flight=None, bans=Bans.of(EZCAPTCHA.at_speed(20)))
+    gate = Gate(max_creates=3, max_in_flight=None, terms=Terms.of(EZCAPTCHA.at_speed(20)))
     answered(gate, NOW)
     refuse(gate, BannedError("ERROR_REQUEST_BANNED"))
     assert (create_at(gate), gate.poll_at(NOW)) == (NOW + 10, NOW + 4)
@@ -317,26 +304,26 @@ def test_after_a_ban_one_goes_first() -> None:
     gate = open_gate()
     refuse(gate, BannedError("ERROR_REQUEST_BANNED"))
     now = gate.poll_at(NOW)
-    gate.sent_poll(now)
+    permit = gate.send(POLL, now)
     assert gate.poll_at(now) == inf
     assert create_at(gate, now) == NOW + 200, "a poll says nothing of creates"
-    gate.succeeded(now, POLL)
+    gate.succeeded(permit, now)
     assert gate.poll_at(now) == now
     end = create_at(gate, now)
-    gate.sent_create(end)
+    permit = gate.send("createTask", end)
     assert gate.create_at(end, creating=1, in_flight=0) == inf
-    gate.succeeded(end, "createTask")
+    gate.succeeded(permit, end)
     assert gate.create_at(end, creating=1, in_flight=0) == end
 
 
 def test_an_answer_from_before_the_ban_is_no_proof_that_it_is_over() -> None:
     """A crowd instead of one probe would meet a ban that goes on."""
     gate = open_gate()
-    gate.sent_poll(NOW)
+    permit = gate.send(POLL, NOW)
     refuse(gate, BannedError("BAN"))
-    gate.succeeded(NOW + 1, POLL)
+    gate.succeeded(permit, NOW + 1)
     end = gate.poll_at(NOW)
-    gate.sent_poll(end)
+    gate.send(POLL, end)
     assert gate.poll_at(end) == inf
 
 
@@ -475,8 +462,7 @@ def test_lack_of_capacity_pauses_only_creates() -> None:
 
 def lose(gate: Gate, now: float = NOW) -> None:
     """Let a create be sent whose answer is lost."""
-    gate.sent_create(now)
-    gate.failed(now, 0.0, "createTask", lost_create=True)
+    gate.failed(gate.send("createTask", now), now, 0.0, maybe_created=True)
 
 
 def test_creates_whose_answers_are_lost_go_one_at_a_time() -> None:
@@ -612,7 +598,10 @@ def test_a_ban_of_an_earlier_process_holds() -> None:
 def test_a_request_that_did_not_go_out_blocks_nothing() -> None:
     """A new account would wait for ever for the answer to its canary."""
     gate = new_gate()
-    gate.sent_create(NOW)
+    permit = gate.send("createTask", NOW)
     assert create_at(gate) == inf
-    gate.called_off()
+    gate.take_back(permit)
     assert create_at(gate) == NOW
+    gate.send(POLL, NOW)
+    gate.take_back(permit)
+    assert create_at(gate) == inf, "the first permit is used"

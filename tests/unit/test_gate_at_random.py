@@ -22,7 +22,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ezcaptcha_async._gate import Bans, Gate
+from ezcaptcha_async._gate import Gate, Permit
+from ezcaptcha_async._limits import Terms
 from ezcaptcha_async.errors import (
     BannedError,
     CapacityError,
@@ -61,11 +62,7 @@ class Request:
     """What is in flight."""
 
     create: bool
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """What is asked."""
-        return "createTask" if self.create else "getTaskResult"
+    permit: Permit
 
 
 class _World(RuleBasedStateMachine):
@@ -110,7 +107,7 @@ class _World(RuleBasedStateMachine):
             max_in_flight=max_in_flight,
             creates_per_second=creates_per_second,
             polls_per_second=polls_per_second,
-            bans=Bans(together=together),
+            terms=Terms(bans_together=together),
         )
         if together:
             self.errors[False] = self.errors[True]
@@ -139,11 +136,8 @@ class _World(RuleBasedStateMachine):
             if self.at(self.now, create=create) > self.now:
                 return
             self._check_may_go(create=create)
-            if create:
-                self.gate.sent_create(self.now)
-            else:
-                self.gate.sent_poll(self.now)
-            self.in_flight.append(Request(create))
+            endpoint: Endpoint = "createTask" if create else "getTaskResult"
+            self.in_flight.append(Request(create, self.gate.send(endpoint, self.now)))
             self.times[create].append(self.now)
             self._check_pace(create=create)
 
@@ -174,7 +168,7 @@ class _World(RuleBasedStateMachine):
         """The journal cannot be written, so a create does not go out."""
         request = next(request for request in self.in_flight if request.create)
         self.in_flight.remove(request)
-        self.gate.called_off()
+        self.gate.take_back(request.permit)
 
     # ------------------------------------------------------------------ what comes back
 
@@ -193,12 +187,12 @@ class _World(RuleBasedStateMachine):
             self._good(request)
         elif answer in {"failed", "lost"}:
             lost = request.create and answer == "lost"
-            self.gate.failed(self.now, luck, request.endpoint, lost_create=lost)
+            self.gate.failed(request.permit, self.now, luck, maybe_created=lost)
         else:
             self._refuse(request, REFUSALS[answer]("NO", retry_after=stated), luck)
 
     def _good(self, request: Request) -> None:
-        self.gate.succeeded(self.now, request.endpoint)
+        self.gate.succeeded(request.permit, self.now)
         is_news = self.now >= self.banned_until[request.create]
         self.trusted |= is_news
         if request.create:
@@ -210,7 +204,7 @@ class _World(RuleBasedStateMachine):
                 self.shut = self.shut_by_poll = False
 
     def _refuse(self, request: Request, error: ServiceError, luck: float) -> None:
-        self.gate.refused(error, self.now, luck, request.endpoint)
+        self.gate.refused(request.permit, error, self.now, luck)
         wait = error.retry_after or 0.0
         match error:
             case CredentialError() | InsufficientBalanceError():

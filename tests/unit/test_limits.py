@@ -16,7 +16,7 @@ gaps = st.lists(st.floats(0, 2), min_size=1, max_size=100)
 
 def test_a_pause_doubles_up_to_a_minute_and_forgets() -> None:
     """A service that keeps saying no would be asked once a second for ever."""
-    pause = Pause()
+    pause = Pause(1.0, 60.0)
     now, lengths = NOW, []
     for _ in range(8):
         pause.extend(now, None, 1.0)

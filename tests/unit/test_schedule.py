@@ -27,6 +27,7 @@ from .books import (
     FINISHED,
     KIND,
     PAID,
+    PERMIT,
     TASK,
     Books,
     Listener,
@@ -138,7 +139,7 @@ def test_creates_go_out_in_the_order_in_which_they_came() -> None:
     books = Books()
     entries = [books.queued() for _ in range(5)]
     commands = books.take_all(0.0)
-    assert commands == [Create(entry, TASK) for entry in entries]
+    assert commands == [Create(entry, TASK, PERMIT) for entry in entries]
     assert [entry.phase for entry in entries] == [Phase.CREATING] * 5
     assert all(entry.request_in_flight and entry.attempts == 1 for entry in entries)
     check(books.schedule, entries)
@@ -158,9 +159,9 @@ def test_an_account_that_must_wait_holds_up_no_other() -> None:
     books = Books(lines=2)
     slow, fast = books.queued(line=0), books.queued(line=1)
     books.gate.creates_from = 5.0
-    assert books.take_all(0.0) == [Create(fast, TASK)]
+    assert books.take_all(0.0) == [Create(fast, TASK, PERMIT)]
     assert books.schedule.next_time(0.0) == 5.0
-    assert books.take_all(5.0) == [Create(slow, TASK)]
+    assert books.take_all(5.0) == [Create(slow, TASK, PERMIT)]
 
 
 def test_polls_go_before_creates() -> None:
@@ -168,7 +169,7 @@ def test_polls_go_before_creates() -> None:
     books = Books()
     first = books.waiting(poll_at=10.0)
     second = books.queued()
-    assert books.take_all(10.0) == [Poll(first, "id-1"), Create(second, TASK)]
+    assert books.take_all(10.0) == [Poll(first, "id-1", PERMIT), Create(second, TASK, PERMIT)]
     assert (first.phase, first.polls, first.request_in_flight) == (Phase.POLLING, 1, True)
     assert first.polled_age == 0.0, "no poll was answered yet"
 
@@ -191,7 +192,7 @@ def test_polls_go_on_while_no_create_may_go() -> None:
     late = books.queued()
     books.gate.creates_from = 60.0
     assert books.polled(10.0) == entries
-    assert books.take(60.0) == Create(late, TASK)
+    assert books.take(60.0) == Create(late, TASK, PERMIT)
 
 
 def test_polls_go_in_the_order_in_which_they_fell_due() -> None:
@@ -449,13 +450,13 @@ def test_a_lost_create_that_is_repeated_stays_in_the_books() -> None:
     books = Books()
     entry = new_entry(books.line, points=6.0)
     books.schedule.enqueue(entry)
-    assert books.take(0.0) == Create(entry, TASK)
+    assert books.take(0.0) == Create(entry, TASK, PERMIT)
     books.schedule.repeat_create(entry, SubmissionUnknownError("lost"), 2.0)
     check(books.schedule, [entry])
     assert (entry.phase, entry.outcome, entry.repeated) == (Phase.QUEUED, None, True)
     assert (books.line.repeated, books.line.committed_points) == (1, 12.0)
     assert books.take_all(1.9) == []
-    assert books.take_all(2.0) == [Create(entry, TASK)]
+    assert books.take_all(2.0) == [Create(entry, TASK, PERMIT)]
     books.schedule.created(entry, "7", now=3.0, poll_at=13.0)
     assert (books.line.points, books.line.committed_points) == (6.0, 12.0)
     check(books.schedule, [entry])
@@ -518,7 +519,7 @@ def test_a_retried_create_waits_its_time_and_then_goes_first() -> None:
     assert books.schedule.next_time(0.0) == 5.0
     books.gate.creates_from = 5.0
     assert books.take_all(4.9) == []
-    assert books.take_all(5.0) == [Create(entry, TASK), Create(later, TASK)]
+    assert books.take_all(5.0) == [Create(entry, TASK, PERMIT), Create(later, TASK, PERMIT)]
     assert entry.attempts == 2
 
 
@@ -528,7 +529,7 @@ def test_retried_creates_keep_their_order() -> None:
     entries = [books.creating() for _ in range(3)]
     for at, entry in enumerate(entries, start=5):
         books.schedule.retry_create(entry, float(at))
-    assert books.take_all(10.0) == [Create(entry, TASK) for entry in entries]
+    assert books.take_all(10.0) == [Create(entry, TASK, PERMIT) for entry in entries]
 
 
 def test_a_retry_for_nobody_is_not_sent() -> None:

@@ -197,38 +197,40 @@ class _World(RuleBasedStateMachine):
             wait = data.draw(st.floats(-5, 20))
             if isinstance(command, Create):
                 words = ["created", "created", "created", "again", "refused", "lost", "repeat"]
-                self._answer_create(command.entry, data.draw(st.sampled_from(words)), wait)
+                self._answer_create(command, data.draw(st.sampled_from(words)), wait)
             else:
                 words = ["processing", "processing", "skipped", "failed", "solved", "solved"]
-                self._answer_poll(command.entry, data.draw(st.sampled_from(words)), wait)
+                self._answer_poll(command, data.draw(st.sampled_from(words)), wait)
 
-    def _answer_create(self, entry: Entry, word: str, wait: float) -> None:
+    def _answer_create(self, command: Create, word: str, wait: float) -> None:
+        entry, permit = command.entry, command.permit
         gate = self.gates[self.lines.index(entry.line)]
         if word == "created":
-            gate.succeeded(self.now, "createTask")
+            gate.succeeded(permit, self.now)
             task_id = f"created-{next(self._ids)}"
             self.schedule.created(entry, task_id, now=self.now, poll_at=self.now + wait)
         elif word == "again":
-            gate.failed(self.now, 0.5, "createTask")
+            gate.failed(permit, self.now, 0.5)
             self.schedule.retry_create(entry, self.now + max(0.0, wait))
         elif word == "refused":
-            gate.succeeded(self.now, "createTask")
+            gate.succeeded(permit, self.now)
             self.schedule.refuse(entry, InvalidTaskError("BAD"))
         elif word == "repeat":
-            gate.failed(self.now, 0.5, "createTask")
+            gate.failed(permit, self.now, 0.5)
             lost = SubmissionUnknownError("lost")
             self.schedule.repeat_create(entry, lost, self.now + max(0.0, wait))
         else:
-            gate.failed(self.now, 0.5, "createTask")
+            gate.failed(permit, self.now, 0.5)
             self.schedule.lost(entry, SubmissionUnknownError("lost"))
 
-    def _answer_poll(self, entry: Entry, word: str, wait: float) -> None:
+    def _answer_poll(self, command: Poll, word: str, wait: float) -> None:
+        entry, permit = command.entry, command.permit
         at = self.now + wait
         gate = self.gates[self.lines.index(entry.line)]
         if word == "skipped":
-            gate.failed(self.now, 0.5, "getTaskResult")
+            gate.failed(permit, self.now, 0.5)
         else:
-            gate.succeeded(self.now, "getTaskResult")
+            gate.succeeded(permit, self.now)
         if word == "processing":
             self.heard[entry] = self.now
             age = self.now - entry.created_at
@@ -243,8 +245,8 @@ class _World(RuleBasedStateMachine):
     # ---------------------------------------------------------------- whole accounts
 
     def _refused(self, line: int, error: ServiceError) -> None:
-        self.gates[line].sent(self.now)
-        self.gates[line].refused(error, self.now, 0.5, "getBalance")
+        permit = self.gates[line].send("getBalance", self.now)
+        self.gates[line].refused(permit, error, self.now, 0.5)
         refusal = self.gates[line].refusal(self.now)
         if refusal is not None:
             other = self.lines[1 - line]

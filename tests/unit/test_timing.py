@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ezcaptcha_async._timing import Backoff, PollPolicy, PollTiming
+from ezcaptcha_async._limits import Backoff
+from ezcaptcha_async._timing import PollPolicy, PollTiming
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.tasks import Kind
 
