@@ -16,14 +16,16 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from ezcaptcha_async._proxies import credentials_last, read_proxy
 from ezcaptcha_async.errors import ConfigurationError
 
 LONGEST_REFERENCE: Final = 200
 """Most characters of a task's reference."""
 
-_PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5")
+LANGUAGE: Final = "en-US"
+"""The only one that HCaptcha is solved in."""
+
 _UNPRINTABLE: Final = re.compile(r"[\s\x00-\x1f\x7f]")
-_AFTER_THE_PORT: Final = re.compile(r"://[^/?#]*(/.|[?#])")
 _USER_INFO: Final = re.compile(r"(?<=://)[^/?#]*@")
 
 
@@ -68,16 +70,22 @@ def _url_problem(value: object) -> str | None:
     return _text_problem(value)
 
 
-def _proxy_problem(value: object) -> str | None:
-    proxy = str(value)
-    scheme, separator, _ = proxy.partition("://")
-    host, port = _host_and_port(proxy)
-    # A password with an unescaped / ? or # would make its beginning a port.
-    whole = not _AFTER_THE_PORT.search(proxy)
-    if separator and host and port and whole and scheme.lower() in _PROXY_SCHEMES:
-        return _text_problem(value)
-    return _text_problem(value) or (
-        f"must have the form http://user:password@host:port (schemes: {', '.join(_PROXY_SCHEMES)})"
+def _title_problem(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"must be a str, not {type(value).__name__}"
+    return None if value.strip() else "must not be empty"
+
+
+def _language_problem(value: object) -> str | None:
+    return None if value == LANGUAGE else f"must be {LANGUAGE!r}, the only one that the service has"
+
+
+def _credentials_last_problem(value: object) -> str | None:
+    if value is None or credentials_last(str(value)):
+        return None
+    return (
+        "must be one that can be written as scheme://host:port:user:password, which this type is "
+        "sent: no colon or white space in user or password, and no @ that makes it ambiguous"
     )
 
 
@@ -105,8 +113,38 @@ check_text: Final = _checked(_text_problem)
 check_optional_text: Final = attrs.validators.optional(check_text)
 check_flag: Final = _checked(_flag_problem)
 check_url: Final = _checked(_url_problem)
-check_proxy: Final = _checked(_proxy_problem)
+check_optional_flag: Final = attrs.validators.optional(check_flag)
+check_optional_title: Final = attrs.validators.optional(_checked(_title_problem))
+check_language: Final = _checked(_language_problem)
+check_credentials_last: Final = _checked(_credentials_last_problem)
 check_reference: Final = attrs.validators.optional(_checked(reference_problem))
+
+
+def _proxy_of(value: object) -> tuple[str, str]:
+    """Return a proxy in its one form and what is wrong with it, one of them empty."""
+    problem = _text_problem(value)
+    return ("", problem) if problem else read_proxy(str(value))
+
+
+def _require_none(problem: str) -> None:
+    if problem:
+        raise ConfigurationError(f"proxy {problem}")
+
+
+def as_proxy(value: str) -> str:
+    """Return a proxy in its one form."""
+    proxy, problem = _proxy_of(value)
+    del value
+    _require_none(problem)
+    return proxy
+
+
+def as_optional_proxy(value: str | None) -> str | None:
+    """Return a proxy in its one form, if there is one."""
+    proxy, problem = (None, "") if value is None else _proxy_of(value)
+    del value
+    _require_none(problem)
+    return proxy
 
 
 def _json_text(value: Mapping[str, Any] | str) -> str:

@@ -25,7 +25,9 @@ from ezcaptcha_async.errors import BannedError, ProtocolError, ServiceError, Thr
 from ezcaptcha_async.services import Offer, Service
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
+    CloudFlareTurnstileSolution,
     FuncaptchaSolution,
+    HCaptchaSolution,
     ReCaptchaSolution,
     Receipt,
     Solution,
@@ -34,6 +36,7 @@ from ezcaptcha_async.tasks import CustomTask, Task
 
 S = TypeVar("S", bound=Solution)
 Json: TypeAlias = dict[str, Any]
+_Writer: TypeAlias = Callable[[str], Any]
 
 MAX_RETRY_AFTER: Final = 120.0
 """Most seconds of ``Retry-After`` that are obeyed; a longer one is a mistake or a trap."""
@@ -96,9 +99,9 @@ class Encoder:
 
 
 @cache
-def _wire_names(task_class: Hashable) -> tuple[tuple[str, str, bool], ...]:
+def _wire_names(task_class: Hashable) -> tuple[tuple[str, str, _Writer | None], ...]:
     return tuple(
-        (field.name, field.metadata["wire"], field.metadata.get("json", False))
+        (field.name, field.metadata["wire"], field.metadata.get("write"))
         for field in attrs.fields(cast("type[Task[Any]]", task_class))
         if "wire" in field.metadata
     )
@@ -110,13 +113,13 @@ def task_fields(task: Task[Any], offer: Offer | None) -> Json:
         return {"type": task.type, **json.loads(task.fields)}
     fields: Json = {"type": task.type if offer is None else offer.wire_type}
     as_text = offer is not None and offer.booleans_as_text
-    for name, wire_name, is_json in _wire_names(cast("Hashable", type(task))):
+    for name, wire_name, write in _wire_names(cast("Hashable", type(task))):
         value = getattr(task, name)
         if value is None:
             continue
         if as_text and isinstance(value, bool):
             value = "true" if value else "false"
-        fields[wire_name] = json.loads(value) if is_json else value
+        fields[wire_name] = value if write is None else write(value)
     return fields
 
 
@@ -421,7 +424,6 @@ _SHAPES: Final = {"dict": "an object", "list": "an array", "str": "a string", "b
 _Reader: TypeAlias = Callable[[object], Any]
 _EXPECTED: Final[Mapping[_Reader, str]] = {
     _token: "a non-empty string",
-    _text: "a string",
     _texts: "an object of strings",
 }
 _Layout: TypeAlias = tuple[tuple[str, str, _Reader, bool], ...]
@@ -436,7 +438,17 @@ _LAYOUTS: Final[Mapping[type[Solution], _Layout]] = {
     CloudFlare5SSolution: (
         ("headers", "header", _texts, True),
         ("cookies", "cookies", _texts, True),
-        ("body", "body", _text, True),
+        ("body", "body", _text, False),
+        ("tls_version", "tlsVersion", _text, False),
+        ("s_token", "sToken", _text, False),
+    ),
+    CloudFlareTurnstileSolution: (
+        ("token", "token", _token, True),
+        ("headers", "header", _texts, False),
+    ),
+    HCaptchaSolution: (
+        ("token", "generated_pass_UUID", _token, True),
+        ("user_agent", "ua", _text, False),
     ),
 }
 """Solution class → (field, name on the wire, reader, required)."""

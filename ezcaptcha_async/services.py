@@ -232,11 +232,14 @@ EZCAPTCHA: Final = Service(
         Offer(type="ReCaptchaV3TaskProxyless", points=8),
         Offer(type="ReCaptchaV3TaskProxylessS9", points=15),
         Offer(type="ReCaptchaV3EnterpriseTaskProxyless", points=18),
+        Offer(type="ReCaptchaV3EnterpriseTaskProxylessS9"),
         Offer(type="FuncaptchaTaskProxyless", points=18),
         Offer(type="CloudFlare5STask"),
+        Offer(type="CloudFlareTurnstileTask"),
+        Offer(type="HCaptcha"),
     ),
 )
-"""EzCaptcha: all ten types; 10,000 points = 1 USD."""
+"""EzCaptcha: all types; 10,000 points = 1 USD."""
 
 ONECAPTCHA: Final = Service(
     name="1captcha",

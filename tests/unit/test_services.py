@@ -54,8 +54,11 @@ EZCAPTCHA_OFFERS = {  # type → (highest price, lowest price)
     "ReCaptchaV3TaskProxyless": (8, 8),
     "ReCaptchaV3TaskProxylessS9": (15, 15),
     "ReCaptchaV3EnterpriseTaskProxyless": (18, 18),
+    "ReCaptchaV3EnterpriseTaskProxylessS9": (None, None),
     "FuncaptchaTaskProxyless": (18, 18),
     "CloudFlare5STask": (None, None),
+    "CloudFlareTurnstileTask": (None, None),
+    "HCaptcha": (None, None),
 }
 
 
