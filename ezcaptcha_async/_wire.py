@@ -109,8 +109,9 @@ def _wire_names(task_class: Hashable) -> tuple[tuple[str, str, _Writer | None], 
 
 def task_fields(task: Task[Any], offer: Offer | None) -> Json:
     """Return the ``task`` object of createTask, in the service's spelling."""
+    extra: Json = {} if task.extra is None else json.loads(task.extra)
     if isinstance(task, CustomTask):
-        return {"type": task.type, **json.loads(task.fields)}
+        return {"type": task.type, **json.loads(task.fields), **extra}
     fields: Json = {"type": task.type if offer is None else offer.wire_type}
     as_text = offer is not None and offer.booleans_as_text
     for name, wire_name, write in _wire_names(cast("Hashable", type(task))):
@@ -120,7 +121,7 @@ def task_fields(task: Task[Any], offer: Offer | None) -> Json:
         if as_text and isinstance(value, bool):
             value = "true" if value else "false"
         fields[wire_name] = value if write is None else write(value)
-    return fields
+    return {**fields, **extra}
 
 
 # ------------------------------------------------------------------ what an answer is

@@ -17,12 +17,15 @@ from ezcaptcha_async._fields import (
     LANGUAGE,
     as_custom_fields,
     as_data,
+    as_extra,
     as_optional_proxy,
     as_proxy,
     as_rq_data,
     check_credentials_last,
+    check_extra,
     check_flag,
     check_language,
+    check_no_field_twice,
     check_optional_flag,
     check_optional_text,
     check_optional_title,
@@ -79,6 +82,8 @@ class Task(Generic[S]):
         reference: What this task is to you: the id of a job or a row. It goes to no service,
             but into tickets, the journal and events, so that after a crash you know what a
             fetched solution is for. 1 to 200 characters, and no secret.
+        extra: Fields of the service that this class does not know, as a mapping or its JSON
+            text: they are sent as they are, beside the others. The values are shown nowhere.
 
     Raises:
         ConfigurationError: A field has not the form that it needs; the message names it.
@@ -94,6 +99,13 @@ class Task(Generic[S]):
     solution_type: ClassVar[SolutionType]
 
     reference: str | None = attrs.field(default=None, validator=check_reference, repr=False)
+    extra: str | None = attrs.field(
+        default=None,
+        converter=as_extra,
+        validator=check_extra,
+        metadata={"form": "object"},
+        repr=keys_only,
+    )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(_shown(self))})"
@@ -110,7 +122,7 @@ class Task(Generic[S]):
 
 
 def _shown(task: Task[Any]) -> Iterator[str]:
-    for field in attrs.fields(type(task)):
+    for field in sorted(attrs.fields(type(task)), key=lambda field: field.name == "extra"):
         value = getattr(task, field.name, None)  # it may be half made, in a traceback
         if field.repr and value is not None:
             yield f"{field.name}={field.repr(value) if callable(field.repr) else repr(value)}"
@@ -472,10 +484,11 @@ class CustomTask(Task[CustomSolution]):
     solution_type: ClassVar[SolutionType] = CustomSolution
 
     _type: str = attrs.field(validator=check_text)
-    fields: str = attrs.field(converter=as_custom_fields)
+    fields: str = attrs.field(converter=as_custom_fields, validator=check_no_field_twice)
 
     def __repr__(self) -> str:
-        return f"CustomTask({self._type!r}, fields={keys_only(self.fields)})"
+        extra = "" if self.extra is None else f", extra={keys_only(self.extra)}"
+        return f"CustomTask({self._type!r}, fields={keys_only(self.fields)}{extra})"
 
     @property
     def type(self) -> str:

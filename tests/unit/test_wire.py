@@ -490,6 +490,9 @@ def test_the_password_of_a_tasks_proxy_is_taken_out_in_every_form(
     tasks: list[Task[Any]] = [
         CloudFlare5STask(website_url="https://example.com", proxy=proxy),
         CustomTask("NewTask", {"deep": [{"proxy": proxy}]}),
+        ReCaptchaV2TaskProxyless(
+            website_url="https://example.com", website_key="6Lc", extra={"otherProxy": proxy}
+        ),
         ReCaptchaV2TaskProxyless(website_url=f"https://user:{password}@a.com/", website_key="6Lc"),
     ]
     text = f"wrong: {form.format(repeated)}, {form.format(repeated)}"
