@@ -254,7 +254,8 @@ class SessionPool:
                 300 s after creation.
 
         Raises:
-            ConfigurationError: No account serves the type, or `timeout` is out of range.
+            ConfigurationError: No account serves the type, or takes the task's proxy; its
+                price is not known, which a `budget` needs; or `timeout` is out of range.
             CredentialError: The key is wrong. Sent at most once; others fail at once.
             InsufficientBalanceError: The account is out of points, likewise.
             BannedError: The account is banned for now; see ``retry_after``.
