@@ -73,13 +73,19 @@ class RequestBody:
 
 
 class Encoder:
-    """Writes the request bodies of one account; the constant part is encoded once."""
+    """Writes the request bodies of one account; the constant part is encoded once.
 
-    __slots__ = ("_ask", "_head")
+    Args:
+        client_key: The account's key.
+        app_id: The developer's number, which only createTask takes.
+    """
 
-    def __init__(self, client_key: str) -> None:
+    __slots__ = ("_ask", "_create", "_head")
+
+    def __init__(self, client_key: str, app_id: int | None = None) -> None:
         self._head = f'{{"clientKey":{json.dumps(client_key)}'
         self._ask = f'{self._head},"taskId":'
+        self._create = self._head if app_id is None else f'{self._head},"appId":{app_id}'
 
     def __repr__(self) -> str:
         return "<Encoder>"
@@ -87,7 +93,7 @@ class Encoder:
     def create_task(self, task: Task[Any], offer: Offer | None) -> RequestBody:
         """Encode createTask; `offer` is None for a type that the profile does not list."""
         fields = json.dumps(task_fields(task, offer), separators=(",", ":"))
-        return RequestBody(f'{self._head},"task":{fields}}}'.encode())
+        return RequestBody(f'{self._create},"task":{fields}}}'.encode())
 
     def get_task_result(self, task_id: str) -> RequestBody:
         """Encode getTaskResult."""

@@ -93,6 +93,8 @@ class Account:
             just run dry below that.
         creates_per_second: Most createTask requests per second, evenly spaced. None: no limit.
         polls_per_second: Most getTaskResult requests per second, likewise.
+        app_id: Your number as a developer, 1 or more, where the service has given you one:
+            it goes with each createTask.
 
     Raises:
         ConfigurationError: A value is missing or out of range; the message names it.
@@ -122,6 +124,10 @@ class Account:
     )
     polls_per_second: float | None = attrs.field(
         default=None, kw_only=True, validator=attrs.validators.optional(_check_rate)
+    )
+
+    app_id: int | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(_check_limit)
     )
 
     @property

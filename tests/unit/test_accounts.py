@@ -61,10 +61,10 @@ def test_a_service_is_a_profile(service: Any) -> None:
         Account(KEY, service=service)
 
 
-@pytest.mark.parametrize("field", ["max_in_flight", "max_creates"])
+@pytest.mark.parametrize("field", ["max_in_flight", "max_creates", "app_id"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "3", True])
 def test_limits_are_whole_numbers(field: str, value: Any) -> None:
-    """A limit of zero would hold every task back for ever, without a word."""
+    """A limit of zero would hold every task back for ever; a wrong number be sent to a service."""
     with pytest.raises(ConfigurationError, match=f"{field} must be a whole number of at least 1"):
         Account(KEY, **{field: value})
     least: Any = {field: 1}

@@ -96,6 +96,17 @@ def test_bodies_byte_by_byte() -> None:
     )
 
 
+def test_the_number_of_a_developer_goes_with_creates_only() -> None:
+    """A developer's share would be lost, or a poll be refused for a field that it does not take."""
+    encoder = Encoder('k"1', 77)
+    assert encoder.create_task(V2, None).content.startswith(
+        b'{"clientKey":"k\\"1","appId":77,"task":{"type":"ReCaptchaV2TaskProxyless",'
+    )
+    for body in (encoder.get_task_result("7"), encoder.get_balance()):
+        assert json.loads(body.content).keys() <= {"clientKey", "taskId"}
+    assert "appId" not in json.loads(Encoder(KEY).create_task(V2, None).content)
+
+
 def test_what_holds_secrets_shows_none() -> None:
     """A traceback with locals, or a debug log, would give key, proxy and tokens away."""
     encoder = Encoder(KEY)
