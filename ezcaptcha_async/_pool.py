@@ -61,7 +61,8 @@ class SessionPool:
 
     Args:
         *accounts: Client keys, or `Account` values for more settings. None at all: the key
-            in ``EZCAPTCHA_CLIENT_KEY``.
+            in ``EZCAPTCHA_CLIENT_KEY``, else in ``EZCAPTCHA_API_KEY`` or
+            ``EZCAPSOLVER_API_KEY``.
         service: The service of accounts that are given as plain keys; EzCaptcha when left
             out, at ``EZCAPTCHA_BASE_URL`` where that is set, and ``EZCAPTCHA_TIME_SCALE``
             times as fast, where that is a simulated one.
