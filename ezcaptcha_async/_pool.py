@@ -83,7 +83,10 @@ class SessionPool:
         unknown_budget: Most points that such repetitions may cost, all together.
         budget: Most points to spend on the tasks that this pool creates, by the listed
             prices (`Offer.points`). A price is reserved before anything is sent, and given
-            back when the task was certainly not paid. None: no limit.
+            back when the task was certainly not paid. A type whose price no page states is
+            refused; say what you pay for it:
+            ``attrs.evolve(EZCAPTCHA, offers=[Offer(type="HCaptcha", points=20),
+            *EZCAPTCHA.offers])``. None: no limit.
         low_balance: Points below which `on_low_balance` is to be called. The balance is
             asked for with the first paid task, and when it may have come that far.
         on_low_balance: A function that takes the `Balance` of an account that runs low. It
