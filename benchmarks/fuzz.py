@@ -22,9 +22,11 @@ from ezcaptcha_async import (
     EZCAPTCHA,
     CloudFlare5SSolution,
     CloudFlare5STask,
+    CloudFlareTurnstileSolution,
     CustomSolution,
     EzCaptchaError,
     FuncaptchaSolution,
+    HCaptchaSolution,
     ReCaptchaSolution,
     Receipt,
 )
@@ -35,7 +37,14 @@ PASSWORD = "a-proxy-password"  # noqa: S105 - the secret that must not show
 TASK = CloudFlare5STask(
     website_url="https://example.com", proxy=f"http://user:{PASSWORD}@127.0.0.1:8080"
 )
-SOLUTIONS = (ReCaptchaSolution, FuncaptchaSolution, CloudFlare5SSolution, CustomSolution)
+SOLUTIONS = (
+    ReCaptchaSolution,
+    FuncaptchaSolution,
+    CloudFlare5SSolution,
+    CloudFlareTurnstileSolution,
+    HCaptchaSolution,
+    CustomSolution,
+)
 RECEIPT = Receipt(
     task_id="1",
     service="ezcaptcha",
@@ -53,6 +62,7 @@ ANSWERS: list[dict[str, Any]] = [
     {"errorId": 0, "status": "ready", "solution": {"gRecaptchaResponse": "03AGdBq", "cookies": {}}},
     {"errorId": 0, "status": "ready", "solution": {"token": "17f.2"}},
     {"errorId": 0, "status": "ready", "solution": {"header": {}, "cookies": {"a": 1}, "body": ""}},
+    {"errorId": 0, "status": "ready", "solution": {"generated_pass_UUID": "P1_ey", "ua": "Agent"}},
     {"errorId": 0, "balance": 12_345.5},
     {"errorId": 1, "errorCode": "ERROR_ZERO_BALANCE", "errorDescription": f"no points on {KEY}"},
     {"errorId": 1, "errorCode": "ERROR_PROXY", "errorDescription": f"user:{PASSWORD}@127.0.0.1"},

@@ -20,7 +20,7 @@ from ezcaptcha_async.errors import (
     ResultWindowLapsedError,
 )
 from ezcaptcha_async.solutions import Solution
-from ezcaptcha_async.tasks import CustomTask, Task, kind_of, solution_type_for
+from ezcaptcha_async.tasks import CustomTask, Task, kind_of, proxy_of, solution_type_for
 
 S = TypeVar("S", bound=Solution)
 
@@ -58,7 +58,7 @@ class Dispatch:
         """Put a task in line at the account that suits it best.
 
         Raises:
-            ConfigurationError: None serves the type.
+            ConfigurationError: None serves the type, or the task's proxy.
             ServiceError: All that do are banned, or were refused for key or balance.
             BudgetExceededError: It costs more than is left.
         """
@@ -86,8 +86,7 @@ class Dispatch:
     def _session_for(self, task: Task[Any]) -> Session:
         candidates = self._that_serve(task)
         if not candidates:
-            services = ", ".join(sorted({item.service.name for item in self.sessions}))
-            raise ConfigurationError(f"no account serves {task.type} (services: {services})")
+            raise ConfigurationError(self._why_none_serves(task))
         now = self._clock()
         willing = [item for item in candidates if item.gate.refusal(now) is None]
         if willing:
@@ -122,10 +121,24 @@ class Dispatch:
         return True
 
     def _that_serve(self, task: Task[Any]) -> Sequence[Session]:
+        proxy = proxy_of(task)
+        return [item for item in self._that_know(task) if item.service.takes_proxy(proxy)]
+
+    def _that_know(self, task: Task[Any]) -> Sequence[Session]:
         known = [item for item in self.sessions if item.service.offer_for(task.type)]
         if not known and isinstance(task, CustomTask):
             return self.sessions  # the profiles cannot know it
         return known
+
+    def _why_none_serves(self, task: Task[Any]) -> str:
+        services = ", ".join(sorted({item.service.name for item in self.sessions}))
+        if self._that_know(task):
+            return (
+                "proxy must not be at a private address, where no service can reach it "
+                f"(services: {services}); for one that can, set allow_private_proxies=True in "
+                "its Service"
+            )
+        return f"no account serves {task.type} (services: {services})"
 
     def _quickest(self, willing: Sequence[Session]) -> Session:
         """Return the least loaded one without trouble; of those in trouble, the least loaded."""

@@ -102,7 +102,7 @@ class Exchange:
         self.pass_on = pass_on
         self.rng = settings.rng
         self.create_patience = settings.create_patience
-        self.encoder = Encoder(account.client_key)
+        self.encoder = Encoder(account.client_key, account.app_id)
         self.decoder = Decoder(self.service, secrets=[account.client_key])
         self._terms = Terms.of(self.service)
         self._backoff = Backoff(base=self._terms.first_wait, cap=self._terms.longest_wait)

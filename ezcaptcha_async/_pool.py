@@ -61,7 +61,8 @@ class SessionPool:
 
     Args:
         *accounts: Client keys, or `Account` values for more settings. None at all: the key
-            in ``EZCAPTCHA_CLIENT_KEY``.
+            in ``EZCAPTCHA_CLIENT_KEY``, else in ``EZCAPTCHA_API_KEY`` or
+            ``EZCAPSOLVER_API_KEY``.
         service: The service of accounts that are given as plain keys; EzCaptcha when left
             out, at ``EZCAPTCHA_BASE_URL`` where that is set, and ``EZCAPTCHA_TIME_SCALE``
             times as fast, where that is a simulated one.
@@ -82,7 +83,10 @@ class SessionPool:
         unknown_budget: Most points that such repetitions may cost, all together.
         budget: Most points to spend on the tasks that this pool creates, by the listed
             prices (`Offer.points`). A price is reserved before anything is sent, and given
-            back when the task was certainly not paid. None: no limit.
+            back when the task was certainly not paid. A type whose price no page states is
+            refused; say what you pay for it:
+            ``attrs.evolve(EZCAPTCHA, offers=[Offer(type="HCaptcha", points=20),
+            *EZCAPTCHA.offers])``. None: no limit.
         low_balance: Points below which `on_low_balance` is to be called. The balance is
             asked for with the first paid task, and when it may have come that far.
         on_low_balance: A function that takes the `Balance` of an account that runs low. It
@@ -254,7 +258,8 @@ class SessionPool:
                 300 s after creation.
 
         Raises:
-            ConfigurationError: No account serves the type, or `timeout` is out of range.
+            ConfigurationError: No account serves the type, or takes the task's proxy; its
+                price is not known, which a `budget` needs; or `timeout` is out of range.
             CredentialError: The key is wrong. Sent at most once; others fail at once.
             InsufficientBalanceError: The account is out of points, likewise.
             BannedError: The account is banned for now; see ``retry_after``.

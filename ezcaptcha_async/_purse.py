@@ -54,8 +54,9 @@ class Purse:
             return
         if offer is None or offer.points is None:
             raise ConfigurationError(
-                f"{task_type} has no listed price, which a budget needs; "
-                "give the service an Offer with its points"
+                f"{task_type} has no listed price, which a budget needs; say what you pay for it: "
+                f"attrs.evolve(service, offers=[Offer(type={task_type!r}, points=...), "
+                "*service.offers])"
             )
         left = self._budget - self.committed + freed
         if offer.points > left:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
+from ezcaptcha_async._proxies import read_proxy
+
 _CREDENTIALS: Final = re.compile(r"://([^/?#\s]*)@")
 _SECRET_NAME: Final = re.compile(
     r"passw|passphrase|pwd|secret|token|cookie|credential|login|user_?name|session|authoriz"
@@ -54,11 +56,12 @@ def secrets_in(fields: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def spellings(secrets: Iterable[str]) -> tuple[str, ...]:
-    """Return each secret as it is, as in JSON, and with its percent escapes undone."""
+    """Return each secret as it is and with its percent escapes undone, and both as in JSON."""
     spelled = {
         spelling
         for secret in secrets
-        for spelling in (secret, json.dumps(secret)[1:-1], unquote(secret))
+        for plain in (secret, unquote(secret))
+        for spelling in (plain, json.dumps(plain)[1:-1])
     }
     return tuple(sorted(spelled, key=len, reverse=True))
 
@@ -75,6 +78,9 @@ def _credentials(text: str, *, is_proxy: bool) -> Iterator[str]:
             if len(parts) == _PROXY_PARTS and parts[-1].isdecimal():
                 # user:password:host:port is in use as well; which one it is cannot be told.
                 whole.append(":".join(parts[:2]))
+    if is_proxy:
+        # What a URL cannot hold is escaped here, and so found in both spellings.
+        whole.append(read_proxy(text)[0].partition("://")[2].rpartition("@")[0])
     for credentials in whole:
         yield credentials
         yield credentials.partition(":")[2]

@@ -35,7 +35,9 @@ from ezcaptcha_async.errors import (
 from ezcaptcha_async.services import Offer, Service
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
+    CloudFlareTurnstileSolution,
     FuncaptchaSolution,
+    HCaptchaSolution,
     ReCaptchaSolution,
     Receipt,
     Solution,
@@ -44,6 +46,7 @@ from ezcaptcha_async.tasks import CustomTask, Task
 
 S = TypeVar("S", bound=Solution)
 Json: TypeAlias = dict[str, Any]
+_Writer: TypeAlias = Callable[[str], Any]
 
 MAX_RETRY_AFTER: Final = 120.0
 """Most seconds of ``Retry-After`` that are obeyed; a longer one is a mistake or a trap."""
@@ -90,13 +93,19 @@ class RequestBody:
 
 
 class Encoder:
-    """Writes the request bodies of one account; the constant part is encoded once."""
+    """Writes the request bodies of one account; the constant part is encoded once.
 
-    __slots__ = ("_ask", "_head")
+    Args:
+        client_key: The account's key.
+        app_id: The developer's number, which only createTask takes.
+    """
 
-    def __init__(self, client_key: str) -> None:
+    __slots__ = ("_ask", "_create", "_head")
+
+    def __init__(self, client_key: str, app_id: int | None = None) -> None:
         self._head = f'{{"clientKey":{json.dumps(client_key)}'
         self._ask = f'{self._head},"taskId":'
+        self._create = self._head if app_id is None else f'{self._head},"appId":{app_id}'
 
     def __repr__(self) -> str:
         return "<Encoder>"
@@ -104,7 +113,7 @@ class Encoder:
     def create_task(self, task: Task[Any], offer: Offer | None) -> RequestBody:
         """Encode createTask; `offer` is None for a type that the profile does not list."""
         fields = json.dumps(task_fields(task, offer), separators=(",", ":"))
-        return RequestBody(f'{self._head},"task":{fields}}}'.encode())
+        return RequestBody(f'{self._create},"task":{fields}}}'.encode())
 
     def get_task_result(self, task_id: str) -> RequestBody:
         """Encode getTaskResult."""
@@ -116,9 +125,9 @@ class Encoder:
 
 
 @cache
-def _wire_names(task_class: Hashable) -> tuple[tuple[str, str, bool], ...]:
+def _wire_names(task_class: Hashable) -> tuple[tuple[str, str, _Writer | None], ...]:
     return tuple(
-        (field.name, field.metadata["wire"], field.metadata.get("json", False))
+        (field.name, field.metadata["wire"], field.metadata.get("write"))
         for field in attrs.fields(cast("type[Task[Any]]", task_class))
         if "wire" in field.metadata
     )
@@ -126,18 +135,19 @@ def _wire_names(task_class: Hashable) -> tuple[tuple[str, str, bool], ...]:
 
 def task_fields(task: Task[Any], offer: Offer | None) -> Json:
     """Return the ``task`` object of createTask, in the service's spelling."""
+    extra: Json = {} if task.extra is None else json.loads(task.extra)
     if isinstance(task, CustomTask):
-        return {"type": task.type, **json.loads(task.fields)}
+        return {"type": task.type, **json.loads(task.fields), **extra}
     fields: Json = {"type": task.type if offer is None else offer.wire_type}
     as_text = offer is not None and offer.booleans_as_text
-    for name, wire_name, is_json in _wire_names(cast("Hashable", type(task))):
+    for name, wire_name, write in _wire_names(cast("Hashable", type(task))):
         value = getattr(task, name)
         if value is None:
             continue
         if as_text and isinstance(value, bool):
             value = "true" if value else "false"
-        fields[wire_name] = json.loads(value) if is_json else value
-    return fields
+        fields[wire_name] = value if write is None else write(value)
+    return {**fields, **extra}
 
 
 # ------------------------------------------------------------------ what an answer is
@@ -475,7 +485,6 @@ _SHAPES: Final = {"dict": "an object", "list": "an array", "str": "a string", "b
 _Reader: TypeAlias = Callable[[object], Any]
 _EXPECTED: Final[Mapping[_Reader, str]] = {
     _token: "a non-empty string",
-    _text: "a string",
     _texts: "an object of strings",
 }
 _Layout: TypeAlias = tuple[tuple[str, str, _Reader, bool], ...]
@@ -490,7 +499,17 @@ _LAYOUTS: Final[Mapping[type[Solution], _Layout]] = {
     CloudFlare5SSolution: (
         ("headers", "header", _texts, True),
         ("cookies", "cookies", _texts, True),
-        ("body", "body", _text, True),
+        ("body", "body", _text, False),
+        ("tls_version", "tlsVersion", _text, False),
+        ("s_token", "sToken", _text, False),
+    ),
+    CloudFlareTurnstileSolution: (
+        ("token", "token", _token, True),
+        ("headers", "header", _texts, False),
+    ),
+    HCaptchaSolution: (
+        ("token", "generated_pass_UUID", _token, True),
+        ("user_agent", "ua", _text, False),
     ),
 }
 """Solution class → (field, name on the wire, reader, required)."""

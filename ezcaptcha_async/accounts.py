@@ -15,6 +15,9 @@ from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import EZCAPTCHA, LOOPBACK_HOSTS, Service
 
 KEY_VARIABLE: Final = "EZCAPTCHA_CLIENT_KEY"
+OTHER_KEY_VARIABLES: Final = ("EZCAPTCHA_API_KEY", "EZCAPSOLVER_API_KEY")
+"""Those of the maker's own clients, in the order in which they are looked at."""
+
 URL_VARIABLE: Final = "EZCAPTCHA_BASE_URL"
 SCALE_VARIABLE: Final = "EZCAPTCHA_TIME_SCALE"
 
@@ -93,6 +96,8 @@ class Account:
             just run dry below that.
         creates_per_second: Most createTask requests per second, evenly spaced. None: no limit.
         polls_per_second: Most getTaskResult requests per second, likewise.
+        app_id: Your number as a developer, 1 or more, where the service has given you one:
+            it goes with each createTask.
 
     Raises:
         ConfigurationError: A value is missing or out of range; the message names it.
@@ -124,6 +129,10 @@ class Account:
         default=None, kw_only=True, validator=attrs.validators.optional(_check_rate)
     )
 
+    app_id: int | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(_check_limit)
+    )
+
     @property
     def fingerprint(self) -> str:
         """Eight hexadecimal digits that tell accounts apart and do not give the key away.
@@ -139,14 +148,29 @@ class Account:
         return f"{self.service.name}:{self.fingerprint}"
 
 
+def key_variable(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the environment variable that the client key comes from; None when none holds one."""
+    for name in (KEY_VARIABLE, *OTHER_KEY_VARIABLES):
+        if environ.get(name, "").strip():
+            return name
+    return None
+
+
 def default_key(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the client key from ``EZCAPTCHA_CLIENT_KEY``.
+    """Return the client key of the environment.
+
+    It is in ``EZCAPTCHA_CLIENT_KEY``, else in ``EZCAPTCHA_API_KEY`` or ``EZCAPSOLVER_API_KEY``,
+    as for the maker's own clients.
 
     Raises:
-        ConfigurationError: The variable is not set.
+        ConfigurationError: None of them holds one.
     """
-    key = environ.get(KEY_VARIABLE, "").strip()
+    name = key_variable(environ)
+    key = "" if name is None else environ[name].strip()
     del environ
     if not key:
-        raise ConfigurationError(f"no client key: pass one, or set {KEY_VARIABLE}")
+        others = " or ".join(OTHER_KEY_VARIABLES)
+        raise ConfigurationError(
+            f"no client key: pass one, or set {KEY_VARIABLE} ({others} will do too)"
+        )
     return key

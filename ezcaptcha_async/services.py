@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
+from ezcaptcha_async._proxies import is_at_private_address
 from ezcaptcha_async.errors import (
     BannedError,
     CapacityError,
@@ -178,6 +179,9 @@ class Service:
             on either, are counted together, as the older pages say.
         allow_plain_http: Permit http to a host that is not loopback, such as a gateway
             in a private network.
+        allow_private_proxies: Permit tasks whose proxy is at a private address, as it makes
+            sense for a service in your own network. The public ones refuse them, so without
+            this no such task is sent.
         speed: How many times as fast as in reality it runs, by `at_speed`: where a pool has
             no `polling` of its own, it polls so much faster.
 
@@ -209,6 +213,7 @@ class Service:
     ban_window: float = attrs.field(default=60.0, validator=_check_positive)
     bans_together: bool = False
     allow_plain_http: bool = False
+    allow_private_proxies: bool = False
     speed: float = attrs.field(default=1.0, validator=_check_positive)
 
     def offer_for(self, task_type: str) -> Offer | None:
@@ -223,6 +228,15 @@ class Service:
             if wanted in (offer.type.casefold(), offer.wire_type.casefold()):
                 return offer
         return None
+
+    def takes_proxy(self, proxy: str | None) -> bool:
+        """Return whether a task with that proxy may be sent there; no name is looked up.
+
+        Example:
+            >>> EZCAPTCHA.takes_proxy("http://me:secret@192.168.1.9:3128")
+            False
+        """
+        return proxy is None or self.allow_private_proxies or not is_at_private_address(proxy)
 
     def at_speed(self, speed: float) -> Service:
         """Return the profile of the same service running faster.
@@ -267,11 +281,14 @@ EZCAPTCHA: Final = Service(
         Offer(type="ReCaptchaV3TaskProxyless", points=8),
         Offer(type="ReCaptchaV3TaskProxylessS9", points=15),
         Offer(type="ReCaptchaV3EnterpriseTaskProxyless", points=18),
+        Offer(type="ReCaptchaV3EnterpriseTaskProxylessS9"),
         Offer(type="FuncaptchaTaskProxyless", points=18),
         Offer(type="CloudFlare5STask"),
+        Offer(type="CloudFlareTurnstileTask"),
+        Offer(type="HCaptcha"),
     ),
 )
-"""EzCaptcha: all ten types; 10,000 points = 1 USD."""
+"""EzCaptcha: all types; 10,000 points = 1 USD."""
 
 ONECAPTCHA: Final = Service(
     name="1captcha",

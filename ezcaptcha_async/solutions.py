@@ -137,7 +137,10 @@ class CloudFlare5SSolution(Solution):
     Args:
         headers: Request headers to send along (``header`` on the wire).
         cookies: Cookies to send along.
-        body: The page behind the check.
+        body: The page behind the check; empty where the service sends none.
+        tls_version: The browser whose TLS it was solved with, such as ``chrome149``, when
+            the service says so.
+        s_token: The Turnstile token in the check, where there was one.
 
     Example:
         >>> import httpx
@@ -155,7 +158,54 @@ class CloudFlare5SSolution(Solution):
 
     headers: Mapping[str, str] = attrs.field(hash=False, repr=False)
     cookies: Mapping[str, str] = attrs.field(hash=False, repr=False)
-    body: str = attrs.field(repr=_shortened)
+    body: str = attrs.field(default="", repr=_shortened)
+    tls_version: str | None = None
+    s_token: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class CloudFlareTurnstileSolution(Solution):
+    """A Cloudflare Turnstile token.
+
+    Args:
+        token: What the page sends as ``cf-turnstile-response``.
+        headers: Request headers to send along (``header`` on the wire), when there are any.
+
+    Example:
+        >>> task = CloudFlareTurnstileTask(
+        ...     website_url="https://example.com/login", website_key="0x4AAA"
+        ... )
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(task)
+        >>> {"cf-turnstile-response": solution.token}  # to send with the form
+        {'cf-turnstile-response': 'simulated.turnstile...'}
+    """
+
+    token: str = attrs.field(repr=_shortened)
+    headers: Mapping[str, str] | None = attrs.field(default=None, hash=False, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class HCaptchaSolution(Solution):
+    """An hCaptcha token.
+
+    Args:
+        token: ``generated_pass_UUID``.
+        user_agent: The user agent to send along (``ua`` on the wire), when the service says
+            so: a token goes with the one that it was solved with.
+
+    Example:
+        >>> task = HCaptcha(website_url="https://example.com/login", website_key="site-key")
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(task)
+        >>> {"h-captcha-response": solution.token}  # to send with the form
+        {'h-captcha-response': 'simulated.hcaptcha...'}
+        >>> {"User-Agent": solution.user_agent}  # and with the request
+        {'User-Agent': 'Mozilla/5.0...'}
+    """
+
+    token: str = attrs.field(repr=_shortened)
+    user_agent: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -7,18 +7,28 @@ construction, so that a task that exists can be sent.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import attrs
 
 from ezcaptcha_async._fields import (
+    LANGUAGE,
     as_custom_fields,
     as_data,
+    as_extra,
+    as_optional_proxy,
+    as_proxy,
     as_rq_data,
+    check_credentials_last,
+    check_extra,
     check_flag,
+    check_language,
+    check_no_field_twice,
+    check_optional_flag,
     check_optional_text,
-    check_proxy,
+    check_optional_title,
     check_reference,
     check_text,
     check_url,
@@ -26,13 +36,18 @@ from ezcaptcha_async._fields import (
     keys_only,
     without_user_info,
 )
+from ezcaptcha_async._proxies import credentials_last
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
+    CloudFlareTurnstileSolution,
     CustomSolution,
     FuncaptchaSolution,
+    HCaptchaSolution,
     ReCaptchaSolution,
     Solution,
 )
+
+_RQ_DATA: Final = {"wire": "rqData", "form": "object", "write": json.loads}
 
 S = TypeVar("S", bound=Solution)
 SolutionType: TypeAlias = type[Solution]
@@ -59,7 +74,7 @@ def kind_of(service: str, task_type: str, host: str) -> Kind:
     return Kind(service, task_type, host)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Task(Generic[S]):
     """Base of all tasks; ``S`` is the solution that it leads to.
 
@@ -67,6 +82,8 @@ class Task(Generic[S]):
         reference: What this task is to you: the id of a job or a row. It goes to no service,
             but into tickets, the journal and events, so that after a crash you know what a
             fetched solution is for. 1 to 200 characters, and no secret.
+        extra: Fields of the service that this class does not know, as a mapping or its JSON
+            text: they are sent as they are, beside the others. The values are shown nowhere.
 
     Raises:
         ConfigurationError: A field has not the form that it needs; the message names it.
@@ -82,6 +99,16 @@ class Task(Generic[S]):
     solution_type: ClassVar[SolutionType]
 
     reference: str | None = attrs.field(default=None, validator=check_reference, repr=False)
+    extra: str | None = attrs.field(
+        default=None,
+        converter=as_extra,
+        validator=check_extra,
+        metadata={"form": "object"},
+        repr=keys_only,
+    )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(_shown(self))})"
 
     @property
     def type(self) -> str:
@@ -94,7 +121,14 @@ class Task(Generic[S]):
         return ""
 
 
-@attrs.frozen(kw_only=True)
+def _shown(task: Task[Any]) -> Iterator[str]:
+    for field in sorted(attrs.fields(type(task)), key=lambda field: field.name == "extra"):
+        value = getattr(task, field.name, None)  # it may be half made, in a traceback
+        if field.repr and value is not None:
+            yield f"{field.name}={field.repr(value) if callable(field.repr) else repr(value)}"
+
+
+@attrs.frozen(kw_only=True, repr=False)
 class _PageTask(Task[S]):
     website_url: str = attrs.field(
         metadata={"wire": "websiteURL"}, validator=check_url, repr=without_user_info
@@ -105,41 +139,51 @@ class _PageTask(Task[S]):
         return host_of(self.website_url)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class _SiteKeyTask(_PageTask[S]):
     website_key: str = attrs.field(metadata={"wire": "websiteKey"}, validator=check_text)
+    proxy: str | None = attrs.field(
+        default=None,
+        converter=as_optional_proxy,
+        metadata={"wire": "proxy"},
+        repr=without_user_info,
+    )
 
 
-@attrs.frozen(kw_only=True)
-class _ReCaptchaV2Task(_SiteKeyTask[ReCaptchaSolution]):
+@attrs.frozen(kw_only=True, repr=False)
+class _ReCaptchaTask(_SiteKeyTask[ReCaptchaSolution]):
     solution_type: ClassVar[SolutionType] = ReCaptchaSolution
 
+    website_title: str | None = attrs.field(
+        default=None, metadata={"wire": "websiteTitle"}, validator=check_optional_title
+    )
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class _ReCaptchaV2Task(_ReCaptchaTask):
     is_invisible: bool = attrs.field(
         default=False, metadata={"wire": "isInvisible"}, validator=check_flag
     )
     sa: str | None = attrs.field(
         default=None, metadata={"wire": "sa"}, validator=check_optional_text
     )
+    s: str | None = attrs.field(default=None, metadata={"wire": "s"}, validator=check_optional_text)
 
 
-@attrs.frozen(kw_only=True)
-class _ReCaptchaV2STask(_ReCaptchaV2Task):
-    s: str = attrs.field(metadata={"wire": "s"}, validator=check_text)
-
-
-@attrs.frozen(kw_only=True)
-class _ReCaptchaV3Task(_SiteKeyTask[ReCaptchaSolution]):
-    solution_type: ClassVar[SolutionType] = ReCaptchaSolution
-
+@attrs.frozen(kw_only=True, repr=False)
+class _ReCaptchaV3Task(_ReCaptchaTask):
     page_action: str | None = attrs.field(
         default=None, metadata={"wire": "pageAction"}, validator=check_optional_text
     )
     is_invisible: bool = attrs.field(
         default=True, metadata={"wire": "isInvisible"}, validator=check_flag
     )
+    check_field: str | None = attrs.field(
+        default=None, metadata={"wire": "checkField"}, validator=check_optional_text
+    )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class ReCaptchaV2TaskProxyless(_ReCaptchaV2Task):
     """reCAPTCHA v2, visible or invisible. At EzCaptcha and at 1captcha.
 
@@ -148,6 +192,11 @@ class ReCaptchaV2TaskProxyless(_ReCaptchaV2Task):
         website_key: The page's site key.
         is_invisible: True for the invisible variant.
         sa: The ``sa`` parameter, where the page has one.
+        s: The ``s`` parameter, likewise; single use.
+        website_title: Title of the page.
+        proxy: Where the service is to solve it from: ``http://user:password@host:port``, or
+            https or socks5. ``host:port:user:password`` will do too. The password is shown
+            nowhere.
 
     Example:
         >>> task = ReCaptchaV2TaskProxyless(
@@ -160,7 +209,7 @@ class ReCaptchaV2TaskProxyless(_ReCaptchaV2Task):
     """
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class ReCaptchaV2TaskProxylessS9(_ReCaptchaV2Task):
     """reCAPTCHA v2 with a score of 0.9 or more. Fields as `ReCaptchaV2TaskProxyless`.
 
@@ -173,16 +222,9 @@ class ReCaptchaV2TaskProxylessS9(_ReCaptchaV2Task):
     """
 
 
-@attrs.frozen(kw_only=True)
-class ReCaptchaV2STaskProxyless(_ReCaptchaV2STask):
-    """reCAPTCHA v2 on a page with an ``s`` parameter, which is required.
-
-    Args:
-        s: The page's ``s`` parameter; single use.
-        website_url: Whole URL of the page.
-        website_key: The page's site key.
-        is_invisible: True for the invisible variant.
-        sa: The ``sa`` parameter, where the page has one.
+@attrs.frozen(kw_only=True, repr=False)
+class ReCaptchaV2STaskProxyless(_ReCaptchaV2Task):
+    """reCAPTCHA v2 on a page with an ``s`` parameter. Fields as `ReCaptchaV2TaskProxyless`.
 
     Example:
         >>> task = ReCaptchaV2STaskProxyless(
@@ -195,7 +237,7 @@ class ReCaptchaV2STaskProxyless(_ReCaptchaV2STask):
     """
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class ReCaptchaV2EnterpriseTaskProxyless(_ReCaptchaV2Task):
     """reCAPTCHA v2 Enterprise. Fields as `ReCaptchaV2TaskProxyless`.
 
@@ -210,9 +252,9 @@ class ReCaptchaV2EnterpriseTaskProxyless(_ReCaptchaV2Task):
     """
 
 
-@attrs.frozen(kw_only=True)
-class ReCaptchaV2SEnterpriseTaskProxyless(_ReCaptchaV2STask):
-    """reCAPTCHA v2 Enterprise with ``s``. Fields as `ReCaptchaV2STaskProxyless`.
+@attrs.frozen(kw_only=True, repr=False)
+class ReCaptchaV2SEnterpriseTaskProxyless(_ReCaptchaV2Task):
+    """reCAPTCHA v2 Enterprise with ``s``. Fields as `ReCaptchaV2TaskProxyless`.
 
     Example:
         >>> task = ReCaptchaV2SEnterpriseTaskProxyless(
@@ -225,7 +267,7 @@ class ReCaptchaV2SEnterpriseTaskProxyless(_ReCaptchaV2STask):
     """
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class ReCaptchaV3TaskProxyless(_ReCaptchaV3Task):
     """reCAPTCHA v3.
 
@@ -234,6 +276,9 @@ class ReCaptchaV3TaskProxyless(_ReCaptchaV3Task):
         website_key: The page's site key.
         page_action: The action that the page names; without it the token is much weaker.
         is_invisible: v3 is invisible unless the page says otherwise.
+        check_field: A check field of the site, where it has one.
+        website_title: Title of the page.
+        proxy: As for `ReCaptchaV2TaskProxyless`.
 
     Example:
         >>> task = ReCaptchaV3TaskProxyless(
@@ -246,7 +291,7 @@ class ReCaptchaV3TaskProxyless(_ReCaptchaV3Task):
     """
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class ReCaptchaV3TaskProxylessS9(_ReCaptchaV3Task):
     """reCAPTCHA v3 with a score of 0.9 or more. Fields as `ReCaptchaV3TaskProxyless`.
 
@@ -259,7 +304,7 @@ class ReCaptchaV3TaskProxylessS9(_ReCaptchaV3Task):
     """
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class ReCaptchaV3EnterpriseTaskProxyless(_ReCaptchaV3Task):
     """reCAPTCHA v3 Enterprise. Fields as `ReCaptchaV3TaskProxyless`.
 
@@ -274,7 +319,20 @@ class ReCaptchaV3EnterpriseTaskProxyless(_ReCaptchaV3Task):
     """
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
+class ReCaptchaV3EnterpriseTaskProxylessS9(_ReCaptchaV3Task):
+    """reCAPTCHA v3 Enterprise with a score of 0.9 or more. Fields as `ReCaptchaV3TaskProxyless`.
+
+    Example:
+        >>> task = ReCaptchaV3EnterpriseTaskProxylessS9(
+        ...     website_url="https://example.com/login", website_key="site-key", page_action="login"
+        ... )
+        >>> EZCAPTCHA.offer_for(task.type).points is None  # no page states a price
+        True
+    """
+
+
+@attrs.frozen(kw_only=True, repr=False)
 class FuncaptchaTaskProxyless(_SiteKeyTask[FuncaptchaSolution]):
     """FunCaptcha (Arkose Labs).
 
@@ -283,6 +341,10 @@ class FuncaptchaTaskProxyless(_SiteKeyTask[FuncaptchaSolution]):
         website_key: The page's public key.
         data: A JSON object such as ``{"blob": "…"}``, as a mapping or as its text.
         api_js_subdomain: Host that serves the page's api.js, where it has its own.
+        proxy: As for `ReCaptchaV2TaskProxyless`. This type is sent it as
+            ``http://host:port:user:password``, where nothing can be escaped: user and
+            password must have neither a colon nor white space.
+        cn: Whether the proxy is in mainland China.
 
     Example:
         >>> task = FuncaptchaTaskProxyless(
@@ -297,39 +359,106 @@ class FuncaptchaTaskProxyless(_SiteKeyTask[FuncaptchaSolution]):
     solution_type: ClassVar[SolutionType] = FuncaptchaSolution
 
     data: str | None = attrs.field(
-        default=None, converter=as_data, metadata={"wire": "data"}, repr=keys_only
+        default=None,
+        converter=as_data,
+        metadata={"wire": "data", "form": "object"},
+        repr=keys_only,
     )
     api_js_subdomain: str | None = attrs.field(
         default=None, metadata={"wire": "funcaptchaApiJSSubdomain"}, validator=check_optional_text
     )
+    proxy: str | None = attrs.field(
+        default=None,
+        converter=as_optional_proxy,
+        validator=check_credentials_last,
+        metadata={"wire": "proxy", "write": credentials_last},
+        repr=without_user_info,
+    )
+    cn: bool | None = attrs.field(
+        default=None, metadata={"wire": "cn"}, validator=check_optional_flag
+    )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class CloudFlare5STask(_PageTask[CloudFlare5SSolution]):
     """The Cloudflare 5-second check, passed through your own proxy.
 
     Args:
         website_url: Whole URL of the page.
-        proxy: ``http://user:password@host:port``; the password is shown nowhere.
+        proxy: As for `ReCaptchaV2TaskProxyless`, but required.
         rq_data: A JSON object with details of the request, as a mapping or as its text.
 
     Example:
         >>> CloudFlare5STask(
         ...     website_url="https://example.com/", proxy="http://me:secret@1.2.3.4:8080"
         ... )
-        CloudFlare5STask(website_url='https://example.com/', proxy='http://***@1.2.3.4:8080', ...)
+        CloudFlare5STask(website_url='https://example.com/', proxy='http://***@1.2.3.4:8080')
     """
 
     solution_type: ClassVar[SolutionType] = CloudFlare5SSolution
 
-    proxy: str = attrs.field(
-        metadata={"wire": "proxy"}, validator=check_proxy, repr=without_user_info
-    )
+    proxy: str = attrs.field(converter=as_proxy, metadata={"wire": "proxy"}, repr=without_user_info)
     rq_data: str | None = attrs.field(
-        default=None,
-        converter=as_rq_data,
-        metadata={"wire": "rqData", "json": True},
-        repr=keys_only,
+        default=None, converter=as_rq_data, metadata=_RQ_DATA, repr=keys_only
+    )
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class CloudFlareTurnstileTask(_SiteKeyTask[CloudFlareTurnstileSolution]):
+    """Cloudflare Turnstile.
+
+    Args:
+        website_url: Whole URL of the page.
+        website_key: The page's site key, which begins with ``0x``.
+        rq_data: A JSON object with details of the request, as a mapping or as its text.
+        proxy: As for `ReCaptchaV2TaskProxyless`.
+
+    Example:
+        >>> task = CloudFlareTurnstileTask(
+        ...     website_url="https://example.com/login", website_key="0x4AAA", rq_data={"mode": "x"}
+        ... )
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(task)
+        >>> solution.token
+        'simulated.turnstile...'
+    """
+
+    solution_type: ClassVar[SolutionType] = CloudFlareTurnstileSolution
+
+    rq_data: str | None = attrs.field(
+        default=None, converter=as_rq_data, metadata=_RQ_DATA, repr=keys_only
+    )
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class HCaptcha(_SiteKeyTask[HCaptchaSolution]):
+    """hCaptcha.
+
+    Args:
+        website_url: Whole URL of the page.
+        website_key: The page's site key.
+        lang: Language of the browser; the service has only ``en-US``.
+        invisible: True where the page shows no checkbox.
+        rqdata: The page's ``rqdata``, where it has one.
+        proxy: As for `ReCaptchaV2TaskProxyless`.
+
+    Example:
+        >>> task = HCaptcha(website_url="https://example.com/login", website_key="site-key")
+        >>> async with SessionPool() as pool:
+        ...     solution = await pool.solve(task)
+        >>> solution.token
+        'simulated.hcaptcha...'
+    """
+
+    solution_type: ClassVar[SolutionType] = HCaptchaSolution
+
+    # The maker's own client sends both at all times.
+    lang: str = attrs.field(default=LANGUAGE, metadata={"wire": "lang"}, validator=check_language)
+    invisible: bool = attrs.field(
+        default=False, metadata={"wire": "invisible"}, validator=check_flag
+    )
+    rqdata: str | None = attrs.field(
+        default=None, metadata={"wire": "rqdata"}, validator=check_optional_text
     )
 
 
@@ -355,10 +484,11 @@ class CustomTask(Task[CustomSolution]):
     solution_type: ClassVar[SolutionType] = CustomSolution
 
     _type: str = attrs.field(validator=check_text)
-    fields: str = attrs.field(converter=as_custom_fields)
+    fields: str = attrs.field(converter=as_custom_fields, validator=check_no_field_twice)
 
     def __repr__(self) -> str:
-        return f"CustomTask({self._type!r}, fields={keys_only(self.fields)})"
+        extra = "" if self.extra is None else f", extra={keys_only(self.extra)}"
+        return f"CustomTask({self._type!r}, fields={keys_only(self.fields)}{extra})"
 
     @property
     def type(self) -> str:
@@ -380,10 +510,19 @@ TASK_TYPES: Final[tuple[type[Task[Any]], ...]] = (
     ReCaptchaV3TaskProxyless,
     ReCaptchaV3TaskProxylessS9,
     ReCaptchaV3EnterpriseTaskProxyless,
+    ReCaptchaV3EnterpriseTaskProxylessS9,
     FuncaptchaTaskProxyless,
     CloudFlare5STask,
+    CloudFlareTurnstileTask,
+    HCaptcha,
 )
 """Every type that has a class of its own."""
+
+
+def proxy_of(task: Task[Any]) -> str | None:
+    """Return the proxy of a task whose class has a field for one; None when it has none."""
+    proxy = getattr(task, "proxy", None)
+    return proxy if isinstance(proxy, str) else None
 
 
 def solution_type_for(task_type: str) -> SolutionType:

@@ -38,8 +38,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep a developer's own key and proxies out of the tests."""
-    for name in ("EZCAPTCHA_CLIENT_KEY", "EZCAPTCHA_BASE_URL", "EZCAPTCHA_TIME_SCALE"):
+    """Keep a developer's own keys and proxies out of the tests."""
+    for name in ("EZCAPTCHA_CLIENT_KEY", "EZCAPTCHA_API_KEY", "EZCAPSOLVER_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("EZCAPTCHA_BASE_URL", "EZCAPTCHA_TIME_SCALE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)

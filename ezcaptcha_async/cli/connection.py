@@ -13,7 +13,7 @@ import attrs
 from cyclopts import Parameter
 
 from ezcaptcha_async import EZCAPTCHA, ONECAPTCHA, Account, ConfigurationError, Service
-from ezcaptcha_async.accounts import KEY_VARIABLE, default_key, default_service
+from ezcaptcha_async.accounts import KEY_VARIABLE, default_key, default_service, key_variable
 from ezcaptcha_async.services import LOOPBACK_HOSTS
 
 ServiceName: TypeAlias = Literal["ezcaptcha", "1captcha"]
@@ -48,8 +48,9 @@ class Connection:
         base_url: Another URL of it: a gateway, or a simulated service. For ezcaptcha,
             EZCAPTCHA_BASE_URL does the same.
         key_file: File that holds the client key; - for stdin. Without it the key comes
-            from EZCAPTCHA_CLIENT_KEY. There is no option for the key itself: every user
-            of a machine can read the arguments of all processes.
+            from EZCAPTCHA_CLIENT_KEY, else EZCAPTCHA_API_KEY or EZCAPSOLVER_API_KEY. There
+            is no option for the key itself: every user of a machine can read the
+            arguments of all processes.
     """
 
     service: ServiceName = "ezcaptcha"
@@ -95,6 +96,11 @@ class Connection:
         # Of an empty file, the empty key, which is refused: not the one of the environment.
         keys = self._key().split() or [""]
         return tuple(Account(key, service=profile) for key in keys)
+
+    @property
+    def key_source(self) -> str:
+        """Where the key comes from: an environment variable, or ``--key-file``."""
+        return "--key-file" if self.key_file is not None else key_variable() or KEY_VARIABLE
 
     def _key(self) -> str:
         if self.key_file is not None:

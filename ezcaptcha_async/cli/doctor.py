@@ -96,7 +96,10 @@ async def _findings(
         yield unknown("TLS")
     account, no_key = _account(connection)
     for finding in await _answers(service, account, timeout, is_open=is_open):
-        yield no_key if no_key is not None and finding.name == "key" else finding
+        if finding.name == "key":
+            yield no_key or _sourced(finding, connection.key_source)
+        else:
+            yield finding
     yield packages.versions()
     yield await packages.fast()
 
@@ -108,6 +111,12 @@ def _account(connection: Connection) -> tuple[Account | None, Finding | None]:
         return None, Finding(
             name="key", state="problem", text=error.message, exit_code=ExitCode.USAGE
         )
+
+
+def _sourced(finding: Finding, source: str) -> Finding:
+    """Return a finding that says where the key comes from: several variables may hold one."""
+    text, details = f"{finding.text}; from {source}", {**finding.details, "source": source}
+    return attrs.evolve(finding, text=text, details=details)
 
 
 async def _answers(

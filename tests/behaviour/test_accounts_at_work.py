@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import anyio
+import attrs
+import httpx
 import pytest
 
 from ezcaptcha_async import (
     Account,
+    CloudFlare5STask,
     ConfigurationError,
     CustomTask,
     FuncaptchaTaskProxyless,
+    InsufficientBalanceError,
     SessionPool,
 )
 from ezcaptcha_async.testing import Fixed, SimulatedService
@@ -40,8 +44,6 @@ async def test_each_type_goes_where_it_is_served() -> None:
         Account("key-1", service=one.profile("http://127.0.0.1:1")),
         Account("key-2", service=ez.profile("http://127.0.0.1:2")),
     ]
-    import httpx
-
     mounts = {
         "http://127.0.0.1:1": one.transport(),
         "http://127.0.0.1:2": ez.transport(),
@@ -121,8 +123,6 @@ def test_settings_that_exclude_each_other() -> None:
 
 async def test_a_client_that_is_none_is_refused() -> None:
     """An ``aiohttp`` session or a synchronous client cannot be used here."""
-    import httpx
-
     with httpx.Client() as client:
         with pytest.raises(ConfigurationError, match=r"httpx\.AsyncClient"):
             async with SessionPool(KEY, http_client=client):
@@ -139,3 +139,65 @@ def test_configuration_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("EZCAPTCHA_BASE_URL", "http://example.com")
     with pytest.raises(ConfigurationError, match=r"EZCAPTCHA_BASE_URL.*https"):
         SessionPool()
+
+
+# ------------------------------------------------------------- proxies at private addresses
+
+
+def through(host: str) -> CloudFlare5STask:
+    """Return a task that is to be solved through a proxy."""
+    return CloudFlare5STask(website_url="https://example.com", proxy=f"http://u:pa55@{host}:3128")
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "localhost", "127.1", "[::1]"])
+async def test_a_proxy_that_the_service_cannot_reach_is_refused_before_it_is_paid(
+    host: str,
+) -> None:
+    """The task would be refused by the service, or paid for and fail."""
+    service = SimulatedService()
+    async with open_pool(service) as pool:
+        for send in (pool.solve, pool.submit):
+            with pytest.raises(ConfigurationError) as caught:
+                await send(through(host))
+            assert str(caught.value) == (
+                "proxy must not be at a private address, where no service can reach it "
+                "(services: ezcaptcha); for one that can, set allow_private_proxies=True in its "
+                "Service"
+            )
+        assert pool.statistics().queued == 0
+    assert service.summary().requests == 0
+
+
+async def test_private_proxies_go_where_they_are_permitted() -> None:
+    """A gateway of one's own could not be used, or the public service get its tasks too."""
+    public, own = (
+        SimulatedService(
+            solve_times=Fixed(10),
+            extra_types={"CloudFlare5STask": {"header": {}, "cookies": {}}},
+            points={"CloudFlare5STask": 1},
+        )
+        for _ in range(2)
+    )
+    urls = ("http://127.0.0.1:1", "http://127.0.0.1:2")
+    profile = attrs.evolve(own.profile(urls[1]), name="own", allow_private_proxies=True)
+    accounts = (Account("a", service=public.profile(urls[0])), Account("b", service=profile))
+    mounts = {urls[0]: public.transport(), urls[1]: own.transport()}
+    async with httpx.AsyncClient(mounts=mounts) as client:
+        async with SessionPool(*accounts, http_client=client) as pool:
+            tickets = [await pool.submit(through("proxy.example")) for _ in range(2)]
+            assert {ticket.to_dict()["service"] for ticket in tickets} == {"ezcaptcha", "own"}
+            for _ in range(3):
+                assert (await pool.solve(through("10.0.0.1"))).receipt.service == "own"
+            own.set_balance("b", 0)
+            with pytest.raises(InsufficientBalanceError):
+                await pool.solve(through("10.0.0.1"))  # it is not passed on either
+    assert (public.summary().charges, own.summary().charges) == (1, 4)
+
+
+async def test_what_a_custom_task_holds_is_its_own_affair() -> None:
+    """A new type may have a use for such an address, and no class knows which field it is."""
+    service = SimulatedService(solve_times=Fixed(10), extra_types={"NewTask": {"a": 1}})
+    proxy = "http://u:pa55@10.0.0.1:3128"
+    async with open_pool(service) as pool:
+        assert (await pool.solve(CustomTask("NewTask", {"proxy": proxy}))).extra == {"a": 1}
+        await pool.solve(CustomTask("NewTask", {}, extra={"proxy": proxy}))

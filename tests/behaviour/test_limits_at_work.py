@@ -16,6 +16,7 @@ from ezcaptcha_async import (
     ConfigurationError,
     EzCaptchaError,
     InsufficientBalanceError,
+    Offer,
     SessionPool,
     TransportError,
 )
@@ -88,7 +89,7 @@ async def test_what_may_have_been_paid_counts() -> None:
 
 async def test_a_budget_needs_prices() -> None:
     """A type without a listed price would be free."""
-    task = CloudFlare5STask(website_url="https://example.com", proxy="http://u:p@127.0.0.1:1")
+    task = CloudFlare5STask(website_url="https://example.com", proxy="http://u:p@1.2.3.4:1")
     service = SimulatedService(solve_times=Fixed(15))
     profile = service.profile()
     offers = [item for item in profile.offers if item.type != task.type]
@@ -98,6 +99,22 @@ async def test_a_budget_needs_prices() -> None:
         with pytest.raises(ConfigurationError, match="no listed price"):
             await pool.solve(task)
     assert service.summary().requests == 0
+
+
+async def test_a_price_of_ones_own_is_what_the_error_says() -> None:
+    """The remedy that is named for a type without a price would be none."""
+    task = CloudFlare5STask(website_url="https://example.com", proxy="http://u:p@1.2.3.4:1")
+    service = SimulatedService(solve_times=Fixed(15))
+    async with open_pool(service, budget=10) as pool:
+        with pytest.raises(ConfigurationError, match=r"attrs\.evolve\(service, offers=\[Offer\("):
+            await pool.solve(task)
+    profile = service.profile()
+    own = attrs.evolve(profile, offers=[Offer(type=task.type, points=4), *profile.offers])
+    async with open_pool(service, Account(KEY, service=own), budget=10) as pool:
+        assert (await pool.solve(task)).receipt.points == 4
+        await pool.solve(task)
+        with pytest.raises(BudgetExceededError, match="costs 4 points"):
+            await pool.solve(task)
 
 
 # -------------------------------------------------------------------------- requests

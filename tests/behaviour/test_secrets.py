@@ -31,6 +31,8 @@ from ezcaptcha_async import (
     ConfigurationError,
     CustomTask,
     EzCaptchaError,
+    FuncaptchaTaskProxyless,
+    HCaptcha,
     PoolClosedError,
     ReCaptchaV2TaskProxyless,
     ServiceError,
@@ -489,6 +491,19 @@ async def test_a_password_with_odd_characters_is_found_in_a_repeated_request(pas
     assert search.nothing_found()
 
 
+async def test_no_proxy_that_is_refused_by_a_pool_is_told() -> None:
+    """It is refused only where a service is known: in the middle of this library's frames."""
+    search = Search()
+    async with open_pool(SimulatedService(), KEY) as pool:
+        task = CloudFlare5STask(
+            website_url="https://example.com", proxy=f"http://u:{PASSWORD}@127.1:8080"
+        )
+        await search.call(lambda: pool.solve(task))
+        await search.call(lambda: pool.submit(task))
+    assert len(search.errors) == 2
+    assert search.nothing_found()
+
+
 # --------------------------------------------------------------------- how it comes to an end
 
 
@@ -640,19 +655,34 @@ def test_no_wrong_setting_tells_the_key(make: Callable[[], object]) -> None:
 def test_no_wrong_environment_tells_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same with settings that come from the environment."""
     search = Search()
-    for key, url in ((KEY, "http://api.example.com"), (f"{KEY}\u00e9", "https://a.example")):
-        monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", key)
-        monkeypatch.setenv("EZCAPTCHA_BASE_URL", url)
-        with pytest.raises(ConfigurationError) as caught:
-            SessionPool()
-        search.error(caught.value)
+    for name in ("EZCAPSOLVER_API_KEY", "EZCAPTCHA_API_KEY", "EZCAPTCHA_CLIENT_KEY"):
+        for key, url in ((KEY, "http://api.example.com"), (f"{KEY}\u00e9", "https://a.example")):
+            monkeypatch.setenv(name, key)
+            monkeypatch.setenv("EZCAPTCHA_BASE_URL", url)
+            with pytest.raises(ConfigurationError) as caught:
+                SessionPool()
+            search.error(caught.value)
     assert search.nothing_found()
 
 
 WRONG_TASKS: Final[dict[str, Callable[[], object]]] = {
-    "no-scheme": lambda: CloudFlare5STask(
-        website_url="https://example.com", proxy=f"user:{PASSWORD}@h:1"
+    "no-user": lambda: CloudFlare5STask(
+        website_url="https://example.com", proxy=f"socks5://:{PASSWORD}@h:1"
     ),
+    "two-meanings": lambda: CloudFlare5STask(
+        website_url="https://example.com", proxy=f"http://h:80:{PASSWORD}@h:1"
+    ),
+    "colon": lambda: FuncaptchaTaskProxyless(
+        website_url="https://example.com", website_key="k", proxy=f"http://u:{PASSWORD}%3A@h:1"
+    ),
+    "extra-known": lambda: HCaptcha(
+        website_url="https://a", website_key="k", extra={"lang": PASSWORD}
+    ),
+    "extra-typo": lambda: HCaptcha(
+        website_url="https://a", website_key="k", extra={"lnag": PASSWORD}
+    ),
+    "extra-twice": lambda: CustomTask("T", {"proxy": PROXY}, extra={"Proxy": PROXY}),
+    "extra-value": lambda: CustomTask("T", {}, extra={"proxy": PROXY, "other": object()}),
     "no-port": lambda: CloudFlare5STask(website_url="https://example.com", proxy=PROXY[:-5]),
     "bad-port": lambda: CloudFlare5STask(website_url="https://example.com", proxy=f"{PROXY}x"),
     "white-space": lambda: CloudFlare5STask(website_url="https://example.com", proxy=f"{PROXY} "),
@@ -690,11 +720,13 @@ def test_no_wrong_task_tells_the_password(make: Callable[[], object]) -> None:
         CustomTask("NewTask", {"proxy": PROXY, "key": KEY}),
         CustomTask("NewTask", json.dumps({"proxy": PROXY})),
         CloudFlare5STask(website_url=f"http://u:{PASSWORD}@example.com/", proxy=PROXY),
-        CloudFlare5STask(website_url="https://a", proxy=f"socks5://:{PASSWORD}@h:1"),
+        CloudFlare5STask(website_url="https://a", proxy=f"h:1:u:{PASSWORD}"),
+        FuncaptchaTaskProxyless(website_url="https://a", website_key="k", proxy=PROXY),
+        HCaptcha(website_url="https://a", website_key="k", extra={"cookies": PASSWORD}),
         CloudFlare5STask(website_url="https://a", proxy=f"http://u:{PASSWORD}%40@h:1"),
         CloudFlare5STask(website_url="https://a", proxy=f"http://u:x@{PASSWORD}@h:1"),
     ],
-    ids=["proxy", "custom", "custom-text", "url", "no-user", "escaped", "two-signs"],
+    ids=["proxy", "custom", "custom-text", "url", "behind", "fun", "extra", "escaped", "signs"],
 )
 def test_no_task_tells_what_is_in_it(task: Any) -> None:
     """Tasks are logged by whoever makes them."""

@@ -13,11 +13,15 @@ from ezcaptcha_async import (
     ONECAPTCHA,
     CloudFlare5SSolution,
     CloudFlare5STask,
+    CloudFlareTurnstileSolution,
+    CloudFlareTurnstileTask,
     ConfigurationError,
     CustomSolution,
     CustomTask,
     FuncaptchaSolution,
     FuncaptchaTaskProxyless,
+    HCaptcha,
+    HCaptchaSolution,
     PollPolicy,
     ReCaptchaSolution,
     ReCaptchaV2EnterpriseTaskProxyless,
@@ -26,6 +30,7 @@ from ezcaptcha_async import (
     ReCaptchaV2TaskProxyless,
     ReCaptchaV2TaskProxylessS9,
     ReCaptchaV3EnterpriseTaskProxyless,
+    ReCaptchaV3EnterpriseTaskProxylessS9,
     ReCaptchaV3TaskProxyless,
     ReCaptchaV3TaskProxylessS9,
     ResultWindowLapsedError,
@@ -54,10 +59,18 @@ PAGE = {"website_url": "https://example.com/login", "website_key": "site-key"}
         (ReCaptchaV3EnterpriseTaskProxyless(**PAGE), ReCaptchaSolution),
         (FuncaptchaTaskProxyless(**PAGE, data={"blob": "b"}), FuncaptchaSolution),
         (
-            CloudFlare5STask(website_url="https://example.com", proxy="http://u:p@10.0.0.1:80"),
+            CloudFlare5STask(website_url="https://example.com", proxy="http://u:p@1.2.3.4:80"),
             CloudFlare5SSolution,
         ),
         (CustomTask("NewTask", {"websiteURL": "https://example.com"}), CustomSolution),
+        (ReCaptchaV3EnterpriseTaskProxylessS9(**PAGE, page_action="login"), ReCaptchaSolution),
+        (
+            CloudFlareTurnstileTask(
+                website_url="https://example.com/", website_key="0x4AAA", rq_data={"a": 1}
+            ),
+            CloudFlareTurnstileSolution,
+        ),
+        (HCaptcha(**PAGE, invisible=True, rqdata="rq"), HCaptchaSolution),
     ],
     ids=lambda value: value.type if isinstance(value, Task) else "",
 )

@@ -38,7 +38,8 @@ def test_one_line_for_each_check(cli: Cli, serving: Serve) -> None:
     assert shown["DNS"] == ["skipped", "127.0.0.1 is an address"]
     assert shown["TLS"] == ["skipped", "plain http, which does not leave this machine"]
     assert re.fullmatch(r"answered in \d+ ms", shown["HTTP"][1])
-    assert re.fullmatch(r"accepted, as ezcaptcha:[0-9a-f]{8}", shown["key"][1])
+    accepted = r"accepted, as ezcaptcha:[0-9a-f]{8}; from EZCAPTCHA_CLIENT_KEY"
+    assert re.fullmatch(accepted, shown["key"][1])
     assert shown["balance"] == ["ok", "1,000,000 points (100.00 USD)"]
     assert shown["clock"] == ["ok", "within 1 s of the service's"]
     assert re.fullmatch(r"\S+ on Python 3\.\S+, httpx \S+, anyio \S+", shown["versions"][1])
@@ -91,7 +92,36 @@ def test_a_wrong_key(cli: Cli, serving: Serve) -> None:
     key = checks(result)["key"]
     assert key["text"].startswith("refused: ERROR_KEY_DOES_NOT_EXIST")
     assert key["remedy"] == "check the client key"
+    assert key["text"].endswith("; from EZCAPTCHA_CLIENT_KEY")
     assert checks(result)["balance"]["text"] == "not checked"
+
+
+SOURCES = {
+    "EZCAPTCHA_CLIENT_KEY": ["EZCAPTCHA_CLIENT_KEY", "EZCAPTCHA_API_KEY"],
+    "EZCAPTCHA_API_KEY": ["EZCAPTCHA_API_KEY", "EZCAPSOLVER_API_KEY"],
+    "EZCAPSOLVER_API_KEY": ["EZCAPSOLVER_API_KEY"],
+    "--key-file": ["EZCAPTCHA_CLIENT_KEY", "EZCAPSOLVER_API_KEY"],
+}
+
+
+@pytest.mark.parametrize("taken", SOURCES)
+def test_where_the_key_was_taken_from(
+    taken: str, cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A key in a forgotten variable would be the one that is refused, and nobody see which."""
+    serving(client_keys=["the-good-one"])
+    monkeypatch.delenv("EZCAPTCHA_CLIENT_KEY")
+    for name in SOURCES[taken]:
+        monkeypatch.setenv(name, "the-good-one" if name == taken else SECRET)
+    key_file = tmp_path / "key"
+    key_file.write_text("the-good-one\n", encoding="utf-8")
+    more = ("--key-file", str(key_file)) if taken == "--key-file" else ()
+    result = cli("doctor", "--json", *more)
+    key = checks(result)["key"]
+    assert key["text"].endswith(f"; from {taken}")
+    assert key["details"]["source"] == taken
+    assert key["details"]["account"].startswith("ezcaptcha:")
+    assert key["state"] == "ok"
 
 
 def test_no_key_at_all(cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +235,9 @@ def test_nobody_listens(key: bool, cli: Cli, at: pytest.MonkeyPatch) -> None:  #
     found = checks(result)
     assert found["HTTP"]["text"].startswith("getBalance was not answered")
     assert found["balance"]["state"] == found["clock"]["state"] == "skipped"
+    assert found["key"]["text"].startswith(
+        "not checked; from EZCAPTCHA_CLIENT_KEY" if key else "no client key: set EZCAPTCHA_CLIENT_"
+    )
 
 
 @pytest.mark.parametrize("key", [True, False])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ezcaptcha_async.accounts import Account, default_key, default_service
+from ezcaptcha_async.accounts import Account, default_key, default_service, key_variable
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA
 
@@ -61,10 +61,10 @@ def test_a_service_is_a_profile(service: Any) -> None:
         Account(KEY, service=service)
 
 
-@pytest.mark.parametrize("field", ["max_in_flight", "max_creates"])
+@pytest.mark.parametrize("field", ["max_in_flight", "max_creates", "app_id"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "3", True])
 def test_limits_are_whole_numbers(field: str, value: Any) -> None:
-    """A limit of zero would hold every task back for ever, without a word."""
+    """A limit of zero would hold every task back for ever; a wrong number be sent to a service."""
     with pytest.raises(ConfigurationError, match=f"{field} must be a whole number of at least 1"):
         Account(KEY, **{field: value})
     least: Any = {field: 1}
@@ -110,20 +110,39 @@ def test_an_account_pickles() -> None:
     assert pickle.loads(pickle.dumps(account)) == account
 
 
-@pytest.mark.parametrize(
-    "environ", [{}, {"EZCAPTCHA_CLIENT_KEY": ""}, {"EZCAPTCHA_CLIENT_KEY": " "}]
-)
+KEY_VARIABLES = ("EZCAPTCHA_CLIENT_KEY", "EZCAPTCHA_API_KEY", "EZCAPSOLVER_API_KEY")
+
+
+@pytest.mark.parametrize("environ", [{}, *({name: " "} for name in KEY_VARIABLES)])
 def test_no_key_in_the_environment(environ: dict[str, str]) -> None:
     """An empty key would be sent instead of a hint where to put it."""
-    with pytest.raises(ConfigurationError, match="set EZCAPTCHA_CLIENT_KEY"):
+    assert key_variable(environ) is None
+    with pytest.raises(ConfigurationError) as caught:
         default_key(environ)
+    assert str(caught.value) == (
+        "no client key: pass one, or set EZCAPTCHA_CLIENT_KEY "
+        "(EZCAPTCHA_API_KEY or EZCAPSOLVER_API_KEY will do too)"
+    )
 
 
-def test_the_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", KEY_VARIABLES)
+def test_the_key_of_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key with the line end of an `.env` file would be refused."""
-    assert default_key({"EZCAPTCHA_CLIENT_KEY": f" {KEY}\n"}) == KEY
-    monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", KEY)
-    assert default_key() == KEY
+    assert default_key({name: f" {KEY}\n"}) == KEY
+    monkeypatch.setenv(name, KEY)
+    assert (default_key(), key_variable()) == (KEY, name)
+
+
+@pytest.mark.parametrize("blank", [None, "", " \n"])
+def test_which_of_several_keys_is_taken(blank: str | None) -> None:
+    """A program that uses the maker's own client as well would pay with another account's key."""
+    environ = {name: f"key of {name}" for name in KEY_VARIABLES}
+    for name in KEY_VARIABLES:
+        assert (key_variable(environ), default_key(environ)) == (name, f"key of {name}")
+        if blank is None:
+            del environ[name]
+        else:
+            environ[name] = blank
 
 
 def test_the_service_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,8 +36,12 @@ def test_everything_that_may_cost_counts_over_all_accounts() -> None:
 def test_a_budget_needs_a_price_and_no_budget_needs_none(offer: Offer | None) -> None:
     """A type of unknown price would be free, or could not be used at all."""
     Purse(None, None).check("T", offer)
-    with pytest.raises(ConfigurationError, match="no listed price"):
+    with pytest.raises(ConfigurationError) as caught:
         Purse(30, None).check("T", offer)
+    assert str(caught.value) == (
+        "T has no listed price, which a budget needs; say what you pay for it: "
+        "attrs.evolve(service, offers=[Offer(type='T', points=...), *service.offers])"
+    )
 
 
 def test_creates_are_repeated_within_their_own_limit_and_the_budget() -> None:

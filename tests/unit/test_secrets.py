@@ -82,6 +82,16 @@ def test_other_fields_are_not(name: str) -> None:
         ("h:1:user:pass", {"user:pass", "pass"}),
         ("user:pass:h:1", {"user:pass", "pass", "h:1", "1"}),
         ("socks5:h:1:user:pass", {"user:pass", "pass"}),
+        # As it is written, as a URL has it, and what either is without escapes.
+        (
+            "http://h:1:user:p@ss",
+            {"h:1:user:p", "1:user:p", "user:p%40ss", "p%40ss", "user:p@ss", "p@ss"},
+        ),
+        (
+            "h:80:user:p%41ss",
+            {"user:p%41ss", "p%41ss", "user:pAss", "pAss", "user:p%2541ss", "p%2541ss"},
+        ),
+        ("user:1234:h:80", {"user:1234", "1234", "h:80", "80"}),
         ("h:1", set[str]()),
         ("http://h:1", set[str]()),
         ("http://@h:1", set[str]()),

@@ -73,8 +73,11 @@ EZCAPTCHA_OFFERS = {  # type → (highest price, lowest price)
     "ReCaptchaV3TaskProxyless": (8, 8),
     "ReCaptchaV3TaskProxylessS9": (15, 15),
     "ReCaptchaV3EnterpriseTaskProxyless": (18, 18),
+    "ReCaptchaV3EnterpriseTaskProxylessS9": (None, None),
     "FuncaptchaTaskProxyless": (18, 18),
     "CloudFlare5STask": (None, None),
+    "CloudFlareTurnstileTask": (None, None),
+    "HCaptcha": (None, None),
 }
 
 
@@ -84,6 +87,14 @@ def test_every_code_of_the_services_has_its_remedy() -> None:
     assert documented == ERROR_CODES
     for service in (EZCAPTCHA, ONECAPTCHA):
         assert {code: service.error_class(code) for code in documented} == documented
+
+
+def test_private_proxies_are_for_services_that_permit_them() -> None:
+    """A proxy that the service cannot reach would be paid for, or one's own gateway be useless."""
+    private, public = "http://me:pa55@10.0.0.1:3128", "http://me:pa55@proxy.example:3128"
+    own = attrs.evolve(EZCAPTCHA, allow_private_proxies=True)
+    assert [EZCAPTCHA.takes_proxy(item) for item in (None, public, private)] == [True, True, False]
+    assert [own.takes_proxy(item) for item in (None, public, private)] == [True, True, True]
 
 
 def test_an_unknown_code_is_a_plain_service_error() -> None:

@@ -12,8 +12,10 @@ import pytest
 
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
+    CloudFlareTurnstileSolution,
     CustomSolution,
     FuncaptchaSolution,
+    HCaptchaSolution,
     ReCaptchaSolution,
     Receipt,
     Solution,
@@ -34,7 +36,11 @@ COMMON: dict[str, Any] = {"receipt": RECEIPT, "expires_at": 1_130.0}
 SOLUTIONS = [
     ReCaptchaSolution(token=LONG, user_agent="Agent", cookies={"a": "c00kie"}, **COMMON),
     FuncaptchaSolution(token=LONG, **COMMON),
-    CloudFlare5SSolution(headers={"h": "h3ader"}, cookies={"a": "c00kie"}, body=LONG, **COMMON),
+    CloudFlare5SSolution(
+        headers={"h": "h3ader"}, cookies={"a": "c00kie"}, body=LONG, s_token="c00kie", **COMMON
+    ),
+    CloudFlareTurnstileSolution(token=LONG, headers={"h": "h3ader"}, **COMMON),
+    HCaptchaSolution(token=LONG, user_agent="Agent", **COMMON),
     CustomSolution(extra={"answer": 42}, **COMMON),
 ]
 
@@ -55,7 +61,7 @@ def test_solutions_are_values(solution: Solution) -> None:
         solution.note = "mine"  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("solution", SOLUTIONS[:3], ids=lambda item: type(item).__name__)
+@pytest.mark.parametrize("solution", SOLUTIONS[:-1], ids=lambda item: type(item).__name__)
 def test_a_repr_is_short_and_keeps_cookies_to_itself(solution: Solution) -> None:
     """One log line would hold kilobytes of token, or somebody's session cookie."""
     text = repr(solution)

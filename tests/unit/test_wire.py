@@ -43,8 +43,10 @@ from ezcaptcha_async.errors import (
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
+    CloudFlareTurnstileSolution,
     CustomSolution,
     FuncaptchaSolution,
+    HCaptchaSolution,
     ReCaptchaSolution,
     Receipt,
 )
@@ -92,6 +94,17 @@ def test_bodies_byte_by_byte() -> None:
         rb'{"clientKey":"k\"1","task":{"type":"RecaptchaV2TaskProxyless",'
         rb'"websiteURL":"https://example.com/\u00e9","websiteKey":"6Lc","isInvisible":"false"}}'
     )
+
+
+def test_the_number_of_a_developer_goes_with_creates_only() -> None:
+    """A developer's share would be lost, or a poll be refused for a field that it does not take."""
+    encoder = Encoder('k"1', 77)
+    assert encoder.create_task(V2, None).content.startswith(
+        b'{"clientKey":"k\\"1","appId":77,"task":{"type":"ReCaptchaV2TaskProxyless",'
+    )
+    for body in (encoder.get_task_result("7"), encoder.get_balance()):
+        assert json.loads(body.content).keys() <= {"clientKey", "taskId"}
+    assert "appId" not in json.loads(Encoder(KEY).create_task(V2, None).content)
 
 
 def test_what_holds_secrets_shows_none() -> None:
@@ -582,6 +595,9 @@ def test_the_password_of_a_tasks_proxy_is_taken_out_in_every_form(
     tasks: list[Task[Any]] = [
         CloudFlare5STask(website_url="https://example.com", proxy=proxy),
         CustomTask("NewTask", {"deep": [{"proxy": proxy}]}),
+        ReCaptchaV2TaskProxyless(
+            website_url="https://example.com", website_key="6Lc", extra={"otherProxy": proxy}
+        ),
         ReCaptchaV2TaskProxyless(website_url=f"https://user:{password}@a.com/", website_key="6Lc"),
     ]
     text = f"wrong: {form.format(repeated)}, {form.format(repeated)}"
@@ -594,10 +610,10 @@ def test_the_password_of_a_tasks_proxy_is_taken_out_in_every_form(
             assert "***" in answer.error.description
 
 
-@pytest.mark.parametrize("proxy", ["socks5://10.0.0.1:1080", "http://@10.0.0.1:80"])
+@pytest.mark.parametrize("proxy", ["socks5://10.0.0.1:1080", "http://@10.0.0.1:80", "h:1", ""])
 def test_a_task_without_a_password_changes_nothing(proxy: str) -> None:
     """Every character of a message would be taken for an empty password."""
-    task = CloudFlare5STask(website_url="https://example.com", proxy=proxy)
+    task = CustomTask("NewTask", {"proxy": proxy})
     body = {"errorId": 1, "errorCode": "ERROR_X", "errorDescription": "no reason"}
     answer = DECODER.created(reply(body), task)
     assert isinstance(answer, Refused)
@@ -795,7 +811,44 @@ def test_a_cloudflare_solution() -> None:
     raw = {"header": {"a": "b"}, "cookies": {}, "body": "", "headers": {}}
     solution = decode(CloudFlare5SSolution, raw)
     assert (solution.headers, solution.cookies, solution.body) == ({"a": "b"}, {}, "")
+    assert (solution.tls_version, solution.s_token) == (None, None)
     assert solution.extra == {"headers": {}}
+    full = decode(CloudFlare5SSolution, {**CLOUDFLARE, "tlsVersion": "chrome149", "sToken": "t"})
+    assert (full.body, full.tls_version, full.s_token) == ("page", "chrome149", "t")
+    assert full.extra == {}
+
+
+@pytest.mark.parametrize("body", [{}, {"body": None}, {"body": 1.5}, {"body": ["page"]}])
+def test_headers_and_cookies_without_a_page_are_a_solution(body: dict[str, Any]) -> None:
+    """What was paid for would be thrown away, for want of what nobody needs."""
+    solution = decode(CloudFlare5SSolution, {"header": {"a": "b"}, "cookies": {"c": "d"}, **body})
+    assert (solution.headers, solution.cookies, solution.body) == ({"a": "b"}, {"c": "d"}, "")
+    assert solution.extra == body
+
+
+def test_a_turnstile_solution() -> None:
+    """The token would be lost, or the headers that belong to it."""
+    solution = decode(CloudFlareTurnstileSolution, {"token": "t", "header": {"a": 1}, "new": 2})
+    assert (solution.token, solution.headers, solution.extra) == ("t", {"a": "1"}, {"new": 2})
+
+
+def test_an_hcaptcha_solution() -> None:
+    """The token has a name of its own; a user agent that is not sent along spoils it."""
+    raw = {"generated_pass_UUID": "t", "ua": "Agent", "lang": "en-US"}
+    solution = decode(HCaptchaSolution, raw)
+    assert (solution.token, solution.user_agent) == ("t", "Agent")
+    assert solution.extra == {"lang": "en-US"}
+
+
+@pytest.mark.parametrize("value", [None, [], 5, {"a": None}, {"a": {"b": "c"}}])
+def test_a_token_is_kept_whatever_comes_with_it(value: Any) -> None:
+    """A paid token would be thrown away because of a header."""
+    solution = decode(CloudFlareTurnstileSolution, {"token": "t", "header": value})
+    assert (solution.token, solution.headers, solution.extra) == ("t", None, {"header": value})
+    solution = decode(HCaptchaSolution, {"generated_pass_UUID": "t", "ua": value})
+    assert (solution.token, solution.user_agent, solution.extra) == ("t", None, {"ua": value})
+    assert decode(CloudFlareTurnstileSolution, {"token": "t"}).headers is None
+    assert decode(HCaptchaSolution, {"generated_pass_UUID": "t"}).user_agent is None
 
 
 def test_a_custom_solution_keeps_everything() -> None:
@@ -883,13 +936,18 @@ CLOUDFLARE = {"header": {"a": "b"}, "cookies": {"c": "d"}, "body": "page"}
         ),
         (
             CloudFlare5SSolution,
-            {**CLOUDFLARE, "body": 1.5},
-            "$.solution.body: expected a string, got a number",
+            {"header": {}, "body": "page"},
+            "$.solution.cookies: expected an object of strings, got nothing",
         ),
         (
-            CloudFlare5SSolution,
-            {"header": {}, "cookies": {}},
-            "$.solution.body: expected a string, got nothing",
+            CloudFlareTurnstileSolution,
+            {"header": {"a": "b"}},
+            "$.solution.token: expected a non-empty string, got nothing",
+        ),
+        (
+            HCaptchaSolution,
+            {"token": "t", "generated_pass_UUID": ""},
+            "$.solution.generated_pass_UUID: expected a non-empty string, got an empty string",
         ),
     ],
 )
@@ -902,13 +960,25 @@ def test_a_missing_or_misshapen_part_is_named(solution_type: Any, raw: Any, comp
 
 
 @given(
-    st.sampled_from([ReCaptchaSolution, FuncaptchaSolution, CloudFlare5SSolution, CustomSolution]),
+    st.sampled_from(
+        [
+            ReCaptchaSolution,
+            FuncaptchaSolution,
+            CloudFlare5SSolution,
+            CloudFlareTurnstileSolution,
+            HCaptchaSolution,
+            CustomSolution,
+        ]
+    ),
     wild_values
     | st.fixed_dictionaries(
         {},
         optional={
             name: wild_values | st.text() | st.dictionaries(st.text(), st.text())
-            for name in ("gRecaptchaResponse", "token", "header", "cookies", "body", "user_agent")
+            for name in (
+                *("gRecaptchaResponse", "token", "generated_pass_UUID", "header", "cookies"),
+                *("body", "user_agent", "ua", "tlsVersion", "sToken"),
+            )
         },
     ),
 )
@@ -923,8 +993,8 @@ def test_a_solution_or_a_protocol_error(solution_type: Any, raw: Any) -> None:
         field.name
         for field in attrs.fields(solution_type)
         if field.name not in {"receipt", "expires_at", "extra"}
-        and getattr(solution, field.name) is not None
-    }
+        and getattr(solution, field.name) not in (None, field.default)
+    } | ({"body"} if raw.get("body") == "" and solution_type is CloudFlare5SSolution else set())
     assert len(known) + len(solution.extra) == len(raw), "a key was dropped"
 
 
