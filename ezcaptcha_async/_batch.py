@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 from itertools import count
 from typing import Any, Generic, TypeAlias, TypeVar, cast
@@ -12,11 +12,18 @@ import anyio
 import attrs
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
-from ezcaptcha_async._claim import Claim
-from ezcaptcha_async._entries import AnyOutcome
+from ezcaptcha_async._dispatch import Dispatch
+from ezcaptcha_async._entries import AnyOutcome, Entry
+from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._saved import SavedTask
+from ezcaptcha_async._ticket import Sessions, confirm, reveal, settled
 from ezcaptcha_async._unwrap import unwrapped
-from ezcaptcha_async.errors import EzCaptchaError, SavedTicket
+from ezcaptcha_async.errors import (
+    ConfigurationError,
+    EzCaptchaError,
+    ResultWindowLapsedError,
+    SavedTicket,
+)
 from ezcaptcha_async.solutions import Solution
 from ezcaptcha_async.tasks import Task
 
@@ -81,29 +88,76 @@ class Resumed:
         return cast("str | None", self.ticket.get("reference"))
 
 
-def outcome_of(
-    index: int, task: Task[S], solution: S | None, error: EzCaptchaError | None
-) -> Outcome[S]:
-    """Put together what became of a new task."""
-    return Outcome(index=index, task=task, solution=solution, error=error)
+def solved(
+    tasks: Iterable[Task[S]] | AsyncIterable[Task[S]],
+    start: Callable[[Task[S]], Entry],
+    sessions: Callable[[], Sessions],
+    *,
+    max_in_flight: int,
+) -> AbstractAsyncContextManager[AsyncIterator[Outcome[S]]]:
+    """Solve new tasks; see `SessionPool.solve_many`."""
+
+    def made(
+        index: int, task: Task[S], solution: Solution | None, error: EzCaptchaError | None
+    ) -> Outcome[S]:
+        known = cast("S | None", solution)
+        return Outcome(index=index, task=task, solution=known, error=error)
+
+    return _outcomes_of(tasks, start, made, sessions, max_in_flight=max_in_flight)
 
 
 def resumed(
-    _index: int, task: SavedTask, solution: Solution | None, error: EzCaptchaError | None
-) -> Resumed:
-    """Put together what became of a paid one."""
-    return Resumed(ticket=task.to_dict(), solution=solution, error=error)
+    ledger: Ledger, dispatch: Dispatch, *, max_in_flight: int
+) -> AbstractAsyncContextManager[AsyncIterator[Resumed]]:
+    """Fetch what is paid and nobody has been given the outcome of; see `SessionPool.resume_all`.
+
+    Args:
+        ledger: Knows what earlier processes have paid for.
+        dispatch: Finds the accounts that have paid for them; the orphans of this pool are theirs.
+        max_in_flight: Most tasks taken up whose outcome has not been taken yet.
+    """
+    orphans = (
+        session.saved(entry) for session in dispatch.sessions for entry in session.line.orphans()
+    )
+    tasks = sorted([*ledger.inherited(), *orphans], key=lambda task: task.created_at)
+
+    def take_up(task: SavedTask) -> Entry:
+        ledger.taken_up(task)
+        problem = None
+        try:
+            return dispatch.take_up(task)
+        except ConfigurationError as error:
+            if not ledger.is_over(task):
+                raise  # the account that has paid for it may still fetch it
+            problem = error.message
+        raise ResultWindowLapsedError(
+            f"{problem}; its result window is over", task_id=task.task_id, ticket=task.to_dict()
+        )
+
+    def told(task: SavedTask, error: EzCaptchaError) -> None:
+        if isinstance(error, ResultWindowLapsedError):
+            ledger.done(task.service, task.account, task.task_id)
+
+    def made(
+        _index: int, task: SavedTask, solution: Solution | None, error: EzCaptchaError | None
+    ) -> Resumed:
+        return Resumed(ticket=task.to_dict(), solution=solution, error=error)
+
+    return _outcomes_of(
+        tasks, take_up, made, lambda: dispatch.session_of, max_in_flight=max_in_flight, told=told
+    )
 
 
-_Settled: TypeAlias = tuple[int, T, Claim[S] | None, AnyOutcome]
-_Make: TypeAlias = Callable[[int, T, S | None, EzCaptchaError | None], R]
+_Settled: TypeAlias = tuple[int, T, Entry | None, AnyOutcome]
+_Make: TypeAlias = Callable[[int, T, Solution | None, EzCaptchaError | None], R]
 
 
 @asynccontextmanager
-async def outcomes_of(
+async def _outcomes_of(
     items: Iterable[T] | AsyncIterable[T],
-    start: Callable[[T], Claim[S]],
-    make: _Make[T, S, R],
+    start: Callable[[T], Entry],
+    make: _Make[T, R],
+    sessions: Callable[[], Sessions],
     *,
     max_in_flight: int,
     told: Callable[[T, EzCaptchaError], None] | None = None,
@@ -114,6 +168,7 @@ async def outcomes_of(
         items: New tasks, or paid ones.
         start: Begins with one of them.
         make: Puts together what the reader gets for one.
+        sessions: Returns which account works on which line.
         max_in_flight: Most items begun whose outcome has not been taken yet.
         told: Called when the reader has got why an item could not even be begun.
 
@@ -125,20 +180,20 @@ async def outcomes_of(
     reader leaves is released, and so stays among the pool's orphans.
     """
     places = anyio.Semaphore(max_in_flight)
-    send, receive = anyio.create_memory_object_stream[_Settled[T, S]]()
+    send, receive = anyio.create_memory_object_stream[_Settled[T]]()
     positions = count()
 
-    async def solve(index: int, item: T, out: ObjectSendStream[_Settled[T, S]]) -> None:
+    async def solve(index: int, item: T, out: ObjectSendStream[_Settled[T]]) -> None:
         async with out:
             try:
-                claim = start(item)
+                entry = start(item)
             except EzCaptchaError as error:
                 await out.send((index, item, None, error))
                 return
             try:
-                await out.send((index, item, claim, await claim.settled()))
+                await out.send((index, item, entry, await settled(entry, sessions())))
             except BaseException:
-                claim.release()
+                sessions()[entry.line].release(entry)
                 raise
 
     async def begin(item: T) -> None:
@@ -152,7 +207,7 @@ async def outcomes_of(
     try:
         async with receive, anyio.create_task_group() as group:
             group.start_soon(feed)
-            outcomes = _Outcomes(receive, places, make, told)
+            outcomes = _Outcomes(receive, places, make, sessions, told)
             yield outcomes
             outcomes.confirm()
             group.cancel_scope.cancel()
@@ -164,19 +219,21 @@ async def outcomes_of(
     raise failure
 
 
-class _Outcomes(AsyncIterator[R], Generic[T, S, R]):
+class _Outcomes(AsyncIterator[R], Generic[T, R]):
     """Takes what is settled; a class, because a generator would have to be closed."""
 
     def __init__(
         self,
-        settled: ObjectReceiveStream[_Settled[T, S]],
+        stream: ObjectReceiveStream[_Settled[T]],
         places: anyio.Semaphore,
-        make: _Make[T, S, R],
+        make: _Make[T, R],
+        sessions: Callable[[], Sessions],
         told: Callable[[T, EzCaptchaError], None] | None,
     ) -> None:
-        self._settled = settled
+        self._stream = stream
         self._places = places
         self._make = make
+        self._sessions = sessions
         self._told = told
         self._confirm: Callable[[], None] | None = None
 
@@ -188,16 +245,17 @@ class _Outcomes(AsyncIterator[R], Generic[T, S, R]):
 
     async def __anext__(self) -> R:
         self.confirm()
-        index, item, claim, outcome = await self._settled.__anext__()
+        index, item, entry, outcome = await self._stream.__anext__()
         self._places.release()
-        if claim is None:
+        if entry is None:
             error = cast("EzCaptchaError", outcome)
             if self._told is not None:
                 self._confirm = partial(self._told, item, error)
             return self._make(index, item, None, error)
-        self._confirm = claim.confirm
+        sessions = self._sessions()
+        self._confirm = partial(confirm, entry, sessions, outcome)
         try:
-            return self._make(index, item, claim.reveal(outcome), None)
+            return self._make(index, item, reveal(entry, sessions, outcome), None)
         except EzCaptchaError as error:
             return self._make(index, item, None, error)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-from ezcaptcha_async._claim import Claim
 from ezcaptcha_async._entries import Entry, Line
 from ezcaptcha_async._purse import Purse
 from ezcaptcha_async._saved import SavedTask
-from ezcaptcha_async._schedule import Schedule
+from ezcaptcha_async._schedule import Create, Poll, Schedule
 from ezcaptcha_async._session import Session
+from ezcaptcha_async._ticket import with_ticket
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
     BudgetExceededError,
@@ -19,10 +19,7 @@ from ezcaptcha_async.errors import (
     PoolClosedError,
     ResultWindowLapsedError,
 )
-from ezcaptcha_async.solutions import Solution
-from ezcaptcha_async.tasks import CustomTask, Task, kind_of, proxy_of, solution_type_for
-
-S = TypeVar("S", bound=Solution)
+from ezcaptcha_async.tasks import CustomTask, Task, proxy_of
 
 
 class Dispatch:
@@ -52,10 +49,14 @@ class Dispatch:
         """Give work to one more account."""
         self.session_of[session.line] = session
 
+    def perform(self, command: Create | Poll) -> Awaitable[None]:
+        """Have a command performed by the account whose it is."""
+        return command.by(self.session_of[command.entry.line])
+
     # ------------------------------------------------------------------- new tasks
 
-    def begin(self, task: Task[S], timeout: float | None) -> Claim[S]:
-        """Put a task in line at the account that suits it best.
+    def begin(self, task: Task[Any], timeout: float | None) -> Entry:
+        """Put a task in line at the account that suits it best, and return its entry.
 
         Raises:
             ConfigurationError: None serves the type, or the task's proxy.
@@ -65,7 +66,7 @@ class Dispatch:
         session = self._session_for(task)
         self._purse.check(task.type, session.service.offer_for(task.type))
         deadline = inf if timeout is None else self._clock() + timeout
-        return Claim(session.enqueue(task, deadline), self.session_of)
+        return session.enqueue(task, deadline)
 
     def pass_on(self, entry: Entry, *, untroubled: bool) -> bool:
         """Give a task that its account cannot create to another one, if there is one for it.
@@ -165,8 +166,8 @@ class Dispatch:
         names = ", ".join(item.account.name for item in self.sessions)
         raise ConfigurationError(f"account must be one of {names}")
 
-    def take_up(self, saved: SavedTask) -> Claim[Solution]:
-        """Return a claim on a task that is paid already, here or elsewhere.
+    def take_up(self, saved: SavedTask) -> Entry:
+        """Return the entry of a task that is paid already, here or elsewhere.
 
         Raises:
             ConfigurationError: No account of the pool has paid for it.
@@ -177,33 +178,17 @@ class Dispatch:
         entry = session.line.paid.get(saved.task_id)
         if entry is not None:
             session.hold(entry)
-            return Claim(entry, self.session_of)
-        now, window = self._clock(), session.service.result_window
-        age = max(0.0, now + session.epoch - saved.created_at)
-        heard = saved.processing_at
-        entry = Entry(
-            line=session.line,
-            kind=kind_of(saved.service, saved.type, saved.host),
-            solution_type=solution_type_for(saved.type),
-            points=saved.points,
-            reference=saved.reference,
-            queued_at=now,
-            task_id=saved.task_id,
-            created_at=now - age,
-            lapses_at=now - age + window,
-            processing_at=None if heard is None else heard - session.epoch,
-            polls=saved.polls,
-        )
-        claim: Claim[Solution] = Claim(entry, self.session_of)
-        if age >= window:
-            raise claim.with_ticket(
-                ResultWindowLapsedError("the result window of the saved ticket is over")
-            )
+            return entry
+        now = self._clock()
+        entry = session.entry_of(saved)
+        if now >= entry.lapses_at:
+            lapsed = ResultWindowLapsedError("the result window of the saved ticket is over")
+            raise with_ticket(entry, session, lapsed)
         ban = session.gate.ban(now, "getTaskResult")
         if ban is not None and entry.lapses_at <= session.gate.banned_until("getTaskResult"):
-            raise claim.with_ticket(ban)
+            raise with_ticket(entry, session, ban)
         session.adopt(entry)
-        return claim
+        return entry
 
     def _session_that_paid(self, saved: SavedTask) -> Session:
         """Find it by fingerprint, or as the only one of the service."""

@@ -13,10 +13,10 @@ import anyio
 from ezcaptcha_async._dispatch import Dispatch
 from ezcaptcha_async._emitter import Emitter
 from ezcaptcha_async._event_loop import current_event_loop
-from ezcaptcha_async._host import Host
+from ezcaptcha_async._exchange import Exchange
 from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._purse import Purse
-from ezcaptcha_async._schedule import Create, Poll, Schedule
+from ezcaptcha_async._schedule import Schedule
 from ezcaptcha_async._scheduler import Scheduler
 from ezcaptcha_async._session import Session
 from ezcaptcha_async._settings import Settings
@@ -55,30 +55,40 @@ class Engine:
         self.loop = current_event_loop()
         emitter = Emitter(settings.on_event, self.loop.clock)
         self._schedule = Schedule(emitter, numbers=_NUMBERS)
-        self._host = Host(self.loop)
         self._closed = anyio.Event()
+        self._ended = anyio.Event()
+        self._scope = anyio.CancelScope()
         self._closing = False
         self.closed_by: PoolClosedError | None = None
+        purse = Purse(settings.budget, settings.unknown_budget)
+        self.dispatch = Dispatch(self._schedule, purse, self.loop.clock)
         self.scheduler = Scheduler(
             self._schedule,
-            self._perform,
+            self.dispatch.perform,
             max_requests=settings.max_requests or transport.max_requests,
             loop=self.loop,
         )
-        purse = Purse(settings.budget, settings.unknown_budget)
-        self.dispatch = Dispatch(self._schedule, purse, self.loop.clock)
         for account in accounts:
-            session = Session(
+            exchange = Exchange(
                 account,
                 schedule=self._schedule,
-                scheduler=self.scheduler,
-                loop=self.loop,
+                clock=self.loop.clock,
                 transport=transport,
                 ledger=ledger,
                 pass_on=self.dispatch.pass_on,
                 emitter=emitter,
+                rng=settings.rng,
+                request_timeout=settings.request_timeout,
+                create_patience=settings.create_patience,
+            )
+            session = Session(
+                exchange,
+                scheduler=self.scheduler,
+                loop=self.loop,
+                polling=settings.polling,
                 may_repeat=purse.may_repeat,
-                settings=settings,
+                low_balance=settings.low_balance or 0.0,
+                on_low_balance=settings.on_low_balance,
             )
             self.dispatch.add(session)
             purse.add_line(session.line)
@@ -88,8 +98,14 @@ class Engine:
         return f"<Engine of {len(self.sessions)} accounts, {self._schedule}>"
 
     def start(self) -> None:
-        """Start the scheduler in the background."""
-        self._host.start(self._run)
+        """Start the scheduler in the background, beside whoever entered the pool.
+
+        The pool's requests must outlive the caller who asked for them: a task that was paid for
+        is not lost because its caller was cancelled, or because the pool is entered in one
+        asyncio task and left in another (as aiohttp's runner and pytest's fixtures do). A task
+        group in the caller's own task would give neither.
+        """
+        self.loop.spawn(self._run)
 
     def check_open(self) -> None:
         """Check that new work can be taken.
@@ -119,15 +135,20 @@ class Engine:
             self._give_up(PoolClosedError("the pool was closed"))
             with anyio.move_on_after(self._settings.close_grace):
                 await self.scheduler.wait_quiet()
-            await self._host.stop()
+            self._scope.cancel()
+            await self._ended.wait()
             self.ledger.close()
             self._closed.set()
             save_timing(self._settings.polling)
 
-    async def _perform(self, command: Create | Poll) -> None:
-        await self.dispatch.session_of[command.entry.line].perform(command)
-
     async def _run(self) -> None:
+        try:
+            with self._scope:
+                await self._schedule_until_cancelled()
+        finally:
+            self._ended.set()
+
+    async def _schedule_until_cancelled(self) -> None:
         reason = "the pool's event loop ended before the pool was closed"
         try:
             await self.scheduler.run()

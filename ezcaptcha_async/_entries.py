@@ -222,6 +222,7 @@ class Entry:
     request_in_flight: bool = False
     holders: int = 1  # how many wait, or hold the ticket and may wait later
     delivered: bool = False
+    undecodable: bool = False  # there is a solution, of a shape that nobody can read
     outcome: AnyOutcome | None = None  # what to tell whoever waits
     kept: Solved | None = None  # a solution that came when nobody waited
     creator: Waiting | None = attrs.field(default=None, repr=False)  # waits for the creation

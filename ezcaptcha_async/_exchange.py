@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from math import inf
+from random import Random
 from typing import Literal, Protocol
 
 import anyio
@@ -20,7 +21,6 @@ from ezcaptcha_async._gate import Gate, Permit
 from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._limits import Backoff, Terms
 from ezcaptcha_async._schedule import Schedule
-from ezcaptcha_async._settings import Settings
 from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
 from ezcaptcha_async._wire import MAX_BAN, Decoder, Encoder, Reply, RequestBody
 from ezcaptcha_async.accounts import Account
@@ -78,7 +78,10 @@ class Exchange:
         pass_on: Gives a task that this account cannot create, and that is certainly not
             paid, to another one: see `Dispatch.pass_on`.
         emitter: Told of each request, and of the account's troubles.
-        settings: The pool's.
+        rng: The source of jitter.
+        request_timeout: Total deadline of one request, in seconds.
+        create_patience: Seconds for which a create that was certainly not accepted is tried
+            again.
     """
 
     def __init__(
@@ -91,7 +94,9 @@ class Exchange:
         ledger: Ledger,
         pass_on: PassOn,
         emitter: Emitter,
-        settings: Settings,
+        rng: Random,
+        request_timeout: float,
+        create_patience: float,
     ) -> None:
         self.account = account
         self.service = account.service
@@ -100,8 +105,8 @@ class Exchange:
         self.clock = clock
         self.ledger = ledger
         self.pass_on = pass_on
-        self.rng = settings.rng
-        self.create_patience = settings.create_patience
+        self.rng = rng
+        self.create_patience = create_patience
         self.encoder = Encoder(account.client_key, account.app_id)
         self.decoder = Decoder(self.service, secrets=[account.client_key])
         self._terms = Terms.of(self.service)
@@ -125,7 +130,7 @@ class Exchange:
         self.epoch = time.time() - clock()
         self._emitter = emitter
         self._transport = transport
-        self._request_timeout = settings.request_timeout
+        self._request_timeout = request_timeout
         schedule.add_line(self.line)
         self._restore_ban()
 

@@ -8,14 +8,13 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from contextlib import AbstractAsyncContextManager
 from random import Random
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, cast, overload
 
 import anyio
 
-from ezcaptcha_async._batch import Outcome, Resumed, outcome_of, outcomes_of, resumed
-from ezcaptcha_async._claim import Claim
+from ezcaptcha_async._batch import Outcome, Resumed, resumed, solved
 from ezcaptcha_async._engine import Engine
-from ezcaptcha_async._inheritance import Inheritance
+from ezcaptcha_async._entries import Entry
 from ezcaptcha_async._journal import Journal, open_journal
 from ezcaptcha_async._journal_lines import Submission
 from ezcaptcha_async._ledger import Ledger
@@ -32,7 +31,7 @@ from ezcaptcha_async._settings import (
     journal_from,
 )
 from ezcaptcha_async._statistics import PoolStatistics, sum_up
-from ezcaptcha_async._ticket import Ticket
+from ezcaptcha_async._ticket import Sessions, Ticket, collect, created, redeem, with_ticket
 from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async._timing_file import load_timing
 from ezcaptcha_async._transport import Transport
@@ -282,7 +281,8 @@ class SessionPool:
             >>> solution.token
             'simulated.recaptcha...'
         """
-        return await self._start(task, timeout).redeem()
+        entry = self._start(task, timeout)
+        return cast("S", await redeem(entry, self._sessions()))
 
     async def submit(self, task: Task[S], *, timeout: float | None = None) -> Ticket[S]:
         """Create a task and return its ticket as soon as it is paid.
@@ -301,15 +301,15 @@ class SessionPool:
             >>> solution.receipt.task_id == ticket.task_id
             True
         """
-        claim = self._start(task, timeout)
+        entry, sessions = self._start(task, timeout), self._sessions()
         try:
-            outcome = await claim.created()
+            outcome = await created(entry, sessions)
         except BaseException:
-            claim.release()
+            sessions[entry.line].release(entry)
             raise
-        if claim.entry.task_id is None and outcome is not None:
-            claim.collect(outcome)  # raises: it was not created
-        return Ticket(claim)
+        if entry.task_id is None and outcome is not None:
+            collect(entry, sessions, outcome)  # raises: it was not created
+        return Ticket(entry, sessions)
 
     @overload
     async def resume(self, saved: Ticket[S], *, timeout: float | None = None) -> S: ...
@@ -352,10 +352,11 @@ class SessionPool:
                 solution: Solution = await saved
                 return solution
             saved = saved.to_dict()
-        claim: Claim[Solution] = engine.dispatch.take_up(SavedTask.from_dict(saved))
+        entry, sessions = engine.dispatch.take_up(SavedTask.from_dict(saved)), self._sessions()
         with anyio.move_on_after(timeout):
-            return await claim.redeem()
-        raise claim.with_ticket(SolveTimeoutError("the timeout passed before the task was solved"))
+            return await redeem(entry, sessions)
+        late = SolveTimeoutError("the timeout passed before the task was solved")
+        raise with_ticket(entry, sessions[entry.line], late)
 
     def solve_many(
         self,
@@ -392,10 +393,10 @@ class SessionPool:
         check_whole_number("max_in_flight", max_in_flight)
         check_number("timeout", timeout, "seconds")
 
-        def start(task: Task[S]) -> Claim[S]:
+        def start(task: Task[S]) -> Entry:
             return self._start(task, timeout)
 
-        return outcomes_of(tasks, start, outcome_of, max_in_flight=max_in_flight)
+        return solved(tasks, start, self._sessions, max_in_flight=max_in_flight)
 
     def resume_all(
         self, *, max_in_flight: int = 500
@@ -428,14 +429,7 @@ class SessionPool:
         engine = self._open()
         if self._journal is None:
             raise ConfigurationError("resume_all needs a pool with a journal")
-        inheritance = Inheritance(engine.ledger, engine.dispatch)
-        return outcomes_of(
-            inheritance.tasks(),
-            inheritance.take_up,
-            resumed,
-            max_in_flight=max_in_flight,
-            told=inheritance.told,
-        )
+        return resumed(engine.ledger, engine.dispatch, max_in_flight=max_in_flight)
 
     # ---------------------------------------------------------------------- looking
 
@@ -524,10 +518,8 @@ class SessionPool:
             >>> solutions[0].token
             'simulated.recaptcha...'
         """
-        session_of = self._entered().dispatch.session_of
-        return tuple(
-            Ticket(Claim(entry, session_of)) for line in session_of for entry in line.orphans()
-        )
+        sessions = self._sessions()
+        return tuple(Ticket(entry, sessions) for line in sessions for entry in line.orphans())
 
     def unknowns(self) -> tuple[Submission, ...]:
         """Return the createTask requests of the last day whose answer was lost.
@@ -561,7 +553,10 @@ class SessionPool:
         engine.check_open()
         return engine
 
-    def _start(self, task: Task[S], timeout: float | None) -> Claim[S]:
+    def _sessions(self) -> Sessions:
+        return self._entered().dispatch.session_of
+
+    def _start(self, task: Task[Any], timeout: float | None) -> Entry:
         engine = self._open()
         if not isinstance(task, Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")

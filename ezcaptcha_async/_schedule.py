@@ -7,10 +7,10 @@ command after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from itertools import count
 from math import inf
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, Protocol, cast
 
 import attrs
 
@@ -57,6 +57,10 @@ class Create:
     task: Task[Any]
     permit: Permit = attrs.field(eq=False, repr=False)
 
+    def by(self, worker: Worker) -> Awaitable[None]:
+        """Have it performed."""
+        return worker.create(self)
+
 
 @attrs.frozen
 class Poll:
@@ -65,6 +69,18 @@ class Poll:
     entry: Entry
     task_id: str
     permit: Permit = attrs.field(eq=False, repr=False)
+
+    def by(self, worker: Worker) -> Awaitable[None]:
+        """Have it performed."""
+        return worker.poll(self)
+
+
+class Worker(Protocol):
+    """Whoever performs the commands of one account."""
+
+    def create(self, command: Create) -> Awaitable[None]: ...
+
+    def poll(self, command: Poll) -> Awaitable[None]: ...
 
 
 class Schedule:

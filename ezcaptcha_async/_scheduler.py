@@ -136,19 +136,13 @@ class Scheduler:
             if performed % _TURN == 0:
                 # A transport that answers without waiting would starve the event loop.
                 await checkpoint()
-            await self._do(command)
+            try:
+                await (command() if callable(command) else self._perform(command))
+            finally:
+                self._at_work -= 1
+                if not self._at_work:
+                    self._quiet.set()
             command = self._following() or await self._rest()
-
-    async def _do(self, command: _Command) -> None:
-        try:
-            if isinstance(command, Create | Poll):
-                await self._perform(command)
-            else:
-                await command()
-        finally:
-            self._at_work -= 1
-            if not self._at_work:
-                self._quiet.set()
 
     def _following(self) -> _Command | None:
         """Take the next command that is due, and ring for others that may be."""

@@ -12,87 +12,67 @@ from typing import Any
 from ezcaptcha_async._balance_watch import BalanceWatch
 from ezcaptcha_async._callbacks import call_back
 from ezcaptcha_async._creating import Creator
-from ezcaptcha_async._emitter import Emitter
 from ezcaptcha_async._entries import IN_FLIGHT, Entry, Line, Phase
 from ezcaptcha_async._event_loop import EventLoop
-from ezcaptcha_async._exchange import Exchange, PassOn
-from ezcaptcha_async._gate import Gate
+from ezcaptcha_async._exchange import Exchange
+from ezcaptcha_async._gate import Gate, Permit
 from ezcaptcha_async._inquiring import Inquirer
-from ezcaptcha_async._ledger import Ledger
 from ezcaptcha_async._polling import Poller
 from ezcaptcha_async._saved import SavedTask
-from ezcaptcha_async._schedule import Create, Poll, Schedule
+from ezcaptcha_async._schedule import Create, Poll
 from ezcaptcha_async._scheduler import Scheduler
-from ezcaptcha_async._settings import Settings
 from ezcaptcha_async._statistics import Statistics
-from ezcaptcha_async._transport import Transport
+from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async._wire import Balance
-from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import ConfigurationError, EzCaptchaError
 from ezcaptcha_async.services import Service
-from ezcaptcha_async.tasks import Kind, Task, kind_of
+from ezcaptcha_async.tasks import Kind, Task, kind_of, solution_type_for
 
 
 class Session:
     """One account at work.
 
     Args:
-        account: The account.
-        schedule: The books, shared with the other accounts of the pool.
-        scheduler: Decides when requests go out, likewise.
+        exchange: Sends its requests.
+        scheduler: Decides when requests go out, for all accounts of the pool.
         loop: The event loop that all of this runs in.
-        transport: Sends the requests.
-        ledger: Where what is paid is written down.
-        pass_on: Gives a task that this account cannot create, and that is certainly not
-            paid, to another one: see `Dispatch.pass_on`.
-        emitter: Told of each request, and of the account's troubles.
+        polling: When to poll.
         may_repeat: Says whether a create whose answer was lost is sent once more, and
             enters it into the limit on that.
-        settings: The pool's.
+        low_balance: Points below which `on_low_balance` is called.
+        on_low_balance: Told of a balance that has run low; None when nobody wants to know.
     """
 
     def __init__(
         self,
-        account: Account,
+        exchange: Exchange,
         *,
-        schedule: Schedule,
         scheduler: Scheduler,
         loop: EventLoop,
-        transport: Transport,
-        ledger: Ledger,
-        pass_on: PassOn,
-        emitter: Emitter,
+        polling: PollTiming,
         may_repeat: Callable[[Entry], bool],
-        settings: Settings,
+        low_balance: float = 0.0,
+        on_low_balance: Callable[[Balance], object] | None = None,
     ) -> None:
-        self.account = account
-        self.service: Service = account.service
+        self.account = exchange.account
+        self.service: Service = exchange.service
+        self.gate: Gate = exchange.gate
+        self.line: Line = exchange.line
         self.loop = loop
-        self._schedule = schedule
+        self._exchange = exchange
+        self._schedule = exchange.schedule
+        self._ledger = exchange.ledger
         self._scheduler = scheduler
-        self._ledger = ledger
-        self._exchange = Exchange(
-            account,
-            schedule=schedule,
-            clock=loop.clock,
-            transport=transport,
-            ledger=ledger,
-            pass_on=pass_on,
-            emitter=emitter,
-            settings=settings,
-        )
-        self.gate: Gate = self._exchange.gate
-        self.line: Line = self._exchange.line
-        self._poller = Poller(self._exchange, settings.polling)
+        self._poller = Poller(exchange, polling)
         self._creator = Creator(
-            self._exchange,
+            exchange,
             first_poll=self._poller.first_poll,
             may_repeat=may_repeat,
             on_paid=self._note_payment,
         )
-        self._inquirer = Inquirer(self._exchange, send=scheduler.send, on_answer=self._note_balance)
-        self._tell = settings.on_low_balance
-        self._watch = None if self._tell is None else BalanceWatch(settings.low_balance)
+        self._inquirer = Inquirer(exchange, send=scheduler.send, on_answer=self._note_balance)
+        self._tell = on_low_balance
+        self._watch = None if on_low_balance is None else BalanceWatch(low_balance)
 
     def __repr__(self) -> str:
         return f"<Session of {self.account.name}, load {self.line.load}>"
@@ -115,16 +95,23 @@ class Session:
 
     # --------------------------------------------------------------------- requests
 
-    async def perform(self, command: Create | Poll) -> None:
-        """Send one request and enter what comes of it into the books."""
+    async def create(self, command: Create) -> None:
+        """Send createTask and enter what comes of it into the books."""
         try:
-            if isinstance(command, Create):
-                await self._creator.create(command)
-            else:
-                await self._poller.poll(command)
+            await self._creator.create(command)
         finally:
-            # Of whatever was cut off in the middle: on trial, the next one waits for it.
-            self.gate.take_back(command.permit)
+            self._end(command.permit)
+
+    async def poll(self, command: Poll) -> None:
+        """Send getTaskResult and enter what comes of it into the books."""
+        try:
+            await self._poller.poll(command)
+        finally:
+            self._end(command.permit)
+
+    def _end(self, permit: Permit) -> None:
+        # Of whatever was cut off in the middle: on trial, the next one waits for it.
+        self.gate.take_back(permit)
         self._exchange.tell_who_lapses()
 
     async def balance(self) -> Balance:
@@ -227,6 +214,26 @@ class Session:
             polls=entry.polls,
             points=entry.points,
             reference=entry.reference,
+        )
+
+    def entry_of(self, saved: SavedTask) -> Entry:
+        """Return an entry, in no books yet, for a paid task that was written down."""
+        now, window = self.loop.clock(), self.service.result_window
+        # A clock that was wrong must not give it more time than it has.
+        age = max(0.0, now + self.epoch - saved.created_at)
+        heard = saved.processing_at
+        return Entry(
+            line=self.line,
+            kind=kind_of(saved.service, saved.type, saved.host),
+            solution_type=solution_type_for(saved.type),
+            points=saved.points,
+            reference=saved.reference,
+            queued_at=now,
+            task_id=saved.task_id,
+            created_at=now - age,
+            lapses_at=now - age + window,
+            processing_at=None if heard is None else heard - self.epoch,
+            polls=saved.polls,
         )
 
     def _kind_of(self, task: Task[Any]) -> Kind:

@@ -61,5 +61,6 @@ async def test_a_copy_whose_event_loop_ends_leaves_the_connections_alone(
         with monkeypatch.context() as forked:
             child = os.getpid() + 1
             forked.setattr(os, "getpid", lambda: child)
-            await pool._engine._host.stop()
+            pool._engine._scope.cancel()
+            await pool._engine._ended.wait()
         assert not closed
