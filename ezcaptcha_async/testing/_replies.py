@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -22,6 +23,8 @@ _DESCRIPTIONS: Final = {
     "ERROR_TASK_NOT_SUPPORTED": "the task type is not supported",
     "ERROR_TASKID_INVALID": "the task id is unknown, or its result is no longer kept",
     "ERROR_CAPTCHA_UNSOLVABLE": "the task could not be solved",
+    "ERROR_REQUEST_PARAMETERS": "a field of the request is missing or wrong",
+    "ERROR_REQUEST_PROXY_MISSING": "a proxy with user and password is required",
 }
 
 _HTTP_STATUSES: Final = {
@@ -117,16 +120,19 @@ def data(value: object) -> SimulatedReply:
 def error(
     code: str,
     description: str = "",
+    errors: Mapping[str, str] | None = None,
     *,
     as_http_status: bool,
     retry_after: float | None = None,
 ) -> SimulatedReply:
     """Answer with an error code, as HTTP 200 or as the HTTP status that suits it."""
-    envelope = {
+    envelope: dict[str, object] = {
         "errorId": 1,
         "errorCode": code,
         "errorDescription": description or _DESCRIPTIONS.get(code, code),
     }
+    if errors:
+        envelope["errors"] = dict(errors)
     by_status = as_http_status or code in _ALWAYS_HTTP
     headers = _JSON if retry_after is None else (*_JSON, ("retry-after", f"{retry_after:g}"))
     return SimulatedReply(
@@ -134,9 +140,9 @@ def error(
     )
 
 
-def not_json() -> SimulatedReply:
+def not_json(code: str) -> SimulatedReply:
     """Answer to a body that is not a JSON object."""
-    reply = error("ERROR_REQUIRED_FIELDS", "the body is not a JSON object", as_http_status=True)
+    reply = error(code, "the body is not a JSON object", as_http_status=True)
     return attrs.evolve(reply, status=400)
 
 

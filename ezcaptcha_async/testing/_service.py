@@ -19,8 +19,9 @@ from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA, Offer, Service
 from ezcaptcha_async.testing import _replies
 from ezcaptcha_async.testing._assertions import Assertions
-from ezcaptcha_async.testing._catalogue import Catalogue, Dialect, TaskKind
+from ezcaptcha_async.testing._catalogue import Catalogue, TaskKind
 from ezcaptcha_async.testing._checks import number, positive
+from ezcaptcha_async.testing._dialects import HABITS, Dialect
 from ezcaptcha_async.testing._faults import (
     ANSWER_LOST,
     UNSEEN,
@@ -29,6 +30,7 @@ from ezcaptcha_async.testing._faults import (
     FaultPlan,
     FaultPredicate,
 )
+from ezcaptcha_async.testing._field_checks import REQUIRED
 from ezcaptcha_async.testing._guards import Ban, RateLimit, Slots
 from ezcaptcha_async.testing._record import Record, Recorder, RecordSummary, SimulatedTask
 from ezcaptcha_async.testing._replies import SimulatedReply
@@ -78,8 +80,9 @@ class SimulatedService(Servable, Assertions):
         ban_after: So many errors for a bad key or an empty balance earn a ban; None for never.
         ban_window: Within so many seconds.
         ban_seconds: How long a ban lasts after the last request that met it.
-        dialect: ``"ezcaptcha"``: ten types, named in any case; or ``"1captcha"``: its one
-            type, spelled exactly so, with ``isInvisible`` as a string.
+        dialect: ``"ezcaptcha"``: thirteen types, named in any case, as it is in October 2026;
+            or ``"1captcha"``: its one type, spelled exactly so, with ``isInvisible`` as a
+            string.
         extra_types: Further task types → the solution that each of their tasks gets. Any
             fields are accepted.
         points: Task type → price in points, where it differs from the listed one. A type
@@ -130,6 +133,8 @@ class SimulatedService(Servable, Assertions):
     ) -> None:
         if isinstance(client_keys, str):
             raise ConfigurationError("client_keys must be a collection of keys, not one str")
+        if dialect not in HABITS:
+            raise ConfigurationError(f"dialect must be {' or '.join(HABITS)}, not {dialect!r}")
         self._random = Random(seed)
         initial_points = number("balance", balance)
         self._balances: defaultdict[str, float] = defaultdict(lambda: initial_points)
@@ -143,6 +148,7 @@ class SimulatedService(Servable, Assertions):
         self._slots = Slots(capacity)
         self._ban = Ban(after=ban_after, within=ban_window, seconds=ban_seconds)
         self._dialect: Dialect = dialect
+        self._habits = HABITS[dialect]
         self._catalogue = Catalogue(
             dialect=dialect,
             extra_types=extra_types or {},
@@ -332,12 +338,11 @@ class SimulatedService(Servable, Assertions):
         """
         base = EZCAPTCHA if self._dialect == "ezcaptcha" else ONECAPTCHA
         scale = positive("time_scale", time_scale)
-        listed = {offer.wire_type: offer for offer in base.offers}
         return attrs.evolve(
             base,
             base_url=base_url,
             offers=tuple(
-                _priced(listed.get(kind.name, Offer(type=kind.name)), kind.points)
+                _priced(base.offer_for(kind.name) or Offer(type=kind.name), kind.points)
                 for kind in self._catalogue
             ),
             result_window=self._result_window,
@@ -399,8 +404,9 @@ class SimulatedService(Servable, Assertions):
             return _replies.NOT_FOUND
         request = loaded(body)
         if request is None:
-            self._record.refusal("ERROR_REQUIRED_FIELDS")
-            return _replies.not_json()
+            code = self._habits.refused_fields({})
+            self._record.refusal(code)
+            return _replies.not_json(code)
         key = request.get("clientKey")
         owner = digest(key) if isinstance(key, str) and key else ""
         if not owner or (self._good_keys is not None and owner not in self._good_keys):
@@ -412,11 +418,27 @@ class SimulatedService(Servable, Assertions):
             reply = endpoint(Call(request, owner, now, lost))
         return reply
 
-    def _refuse(self, code: str, now: float, description: str = "") -> SimulatedReply:
+    def _refuse(
+        self,
+        code: str,
+        now: float,
+        description: str = "",
+        errors: Mapping[str, str] | None = None,
+    ) -> SimulatedReply:
         self._record.refusal(code)
         if code in _OFFENCES:
             self._ban.count_offence(now)
-        return _replies.error(code, description, as_http_status=self._errors_as_http_status)
+        return _replies.error(code, description, errors, as_http_status=self._errors_as_http_status)
+
+    def _refuse_fields(
+        self, call: Call, faults: Mapping[str, str], above: str = ""
+    ) -> SimulatedReply:
+        code = self._habits.refused_fields(faults)
+        if self._habits.names_fields:
+            errors = {f"{above}{name}": reason for name, reason in faults.items()}
+            return self._refuse(code, call.now, errors=errors)
+        description = ", ".join(f"{name} {reason}" for name, reason in faults.items())
+        return self._refuse(code, call.now, description)
 
     def _throttled(self) -> SimulatedReply:
         self._record.refusal("ERROR_REQUEST_LIMIT")
@@ -428,15 +450,15 @@ class SimulatedService(Servable, Assertions):
         task = json_object(call.request.get("task")) or {}
         name = task.get("type")
         if not isinstance(name, str) or not name:
-            return self._refuse("ERROR_REQUIRED_FIELDS", call.now, "task and its type are required")
+            return self._refuse_fields(call, {"type": REQUIRED}, "task.")
         kind = self._catalogue.find(name)
         if kind is None:
             return self._refuse("ERROR_TASK_NOT_SUPPORTED", call.now)
         for field in kind.unknown_fields(task):
             self._record.unknown_field(f"{kind.name}.{field[:_MAX_FIELD_NAME]}")
-        rejection = kind.rejection(task)
-        if rejection is not None:
-            return self._refuse(rejection[0], call.now, rejection[1])
+        faults = kind.faults(task)
+        if faults:
+            return self._refuse_fields(call, faults, "task.")
         if self._balances[call.owner] < kind.points:
             return self._refuse("ERROR_ZERO_BALANCE", call.now)
         if not self._slots.has_room(call.now):
@@ -476,7 +498,7 @@ class SimulatedService(Servable, Assertions):
         now = call.now
         task_id = call.request.get("taskId")
         if task_id is None or task_id == "":
-            return self._refuse("ERROR_REQUIRED_FIELDS", now, "the field taskId is required")
+            return self._refuse_fields(call, {"taskId": REQUIRED})
         task = self._record.find(str(task_id))
         if task is None or task.owner != call.owner or now > task.available_until:
             return self._refuse("ERROR_TASKID_INVALID", now)

@@ -88,7 +88,7 @@ async def test_what_may_have_been_paid_counts() -> None:
 
 async def test_a_budget_needs_prices() -> None:
     """A type without a listed price would be free."""
-    task = CloudFlare5STask(website_url="https://example.com", proxy="http://u:p@127.0.0.1:1")
+    task = CloudFlare5STask(website_url="https://example.com", proxy="http://u:p@1.2.3.4:1")
     service = SimulatedService(solve_times=Fixed(15))
     profile = service.profile()
     offers = [item for item in profile.offers if item.type != task.type]

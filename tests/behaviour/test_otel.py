@@ -196,7 +196,7 @@ async def test_a_task_without_a_listed_price() -> None:
     """It would count as free."""
     service = SimulatedService(solve_times=Fixed(15))
     telemetry = Telemetry()
-    task = CloudFlare5STask(website_url="https://example.com", proxy="http://10.0.0.1:80")
+    task = CloudFlare5STask(website_url="https://example.com", proxy="http://u:p@1.2.3.4:80")
     async with open_pool(service, on_event=telemetry) as pool:
         await pool.solve(task)
     (span,) = telemetry.spans

@@ -77,7 +77,7 @@ async def test_a_slow_reader_holds_back_new_tasks() -> None:
 async def test_errors_are_outcomes_and_stop_nothing() -> None:
     """One bad task among ten thousand is one line in a report."""
     service = SimulatedService(failure_rate=0.3, dialect="1captcha")
-    bad = CloudFlare5STask(website_url="https://example.com", proxy="http://1.2.3.4:80")
+    bad = CloudFlare5STask(website_url="https://example.com", proxy="http://u:p@1.2.3.4:80")
     tasks = [TASK] * 20 + [bad]
     async with open_pool(service) as pool, pool.solve_many(tasks) as outcomes:
         got = {outcome.index: outcome async for outcome in outcomes}

@@ -54,7 +54,7 @@ PAGE = {"website_url": "https://example.com/login", "website_key": "site-key"}
         (ReCaptchaV3EnterpriseTaskProxyless(**PAGE), ReCaptchaSolution),
         (FuncaptchaTaskProxyless(**PAGE, data={"blob": "b"}), FuncaptchaSolution),
         (
-            CloudFlare5STask(website_url="https://example.com", proxy="http://u:p@10.0.0.1:80"),
+            CloudFlare5STask(website_url="https://example.com", proxy="http://u:p@1.2.3.4:80"),
             CloudFlare5SSolution,
         ),
         (CustomTask("NewTask", {"websiteURL": "https://example.com"}), CustomSolution),

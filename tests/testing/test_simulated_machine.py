@@ -94,9 +94,11 @@ def test_task_ids_come_as_text_or_as_numbers(*, integer: bool) -> None:
 def test_strange_task_ids_are_refused(task_id: Any) -> None:
     """A client with a bug in its ids would bring the simulator down instead of a refusal."""
     service = SimulatedService()
-    expected = "ERROR_TASKID_INVALID" if task_id else "ERROR_REQUIRED_FIELDS"
+    expected = "ERROR_TASKID_INVALID" if task_id else "ERROR_REQUEST_PARAMETERS"
     assert code(poll(service, task_id, 0.0)) == expected
-    assert code(post(service, RESULT, 0.0).json()) == "ERROR_REQUIRED_FIELDS"
+    missing = post(service, RESULT, 0.0).json()
+    assert code(missing) == "ERROR_REQUEST_PARAMETERS"
+    assert missing["errors"] == {"taskId": "is required"}
 
 
 def test_a_task_belongs_to_the_key_that_paid_for_it() -> None:
@@ -281,8 +283,10 @@ def test_a_body_that_is_no_object_is_a_bad_request(body: bytes) -> None:
     service = SimulatedService()
     reply = service.handle(CREATE, body, 0.0)
     assert reply.status == 400
-    assert code(reply.json()) == "ERROR_REQUIRED_FIELDS"
-    assert service.summary().refused == {"ERROR_REQUIRED_FIELDS": 1}
+    assert code(reply.json()) == "ERROR_REQUEST_PARAMETERS"
+    assert service.summary().refused == {"ERROR_REQUEST_PARAMETERS": 1}
+    older = SimulatedService(dialect="1captcha").handle(CREATE, body, 0.0)
+    assert code(older.json()) == "ERROR_REQUIRED_FIELDS"
 
 
 def test_an_unknown_path_is_not_found() -> None:
