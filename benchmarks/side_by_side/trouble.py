@@ -105,12 +105,10 @@ class WatchedService(SimulatedService):
         self._ban_began = time.monotonic()
         self._ban_ends = self._ban_began + (seconds or 0.0)
 
-    def handle(
-        self, path: str, body: bytes, now: float, *, fault: Fault | None = None
-    ) -> SimulatedReply:
+    def handle(self, path: str, body: bytes, now: float, **how: Any) -> SimulatedReply:
         """Answer, and note."""
         self.begun.set()
-        reply = super().handle(path, body, now, fault=fault)
+        reply = super().handle(path, body, now, **how)
         if len(self.record) > len(self._pages):
             self._pages.append(json.loads(body)["task"]["websiteURL"])
         # Not from the reply: its JSON may be broken on purpose.

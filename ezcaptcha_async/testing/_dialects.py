@@ -23,11 +23,18 @@ class Habits:
 
     Args:
         refused_fields: Field → what is wrong with it; returns the error code for that.
-        names_fields: Whether the answer names the fields as well, under ``errors``.
+        unknown_type: The error code for a task type that it does not have.
+        unknown_task: The error code for a task id that is unknown or past its window.
+        errors_as_http_status: Whether errors come as HTTP 4xx and 5xx.
+        is_live: Whether every answer has a ``requestId``, one that refuses fields has their
+            names under ``errors``, and one for a failed task a ``status``.
     """
 
     refused_fields: Callable[[Mapping[str, str]], str]
-    names_fields: bool
+    unknown_type: str
+    unknown_task: str
+    errors_as_http_status: bool
+    is_live: bool
 
 
 def _live_field_code(faults: Mapping[str, str]) -> str:
@@ -44,7 +51,19 @@ def _older_field_code(faults: Mapping[str, str]) -> str:
 
 
 HABITS: Final[Mapping[Dialect, Habits]] = {
-    "ezcaptcha": Habits(refused_fields=_live_field_code, names_fields=True),
-    "1captcha": Habits(refused_fields=_older_field_code, names_fields=False),
+    "ezcaptcha": Habits(
+        refused_fields=_live_field_code,
+        unknown_type="ERROR_TASK_TYPE_NOT_SUPPORTED",
+        unknown_task="ERROR_TASK_NOT_EXIST",
+        errors_as_http_status=True,
+        is_live=True,
+    ),
+    "1captcha": Habits(
+        refused_fields=_older_field_code,
+        unknown_type="ERROR_TASK_NOT_SUPPORTED",
+        unknown_task="ERROR_TASKID_INVALID",
+        errors_as_http_status=False,
+        is_live=False,
+    ),
 }
 """EzCaptcha as it is in October 2026, and 1captcha as its pages have it."""

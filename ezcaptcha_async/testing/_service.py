@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from math import inf
 from random import Random
 from threading import Lock
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
@@ -34,7 +34,7 @@ from ezcaptcha_async.testing._field_checks import REQUIRED
 from ezcaptcha_async.testing._guards import Ban, RateLimit, Slots
 from ezcaptcha_async.testing._record import Record, Recorder, RecordSummary, SimulatedTask
 from ezcaptcha_async.testing._replies import SimulatedReply
-from ezcaptcha_async.testing._requests import Call, digest, json_object, loaded
+from ezcaptcha_async.testing._requests import Call, digest, is_json, json_object, loaded
 from ezcaptcha_async.testing._serving import Servable
 from ezcaptcha_async.testing._solve_times import SolveTimes
 
@@ -88,7 +88,11 @@ class SimulatedService(Servable, Assertions):
         points: Task type → price in points, where it differs from the listed one. A type
             without a listed price costs nothing.
         integer_ids: Whether task ids come as JSON numbers.
-        errors_as_http_status: Whether errors come as HTTP 4xx and 5xx instead of 200.
+        errors_as_http_status: Whether errors come as HTTP 4xx and 5xx instead of 200, as far
+            as the service has been seen to do either: by default those of EzCaptcha do and
+            those of 1captcha do not. A task that failed is answered with 200.
+        failed_error_id: The ``errorId`` of EzCaptcha's answer for a task that failed, beside
+            ``"status": "error"``: 1, or 0, which has been seen as well.
         fault_rates: Fault → share of all requests that it strikes, from 0 to 1.
         hang_seconds: How late the answer is when a rate draws HANG; ``inf`` for never.
         max_recorded_tasks: The record forgets the oldest of more tasks than that, once
@@ -126,7 +130,8 @@ class SimulatedService(Servable, Assertions):
         extra_types: Mapping[str, Mapping[str, Any]] | None = None,
         points: Mapping[str, float] | None = None,
         integer_ids: bool = False,
-        errors_as_http_status: bool = False,
+        errors_as_http_status: bool | None = None,
+        failed_error_id: Literal[0, 1] = 1,
         fault_rates: Mapping[Fault, float] | None = None,
         hang_seconds: float = inf,
         max_recorded_tasks: int = 200_000,
@@ -135,6 +140,8 @@ class SimulatedService(Servable, Assertions):
             raise ConfigurationError("client_keys must be a collection of keys, not one str")
         if dialect not in HABITS:
             raise ConfigurationError(f"dialect must be {' or '.join(HABITS)}, not {dialect!r}")
+        if failed_error_id not in ((0, 1) if dialect == "ezcaptcha" else (1,)):
+            raise ConfigurationError("failed_error_id must be 1 or, for EzCaptcha alone, 0")
         self._random = Random(seed)
         initial_points = number("balance", balance)
         self._balances: defaultdict[str, float] = defaultdict(lambda: initial_points)
@@ -156,7 +163,13 @@ class SimulatedService(Servable, Assertions):
             solve_times=solve_times,
         )
         self._integer_ids = integer_ids
-        self._errors_as_http_status = errors_as_http_status
+        self._errors_as_http_status = (
+            self._habits.errors_as_http_status
+            if errors_as_http_status is None
+            else errors_as_http_status
+        )
+        self._failed_error_id = failed_error_id
+        self._request_ids = Random(f"{seed}:requests")
         # A generator of their own, so that faults do not change solve times.
         self._faults = FaultPlan(
             Random(f"{seed}:faults"),
@@ -362,9 +375,16 @@ class SimulatedService(Servable, Assertions):
             return self._faults.draw(path, body)
 
     def handle(
-        self, path: str, body: bytes, now: float, *, fault: Fault | None = None
+        self,
+        path: str,
+        body: bytes,
+        now: float,
+        *,
+        fault: Fault | None = None,
+        method: str = "POST",
+        content_type: str = "application/json",
     ) -> SimulatedReply:
-        """Answer one POST.
+        """Answer one request.
 
         Args:
             path: Path of the URL.
@@ -373,6 +393,8 @@ class SimulatedService(Servable, Assertions):
                 time than the last counts as the last.
             fault: What strikes this request. An answer that the client will not get does
                 not count as fetched.
+            method: Its HTTP method.
+            content_type: Its header ``Content-Type``; empty where there is none.
 
         Raises:
             ConfigurationError: The fault is one that keeps requests from the service.
@@ -386,22 +408,33 @@ class SimulatedService(Servable, Assertions):
                 case Fault.HTML:
                     return _replies.BAD_GATEWAY
                 case Fault.THROTTLED:
-                    return self._throttled()
+                    reply = self._refuse("ERROR_REQUEST_LIMIT", now)
                 case Fault.UNAVAILABLE:
-                    return self._refuse("ERROR_SERVICE_UNAVALIABLE", now)
-                case Fault.MALFORMED:
-                    return _replies.cut_short(self._route(path, body, now, lost=True))
+                    reply = self._refuse("ERROR_SERVICE_UNAVALIABLE", now)
                 case _:
-                    return self._route(path, body, now, lost=fault in ANSWER_LOST)
+                    code = self._turned_away(path, method, content_type, now)
+                    if code is not None:
+                        reply = self._refuse(code, now)
+                    else:
+                        reply = self._route(path, body, now, lost=fault in ANSWER_LOST)
+            if self._habits.is_live:
+                request_id = f"{self._request_ids.getrandbits(64):016x}"
+                reply = _replies.with_request_id(reply, request_id)
+            return _replies.cut_short(reply) if fault is Fault.MALFORMED else reply
+
+    def _turned_away(self, path: str, method: str, content_type: str, now: float) -> str | None:
+        """Return the error code for a request that nobody looks into, if it is one."""
+        if self._ban.blocks(now):
+            return "ERROR_IP_BANNED"
+        if not self._rate_limit.admits(now):
+            return "ERROR_REQUEST_LIMIT"
+        if path not in self._endpoints:
+            return "ERROR_NOT_FOUND"
+        if method != "POST":
+            return "ERROR_REQUEST_METHOD"
+        return None if is_json(content_type) else "ERROR_CONTENT_TYPE_ERROR"
 
     def _route(self, path: str, body: bytes, now: float, *, lost: bool) -> SimulatedReply:
-        if self._ban.blocks(now):
-            return self._refuse("ERROR_IP_BANNED", now)
-        if not self._rate_limit.admits(now):
-            return self._throttled()
-        endpoint = self._endpoints.get(path)
-        if endpoint is None:
-            return _replies.NOT_FOUND
         request = loaded(body)
         if request is None:
             code = self._habits.refused_fields({})
@@ -410,13 +443,11 @@ class SimulatedService(Servable, Assertions):
         key = request.get("clientKey")
         owner = digest(key) if isinstance(key, str) and key else ""
         if not owner or (self._good_keys is not None and owner not in self._good_keys):
-            reply = self._refuse("ERROR_KEY_DOES_NOT_EXIST", now)
-        elif owner in self._banned_keys:
-            reply = self._refuse("ERROR_KEY_BANNED", now)
-        else:
-            self._used_keys.add(owner)
-            reply = endpoint(Call(request, owner, now, lost))
-        return reply
+            return self._refuse("ERROR_KEY_DOES_NOT_EXIST", now)
+        if owner in self._banned_keys:
+            return self._refuse("ERROR_KEY_BANNED", now)
+        self._used_keys.add(owner)
+        return self._endpoints[path](Call(path, request, owner, now, lost))
 
     def _refuse(
         self,
@@ -428,23 +459,23 @@ class SimulatedService(Servable, Assertions):
         self._record.refusal(code)
         if code in _OFFENCES:
             self._ban.count_offence(now)
-        return _replies.error(code, description, errors, as_http_status=self._errors_as_http_status)
+        return _replies.error(
+            code,
+            description,
+            errors,
+            as_http_status=self._errors_as_http_status,
+            retry_after=self._retry_after if code == "ERROR_REQUEST_LIMIT" else None,
+        )
 
     def _refuse_fields(
         self, call: Call, faults: Mapping[str, str], above: str = ""
     ) -> SimulatedReply:
         code = self._habits.refused_fields(faults)
-        if self._habits.names_fields:
+        if self._habits.is_live:
             errors = {f"{above}{name}": reason for name, reason in faults.items()}
             return self._refuse(code, call.now, errors=errors)
         description = ", ".join(f"{name} {reason}" for name, reason in faults.items())
         return self._refuse(code, call.now, description)
-
-    def _throttled(self) -> SimulatedReply:
-        self._record.refusal("ERROR_REQUEST_LIMIT")
-        return _replies.error(
-            "ERROR_REQUEST_LIMIT", as_http_status=True, retry_after=self._retry_after
-        )
 
     def _create_task(self, call: Call) -> SimulatedReply:
         task = json_object(call.request.get("task")) or {}
@@ -453,7 +484,7 @@ class SimulatedService(Servable, Assertions):
             return self._refuse_fields(call, {"type": REQUIRED}, "task.")
         kind = self._catalogue.find(name)
         if kind is None:
-            return self._refuse("ERROR_TASK_NOT_SUPPORTED", call.now)
+            return self._refuse(self._habits.unknown_type, call.now)
         for field in kind.unknown_fields(task):
             self._record.unknown_field(f"{kind.name}.{field[:_MAX_FIELD_NAME]}")
         faults = kind.faults(task)
@@ -501,7 +532,7 @@ class SimulatedService(Servable, Assertions):
             return self._refuse_fields(call, {"taskId": REQUIRED})
         task = self._record.find(str(task_id))
         if task is None or task.owner != call.owner or now > task.available_until:
-            return self._refuse("ERROR_TASKID_INVALID", now)
+            return self._refuse(self._habits.unknown_task, now)
         self._record.poll(task, now)
         if now < task.ready_at:
             if not call.lost:
@@ -509,9 +540,11 @@ class SimulatedService(Servable, Assertions):
             return _replies.PROCESSING
         if not call.lost:
             self._record.outcome(task, now)
-        if task.error is not None:
-            return _replies.error(task.error, as_http_status=self._errors_as_http_status)
-        return _replies.ready(task.solution(task.task_id))
+        if task.error is None:
+            return _replies.ready(task.solution(task.task_id))
+        if self._habits.is_live:
+            return _replies.failed(task.error, error_id=self._failed_error_id)
+        return _replies.error(task.error, as_http_status=False)
 
     def _get_balance(self, call: Call) -> SimulatedReply:
         return _replies.balance(self._balances[call.owner])

@@ -16,7 +16,7 @@ import anyio
 import httpx
 
 from ezcaptcha_async.testing._checks import number
-from ezcaptcha_async.testing._exchange import Answering, Timeline, answer
+from ezcaptcha_async.testing._exchange import Answering, Timeline
 from ezcaptcha_async.testing._faults import UNACTED, DrawnFault, Fault
 from ezcaptcha_async.testing._replies import SimulatedReply
 
@@ -141,8 +141,14 @@ class _SimulatedTransport:
         return reply
 
     def _answer(self, request: Any, body: bytes, fault: Fault | None) -> SimulatedReply:
-        now = self._timeline.now()
-        return answer(self._service, request.method, request.url.path, body, now=now, fault=fault)
+        return self._service.handle(
+            request.url.path,
+            body,
+            self._timeline.now(),
+            fault=fault,
+            method=request.method,
+            content_type=request.headers.get("content-type", ""),
+        )
 
 
 @functools.cache

@@ -11,6 +11,7 @@ KEY = "client-key"
 PAGE = {"websiteURL": "https://example.com/login", "websiteKey": "6Lc_simulated-site-key"}
 V2 = {"type": "ReCaptchaV2TaskProxyless", **PAGE}
 CREATE, RESULT, BALANCE = "/createTask", "/getTaskResult", "/getBalance"
+JSON = {"content-type": "application/json"}
 
 
 def body_of(**fields: Any) -> bytes:

@@ -47,12 +47,13 @@ def test_a_task_is_processing_then_ready_then_gone() -> None:
         "errorCode": None,
         "errorDescription": None,
         "taskId": created["taskId"],
+        "requestId": created["requestId"],
     }
     task_id = created["taskId"]
     assert poll(service, task_id, 119.9)["status"] == "processing"
     assert poll(service, task_id, 120.0)["status"] == "ready"
     assert poll(service, task_id, 400.0)["status"] == "ready"
-    assert code(poll(service, task_id, 400.1)) == "ERROR_TASKID_INVALID"
+    assert code(poll(service, task_id, 400.1)) == "ERROR_TASK_NOT_EXIST"
     record = service.record.task(task_id)
     assert record is not None
     assert attrs.asdict(record) == {
@@ -94,7 +95,7 @@ def test_task_ids_come_as_text_or_as_numbers(*, integer: bool) -> None:
 def test_strange_task_ids_are_refused(task_id: Any) -> None:
     """A client with a bug in its ids would bring the simulator down instead of a refusal."""
     service = SimulatedService()
-    expected = "ERROR_TASKID_INVALID" if task_id else "ERROR_REQUEST_PARAMETERS"
+    expected = "ERROR_TASK_NOT_EXIST" if task_id else "ERROR_REQUEST_PARAMETERS"
     assert code(poll(service, task_id, 0.0)) == expected
     missing = post(service, RESULT, 0.0).json()
     assert code(missing) == "ERROR_REQUEST_PARAMETERS"
@@ -105,7 +106,7 @@ def test_a_task_belongs_to_the_key_that_paid_for_it() -> None:
     """A pool that asks with the wrong account would pass its tests."""
     service = SimulatedService(solve_times=1.0)
     task_id = create(service)["taskId"]
-    assert code(poll(service, task_id, 1.0, clientKey="other")) == "ERROR_TASKID_INVALID"
+    assert code(poll(service, task_id, 1.0, clientKey="other")) == "ERROR_TASK_NOT_EXIST"
     assert code(poll(service, task_id, 1.0)) is None
     assert service.summary().keys == 2
 
@@ -151,12 +152,41 @@ def test_some_tasks_fail() -> None:
     service = SimulatedService(failure_rate=1.0, solve_times=1.0)
     task_id = create(service)["taskId"]
     assert poll(service, task_id, 0.5)["status"] == "processing"
-    assert code(poll(service, task_id, 1.0)) == "ERROR_CAPTCHA_UNSOLVABLE"
+    reply = post(service, RESULT, 1.0, taskId=task_id)
+    assert reply.status == 200
+    assert reply.json() == {
+        "errorId": 1,
+        "errorCode": "ERROR_CAPTCHA_UNSOLVABLE",
+        "errorDescription": "the task could not be solved",
+        "status": "error",
+        "requestId": reply.json()["requestId"],
+    }
     service.failure_rate = 0.0
     other = create(service, 1.0)["taskId"]
     assert code(poll(service, other, 2.0)) is None
     summary = service.summary()
     assert (summary.fetched, summary.failed, summary.refused) == (2, 1, {})
+
+
+def test_the_status_alone_may_say_that_a_task_failed() -> None:
+    """A client that goes by errorId would poll a failed task to the end of its window."""
+    service = SimulatedService(solve_times=inf, failed_error_id=0)
+    task_id = create(service)["taskId"]
+    service.finish(task_id, error="ERROR_A_WORKER_MADE_UP")
+    answer = poll(service, task_id, 1.0)
+    assert (answer["errorId"], answer["status"]) == (0, "error")
+    assert answer["errorCode"] == "ERROR_A_WORKER_MADE_UP"
+    assert answer["errorDescription"] == "a worker made up"
+
+
+def test_a_failed_task_of_the_older_pages_has_no_status() -> None:
+    """A client that goes by the status alone would pass its tests with both services."""
+    service = SimulatedService(dialect="1captcha", failure_rate=1.0, solve_times=1.0)
+    task_id = create(service, task={**V2, "type": "RecaptchaV2TaskProxyless"})["taskId"]
+    reply = post(service, RESULT, 1.0, taskId=task_id)
+    assert reply.status == 200
+    assert code(reply.json()) == "ERROR_CAPTCHA_UNSOLVABLE"
+    assert reply.json().keys() == {"errorId", "errorCode", "errorDescription"}
 
 
 def test_solve_times_can_change_while_it_runs() -> None:
@@ -289,32 +319,61 @@ def test_a_body_that_is_no_object_is_a_bad_request(body: bytes) -> None:
     assert code(older.json()) == "ERROR_REQUIRED_FIELDS"
 
 
-def test_an_unknown_path_is_not_found() -> None:
-    """A client with a wrong URL would get an answer in its tests."""
-    service = SimulatedService()
-    reply = service.handle("/createtask", CREATE_V2, 0.0)
-    assert reply.status == 404
-    with pytest.raises(ValueError, match="Extra data"):
-        reply.json()
+@pytest.mark.parametrize(
+    ("path", "how", "status", "expected"),
+    [
+        ("/createtask", {}, 404, "ERROR_NOT_FOUND"),
+        (CREATE, {"method": "GET"}, 405, "ERROR_REQUEST_METHOD"),
+        (CREATE, {"content_type": "text/plain"}, 415, "ERROR_CONTENT_TYPE_ERROR"),
+        (CREATE, {"content_type": ""}, 415, "ERROR_CONTENT_TYPE_ERROR"),
+        (CREATE, {"content_type": "application/json-seq"}, 415, "ERROR_CONTENT_TYPE_ERROR"),
+    ],
+)
+@pytest.mark.parametrize("dialect", ["ezcaptcha", "1captcha"])
+def test_a_request_that_is_none_of_the_services_is_refused(
+    path: str, how: dict[str, str], status: int, expected: str, dialect: Any
+) -> None:
+    """A client with a wrong URL, method or header would get an answer in its tests."""
+    service = SimulatedService(dialect=dialect, errors_as_http_status=False)
+    reply = service.handle(path, CREATE_V2, 0.0, **how)
+    assert reply.status == status
+    assert code(reply.json()) == expected
     assert service.summary().requests == 1
-    assert service.summary().creates == 0
+    assert service.summary().refused == {expected: 1}
+
+
+def test_a_content_type_may_have_parameters() -> None:
+    """A client that names the character set would fail in its tests alone."""
+    service = SimulatedService()
+    reply = service.handle(CREATE, CREATE_V2, 0.0, content_type="Application/JSON; charset=utf-8")
+    assert code(reply.json()) is None
 
 
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"clientKey": ""}, 401),
-        ({"task": {"type": "NoSuchTask"}}, 400),
-        ({"task": {**V2, "type": "ReCaptchaV2SEnterpriseTaskProxyless", "s": "x"}}, 402),
+        ({"clientKey": ""}, 500),
+        ({"task": {"type": "NoSuchTask"}}, 500),
+        ({"task": {"type": "ReCaptchaV2TaskProxyless"}}, 400),
+        ({"task": {**V2, "type": "ReCaptchaV2SEnterpriseTaskProxyless"}}, 500),
     ],
 )
-def test_errors_come_as_200_or_as_http_errors(fields: dict[str, Any], expected: int) -> None:
+def test_errors_come_as_http_errors_or_as_200(fields: dict[str, Any], expected: int) -> None:
     """A client that goes by the HTTP status alone would pass its tests."""
-    for as_http_status, status in ((False, 200), (True, expected)):
-        service = SimulatedService(balance=20, errors_as_http_status=as_http_status)
+    for setting, status in ((None, expected), (True, expected), (False, 200)):
+        service = SimulatedService(balance=20, errors_as_http_status=setting)
         reply = post(service, CREATE, 0.0, **{"task": V2, **fields})
         assert reply.status == status
         assert reply.json()["errorId"] == 1
+
+
+@pytest.mark.parametrize(("setting", "status"), [(None, 200), (False, 200), (True, 500)])
+def test_onecaptchas_errors_come_as_200_unless_told_otherwise(
+    *, setting: bool | None, status: int
+) -> None:
+    """A client would be tested against statuses that no page of this service knows."""
+    service = SimulatedService(dialect="1captcha", errors_as_http_status=setting)
+    assert post(service, CREATE, 0.0, task=V2).status == status
 
 
 def test_polls_that_come_too_soon_are_recorded() -> None:
@@ -411,7 +470,7 @@ def test_old_tasks_are_forgotten_but_their_numbers_stay() -> None:
     assert len(service.record) == 5
     create(service, 100.0)
     assert len(service.record) == 3
-    assert code(poll(service, first, 100.0)) == "ERROR_TASKID_INVALID"
+    assert code(poll(service, first, 100.0)) == "ERROR_TASK_NOT_EXIST"
     summary = service.summary()
     assert (summary.charges, summary.fetched, summary.lost, summary.unfetched) == (6, 1, 4, 5)
 
@@ -434,6 +493,8 @@ def test_old_tasks_are_forgotten_but_their_numbers_stay() -> None:
         {"ban_window": 0},
         {"ban_seconds": 0},
         {"hang_seconds": -1},
+        {"failed_error_id": 2},
+        {"failed_error_id": 0, "dialect": "1captcha"},
         {"max_recorded_tasks": -1},
         {"fault_rates": {Fault.HTML: 1.1}},
         {"fault_rates": {Fault.HTML: 0.6, Fault.RESET_AFTER: 0.6}},
@@ -465,7 +526,9 @@ def test_the_same_seed_gives_the_same_service(seed: int) -> None:
         created = [create(service, now)["taskId"] for now in range(20)]
         return [post(service, RESULT, 45.0, taskId=task_id) for task_id in created]
 
-    assert play() == play()
+    replies = play()
+    assert play() == replies
+    assert len({reply.json()["requestId"] for reply in replies}) == len(replies)
 
 
 @pytest.mark.parametrize(

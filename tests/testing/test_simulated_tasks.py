@@ -255,7 +255,8 @@ def test_ezcaptcha_ignores_the_case_of_types() -> None:
     service = SimulatedService()
     assert code(create(service, task={**V2, "type": "recaptchaV2taskproxyless"})) is None
     assert service.record.tasks[0].type == "ReCaptchaV2TaskProxyless"
-    assert code(create(service, task={**V2, "type": "NoSuchTask"})) == "ERROR_TASK_NOT_SUPPORTED"
+    unknown = {**V2, "type": "NoSuchTask"}
+    assert code(create(service, task=unknown)) == "ERROR_TASK_TYPE_NOT_SUPPORTED"
 
 
 def test_onecaptcha_is_exact_in_spelling_and_takes_flags_as_text() -> None:
@@ -267,8 +268,9 @@ def test_onecaptcha_is_exact_in_spelling_and_takes_flags_as_text() -> None:
     created = create(service, task={**right, "isInvisible": "true"})
     assert code(created) is None
     assert service.balance_of(KEY) == 0
-    solution = poll(service, created["taskId"], 1.0)["solution"]
-    assert solution.keys() == {"gRecaptchaResponse"}
+    answer = poll(service, created["taskId"], 1.0)
+    assert answer["solution"].keys() == {"gRecaptchaResponse"}
+    assert "requestId" not in answer
     assert "1captcha" in repr(service)
 
 
@@ -368,4 +370,5 @@ def test_replies_are_json_with_a_content_type() -> None:
         "errorCode": None,
         "errorDescription": None,
         "balance": 1_000_000,
+        "requestId": reply.json()["requestId"],
     }
