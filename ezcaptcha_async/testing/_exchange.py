@@ -38,7 +38,7 @@ class Answering(Protocol):
         body: bytes,
         now: float,
         *,
-        fault: Fault | None = None,
+        fault: Fault | str | None = None,
         method: str = "POST",
         content_type: str = "application/json",
     ) -> SimulatedReply:

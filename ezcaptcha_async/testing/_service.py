@@ -290,7 +290,7 @@ class SimulatedService(Servable, Assertions):
 
     def inject(
         self,
-        fault: Fault,
+        fault: Fault | str,
         *,
         path: str | None = None,
         times: int | None = 1,
@@ -303,7 +303,8 @@ class SimulatedService(Servable, Assertions):
         not draw any.
 
         Args:
-            fault: Which.
+            fault: Which; or any error code, known or not: then the service answers with it
+                where it would have looked at the key, as the live one does, and does not act.
             path: One of the three endpoints; any when left out.
             times: How many requests, at least 1; None for all, until `clear_faults`.
             seconds: For HANG: how late the answer is, in seconds of the client.
@@ -319,6 +320,15 @@ class SimulatedService(Servable, Assertions):
             ...     solution = await pool.solve(TASK)
             >>> service.summary().refused
             {'ERROR_REQUEST_LIMIT': 2}
+
+            An account whose subscription is over, among others that go on::
+
+                service.inject(
+                    "ERROR_SUBSCRIPTION_EXPIRED",
+                    path="/createTask",
+                    times=None,
+                    when=lambda _path, body: b'"second-key"' in body,
+                )
         """
         if path is not None and path not in self._endpoints:
             raise ConfigurationError(f"path must be one of {', '.join(self._endpoints)}")
@@ -380,7 +390,7 @@ class SimulatedService(Servable, Assertions):
         body: bytes,
         now: float,
         *,
-        fault: Fault | None = None,
+        fault: Fault | str | None = None,
         method: str = "POST",
         content_type: str = "application/json",
     ) -> SimulatedReply:
@@ -391,8 +401,8 @@ class SimulatedService(Servable, Assertions):
             body: The whole body.
             now: Simulated seconds from any origin. Time never runs backwards: an earlier
                 time than the last counts as the last.
-            fault: What strikes this request. An answer that the client will not get does
-                not count as fetched.
+            fault: What strikes this request, as for `inject`. An answer that the client
+                will not get does not count as fetched.
             method: Its HTTP method.
             content_type: Its header ``Content-Type``; empty where there is none.
 
@@ -416,7 +426,9 @@ class SimulatedService(Servable, Assertions):
                     if code is not None:
                         reply = self._refuse(code, now)
                     else:
-                        reply = self._route(path, body, now, lost=fault in ANSWER_LOST)
+                        told = fault if isinstance(fault, str) else None
+                        lost = fault in ANSWER_LOST
+                        reply = self._route(path, body, now, told=told, lost=lost)
             if self._habits.is_live:
                 request_id = f"{self._request_ids.getrandbits(64):016x}"
                 reply = _replies.with_request_id(reply, request_id)
@@ -434,7 +446,9 @@ class SimulatedService(Servable, Assertions):
             return "ERROR_REQUEST_METHOD"
         return None if is_json(content_type) else "ERROR_CONTENT_TYPE_ERROR"
 
-    def _route(self, path: str, body: bytes, now: float, *, lost: bool) -> SimulatedReply:
+    def _route(
+        self, path: str, body: bytes, now: float, *, told: str | None, lost: bool
+    ) -> SimulatedReply:
         request = loaded(body)
         if request is None:
             code = self._habits.refused_fields({})
@@ -442,12 +456,16 @@ class SimulatedService(Servable, Assertions):
             return _replies.not_json(code)
         key = request.get("clientKey")
         owner = digest(key) if isinstance(key, str) and key else ""
-        if not owner or (self._good_keys is not None and owner not in self._good_keys):
-            return self._refuse("ERROR_KEY_DOES_NOT_EXIST", now)
-        if owner in self._banned_keys:
-            return self._refuse("ERROR_KEY_BANNED", now)
+        refusal = told or self._wrong_key(owner)
+        if refusal is not None:
+            return self._refuse(refusal, now)
         self._used_keys.add(owner)
         return self._endpoints[path](Call(path, request, owner, now, lost))
+
+    def _wrong_key(self, owner: str) -> str | None:
+        if not owner or (self._good_keys is not None and owner not in self._good_keys):
+            return "ERROR_KEY_DOES_NOT_EXIST"
+        return "ERROR_KEY_BANNED" if owner in self._banned_keys else None
 
     def _refuse(
         self,

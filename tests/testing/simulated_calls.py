@@ -23,7 +23,12 @@ CREATE_V2 = body_of(task=V2)
 
 
 def post(
-    service: SimulatedService, path: str, now: float, *, fault: Fault | None = None, **fields: Any
+    service: SimulatedService,
+    path: str,
+    now: float,
+    *,
+    fault: Fault | str | None = None,
+    **fields: Any,
 ) -> SimulatedReply:
     """Send one request."""
     return service.handle(path, body_of(**fields), now, fault=fault)

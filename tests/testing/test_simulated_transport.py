@@ -134,6 +134,20 @@ async def test_each_fault_is_what_the_client_package_raises(
         assert (await client.post(CREATE, content=CREATE_V2)).status_code == 200
 
 
+async def test_a_code_is_answered_and_nothing_is_charged() -> None:
+    """A test's createTask would be paid for although it was refused, or would time out."""
+    service = SimulatedService()
+    service.inject("ERROR_SUBSCRIPTION_EXPIRED", path=CREATE, times=2)
+    async with service.client(headers=JSON, latency=0.02) as client:
+        refused = await client.post(URL + CREATE, content=CREATE_V2)
+        assert refused.json()["errorCode"] == "ERROR_SUBSCRIPTION_EXPIRED"
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(URL + CREATE, content=CREATE_V2, timeout=0.001)
+        assert service.summary().refused == {"ERROR_SUBSCRIPTION_EXPIRED": 2}
+        assert (await client.post(URL + CREATE, content=CREATE_V2)).status_code == 200
+    assert service.summary().charges == 1
+
+
 SENT = [
     "connection.connect_tcp.started",
     "connection.connect_tcp.complete",
