@@ -31,7 +31,7 @@ _POINTS_OF_A_TASK = 6
 OFFENCES = ("ERROR_ZERO_BALANCE", "ERROR_KEY_DOES_NOT_EXIST", "ERROR_KEY_BANNED")
 BAN_AFTER = 30
 """So many of these errors within a minute earn a ban."""
-BANNED = "ERROR_IP_BANNED"
+BANNED = ("ERROR_IP_BANNED", "ERROR_REQUEST_BANNED")
 
 
 @attrs.frozen(kw_only=True)
@@ -115,7 +115,7 @@ class WatchedService(SimulatedService):
         refused = Counter(self.summary().refused)
         new, self._refused = refused - self._refused, refused
         self._offences += [now] * sum(new[code] for code in OFFENCES)
-        if new[BANNED]:
+        if any(new[code] for code in BANNED):
             left = self._ban_ends - time.monotonic()
             if left > 0:
                 self._met_ban.append(time.monotonic() - self._ban_began)

@@ -16,6 +16,7 @@ _DESCRIPTIONS: Final = {
     "ERROR_SERVICE_UNAVALIABLE": "the service is overloaded, try again later",
     "ERROR_NO_SLOT_AVAILABLE": "no slot is available, try again later",
     "ERROR_REQUEST_LIMIT": "too many requests, slow down",
+    "ERROR_REQUEST_BANNED": "too many errors in a short time, try again later",
     "ERROR_IP_BANNED": "too many errors in a short time, try again in 10 minutes",
     "ERROR_KEY_DOES_NOT_EXIST": "the client key does not exist",
     "ERROR_KEY_BANNED": "the client key is banned",
@@ -162,11 +163,6 @@ def _error_envelope(code: str, description: str = "") -> dict[str, object]:
         "errorCode": code,
         "errorDescription": description or _DESCRIPTIONS.get(code, words),
     }
-
-
-def not_json(code: str) -> SimulatedReply:
-    """Answer to a body that is not a JSON object: HTTP 400 in any case."""
-    return error(code, "the body is not a JSON object", as_http_status=True)
 
 
 def with_request_id(reply: SimulatedReply, request_id: str) -> SimulatedReply:

@@ -31,14 +31,13 @@ from ezcaptcha_async.testing._faults import (
     FaultPredicate,
 )
 from ezcaptcha_async.testing._field_checks import REQUIRED
-from ezcaptcha_async.testing._guards import Ban, RateLimit, Slots
+from ezcaptcha_async.testing._guards import EVERYBODY, Bans, RateLimit, Slots
 from ezcaptcha_async.testing._record import Record, Recorder, RecordSummary, SimulatedTask
 from ezcaptcha_async.testing._replies import SimulatedReply
 from ezcaptcha_async.testing._requests import Call, digest, is_json, json_object, loaded
 from ezcaptcha_async.testing._serving import Servable
 from ezcaptcha_async.testing._solve_times import SolveTimes
 
-_OFFENCES: Final = frozenset({"ERROR_KEY_DOES_NOT_EXIST", "ERROR_KEY_BANNED", "ERROR_ZERO_BALANCE"})
 _FIRST_INTEGER_ID: Final = 1_000_000_000
 _MAX_FIELD_NAME: Final = 100
 
@@ -78,8 +77,14 @@ class SimulatedService(Servable, Assertions):
         capacity: More tasks than that, not solved yet, earn ``ERROR_NO_SLOT_AVAILABLE``;
             None for no limit.
         ban_after: So many errors for a bad key or an empty balance earn a ban; None for never.
+            EzCaptcha counts them for each key, those of createTask and those of getTaskResult
+            by themselves, and an empty balance on createTask alone; it turns every request
+            of that key away with ``ERROR_REQUEST_BANNED``. 1captcha counts all together, and
+            turns everybody away with ``ERROR_IP_BANNED``.
         ban_window: Within so many seconds.
-        ban_seconds: How long a ban lasts after the last request that met it.
+        ban_seconds: How long a ban lasts; when None, as the services do: 180 when createTask
+            earned it and 60 when getTaskResult did, at 1captcha 600.
+        ban_prolonged: Whether a ban begins anew with each request that meets it.
         dialect: ``"ezcaptcha"``: thirteen types, named in any case, as it is in October 2026;
             or ``"1captcha"``: its one type, spelled exactly so, with ``isInvisible`` as a
             string.
@@ -125,7 +130,8 @@ class SimulatedService(Servable, Assertions):
         capacity: int | None = None,
         ban_after: int | None = 30,
         ban_window: float = 60.0,
-        ban_seconds: float = 600.0,
+        ban_seconds: float | None = None,
+        ban_prolonged: bool = True,
         dialect: Dialect = "ezcaptcha",
         extra_types: Mapping[str, Mapping[str, Any]] | None = None,
         points: Mapping[str, float] | None = None,
@@ -153,9 +159,16 @@ class SimulatedService(Servable, Assertions):
         self._retry_after = None if retry_after is None else positive("retry_after", retry_after)
         self._rate_limit = RateLimit(max_requests_per_second)
         self._slots = Slots(capacity)
-        self._ban = Ban(after=ban_after, within=ban_window, seconds=ban_seconds)
-        self._dialect: Dialect = dialect
         self._habits = HABITS[dialect]
+        self._bans = Bans(
+            self._habits.bans,
+            per_key=self._habits.is_live,
+            after=ban_after,
+            within=ban_window,
+            seconds=ban_seconds,
+            prolonged=ban_prolonged,
+        )
+        self._dialect: Dialect = dialect
         self._catalogue = Catalogue(
             dialect=dialect,
             extra_types=extra_types or {},
@@ -235,23 +248,32 @@ class SimulatedService(Servable, Assertions):
         with self._lock:
             self._banned_keys.add(digest(client_key))
 
-    def ban(self, now: float | None = None, seconds: float | None = None) -> None:
-        """Answer ``ERROR_IP_BANNED`` to every request.
+    def ban(
+        self,
+        now: float | None = None,
+        seconds: float | None = None,
+        *,
+        client_key: str | None = None,
+    ) -> None:
+        """Answer ``ERROR_IP_BANNED`` to every request, or ``ERROR_REQUEST_BANNED`` to one key's.
 
         Args:
             now: Simulated seconds at which it begins; with the next request when left out.
-            seconds: How long it lasts after the last request; ``ban_seconds`` when left out.
+            seconds: How long it lasts; when left out ``ban_seconds`` or, without that, 600,
+                and for one key as long as a ban that createTask earns.
+            client_key: Which key; everybody when left out.
 
         Raises:
             ConfigurationError: `seconds` is not a positive number.
         """
         with self._lock:
-            self._ban.impose(seconds, now)
+            subject = EVERYBODY if client_key is None else digest(client_key)
+            self._bans.impose(subject, seconds, now)
 
     def lift_ban(self) -> None:
-        """End the ban."""
+        """End all bans, also those of single keys."""
         with self._lock:
-            self._ban.lift()
+            self._bans.lift()
 
     def set_solve_times(self, solve_times: SolveTimes) -> None:
         """Change the solve times of tasks that are created from now on.
@@ -418,13 +440,13 @@ class SimulatedService(Servable, Assertions):
                 case Fault.HTML:
                     return _replies.BAD_GATEWAY
                 case Fault.THROTTLED:
-                    reply = self._refuse("ERROR_REQUEST_LIMIT", now)
+                    reply = self._refuse("ERROR_REQUEST_LIMIT")
                 case Fault.UNAVAILABLE:
-                    reply = self._refuse("ERROR_SERVICE_UNAVALIABLE", now)
+                    reply = self._refuse("ERROR_SERVICE_UNAVALIABLE")
                 case _:
                     code = self._turned_away(path, method, content_type, now)
                     if code is not None:
-                        reply = self._refuse(code, now)
+                        reply = self._refuse(code)
                     else:
                         told = fault if isinstance(fault, str) else None
                         lost = fault in ANSWER_LOST
@@ -436,7 +458,7 @@ class SimulatedService(Servable, Assertions):
 
     def _turned_away(self, path: str, method: str, content_type: str, now: float) -> str | None:
         """Return the error code for a request that nobody looks into, if it is one."""
-        if self._ban.blocks(now):
+        if self._bans.blocks(EVERYBODY, now):
             return "ERROR_IP_BANNED"
         if not self._rate_limit.admits(now):
             return "ERROR_REQUEST_LIMIT"
@@ -452,15 +474,17 @@ class SimulatedService(Servable, Assertions):
         request = loaded(body)
         if request is None:
             code = self._habits.refused_fields({})
-            self._record.refusal(code)
-            return _replies.not_json(code)
+            return self._refuse(code, description="the body is not a JSON object")
         key = request.get("clientKey")
         owner = digest(key) if isinstance(key, str) and key else ""
+        call = Call(path, request, owner, now, lost)
+        if self._bans.blocks(owner, now):
+            return self._refuse("ERROR_REQUEST_BANNED", call)
         refusal = told or self._wrong_key(owner)
         if refusal is not None:
-            return self._refuse(refusal, now)
+            return self._refuse(refusal, call)
         self._used_keys.add(owner)
-        return self._endpoints[path](Call(path, request, owner, now, lost))
+        return self._endpoints[path](call)
 
     def _wrong_key(self, owner: str) -> str | None:
         if not owner or (self._good_keys is not None and owner not in self._good_keys):
@@ -470,13 +494,13 @@ class SimulatedService(Servable, Assertions):
     def _refuse(
         self,
         code: str,
-        now: float,
+        call: Call | None = None,
         description: str = "",
         errors: Mapping[str, str] | None = None,
     ) -> SimulatedReply:
         self._record.refusal(code)
-        if code in _OFFENCES:
-            self._ban.count_offence(now)
+        if call is not None:
+            self._bans.count(code, call.path, call.owner, call.now)
         return _replies.error(
             code,
             description,
@@ -491,9 +515,9 @@ class SimulatedService(Servable, Assertions):
         code = self._habits.refused_fields(faults)
         if self._habits.is_live:
             errors = {f"{above}{name}": reason for name, reason in faults.items()}
-            return self._refuse(code, call.now, errors=errors)
+            return self._refuse(code, call, errors=errors)
         description = ", ".join(f"{name} {reason}" for name, reason in faults.items())
-        return self._refuse(code, call.now, description)
+        return self._refuse(code, call, description)
 
     def _create_task(self, call: Call) -> SimulatedReply:
         task = json_object(call.request.get("task")) or {}
@@ -502,16 +526,16 @@ class SimulatedService(Servable, Assertions):
             return self._refuse_fields(call, {"type": REQUIRED}, "task.")
         kind = self._catalogue.find(name)
         if kind is None:
-            return self._refuse(self._habits.unknown_type, call.now)
+            return self._refuse(self._habits.unknown_type, call)
         for field in kind.unknown_fields(task):
             self._record.unknown_field(f"{kind.name}.{field[:_MAX_FIELD_NAME]}")
         faults = kind.faults(task)
         if faults:
             return self._refuse_fields(call, faults, "task.")
         if self._balances[call.owner] < kind.points:
-            return self._refuse("ERROR_ZERO_BALANCE", call.now)
+            return self._refuse("ERROR_ZERO_BALANCE", call)
         if not self._slots.has_room(call.now):
-            return self._refuse("ERROR_NO_SLOT_AVAILABLE", call.now)
+            return self._refuse("ERROR_NO_SLOT_AVAILABLE", call)
         created = self._charge(kind, call)
         return _replies.created(created.task_id, integer=self._integer_ids)
 
@@ -550,7 +574,7 @@ class SimulatedService(Servable, Assertions):
             return self._refuse_fields(call, {"taskId": REQUIRED})
         task = self._record.find(str(task_id))
         if task is None or task.owner != call.owner or now > task.available_until:
-            return self._refuse(self._habits.unknown_task, now)
+            return self._refuse(self._habits.unknown_task, call)
         self._record.poll(task, now)
         if now < task.ready_at:
             if not call.lost:

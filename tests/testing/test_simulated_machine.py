@@ -264,31 +264,140 @@ def test_too_many_requests_are_throttled() -> None:
     assert "retry-after" not in dict(post(slow, BALANCE, 2.0).headers)
 
 
-def test_thirty_bad_keys_in_a_minute_earn_a_ban_that_requests_prolong() -> None:
+WRONG, WITHDRAWN = "ERROR_KEY_DOES_NOT_EXIST", "ERROR_KEY_NOT_AVAILABLE"
+EMPTY, BANNED = "ERROR_ZERO_BALANCE", "ERROR_REQUEST_BANNED"
+
+
+def refused(
+    service: SimulatedService, path: str, name: str, times: int, now: float = 0.0, **fields: Any
+) -> None:
+    """Let the service answer with an error code so many times."""
+    for _ in range(times):
+        assert code(post(service, path, now, fault=name, **fields).json()) == name
+
+
+@pytest.mark.parametrize(
+    ("path", "names", "seconds"),
+    [
+        (CREATE, [WRONG], 180),
+        (CREATE, [WITHDRAWN], 180),
+        (CREATE, [EMPTY], 180),
+        (CREATE, [WRONG, WITHDRAWN, EMPTY], 180),
+        (RESULT, [WRONG], 60),
+        (RESULT, [WITHDRAWN], 60),
+        (RESULT, [WRONG, WITHDRAWN], 60),
+    ],
+)
+def test_thirty_such_errors_in_a_minute_ban_the_key(
+    path: str, names: list[str], seconds: float
+) -> None:
     """A client that goes on with a bad key would not learn what that costs."""
+    service = SimulatedService(ban_prolonged=False)
+    for number in range(29):
+        refused(service, path, names[number % len(names)], 1, 2.0 * number)
+    assert code(post(service, BALANCE, 57.0).json()) is None
+    refused(service, path, names[0], 1, 58.0)
+    for asked in (CREATE, RESULT, BALANCE):
+        reply = post(service, asked, 58.0)
+        assert (reply.status, code(reply.json())) == (429, BANNED)
+    end = 58.0 + seconds
+    assert code(post(service, BALANCE, end - 0.1, clientKey="other").json()) is None
+    assert code(post(service, BALANCE, end - 0.1).json()) == BANNED
+    assert code(post(service, BALANCE, end).json()) is None
+    assert service.summary().refused[BANNED] == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (RESULT, EMPTY),
+        (BALANCE, WRONG),
+        (BALANCE, EMPTY),
+        (CREATE, "ERROR_SUBSCRIPTION_EXPIRED"),
+        (CREATE, "ERROR_KEY_BANNED"),
+        (CREATE, "ERROR_REQUEST_PARAMETERS"),
+        (RESULT, "ERROR_TASK_NOT_EXIST"),
+    ],
+)
+def test_other_errors_earn_no_ban(path: str, name: str) -> None:
+    """A client would be held back by errors that the service does not count."""
+    service = SimulatedService()
+    refused(service, path, name, 100)
+    assert code(post(service, BALANCE, 0.0).json()) is None
+
+
+def test_errors_are_counted_for_each_key_and_endpoint() -> None:
+    """A client would seem to earn bans that the service does not give, or the reverse."""
     service = SimulatedService(client_keys=["good"])
-    for number in range(30):
-        assert code(create(service, number)) == "ERROR_KEY_DOES_NOT_EXIST"
-    assert code(create(service, 30, clientKey="good")) == "ERROR_IP_BANNED"
-    assert code(poll(service, "x", 629, clientKey="good")) == "ERROR_IP_BANNED"
-    assert code(create(service, 1228, clientKey="good")) == "ERROR_IP_BANNED"
-    assert code(create(service, 1828, clientKey="good")) is None
-    assert service.summary().refused == {"ERROR_KEY_DOES_NOT_EXIST": 30, "ERROR_IP_BANNED": 3}
+    for number in range(29):
+        create(service, number)
+        poll(service, "x", number)
+        create(service, number, clientKey="another bad one")
+    assert code(create(service, 29, clientKey="good")) is None
+    assert code(poll(service, "x", 29, clientKey="another bad one")) == WRONG
+    assert code(create(service, 29)) == WRONG
+    assert code(poll(service, "x", 29)) == BANNED
+    assert code(create(service, 29, clientKey="good")) is None
+    # Those without a key are counted like those with the same one.
+    refused(service, CREATE, WRONG, 30, 30.0, clientKey=None)
+    assert code(create(service, 30, clientKey="")) == BANNED
 
 
-def test_an_empty_balance_earns_a_ban_as_well() -> None:
-    """A client that goes on without points would not learn what that costs."""
+def test_thirty_errors_in_more_than_a_minute_earn_no_ban() -> None:
+    """A client that keeps below the count would seem to be banned all the same."""
+    service = SimulatedService(balance=0)
+    for number in range(100):
+        assert code(create(service, 2.1 * number)) == EMPTY
+
+
+def test_a_task_runs_on_while_its_key_is_banned() -> None:
+    """A client would give up what was paid for because of a ban."""
+    service = SimulatedService(solve_times=20.0)
+    task_id = create(service)["taskId"]
+    service.ban(0.0, 60.0, client_key=KEY)
+    assert code(poll(service, task_id, 21.0)) == BANNED
+    assert code(create(service, 21.0, clientKey="other")) is None
+    record = service.record.task(task_id)
+    assert record is not None
+    assert (record.polls, record.ready_at) == (0, 20.0)
+    assert poll(service, task_id, 81.0)["status"] == "ready"
+
+
+def test_requests_prolong_a_ban_unless_told_otherwise() -> None:
+    """A client that goes on asking would not learn what that costs by the older pages."""
+    service = SimulatedService(balance=0, ban_after=1)
+    assert [code(create(service, now)) for now in (0, 100, 200, 380)] == [
+        EMPTY,
+        BANNED,
+        BANNED,
+        EMPTY,
+    ]
+
+
+def test_the_length_of_bans_can_be_set() -> None:
+    """A test could not have a short ban."""
     service = SimulatedService(balance=0, ban_after=3, ban_window=10, ban_seconds=5)
     assert [code(create(service, now)) for now in (0, 6, 12, 13, 14, 19)] == [
-        "ERROR_ZERO_BALANCE",
-        "ERROR_ZERO_BALANCE",
-        "ERROR_ZERO_BALANCE",
-        "ERROR_ZERO_BALANCE",
-        "ERROR_IP_BANNED",
-        "ERROR_ZERO_BALANCE",
+        *(EMPTY, EMPTY, EMPTY, EMPTY),
+        BANNED,
+        EMPTY,
     ]
     never = SimulatedService(balance=0, ban_after=None)
-    assert {code(create(never)) for _ in range(100)} == {"ERROR_ZERO_BALANCE"}
+    assert {code(create(never)) for _ in range(100)} == {EMPTY}
+
+
+def test_onecaptcha_bans_everybody_for_ten_minutes() -> None:
+    """A client would be tested against bans that this service does not have."""
+    service = SimulatedService(client_keys=["good"], dialect="1captcha")
+    task = {**V2, "type": "RecaptchaV2TaskProxyless"}
+    for number in range(30):
+        path = (CREATE, RESULT, BALANCE)[number % 3]
+        assert code(post(service, path, number, clientKey=f"bad {number}").json()) == WRONG
+    assert code(create(service, 30, task, clientKey="good")) == "ERROR_IP_BANNED"
+    assert code(poll(service, "x", 629, clientKey="good")) == "ERROR_IP_BANNED"
+    assert code(create(service, 1228, task, clientKey="good")) == "ERROR_IP_BANNED"
+    assert code(create(service, 1828, task, clientKey="good")) is None
+    assert service.summary().refused == {WRONG: 30, "ERROR_IP_BANNED": 3}
 
 
 def test_bans_can_be_imposed_and_lifted() -> None:
@@ -303,6 +412,12 @@ def test_bans_can_be_imposed_and_lifted() -> None:
     assert code(create(service, 2009.0)) == "ERROR_IP_BANNED"
     assert code(create(service, 2018.9)) == "ERROR_IP_BANNED"
     assert code(create(service, 2028.9)) is None
+    service.ban(client_key=KEY)
+    assert code(create(service, 3000.0)) == BANNED
+    assert code(create(service, 3180.0)) is None
+    service.ban(client_key=KEY)
+    service.lift_ban()
+    assert code(create(service, 3180.0)) is None
     with pytest.raises(ConfigurationError, match="seconds"):
         service.ban(seconds=inf)
 

@@ -88,6 +88,20 @@ async def test_the_clock_can_be_scaled_and_goes_on_where_the_service_was() -> No
     assert [task.created_at for task in service.record.tasks] == [500.0, 510.0, 510.0, 512.0]
 
 
+async def test_bans_are_as_fast_as_the_clock() -> None:
+    """A demonstration at ten times the speed would be banned for the whole of it."""
+    service = SimulatedService(balance=0, ban_after=1)
+    times = [50.0, 67.9, 85.8, 103.9]
+    async with service.client(headers=JSON, clock=lambda: times[0], time_scale=10.0) as client:
+        answers = []
+        while times:
+            answer = await client.post(URL + CREATE, content=CREATE_V2)
+            answers.append(answer.json()["errorCode"])
+            times.pop(0)
+    banned = ["ERROR_REQUEST_BANNED"] * 2
+    assert answers == ["ERROR_ZERO_BALANCE", *banned, "ERROR_ZERO_BALANCE"]
+
+
 async def test_latency_is_spent_half_before_and_half_after() -> None:
     """Times that a benchmark measures would not be those that were asked for."""
     service = SimulatedService()
