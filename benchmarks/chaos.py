@@ -122,7 +122,7 @@ async def run(tasks: int, seed: int) -> dict[str, float]:
         "requests": service.summary().requests,
         "polls too soon": service.summary().spacing_violations,
         "balance or key errors, most in a minute": max(most[code] for code in OFFENCES),
-        "requests that met the ban": service.summary().refused[BANNED],
+        "requests that met the ban": sum(service.summary().refused.get(code, 0) for code in BANNED),
         "virtual minutes": (asyncio.get_running_loop().time() - begin) / 60,
     }
 

@@ -46,10 +46,11 @@ NOTE = f"""\
     {PLAN.empty_at:g} s on there are points for {TASKS_LEFT} tasks. Hung requests hang for
     {HANG_SECONDS:g} s. The ban says in Retry-After how long it lasts, and ends
     then whatever came during it; {BAN_AFTER} balance errors within a minute earn another one,
-    of 600 s. The same seed gives everybody the same starts and rates, not the same victims:
-    those depend on who asks when. A library that is not done after {LIMIT:g} s is ended. A paid
-    task is solved; or told of, by its id, or without it where the answer to createTask was lost;
-    or lost; or it is one more for a call that had paid already."""
+    of 180 s (ERROR_REQUEST_BANNED). The same seed gives everybody the same starts and rates,
+    not the same victims: those depend on who asks when. A library that is not done after
+    {LIMIT:g} s is ended. A paid task is solved; or told of, by its id, or without it where the
+    answer to createTask was lost; or lost; or it is one more for a call that had paid
+    already."""
 
 
 def libraries(only: Sequence[str] | None) -> list[Library]:

@@ -103,7 +103,9 @@ class Front:
         async def send(message: Message) -> None:
             sent.append(message.get("body", b""))
 
-        await self._service({**scope, "method": "POST", "path": path}, receive, send)
+        headers = [(b"content-type", b"application/json")]
+        as_json = {**scope, "method": "POST", "path": path, "headers": headers}
+        await self._service(as_json, receive, send)
         return dict(json.loads(b"".join(sent)))
 
 

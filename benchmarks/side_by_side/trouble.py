@@ -31,7 +31,7 @@ _POINTS_OF_A_TASK = 6
 OFFENCES = ("ERROR_ZERO_BALANCE", "ERROR_KEY_DOES_NOT_EXIST", "ERROR_KEY_BANNED")
 BAN_AFTER = 30
 """So many of these errors within a minute earn a ban."""
-BANNED = "ERROR_IP_BANNED"
+BANNED = ("ERROR_IP_BANNED", "ERROR_REQUEST_BANNED")
 
 
 @attrs.frozen(kw_only=True)
@@ -105,19 +105,17 @@ class WatchedService(SimulatedService):
         self._ban_began = time.monotonic()
         self._ban_ends = self._ban_began + (seconds or 0.0)
 
-    def handle(
-        self, path: str, body: bytes, now: float, *, fault: Fault | None = None
-    ) -> SimulatedReply:
+    def handle(self, path: str, body: bytes, now: float, **how: Any) -> SimulatedReply:
         """Answer, and note."""
         self.begun.set()
-        reply = super().handle(path, body, now, fault=fault)
+        reply = super().handle(path, body, now, **how)
         if len(self.record) > len(self._pages):
             self._pages.append(json.loads(body)["task"]["websiteURL"])
         # Not from the reply: its JSON may be broken on purpose.
         refused = Counter(self.summary().refused)
         new, self._refused = refused - self._refused, refused
         self._offences += [now] * sum(new[code] for code in OFFENCES)
-        if new[BANNED]:
+        if any(new[code] for code in BANNED):
             left = self._ban_ends - time.monotonic()
             if left > 0:
                 self._met_ban.append(time.monotonic() - self._ban_began)

@@ -13,7 +13,7 @@ strike, ``service.record`` tells what the service saw, and ``service.assert_char
 its like say what it should have seen. On a `VirtualTimeLoop` minutes pass in milliseconds.
 """
 
-from ezcaptcha_async.testing._catalogue import Dialect
+from ezcaptcha_async.testing._dialects import Dialect
 from ezcaptcha_async.testing._faults import Fault, FaultPredicate
 from ezcaptcha_async.testing._record import Record, RecordSummary, TaskRecord
 from ezcaptcha_async.testing._replies import SimulatedReply

@@ -13,7 +13,7 @@ import attrs
 
 from ezcaptcha_async.testing import _replies
 from ezcaptcha_async.testing._checks import number
-from ezcaptcha_async.testing._exchange import Answering, Timeline, answer
+from ezcaptcha_async.testing._exchange import Answering, Timeline
 from ezcaptcha_async.testing._faults import UNSEEN, Fault
 from ezcaptcha_async.testing._replies import SimulatedReply
 
@@ -95,25 +95,24 @@ class _Application:
         elif scope["type"] == "http":
             if scope["path"] != "/record":
                 self._service.note_peer(scope.get("client"))
-            await self._request(scope["method"], scope["path"], receive, send)
+            await self._request(scope, receive, send)
         else:
             raise RuntimeError(f"the simulated service does not speak {scope['type']}")
 
-    async def _request(self, method: str, path: str, receive: _Receive, send: _Send) -> None:
+    async def _request(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         body = await _whole_body(receive)
         if body is None:
             return
         if len(body) > _MAX_BODY_BYTES:
             await _reply(send, _replies.TOO_LARGE)
-        elif (method, path) == ("GET", "/record"):
+        elif (scope["method"], scope["path"]) == ("GET", "/record"):
             summary = self._service.record.summary(self._timeline.now())
             await _reply(send, _replies.data(attrs.asdict(summary)))
         else:
-            await self._exchange(method, path, body, receive, send)
+            await self._exchange(scope, body, receive, send)
 
-    async def _exchange(
-        self, method: str, path: str, body: bytes, receive: _Receive, send: _Send
-    ) -> None:
+    async def _exchange(self, scope: _Message, body: bytes, receive: _Receive, send: _Send) -> None:
+        path: str = scope["path"]
         drawn = self._service.draw_fault(path, body)
         fault = None if drawn is None else drawn.fault
         if fault in UNSEEN:
@@ -124,7 +123,14 @@ class _Application:
             await anyio.sleep(self._half_latency)
         # Whether the client waits for a late answer is not known: it counts as one that arrives.
         told = None if fault is Fault.HANG and hang < inf else fault
-        reply = answer(self._service, method, path, body, now=self._timeline.now(), fault=told)
+        reply = self._service.handle(
+            path,
+            body,
+            self._timeline.now(),
+            fault=told,
+            method=scope["method"],
+            content_type=dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"),
+        )
         if self._half_latency:
             await anyio.sleep(self._half_latency)
         if fault is Fault.RESET_AFTER:

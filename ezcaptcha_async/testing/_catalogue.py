@@ -7,14 +7,22 @@ that a mistake there shows.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import attrs
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.testing._checks import number
+from ezcaptcha_async.testing._dialects import Dialect
+from ezcaptcha_async.testing._field_checks import (
+    CHECKS,
+    FLAG_AS_TEXT,
+    FUNCAPTCHA_PROXY,
+    REQUIRED,
+    TURNSTILE_KEY,
+    Check,
+)
 from ezcaptcha_async.testing._solve_times import (
     LogNormal,
     Mixture,
@@ -23,60 +31,7 @@ from ezcaptcha_async.testing._solve_times import (
     as_solve_time,
 )
 
-Dialect: TypeAlias = Literal["ezcaptcha", "1captcha"]
-Rejection: TypeAlias = tuple[str, str]
-_Check: TypeAlias = Callable[[Any], bool]
-
-_URL: Final = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
-_SITE_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
-_PROXY: Final = re.compile(r"[a-z0-9]+://\S+:\d+/?", re.IGNORECASE)
 _USER_AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0.0.0 Safari/537.36"
-
-_FIELD_CODES: Final = {
-    "websiteURL": "INVALID_RECAPTCHA_SITEURL",
-    "websiteKey": "ERROR_RECAPTCHA_INVALID_SITEKEY",
-}
-
-
-def _matches(pattern: re.Pattern[str]) -> _Check:
-    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_flag_as_text(value: object) -> bool:
-    return value in ("true", "false")
-
-
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_object_as_text(value: object) -> bool:
-    try:
-        return isinstance(value, str) and isinstance(json.loads(value), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-_CHECKS: Final[Mapping[str, _Check]] = {
-    "websiteURL": _matches(_URL),
-    "websiteKey": _matches(_SITE_KEY),
-    "isInvisible": _is_flag,
-    "sa": _is_text,
-    "s": _is_text,
-    "pageAction": _is_text,
-    "data": _is_object_as_text,
-    "funcaptchaApiJSSubdomain": _is_text,
-    "proxy": _matches(_PROXY),
-    "rqData": _is_object,
-}
 
 
 def _recaptcha(task_id: str) -> str:
@@ -97,10 +52,22 @@ def _funcaptcha(task_id: str) -> str:
     return f'{{"token":"simulated.funcaptcha.{task_id}|r=eu-west-1|sup=1"}}'
 
 
+def _hcaptcha(task_id: str) -> str:
+    solution = {"generated_pass_UUID": f"simulated.hcaptcha.{task_id}", "ua": _USER_AGENT}
+    return json.dumps(solution)
+
+
+def _turnstile(task_id: str) -> str:
+    solution = {"token": f"simulated.turnstile.{task_id}", "header": {"user-agent": _USER_AGENT}}
+    return json.dumps(solution)
+
+
 def _cloudflare(task_id: str) -> str:
     solution = {
         "header": {"user-agent": _USER_AGENT, "accept-language": "en"},
         "cookies": {"cf_clearance": f"simulated.clearance.{task_id}"},
+        "tlsVersion": "chrome140",
+        "sToken": f"simulated.turnstile.{task_id}",
         "body": f"<html><!-- {task_id} --><body>behind the check</body></html>",
     }
     return json.dumps(solution)
@@ -122,21 +89,21 @@ class TaskKind:
     name: str
     points: float
     required: tuple[str, ...] = ()
-    fields: Mapping[str, _Check] | None = None
+    fields: Mapping[str, Check] | None = None
     solve_time: SolveTime
     solution: Callable[[str], str]
 
-    def rejection(self, task: dict[str, Any]) -> Rejection | None:
-        """Return the error code and description for a task that is not accepted."""
-        for name in self.required:
-            if task.get(name) in (None, ""):
-                return "ERROR_REQUIRED_FIELDS", f"the field {name} is required"
-        for name, value in task.items():
-            check = self.fields.get(name) if self.fields else None
-            if check is not None and value is not None and not check(value):
-                code = _FIELD_CODES.get(name, "ERROR_REQUIRED_FIELDS")
-                return code, f"the field {name} is not valid"
-        return None
+    def faults(self, task: dict[str, Any]) -> dict[str, str]:
+        """Return what is wrong with a task: field → reason."""
+        faults = dict.fromkeys(
+            (name for name in self.required if task.get(name) in (None, "")), REQUIRED
+        )
+        for name, check in (self.fields or {}).items():
+            value = task.get(name)
+            reason = "" if value is None or name in faults else check(value)
+            if reason:
+                faults[name] = reason
+        return faults
 
     def unknown_fields(self, task: dict[str, Any]) -> Iterator[str]:
         """Return the fields of a task that mean nothing here."""
@@ -160,71 +127,64 @@ def _kind(
     solve_time: SolveTime,
     *,
     fields: tuple[str, str],
+    checks: Mapping[str, Check] = CHECKS,
 ) -> TaskKind:
     required, optional = (names.split() for names in fields)
     return TaskKind(
         name=name,
         points=points,
         required=tuple(required),
-        fields={name: _CHECKS[name] for name in (*required, *optional)},
+        fields={name: checks[name] for name in (*required, *optional)},
         solve_time=solve_time,
         solution=solution,
     )
 
 
-_V2: Final = ("websiteURL websiteKey", "isInvisible sa")
-_V2_S: Final = ("websiteURL websiteKey s", "isInvisible sa")
-_V3: Final = ("websiteURL websiteKey", "isInvisible pageAction")
+_V2: Final = ("websiteURL websiteKey", "isInvisible sa s proxy websiteTitle")
+_V3: Final = ("websiteURL websiteKey", "isInvisible pageAction checkField proxy websiteTitle")
 
-# Where the pages disagree on a price, the highest.
+
+def _recaptcha_kind(
+    name: str, points: float, solve_time: SolveTime, fields: tuple[str, str]
+) -> TaskKind:
+    return _kind(name, points, _recaptcha_with_browser, solve_time, fields=fields)
+
+
+# Where the pages disagree on a price, the highest; where they state none, 0.
 _EZCAPTCHA: Final = (
-    _kind("ReCaptchaV2TaskProxyless", 6, _recaptcha, _between_10_and_80(22), fields=_V2),
-    _kind(
-        "ReCaptchaV2TaskProxylessS9",
-        12,
-        _recaptcha_with_browser,
-        _between_10_and_80(30),
-        fields=_V2,
-    ),
-    _kind("ReCaptchaV2STaskProxyless", 15, _recaptcha, _between_10_and_80(26), fields=_V2_S),
-    _kind(
-        "ReCaptchaV2EnterpriseTaskProxyless",
-        18,
-        _recaptcha_with_browser,
-        _between_10_and_80(28),
-        fields=_V2,
-    ),
-    _kind(
-        "ReCaptchaV2SEnterpriseTaskProxyless",
-        30,
-        _recaptcha_with_browser,
-        _between_10_and_80(32),
-        fields=_V2_S,
-    ),
-    _kind("ReCaptchaV3TaskProxyless", 8, _recaptcha, _between_10_and_80(14, 0.25), fields=_V3),
-    _kind(
-        "ReCaptchaV3TaskProxylessS9",
-        15,
-        _recaptcha_with_browser,
-        _between_10_and_80(18, 0.25),
-        fields=_V3,
-    ),
-    _kind(
-        "ReCaptchaV3EnterpriseTaskProxyless",
-        18,
-        _recaptcha_with_browser,
-        _between_10_and_80(18, 0.25),
-        fields=_V3,
-    ),
+    _recaptcha_kind("ReCaptchaV2TaskProxyless", 6, _between_10_and_80(22), _V2),
+    _recaptcha_kind("ReCaptchaV2TaskProxylessS9", 12, _between_10_and_80(30), _V2),
+    _recaptcha_kind("ReCaptchaV2STaskProxyless", 15, _between_10_and_80(26), _V2),
+    _recaptcha_kind("ReCaptchaV2EnterpriseTaskProxyless", 18, _between_10_and_80(28), _V2),
+    _recaptcha_kind("ReCaptchaV2SEnterpriseTaskProxyless", 30, _between_10_and_80(32), _V2),
+    _recaptcha_kind("ReCaptchaV3TaskProxyless", 8, _between_10_and_80(14, 0.25), _V3),
+    _recaptcha_kind("ReCaptchaV3TaskProxylessS9", 15, _between_10_and_80(18, 0.25), _V3),
+    _recaptcha_kind("ReCaptchaV3EnterpriseTaskProxyless", 18, _between_10_and_80(18, 0.25), _V3),
+    _recaptcha_kind("ReCaptchaV3EnterpriseTaskProxylessS9", 0, _between_10_and_80(22, 0.25), _V3),
     _kind(
         "FuncaptchaTaskProxyless",
         18,
         _funcaptcha,
         # Few rounds or many: a page asks for one or the other.
         Mixture(((0.7, _between_10_and_80(20, 0.25)), (0.3, _between_10_and_80(50, 0.25)))),
-        fields=("websiteURL websiteKey", "data funcaptchaApiJSSubdomain"),
+        fields=("websiteURL websiteKey", "data funcaptchaApiJSSubdomain proxy cn"),
+        checks={**CHECKS, "proxy": FUNCAPTCHA_PROXY},
     ),
-    # No page states a price.
+    _kind(
+        "HCaptcha",
+        0,
+        _hcaptcha,
+        _between_10_and_80(24),
+        fields=("websiteURL websiteKey lang invisible", "rqdata proxy"),
+    ),
+    _kind(
+        "CloudFlareTurnstileTask",
+        0,
+        _turnstile,
+        _between_10_and_80(14),
+        fields=("websiteURL websiteKey", "rqData proxy"),
+        checks={**CHECKS, "websiteKey": TURNSTILE_KEY},
+    ),
     _kind(
         "CloudFlare5STask",
         0,
@@ -233,13 +193,14 @@ _EZCAPTCHA: Final = (
         fields=("websiteURL proxy", "rqData"),
     ),
 )
-_ONECAPTCHA_V2: Final = _kind(
-    "RecaptchaV2TaskProxyless", 4, _recaptcha, _between_10_and_80(22), fields=_V2
-)
 _ONECAPTCHA: Final = (
-    attrs.evolve(
-        _ONECAPTCHA_V2,
-        fields={**(_ONECAPTCHA_V2.fields or {}), "isInvisible": _is_flag_as_text},
+    _kind(
+        "RecaptchaV2TaskProxyless",
+        4,
+        _recaptcha,
+        _between_10_and_80(22),
+        fields=("websiteURL websiteKey", "isInvisible"),
+        checks={**CHECKS, "isInvisible": FLAG_AS_TEXT},
     ),
 )
 
@@ -277,8 +238,6 @@ class Catalogue:
         points: Mapping[str, float],
         solve_times: SolveTimes | None,
     ) -> None:
-        if dialect not in ("ezcaptcha", "1captcha"):
-            raise ConfigurationError(f"dialect must be ezcaptcha or 1captcha, not {dialect!r}")
         # Only EzCaptcha says that it ignores case.
         self._fold: Callable[[str], str] = str.casefold if dialect == "ezcaptcha" else str
         self._kinds: dict[str, TaskKind] = {}

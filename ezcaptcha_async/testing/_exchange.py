@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ezcaptcha_async.testing import _replies
 from ezcaptcha_async.testing._checks import positive
 from ezcaptcha_async.testing._faults import DrawnFault, Fault
 from ezcaptcha_async.testing._record import Record
@@ -34,7 +33,14 @@ class Answering(Protocol):
         ...
 
     def handle(
-        self, path: str, body: bytes, now: float, *, fault: Fault | None = None
+        self,
+        path: str,
+        body: bytes,
+        now: float,
+        *,
+        fault: Fault | str | None = None,
+        method: str = "POST",
+        content_type: str = "application/json",
     ) -> SimulatedReply:
         """Answer a request."""
         ...
@@ -67,12 +73,3 @@ class Timeline:
         if self._offset is None:
             self._offset = max(0.0, self._service.now - time)
         return time + self._offset
-
-
-def answer(
-    service: Answering, method: str, path: str, body: bytes, *, now: float, fault: Fault | None
-) -> SimulatedReply:
-    """Answer a request of any method; all endpoints take POST alone."""
-    if method != "POST":
-        return _replies.NOT_ALLOWED
-    return service.handle(path, body, now, fault=fault)

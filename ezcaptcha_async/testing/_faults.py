@@ -52,12 +52,17 @@ class Fault(enum.Enum):
     """HTTP 503 and ``ERROR_SERVICE_UNAVALIABLE``. The service does not act."""
 
 
+_NAMES: Final = frozenset(fault.value for fault in Fault)
 UNSEEN: Final = frozenset({Fault.REFUSED, Fault.RESET_BEFORE})
 """Faults that keep a request from the service."""
-UNACTED: Final = frozenset({Fault.HTML, Fault.THROTTLED, Fault.UNAVAILABLE})
-"""Faults that are an answer of their own; the service does nothing else."""
+_UNACTED: Final = frozenset({Fault.HTML, Fault.THROTTLED, Fault.UNAVAILABLE})
 ANSWER_LOST: Final = frozenset({Fault.RESET_AFTER, Fault.HANG, Fault.MALFORMED})
 """Faults that keep the answer from the client."""
+
+
+def is_an_answer(fault: Fault | str | None) -> bool:
+    """Return whether a fault is an answer of its own; the service does nothing else."""
+    return isinstance(fault, str) or fault in _UNACTED
 
 
 @attrs.frozen
@@ -65,12 +70,17 @@ class DrawnFault:
     """A fault that strikes one request.
 
     Args:
-        fault: Which.
+        fault: Which; an error code is one that the service answers with.
         seconds: For HANG: how late the answer is; ``inf`` for never.
     """
 
-    fault: Fault
+    fault: Fault | str
     seconds: float = inf
+
+    @property
+    def name(self) -> str:
+        """How it is counted."""
+        return self.fault if isinstance(self.fault, str) else self.fault.value
 
 
 @attrs.define(eq=False)
@@ -116,7 +126,7 @@ class FaultPlan:
 
     def add(
         self,
-        fault: Fault,
+        fault: Fault | str,
         *,
         path: str | None,
         times: int | None,
@@ -124,7 +134,8 @@ class FaultPlan:
         when: FaultPredicate | None,
     ) -> None:
         """Plan a fault after those that are planned already."""
-        _check_fault(fault)
+        if not isinstance(fault, str) or not fault or fault in _NAMES:
+            _check_fault(fault)
         left = inf if times is None else number("times", times, low=1)
         drawn = DrawnFault(fault, number("seconds", seconds))
         self._planned.append(_Planned(drawn, path, when, left))
@@ -138,7 +149,7 @@ class FaultPlan:
         """Return the fault that strikes this request, if any, and count it."""
         drawn = self._draw_planned(path, body) or self._draw_by_rate()
         if drawn is not None:
-            self.counts[drawn.fault.value] += 1
+            self.counts[drawn.name] += 1
         return drawn
 
     def _draw_planned(self, path: str, body: bytes) -> DrawnFault | None:
@@ -163,4 +174,6 @@ class FaultPlan:
 
 def _check_fault(fault: object) -> None:
     if not isinstance(fault, Fault):
-        raise ConfigurationError(f"a fault must be a member of Fault, not {fault!r}")
+        raise ConfigurationError(
+            f"a fault must be a member of Fault or, for inject, an error code, not {fault!r}"
+        )

@@ -1,66 +1,116 @@
-"""What keeps requests out: the ban after too many errors, the rate limit, the slots."""
+"""What keeps requests out: the bans after too many errors, the rate limit, the slots."""
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Mapping
 from math import inf
+from typing import Final
+
+import attrs
 
 from ezcaptcha_async.testing._checks import number, positive
 from ezcaptcha_async.testing._record import SimulatedTask
 
+EVERYBODY: Final = None
+"""Who is kept out when no single key is."""
+DEFAULT_BAN: Final = 600.0
+"""Seconds that a ban of everybody lasts, as the pages state it."""
 
-class Ban:
-    """So many offences within a time earn a ban, and each request during it begins it anew.
+
+@attrs.frozen
+class BanRule:
+    """What earns a ban at some endpoints.
 
     Args:
-        after: How many offences earn a ban; None for never.
+        codes: The error codes that count.
+        seconds: How long the ban lasts.
+    """
+
+    codes: frozenset[str]
+    seconds: float
+
+
+@attrs.define
+class _Ban:
+    """Keeps out everybody, or one key; its end is still open before its first request."""
+
+    seconds: float
+    until: float | None
+
+    def blocks(self, now: float, *, prolonged: bool) -> bool:
+        if self.until is not None and now >= self.until:
+            return False
+        if self.until is None or prolonged:
+            self.until = now + self.seconds
+        return True
+
+
+class Bans:
+    """So many errors within a time earn a ban.
+
+    Args:
+        rules: Path → what earns a ban there. Paths with the same rule are counted together.
+        per_key: Whether errors are counted, and requests kept out, for each key by itself.
+        after: How many errors earn a ban; None for never.
         within: In how many seconds.
-        seconds: How long a ban lasts after the last request.
+        seconds: How long every ban lasts; as the rules say when None.
+        prolonged: Whether each request during a ban begins it anew.
 
     Raises:
         ConfigurationError: A value is out of range.
     """
 
-    def __init__(self, *, after: int | None, within: float, seconds: float) -> None:
+    def __init__(
+        self,
+        rules: Mapping[str, BanRule],
+        *,
+        per_key: bool,
+        after: int | None,
+        within: float,
+        seconds: float | None,
+        prolonged: bool,
+    ) -> None:
+        self._rules = rules
+        self._per_key = per_key
         self._after = None if after is None else int(number("ban_after", after, low=1))
         self._within = positive("ban_window", within)
-        self._default_seconds = positive("ban_seconds", seconds)
-        self._seconds = self._default_seconds
-        self._until = -inf
-        self._from_next_request = False
-        self._offences: deque[float] = deque(maxlen=self._after)
+        self._seconds = None if seconds is None else positive("ban_seconds", seconds)
+        self._prolonged = prolonged
+        self._bans: dict[str | None, _Ban] = {}
+        self._offences: defaultdict[tuple[str | None, BanRule], deque[float]] = defaultdict(
+            lambda: deque(maxlen=self._after)
+        )
 
-    def impose(self, seconds: float | None, now: float | None) -> None:
-        """Begin a ban at `now`, or with the next request when that is None."""
-        chosen = self._default_seconds if seconds is None else seconds
-        self._seconds = positive("seconds", chosen)
-        self._from_next_request = now is None
-        if now is not None:
-            self._until = now + self._seconds
+    def impose(self, subject: str | None, seconds: float | None, now: float | None) -> None:
+        """Keep `EVERYBODY` or one key out from `now` on, or from the next request on if None."""
+        longest = max(rule.seconds for rule in self._rules.values())
+        usual = DEFAULT_BAN if subject is EVERYBODY else longest
+        lasts = positive("seconds", self._seconds or usual if seconds is None else seconds)
+        self._bans[subject] = _Ban(lasts, None if now is None else now + lasts)
 
     def lift(self) -> None:
-        """End the ban, and forget the offences."""
-        self._until = -inf
-        self._from_next_request = False
+        """End all bans, and forget the errors."""
+        self._bans.clear()
         self._offences.clear()
 
-    def blocks(self, now: float) -> bool:
-        """Return whether a request is turned away; if so, the ban begins anew."""
-        if not self._from_next_request and now >= self._until:
-            return False
-        self._from_next_request = False
-        self._until = now + self._seconds
-        return True
+    def blocks(self, subject: str | None, now: float) -> bool:
+        """Return whether `EVERYBODY`, or one key, is kept out."""
+        ban = self._bans.get(subject)
+        return ban is not None and ban.blocks(now, prolonged=self._prolonged)
 
-    def count_offence(self, now: float) -> None:
-        """Count one error of the kind that earns a ban."""
-        if self._after is None:
+    def count(self, code: str, path: str, owner: str, now: float) -> None:
+        """Count one answer."""
+        rule = self._rules.get(path)
+        if self._after is None or rule is None or code not in rule.codes:
             return
-        self._offences.append(now)
-        if len(self._offences) == self._after and now - self._offences[0] <= self._within:
-            self._offences.clear()
-            self.impose(None, now)
+        subject = owner if self._per_key else EVERYBODY
+        offences = self._offences[subject, rule]
+        offences.append(now)
+        if len(offences) == self._after and now - offences[0] <= self._within:
+            offences.clear()
+            self.impose(subject, self._seconds or rule.seconds, now)
 
 
 class RateLimit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -15,30 +16,39 @@ _DESCRIPTIONS: Final = {
     "ERROR_SERVICE_UNAVALIABLE": "the service is overloaded, try again later",
     "ERROR_NO_SLOT_AVAILABLE": "no slot is available, try again later",
     "ERROR_REQUEST_LIMIT": "too many requests, slow down",
+    "ERROR_REQUEST_BANNED": "too many errors in a short time, try again later",
     "ERROR_IP_BANNED": "too many errors in a short time, try again in 10 minutes",
     "ERROR_KEY_DOES_NOT_EXIST": "the client key does not exist",
     "ERROR_KEY_BANNED": "the client key is banned",
     "ERROR_ZERO_BALANCE": "the account has no points left",
     "ERROR_TASK_NOT_SUPPORTED": "the task type is not supported",
+    "ERROR_TASK_TYPE_NOT_SUPPORTED": "the task type is not supported",
     "ERROR_TASKID_INVALID": "the task id is unknown, or its result is no longer kept",
+    "ERROR_TASK_NOT_EXIST": "the task id is unknown, or its result is no longer kept",
     "ERROR_CAPTCHA_UNSOLVABLE": "the task could not be solved",
+    "ERROR_REQUEST_PARAMETERS": "a field of the request is missing or wrong",
+    "ERROR_REQUEST_PROXY_MISSING": "a proxy with user and password is required",
+    "ERROR_CONTENT_TYPE_ERROR": "the content type must be application/json",
+    "ERROR_REQUEST_METHOD": "the method must be POST",
+    "ERROR_NOT_FOUND": "there is nothing at this path",
 }
 
+_REFUSED: Final = 400
+_FAILED: Final = 500
 _HTTP_STATUSES: Final = {
-    "ERROR_SERVICE_UNAVALIABLE": 503,
-    "ERROR_NO_SLOT_AVAILABLE": 503,
-    "ERROR_INTERNAL_SERVER_ERROR": 500,
+    "ERROR_REQUEST_PARAMETERS": _REFUSED,
+    "ERROR_REQUEST_PROXY_MISSING": _REFUSED,
+    "ERROR_REQUIRED_FIELDS": _REFUSED,
+    "ERROR_RECAPTCHA_INVALID_SITEKEY": _REFUSED,
+    "INVALID_RECAPTCHA_SITEURL": _REFUSED,
+    "ERROR_NOT_FOUND": 404,
+    "ERROR_REQUEST_METHOD": 405,
+    "ERROR_CONTENT_TYPE_ERROR": 415,
     "ERROR_REQUEST_LIMIT": 429,
-    "ERROR_IP_BANNED": 403,
-    "ERROR_KEY_DOES_NOT_EXIST": 401,
-    "ERROR_KEY_BANNED": 401,
-    "ERROR_ZERO_BALANCE": 402,
-    "ERROR_TASKID_INVALID": 404,
-    "ERROR_CAPTCHA_UNSOLVABLE": 500,
-    "ERROR_TASK_TIMEOUT": 500,
+    "ERROR_REQUEST_BANNED": 429,
+    "ERROR_SERVICE_UNAVALIABLE": 503,
+    "ERROR_SERVICE_UNAVAILABLE": 503,
 }
-# These two speak through the HTTP status in any case.
-_ALWAYS_HTTP: Final = frozenset({"ERROR_REQUEST_LIMIT", "ERROR_SERVICE_UNAVALIABLE"})
 
 
 @attrs.frozen
@@ -75,8 +85,6 @@ PROCESSING: Final = SimulatedReply(
     _JSON,
     b'{"errorId":0,"errorCode":null,"errorDescription":null,"status":"processing","solution":{}}',
 )
-NOT_FOUND: Final = SimulatedReply(404, _TEXT, b"404 page not found")
-NOT_ALLOWED: Final = SimulatedReply(405, (*_TEXT, ("allow", "POST")), b"405 method not allowed")
 TOO_LARGE: Final = SimulatedReply(413, _TEXT, b"413 request entity too large")
 BAD_GATEWAY: Final = SimulatedReply(
     502,
@@ -117,27 +125,50 @@ def data(value: object) -> SimulatedReply:
 def error(
     code: str,
     description: str = "",
+    errors: Mapping[str, str] | None = None,
     *,
     as_http_status: bool,
     retry_after: float | None = None,
 ) -> SimulatedReply:
-    """Answer with an error code, as HTTP 200 or as the HTTP status that suits it."""
-    envelope = {
+    """Answer with an error code.
+
+    Args:
+        code: Which.
+        description: The usual one when empty.
+        errors: Field → what is wrong with it.
+        as_http_status: False for HTTP 200 wherever the status says no more than that it is
+            an error.
+        retry_after: Seconds of the header; None for no header.
+    """
+    envelope: dict[str, object] = _error_envelope(code, description)
+    if errors:
+        envelope["errors"] = dict(errors)
+    status = _HTTP_STATUSES.get(code, _FAILED)
+    if not as_http_status and status in (_REFUSED, _FAILED):
+        status = 200
+    headers = _JSON if retry_after is None else (*_JSON, ("retry-after", f"{retry_after:g}"))
+    return SimulatedReply(status, headers, json.dumps(envelope).encode())
+
+
+def failed(code: str, *, error_id: int) -> SimulatedReply:
+    """Answer for a task that failed: the status says so, and `error_id` may be 0."""
+    envelope = {**_error_envelope(code), "errorId": error_id, "status": "error"}
+    return SimulatedReply(200, _JSON, json.dumps(envelope).encode())
+
+
+def _error_envelope(code: str, description: str = "") -> dict[str, object]:
+    words = code.removeprefix("ERROR_").replace("_", " ").lower()
+    return {
         "errorId": 1,
         "errorCode": code,
-        "errorDescription": description or _DESCRIPTIONS.get(code, code),
+        "errorDescription": description or _DESCRIPTIONS.get(code, words),
     }
-    by_status = as_http_status or code in _ALWAYS_HTTP
-    headers = _JSON if retry_after is None else (*_JSON, ("retry-after", f"{retry_after:g}"))
-    return SimulatedReply(
-        _HTTP_STATUSES.get(code, 400) if by_status else 200, headers, json.dumps(envelope).encode()
-    )
 
 
-def not_json() -> SimulatedReply:
-    """Answer to a body that is not a JSON object."""
-    reply = error("ERROR_REQUIRED_FIELDS", "the body is not a JSON object", as_http_status=True)
-    return attrs.evolve(reply, status=400)
+def with_request_id(reply: SimulatedReply, request_id: str) -> SimulatedReply:
+    """Put a ``requestId`` into the JSON object of an answer."""
+    body = b'%s,"requestId":"%s"}' % (reply.body[:-1], request_id.encode())
+    return SimulatedReply(reply.status, reply.headers, body)
 
 
 def cut_short(reply: SimulatedReply) -> SimulatedReply:

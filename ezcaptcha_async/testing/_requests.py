@@ -13,8 +13,9 @@ JsonObject: TypeAlias = dict[str, Any]
 
 @attrs.define
 class Call:
-    """An admitted request; `lost` when the client will not get the answer."""
+    """A request whose key is known; `lost` when the client will not get the answer."""
 
+    path: str
     request: JsonObject
     owner: str
     now: float
@@ -25,6 +26,11 @@ def digest(client_key: str) -> str:
     """Return what is kept instead of a client key."""
     # JSON may hold lone surrogates, which plain UTF-8 cannot.
     return hashlib.blake2b(client_key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def is_json(content_type: str) -> bool:
+    """Return whether a content type is that of JSON, whatever parameters it has."""
+    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def json_object(value: object) -> JsonObject | None:

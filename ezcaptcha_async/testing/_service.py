@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from math import inf
 from random import Random
 from threading import Lock
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
@@ -19,8 +19,9 @@ from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA, Offer, Service
 from ezcaptcha_async.testing import _replies
 from ezcaptcha_async.testing._assertions import Assertions
-from ezcaptcha_async.testing._catalogue import Catalogue, Dialect, TaskKind
+from ezcaptcha_async.testing._catalogue import Catalogue, TaskKind
 from ezcaptcha_async.testing._checks import number, positive
+from ezcaptcha_async.testing._dialects import HABITS, Dialect
 from ezcaptcha_async.testing._faults import (
     ANSWER_LOST,
     UNSEEN,
@@ -29,14 +30,14 @@ from ezcaptcha_async.testing._faults import (
     FaultPlan,
     FaultPredicate,
 )
-from ezcaptcha_async.testing._guards import Ban, RateLimit, Slots
+from ezcaptcha_async.testing._field_checks import REQUIRED
+from ezcaptcha_async.testing._guards import EVERYBODY, Bans, RateLimit, Slots
 from ezcaptcha_async.testing._record import Record, Recorder, RecordSummary, SimulatedTask
 from ezcaptcha_async.testing._replies import SimulatedReply
-from ezcaptcha_async.testing._requests import Call, digest, json_object, loaded
+from ezcaptcha_async.testing._requests import Call, digest, is_json, json_object, loaded
 from ezcaptcha_async.testing._serving import Servable
 from ezcaptcha_async.testing._solve_times import SolveTimes
 
-_OFFENCES: Final = frozenset({"ERROR_KEY_DOES_NOT_EXIST", "ERROR_KEY_BANNED", "ERROR_ZERO_BALANCE"})
 _FIRST_INTEGER_ID: Final = 1_000_000_000
 _MAX_FIELD_NAME: Final = 100
 
@@ -76,16 +77,27 @@ class SimulatedService(Servable, Assertions):
         capacity: More tasks than that, not solved yet, earn ``ERROR_NO_SLOT_AVAILABLE``;
             None for no limit.
         ban_after: So many errors for a bad key or an empty balance earn a ban; None for never.
+            EzCaptcha counts them for each key, those of createTask and those of getTaskResult
+            by themselves, and an empty balance on createTask alone; it turns every request
+            of that key away with ``ERROR_REQUEST_BANNED``. 1captcha counts all together, and
+            turns everybody away with ``ERROR_IP_BANNED``.
         ban_window: Within so many seconds.
-        ban_seconds: How long a ban lasts after the last request that met it.
-        dialect: ``"ezcaptcha"``: ten types, named in any case; or ``"1captcha"``: its one
-            type, spelled exactly so, with ``isInvisible`` as a string.
+        ban_seconds: How long a ban lasts; when None, as the services do: 180 when createTask
+            earned it and 60 when getTaskResult did, at 1captcha 600.
+        ban_prolonged: Whether a ban begins anew with each request that meets it.
+        dialect: ``"ezcaptcha"``: thirteen types, named in any case, as it is in October 2026;
+            or ``"1captcha"``: its one type, spelled exactly so, with ``isInvisible`` as a
+            string.
         extra_types: Further task types → the solution that each of their tasks gets. Any
             fields are accepted.
         points: Task type → price in points, where it differs from the listed one. A type
             without a listed price costs nothing.
         integer_ids: Whether task ids come as JSON numbers.
-        errors_as_http_status: Whether errors come as HTTP 4xx and 5xx instead of 200.
+        errors_as_http_status: Whether errors come as HTTP 4xx and 5xx instead of 200, as far
+            as the service has been seen to do either: by default those of EzCaptcha do and
+            those of 1captcha do not. A task that failed is answered with 200.
+        failed_error_id: The ``errorId`` of EzCaptcha's answer for a task that failed, beside
+            ``"status": "error"``: 1, or 0, which has been seen as well.
         fault_rates: Fault → share of all requests that it strikes, from 0 to 1.
         hang_seconds: How late the answer is when a rate draws HANG; ``inf`` for never.
         max_recorded_tasks: The record forgets the oldest of more tasks than that, once
@@ -118,18 +130,24 @@ class SimulatedService(Servable, Assertions):
         capacity: int | None = None,
         ban_after: int | None = 30,
         ban_window: float = 60.0,
-        ban_seconds: float = 600.0,
+        ban_seconds: float | None = None,
+        ban_prolonged: bool = True,
         dialect: Dialect = "ezcaptcha",
         extra_types: Mapping[str, Mapping[str, Any]] | None = None,
         points: Mapping[str, float] | None = None,
         integer_ids: bool = False,
-        errors_as_http_status: bool = False,
+        errors_as_http_status: bool | None = None,
+        failed_error_id: Literal[0, 1] = 1,
         fault_rates: Mapping[Fault, float] | None = None,
         hang_seconds: float = inf,
         max_recorded_tasks: int = 200_000,
     ) -> None:
         if isinstance(client_keys, str):
             raise ConfigurationError("client_keys must be a collection of keys, not one str")
+        if dialect not in HABITS:
+            raise ConfigurationError(f"dialect must be {' or '.join(HABITS)}, not {dialect!r}")
+        if failed_error_id not in ((0, 1) if dialect == "ezcaptcha" else (1,)):
+            raise ConfigurationError("failed_error_id must be 1 or, for EzCaptcha alone, 0")
         self._random = Random(seed)
         initial_points = number("balance", balance)
         self._balances: defaultdict[str, float] = defaultdict(lambda: initial_points)
@@ -141,7 +159,15 @@ class SimulatedService(Servable, Assertions):
         self._retry_after = None if retry_after is None else positive("retry_after", retry_after)
         self._rate_limit = RateLimit(max_requests_per_second)
         self._slots = Slots(capacity)
-        self._ban = Ban(after=ban_after, within=ban_window, seconds=ban_seconds)
+        self._habits = HABITS[dialect]
+        self._bans = Bans(
+            self._habits.bans,
+            per_key=self._habits.is_live,
+            after=ban_after,
+            within=ban_window,
+            seconds=ban_seconds,
+            prolonged=ban_prolonged,
+        )
         self._dialect: Dialect = dialect
         self._catalogue = Catalogue(
             dialect=dialect,
@@ -150,7 +176,13 @@ class SimulatedService(Servable, Assertions):
             solve_times=solve_times,
         )
         self._integer_ids = integer_ids
-        self._errors_as_http_status = errors_as_http_status
+        self._errors_as_http_status = (
+            self._habits.errors_as_http_status
+            if errors_as_http_status is None
+            else errors_as_http_status
+        )
+        self._failed_error_id = failed_error_id
+        self._request_ids = Random(f"{seed}:requests")
         # A generator of their own, so that faults do not change solve times.
         self._faults = FaultPlan(
             Random(f"{seed}:faults"),
@@ -216,23 +248,32 @@ class SimulatedService(Servable, Assertions):
         with self._lock:
             self._banned_keys.add(digest(client_key))
 
-    def ban(self, now: float | None = None, seconds: float | None = None) -> None:
-        """Answer ``ERROR_IP_BANNED`` to every request.
+    def ban(
+        self,
+        now: float | None = None,
+        seconds: float | None = None,
+        *,
+        client_key: str | None = None,
+    ) -> None:
+        """Answer ``ERROR_IP_BANNED`` to every request, or ``ERROR_REQUEST_BANNED`` to one key's.
 
         Args:
             now: Simulated seconds at which it begins; with the next request when left out.
-            seconds: How long it lasts after the last request; ``ban_seconds`` when left out.
+            seconds: How long it lasts; when left out ``ban_seconds`` or, without that, 600,
+                and for one key as long as a ban that createTask earns.
+            client_key: Which key; everybody when left out.
 
         Raises:
             ConfigurationError: `seconds` is not a positive number.
         """
         with self._lock:
-            self._ban.impose(seconds, now)
+            subject = EVERYBODY if client_key is None else digest(client_key)
+            self._bans.impose(subject, seconds, now)
 
     def lift_ban(self) -> None:
-        """End the ban."""
+        """End all bans, also those of single keys."""
         with self._lock:
-            self._ban.lift()
+            self._bans.lift()
 
     def set_solve_times(self, solve_times: SolveTimes) -> None:
         """Change the solve times of tasks that are created from now on.
@@ -271,7 +312,7 @@ class SimulatedService(Servable, Assertions):
 
     def inject(
         self,
-        fault: Fault,
+        fault: Fault | str,
         *,
         path: str | None = None,
         times: int | None = 1,
@@ -284,7 +325,8 @@ class SimulatedService(Servable, Assertions):
         not draw any.
 
         Args:
-            fault: Which.
+            fault: Which; or any error code, known or not: then the service answers with it
+                where it would have looked at the key, as the live one does, and does not act.
             path: One of the three endpoints; any when left out.
             times: How many requests, at least 1; None for all, until `clear_faults`.
             seconds: For HANG: how late the answer is, in seconds of the client.
@@ -300,6 +342,15 @@ class SimulatedService(Servable, Assertions):
             ...     solution = await pool.solve(TASK)
             >>> service.summary().refused
             {'ERROR_REQUEST_LIMIT': 2}
+
+            An account whose subscription is over, among others that go on::
+
+                service.inject(
+                    "ERROR_SUBSCRIPTION_EXPIRED",
+                    path="/createTask",
+                    times=None,
+                    when=lambda _path, body: b'"second-key"' in body,
+                )
         """
         if path is not None and path not in self._endpoints:
             raise ConfigurationError(f"path must be one of {', '.join(self._endpoints)}")
@@ -332,12 +383,11 @@ class SimulatedService(Servable, Assertions):
         """
         base = EZCAPTCHA if self._dialect == "ezcaptcha" else ONECAPTCHA
         scale = positive("time_scale", time_scale)
-        listed = {offer.wire_type: offer for offer in base.offers}
         return attrs.evolve(
             base,
             base_url=base_url,
             offers=tuple(
-                _priced(listed.get(kind.name, Offer(type=kind.name)), kind.points)
+                _priced(base.offer_for(kind.name) or Offer(type=kind.name), kind.points)
                 for kind in self._catalogue
             ),
             result_window=self._result_window,
@@ -357,17 +407,26 @@ class SimulatedService(Servable, Assertions):
             return self._faults.draw(path, body)
 
     def handle(
-        self, path: str, body: bytes, now: float, *, fault: Fault | None = None
+        self,
+        path: str,
+        body: bytes,
+        now: float,
+        *,
+        fault: Fault | str | None = None,
+        method: str = "POST",
+        content_type: str = "application/json",
     ) -> SimulatedReply:
-        """Answer one POST.
+        """Answer one request.
 
         Args:
             path: Path of the URL.
             body: The whole body.
             now: Simulated seconds from any origin. Time never runs backwards: an earlier
                 time than the last counts as the last.
-            fault: What strikes this request. An answer that the client will not get does
-                not count as fetched.
+            fault: What strikes this request, as for `inject`. An answer that the client
+                will not get does not count as fetched.
+            method: Its HTTP method.
+            content_type: Its header ``Content-Type``; empty where there is none.
 
         Raises:
             ConfigurationError: The fault is one that keeps requests from the service.
@@ -381,66 +440,102 @@ class SimulatedService(Servable, Assertions):
                 case Fault.HTML:
                     return _replies.BAD_GATEWAY
                 case Fault.THROTTLED:
-                    return self._throttled()
+                    reply = self._refuse("ERROR_REQUEST_LIMIT")
                 case Fault.UNAVAILABLE:
-                    return self._refuse("ERROR_SERVICE_UNAVALIABLE", now)
-                case Fault.MALFORMED:
-                    return _replies.cut_short(self._route(path, body, now, lost=True))
+                    reply = self._refuse("ERROR_SERVICE_UNAVALIABLE")
                 case _:
-                    return self._route(path, body, now, lost=fault in ANSWER_LOST)
+                    code = self._turned_away(path, method, content_type, now)
+                    if code is not None:
+                        reply = self._refuse(code)
+                    else:
+                        told = fault if isinstance(fault, str) else None
+                        lost = fault in ANSWER_LOST
+                        reply = self._route(path, body, now, told=told, lost=lost)
+            if self._habits.is_live:
+                request_id = f"{self._request_ids.getrandbits(64):016x}"
+                reply = _replies.with_request_id(reply, request_id)
+            return _replies.cut_short(reply) if fault is Fault.MALFORMED else reply
 
-    def _route(self, path: str, body: bytes, now: float, *, lost: bool) -> SimulatedReply:
-        if self._ban.blocks(now):
-            return self._refuse("ERROR_IP_BANNED", now)
+    def _turned_away(self, path: str, method: str, content_type: str, now: float) -> str | None:
+        """Return the error code for a request that nobody looks into, if it is one."""
+        if self._bans.blocks(EVERYBODY, now):
+            return "ERROR_IP_BANNED"
         if not self._rate_limit.admits(now):
-            return self._throttled()
-        endpoint = self._endpoints.get(path)
-        if endpoint is None:
-            return _replies.NOT_FOUND
+            return "ERROR_REQUEST_LIMIT"
+        if path not in self._endpoints:
+            return "ERROR_NOT_FOUND"
+        if method != "POST":
+            return "ERROR_REQUEST_METHOD"
+        return None if is_json(content_type) else "ERROR_CONTENT_TYPE_ERROR"
+
+    def _route(
+        self, path: str, body: bytes, now: float, *, told: str | None, lost: bool
+    ) -> SimulatedReply:
         request = loaded(body)
         if request is None:
-            self._record.refusal("ERROR_REQUIRED_FIELDS")
-            return _replies.not_json()
+            code = self._habits.refused_fields({})
+            return self._refuse(code, description="the body is not a JSON object")
         key = request.get("clientKey")
         owner = digest(key) if isinstance(key, str) and key else ""
+        call = Call(path, request, owner, now, lost)
+        if self._bans.blocks(owner, now):
+            return self._refuse("ERROR_REQUEST_BANNED", call)
+        refusal = told or self._wrong_key(owner)
+        if refusal is not None:
+            return self._refuse(refusal, call)
+        self._used_keys.add(owner)
+        return self._endpoints[path](call)
+
+    def _wrong_key(self, owner: str) -> str | None:
         if not owner or (self._good_keys is not None and owner not in self._good_keys):
-            reply = self._refuse("ERROR_KEY_DOES_NOT_EXIST", now)
-        elif owner in self._banned_keys:
-            reply = self._refuse("ERROR_KEY_BANNED", now)
-        else:
-            self._used_keys.add(owner)
-            reply = endpoint(Call(request, owner, now, lost))
-        return reply
+            return "ERROR_KEY_DOES_NOT_EXIST"
+        return "ERROR_KEY_BANNED" if owner in self._banned_keys else None
 
-    def _refuse(self, code: str, now: float, description: str = "") -> SimulatedReply:
+    def _refuse(
+        self,
+        code: str,
+        call: Call | None = None,
+        description: str = "",
+        errors: Mapping[str, str] | None = None,
+    ) -> SimulatedReply:
         self._record.refusal(code)
-        if code in _OFFENCES:
-            self._ban.count_offence(now)
-        return _replies.error(code, description, as_http_status=self._errors_as_http_status)
-
-    def _throttled(self) -> SimulatedReply:
-        self._record.refusal("ERROR_REQUEST_LIMIT")
+        if call is not None:
+            self._bans.count(code, call.path, call.owner, call.now)
         return _replies.error(
-            "ERROR_REQUEST_LIMIT", as_http_status=True, retry_after=self._retry_after
+            code,
+            description,
+            errors,
+            as_http_status=self._errors_as_http_status,
+            retry_after=self._retry_after if code == "ERROR_REQUEST_LIMIT" else None,
         )
+
+    def _refuse_fields(
+        self, call: Call, faults: Mapping[str, str], above: str = ""
+    ) -> SimulatedReply:
+        code = self._habits.refused_fields(faults)
+        if self._habits.is_live:
+            errors = {f"{above}{name}": reason for name, reason in faults.items()}
+            return self._refuse(code, call, errors=errors)
+        description = ", ".join(f"{name} {reason}" for name, reason in faults.items())
+        return self._refuse(code, call, description)
 
     def _create_task(self, call: Call) -> SimulatedReply:
         task = json_object(call.request.get("task")) or {}
         name = task.get("type")
         if not isinstance(name, str) or not name:
-            return self._refuse("ERROR_REQUIRED_FIELDS", call.now, "task and its type are required")
+            return self._refuse_fields(call, {"type": REQUIRED}, "task.")
         kind = self._catalogue.find(name)
         if kind is None:
-            return self._refuse("ERROR_TASK_NOT_SUPPORTED", call.now)
+            return self._refuse(self._habits.unknown_type, call)
         for field in kind.unknown_fields(task):
             self._record.unknown_field(f"{kind.name}.{field[:_MAX_FIELD_NAME]}")
-        rejection = kind.rejection(task)
-        if rejection is not None:
-            return self._refuse(rejection[0], call.now, rejection[1])
+        faults = kind.faults(task)
+        if faults:
+            return self._refuse_fields(call, faults, "task.")
         if self._balances[call.owner] < kind.points:
-            return self._refuse("ERROR_ZERO_BALANCE", call.now)
+            return self._refuse("ERROR_ZERO_BALANCE", call)
         if not self._slots.has_room(call.now):
-            return self._refuse("ERROR_NO_SLOT_AVAILABLE", call.now)
+            return self._refuse("ERROR_NO_SLOT_AVAILABLE", call)
         created = self._charge(kind, call)
         return _replies.created(created.task_id, integer=self._integer_ids)
 
@@ -476,10 +571,10 @@ class SimulatedService(Servable, Assertions):
         now = call.now
         task_id = call.request.get("taskId")
         if task_id is None or task_id == "":
-            return self._refuse("ERROR_REQUIRED_FIELDS", now, "the field taskId is required")
+            return self._refuse_fields(call, {"taskId": REQUIRED})
         task = self._record.find(str(task_id))
         if task is None or task.owner != call.owner or now > task.available_until:
-            return self._refuse("ERROR_TASKID_INVALID", now)
+            return self._refuse(self._habits.unknown_task, call)
         self._record.poll(task, now)
         if now < task.ready_at:
             if not call.lost:
@@ -487,9 +582,11 @@ class SimulatedService(Servable, Assertions):
             return _replies.PROCESSING
         if not call.lost:
             self._record.outcome(task, now)
-        if task.error is not None:
-            return _replies.error(task.error, as_http_status=self._errors_as_http_status)
-        return _replies.ready(task.solution(task.task_id))
+        if task.error is None:
+            return _replies.ready(task.solution(task.task_id))
+        if self._habits.is_live:
+            return _replies.failed(task.error, error_id=self._failed_error_id)
+        return _replies.error(task.error, as_http_status=False)
 
     def _get_balance(self, call: Call) -> SimulatedReply:
         return _replies.balance(self._balances[call.owner])

@@ -16,8 +16,8 @@ import anyio
 import httpx
 
 from ezcaptcha_async.testing._checks import number
-from ezcaptcha_async.testing._exchange import Answering, Timeline, answer
-from ezcaptcha_async.testing._faults import UNACTED, DrawnFault, Fault
+from ezcaptcha_async.testing._exchange import Answering, Timeline
+from ezcaptcha_async.testing._faults import DrawnFault, Fault, is_an_answer
 from ezcaptcha_async.testing._replies import SimulatedReply
 
 _CONNECT = "connection.connect_tcp"
@@ -120,7 +120,7 @@ class _SimulatedTransport:
         patience = request.extensions.get("timeout", {}).get("read")
         patience = inf if patience is None else patience
         too_late = hang == inf or self._latency + hang > patience
-        told_if_lost = fault if fault in UNACTED else Fault.RESET_AFTER
+        told_if_lost = fault if is_an_answer(fault) else Fault.RESET_AFTER
         told_if_not = None if fault is Fault.HANG else fault
         until_handled = min(self._latency / 2, patience)
         try:
@@ -140,9 +140,15 @@ class _SimulatedTransport:
             await self._fail_to_receive(trace, error)
         return reply
 
-    def _answer(self, request: Any, body: bytes, fault: Fault | None) -> SimulatedReply:
-        now = self._timeline.now()
-        return answer(self._service, request.method, request.url.path, body, now=now, fault=fault)
+    def _answer(self, request: Any, body: bytes, fault: Fault | str | None) -> SimulatedReply:
+        return self._service.handle(
+            request.url.path,
+            body,
+            self._timeline.now(),
+            fault=fault,
+            method=request.method,
+            content_type=request.headers.get("content-type", ""),
+        )
 
 
 @functools.cache

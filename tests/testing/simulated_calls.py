@@ -11,6 +11,7 @@ KEY = "client-key"
 PAGE = {"websiteURL": "https://example.com/login", "websiteKey": "6Lc_simulated-site-key"}
 V2 = {"type": "ReCaptchaV2TaskProxyless", **PAGE}
 CREATE, RESULT, BALANCE = "/createTask", "/getTaskResult", "/getBalance"
+JSON = {"content-type": "application/json"}
 
 
 def body_of(**fields: Any) -> bytes:
@@ -22,7 +23,12 @@ CREATE_V2 = body_of(task=V2)
 
 
 def post(
-    service: SimulatedService, path: str, now: float, *, fault: Fault | None = None, **fields: Any
+    service: SimulatedService,
+    path: str,
+    now: float,
+    *,
+    fault: Fault | str | None = None,
+    **fields: Any,
 ) -> SimulatedReply:
     """Send one request."""
     return service.handle(path, body_of(**fields), now, fault=fault)

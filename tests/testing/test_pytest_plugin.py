@@ -25,7 +25,6 @@ from ezcaptcha_async.accounts import default_key, default_service
 from ezcaptcha_async.testing import SimulatedService
 
 pytestmark = pytest.mark.simulated_service(balance=5, seed=3)
-BODY = b'{"clientKey": "key"}'
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
 
 
@@ -54,7 +53,8 @@ def test_pool_marker(simulated_service, simulated_pool):
 def test_on_a_real_port(simulated_server, simulated_service):
     assert simulated_server.service is simulated_service
     assert simulated_server.profile.min_poll_interval == 0.3
-    assert httpx.post(simulated_server.url + "/getBalance", content=BODY).json()["balance"] == 5
+    url = simulated_server.url + "/getBalance"
+    assert httpx.post(url, json={"clientKey": "key"}).json()["balance"] == 5
 
 
 def variables():

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from ezcaptcha_async.testing import Fault, SimulatedService
-from tests.testing.simulated_calls import CREATE, CREATE_V2, RESULT, body_of
+from tests.testing.simulated_calls import CREATE, CREATE_V2, JSON, RESULT, body_of
 
 Message = MutableMapping[str, Any]
 
@@ -18,7 +18,7 @@ Message = MutableMapping[str, Any]
 def client_of(service: SimulatedService, **settings: Any) -> httpx.AsyncClient:
     """Return a client that calls the application."""
     transport = httpx.ASGITransport(service.asgi(**settings))
-    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=JSON)
 
 
 async def call(
@@ -37,7 +37,8 @@ async def call(
     return sent
 
 
-POST = {"type": "http", "method": "POST", "path": CREATE}
+HEADERS = [(b"content-type", b"application/json")]
+POST = {"type": "http", "method": "POST", "path": CREATE, "headers": HEADERS}
 
 
 async def test_a_task_is_created_and_fetched_at_any_scale() -> None:
@@ -56,6 +57,8 @@ async def test_a_task_is_created_and_fetched_at_any_scale() -> None:
         assert (summary["charges"], summary["fetched"], summary["points"]) == (1, 1, 6)
         assert (await client.get(CREATE)).status_code == 405
         assert (await client.post("/record")).status_code == 404
+        text = {"content-type": "text/plain"}
+        assert (await client.post(CREATE, content=CREATE_V2, headers=text)).status_code == 415
 
 
 async def test_latency_is_spent() -> None:
@@ -130,6 +133,18 @@ async def test_faulty_answers(fault: Fault, status: int) -> None:
     service.inject(fault)
     async with client_of(service) as client:
         assert (await client.post(CREATE, content=CREATE_V2)).status_code == status
+
+
+async def test_a_code_is_the_answer_on_a_real_port_as_well() -> None:
+    """A program in another process could not be told that its subscription is over."""
+    service = SimulatedService()
+    service.inject("ERROR_SUBSCRIPTION_EXPIRED", path=CREATE)
+    async with client_of(service) as client:
+        refused = await client.post(CREATE, content=CREATE_V2)
+        assert (refused.status_code, refused.json()["errorId"]) == (500, 1)
+        assert refused.json()["errorCode"] == "ERROR_SUBSCRIPTION_EXPIRED"
+        assert (await client.post(CREATE, content=CREATE_V2)).status_code == 200
+    assert service.summary().charges == 1
 
 
 async def test_lifespan_and_unknown_protocols() -> None:

@@ -8,10 +8,20 @@ import pytest
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.testing import Fault, SimulatedService
-from tests.testing.simulated_calls import BALANCE, CREATE, CREATE_V2, RESULT, code, create, post
+from tests.testing.simulated_calls import (
+    BALANCE,
+    CREATE,
+    CREATE_V2,
+    RESULT,
+    V2,
+    body_of,
+    code,
+    create,
+    post,
+)
 
 
-def strikes(service: SimulatedService, path: str = CREATE, body: bytes = b"") -> Fault | None:
+def strikes(service: SimulatedService, path: str = CREATE, body: bytes = b"") -> Fault | str | None:
     """Return the fault that the next request meets."""
     drawn = service.draw_fault(path, body)
     return None if drawn is None else drawn.fault
@@ -44,7 +54,7 @@ def test_rates_are_seeded_and_leave_solve_times_alone() -> None:
     """A failure that a test found at random could not be found again."""
     rates = {Fault.HTML: 0.2, Fault.HANG: 0.1}
 
-    def play(rates: dict[Fault, float]) -> tuple[list[Fault | None], list[float]]:
+    def play(rates: dict[Fault, float]) -> tuple[list[Fault | str | None], list[float]]:
         service = SimulatedService(fault_rates=rates, seed=3, hang_seconds=5)
         faults = []
         for _ in range(2000):
@@ -104,6 +114,68 @@ def test_faulty_answers_look_as_they_do_in_the_field() -> None:
         broken.json()
 
 
+STATUSES = {
+    **dict.fromkeys(["ERROR_REQUEST_PARAMETERS", "ERROR_REQUEST_PROXY_MISSING"], 400),
+    **dict.fromkeys(["ERROR_REQUIRED_FIELDS", "ERROR_RECAPTCHA_INVALID_SITEKEY"], 400),
+    "INVALID_RECAPTCHA_SITEURL": 400,
+    "ERROR_NOT_FOUND": 404,
+    "ERROR_REQUEST_METHOD": 405,
+    "ERROR_CONTENT_TYPE_ERROR": 415,
+    **dict.fromkeys(["ERROR_REQUEST_LIMIT", "ERROR_REQUEST_BANNED"], 429),
+    **dict.fromkeys(["ERROR_SERVICE_UNAVALIABLE", "ERROR_SERVICE_UNAVAILABLE"], 503),
+    **dict.fromkeys(
+        [
+            *("ERROR_KEY_NOT_AVAILABLE", "ERROR_KEY_DOES_NOT_EXIST", "ERROR_KEY_BANNED"),
+            *("ERROR_ZERO_BALANCE", "ERROR_SUBSCRIPTION_EXPIRED", "ERROR_PACKAGE_NOT_EXIST"),
+            *("ERROR_PACKAGE_TASK_TYPE_NOT_SUPPORTED", "ERROR_TASK_TYPE_NOT_SUPPORTED"),
+            *("ERROR_TASK_TYPE_NOT_AVAILABLE", "ERROR_TASK_TYPE_NOT_ALLOWED"),
+            *("ERROR_TASK_NOT_SUPPORTED", "ERROR_WEBSITE_NOT_ALLOWED", "ERROR_IP_BANNED"),
+            *("ERROR_TASK_NOT_EXIST", "ERROR_TASKID_INVALID", "ERROR_CAPTCHA_UNSOLVABLE"),
+            *("ERROR_TASK_TIMEOUT", "ERROR_NO_SLOT_AVAILABLE", "ERROR_SERVICE_TIMEOUT"),
+            *("ERROR_INTERNAL_SERVER_ERROR", "ERROR_THAT_NOBODY_KNOWS"),
+        ],
+        500,
+    ),
+}
+"""Error code → HTTP status: all that the service is known to have, and one that it has not."""
+
+
+@pytest.mark.parametrize("name", STATUSES)
+@pytest.mark.parametrize("path", [CREATE, RESULT, BALANCE])
+def test_every_code_can_be_had_by_name(path: str, name: str) -> None:
+    """A client's handling of an error that the service rarely answers could not be tested."""
+    service = SimulatedService()
+    reply = post(service, path, 0.0, fault=name, task=V2, taskId="x")
+    assert reply.status == STATUSES[name]
+    assert code(reply.json()) == name
+    assert reply.json()["errorDescription"]
+    assert service.summary().refused == {name: 1}
+    assert service.summary().charges == 0
+
+
+def test_a_code_strikes_as_a_fault_does() -> None:
+    """A test could not keep an error to one endpoint, one key, or so many requests."""
+    service = SimulatedService()
+    service.inject(
+        "ERROR_SUBSCRIPTION_EXPIRED",
+        path=CREATE,
+        times=2,
+        when=lambda _path, body: b'"second-key"' in body,
+    )
+    second = body_of(clientKey="second-key", task=V2)
+    assert strikes(service, CREATE, CREATE_V2) is None
+    assert strikes(service, BALANCE, second) is None
+    assert [strikes(service, CREATE, second) for _ in range(3)] == [
+        "ERROR_SUBSCRIPTION_EXPIRED",
+        "ERROR_SUBSCRIPTION_EXPIRED",
+        None,
+    ]
+    assert service.summary().faults == {"ERROR_SUBSCRIPTION_EXPIRED": 2}
+    service.inject("ERROR_KEY_NOT_AVAILABLE", times=None)
+    service.clear_faults()
+    assert strikes(service, CREATE, second) is None
+
+
 def test_a_fault_before_the_service_cannot_be_handled_by_it() -> None:
     """A test would count a request that the service never sees."""
     for fault in (Fault.REFUSED, Fault.RESET_BEFORE):
@@ -120,5 +192,6 @@ def test_a_fault_that_means_nothing_is_refused() -> None:
         service.inject(Fault.HTML, times=0)
     with pytest.raises(ConfigurationError, match="seconds"):
         service.inject(Fault.HANG, seconds=-1)
-    with pytest.raises(ConfigurationError, match="member of Fault"):
-        service.inject("html")  # type: ignore[arg-type]
+    for name in ("html", "", 7):  # a member's value is no error code
+        with pytest.raises(ConfigurationError, match="member of Fault"):
+            service.inject(name)  # type: ignore[arg-type]

@@ -47,12 +47,13 @@ def test_a_task_is_processing_then_ready_then_gone() -> None:
         "errorCode": None,
         "errorDescription": None,
         "taskId": created["taskId"],
+        "requestId": created["requestId"],
     }
     task_id = created["taskId"]
     assert poll(service, task_id, 119.9)["status"] == "processing"
     assert poll(service, task_id, 120.0)["status"] == "ready"
     assert poll(service, task_id, 400.0)["status"] == "ready"
-    assert code(poll(service, task_id, 400.1)) == "ERROR_TASKID_INVALID"
+    assert code(poll(service, task_id, 400.1)) == "ERROR_TASK_NOT_EXIST"
     record = service.record.task(task_id)
     assert record is not None
     assert attrs.asdict(record) == {
@@ -94,16 +95,18 @@ def test_task_ids_come_as_text_or_as_numbers(*, integer: bool) -> None:
 def test_strange_task_ids_are_refused(task_id: Any) -> None:
     """A client with a bug in its ids would bring the simulator down instead of a refusal."""
     service = SimulatedService()
-    expected = "ERROR_TASKID_INVALID" if task_id else "ERROR_REQUIRED_FIELDS"
+    expected = "ERROR_TASK_NOT_EXIST" if task_id else "ERROR_REQUEST_PARAMETERS"
     assert code(poll(service, task_id, 0.0)) == expected
-    assert code(post(service, RESULT, 0.0).json()) == "ERROR_REQUIRED_FIELDS"
+    missing = post(service, RESULT, 0.0).json()
+    assert code(missing) == "ERROR_REQUEST_PARAMETERS"
+    assert missing["errors"] == {"taskId": "is required"}
 
 
 def test_a_task_belongs_to_the_key_that_paid_for_it() -> None:
     """A pool that asks with the wrong account would pass its tests."""
     service = SimulatedService(solve_times=1.0)
     task_id = create(service)["taskId"]
-    assert code(poll(service, task_id, 1.0, clientKey="other")) == "ERROR_TASKID_INVALID"
+    assert code(poll(service, task_id, 1.0, clientKey="other")) == "ERROR_TASK_NOT_EXIST"
     assert code(poll(service, task_id, 1.0)) is None
     assert service.summary().keys == 2
 
@@ -149,12 +152,41 @@ def test_some_tasks_fail() -> None:
     service = SimulatedService(failure_rate=1.0, solve_times=1.0)
     task_id = create(service)["taskId"]
     assert poll(service, task_id, 0.5)["status"] == "processing"
-    assert code(poll(service, task_id, 1.0)) == "ERROR_CAPTCHA_UNSOLVABLE"
+    reply = post(service, RESULT, 1.0, taskId=task_id)
+    assert reply.status == 200
+    assert reply.json() == {
+        "errorId": 1,
+        "errorCode": "ERROR_CAPTCHA_UNSOLVABLE",
+        "errorDescription": "the task could not be solved",
+        "status": "error",
+        "requestId": reply.json()["requestId"],
+    }
     service.failure_rate = 0.0
     other = create(service, 1.0)["taskId"]
     assert code(poll(service, other, 2.0)) is None
     summary = service.summary()
     assert (summary.fetched, summary.failed, summary.refused) == (2, 1, {})
+
+
+def test_the_status_alone_may_say_that_a_task_failed() -> None:
+    """A client that goes by errorId would poll a failed task to the end of its window."""
+    service = SimulatedService(solve_times=inf, failed_error_id=0)
+    task_id = create(service)["taskId"]
+    service.finish(task_id, error="ERROR_A_WORKER_MADE_UP")
+    answer = poll(service, task_id, 1.0)
+    assert (answer["errorId"], answer["status"]) == (0, "error")
+    assert answer["errorCode"] == "ERROR_A_WORKER_MADE_UP"
+    assert answer["errorDescription"] == "a worker made up"
+
+
+def test_a_failed_task_of_the_older_pages_has_no_status() -> None:
+    """A client that goes by the status alone would pass its tests with both services."""
+    service = SimulatedService(dialect="1captcha", failure_rate=1.0, solve_times=1.0)
+    task_id = create(service, task={**V2, "type": "RecaptchaV2TaskProxyless"})["taskId"]
+    reply = post(service, RESULT, 1.0, taskId=task_id)
+    assert reply.status == 200
+    assert code(reply.json()) == "ERROR_CAPTCHA_UNSOLVABLE"
+    assert reply.json().keys() == {"errorId", "errorCode", "errorDescription"}
 
 
 def test_solve_times_can_change_while_it_runs() -> None:
@@ -232,31 +264,140 @@ def test_too_many_requests_are_throttled() -> None:
     assert "retry-after" not in dict(post(slow, BALANCE, 2.0).headers)
 
 
-def test_thirty_bad_keys_in_a_minute_earn_a_ban_that_requests_prolong() -> None:
+WRONG, WITHDRAWN = "ERROR_KEY_DOES_NOT_EXIST", "ERROR_KEY_NOT_AVAILABLE"
+EMPTY, BANNED = "ERROR_ZERO_BALANCE", "ERROR_REQUEST_BANNED"
+
+
+def refused(
+    service: SimulatedService, path: str, name: str, times: int, now: float = 0.0, **fields: Any
+) -> None:
+    """Let the service answer with an error code so many times."""
+    for _ in range(times):
+        assert code(post(service, path, now, fault=name, **fields).json()) == name
+
+
+@pytest.mark.parametrize(
+    ("path", "names", "seconds"),
+    [
+        (CREATE, [WRONG], 180),
+        (CREATE, [WITHDRAWN], 180),
+        (CREATE, [EMPTY], 180),
+        (CREATE, [WRONG, WITHDRAWN, EMPTY], 180),
+        (RESULT, [WRONG], 60),
+        (RESULT, [WITHDRAWN], 60),
+        (RESULT, [WRONG, WITHDRAWN], 60),
+    ],
+)
+def test_thirty_such_errors_in_a_minute_ban_the_key(
+    path: str, names: list[str], seconds: float
+) -> None:
     """A client that goes on with a bad key would not learn what that costs."""
+    service = SimulatedService(ban_prolonged=False)
+    for number in range(29):
+        refused(service, path, names[number % len(names)], 1, 2.0 * number)
+    assert code(post(service, BALANCE, 57.0).json()) is None
+    refused(service, path, names[0], 1, 58.0)
+    for asked in (CREATE, RESULT, BALANCE):
+        reply = post(service, asked, 58.0)
+        assert (reply.status, code(reply.json())) == (429, BANNED)
+    end = 58.0 + seconds
+    assert code(post(service, BALANCE, end - 0.1, clientKey="other").json()) is None
+    assert code(post(service, BALANCE, end - 0.1).json()) == BANNED
+    assert code(post(service, BALANCE, end).json()) is None
+    assert service.summary().refused[BANNED] == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (RESULT, EMPTY),
+        (BALANCE, WRONG),
+        (BALANCE, EMPTY),
+        (CREATE, "ERROR_SUBSCRIPTION_EXPIRED"),
+        (CREATE, "ERROR_KEY_BANNED"),
+        (CREATE, "ERROR_REQUEST_PARAMETERS"),
+        (RESULT, "ERROR_TASK_NOT_EXIST"),
+    ],
+)
+def test_other_errors_earn_no_ban(path: str, name: str) -> None:
+    """A client would be held back by errors that the service does not count."""
+    service = SimulatedService()
+    refused(service, path, name, 100)
+    assert code(post(service, BALANCE, 0.0).json()) is None
+
+
+def test_errors_are_counted_for_each_key_and_endpoint() -> None:
+    """A client would seem to earn bans that the service does not give, or the reverse."""
     service = SimulatedService(client_keys=["good"])
-    for number in range(30):
-        assert code(create(service, number)) == "ERROR_KEY_DOES_NOT_EXIST"
-    assert code(create(service, 30, clientKey="good")) == "ERROR_IP_BANNED"
-    assert code(poll(service, "x", 629, clientKey="good")) == "ERROR_IP_BANNED"
-    assert code(create(service, 1228, clientKey="good")) == "ERROR_IP_BANNED"
-    assert code(create(service, 1828, clientKey="good")) is None
-    assert service.summary().refused == {"ERROR_KEY_DOES_NOT_EXIST": 30, "ERROR_IP_BANNED": 3}
+    for number in range(29):
+        create(service, number)
+        poll(service, "x", number)
+        create(service, number, clientKey="another bad one")
+    assert code(create(service, 29, clientKey="good")) is None
+    assert code(poll(service, "x", 29, clientKey="another bad one")) == WRONG
+    assert code(create(service, 29)) == WRONG
+    assert code(poll(service, "x", 29)) == BANNED
+    assert code(create(service, 29, clientKey="good")) is None
+    # Those without a key are counted like those with the same one.
+    refused(service, CREATE, WRONG, 30, 30.0, clientKey=None)
+    assert code(create(service, 30, clientKey="")) == BANNED
 
 
-def test_an_empty_balance_earns_a_ban_as_well() -> None:
-    """A client that goes on without points would not learn what that costs."""
+def test_thirty_errors_in_more_than_a_minute_earn_no_ban() -> None:
+    """A client that keeps below the count would seem to be banned all the same."""
+    service = SimulatedService(balance=0)
+    for number in range(100):
+        assert code(create(service, 2.1 * number)) == EMPTY
+
+
+def test_a_task_runs_on_while_its_key_is_banned() -> None:
+    """A client would give up what was paid for because of a ban."""
+    service = SimulatedService(solve_times=20.0)
+    task_id = create(service)["taskId"]
+    service.ban(0.0, 60.0, client_key=KEY)
+    assert code(poll(service, task_id, 21.0)) == BANNED
+    assert code(create(service, 21.0, clientKey="other")) is None
+    record = service.record.task(task_id)
+    assert record is not None
+    assert (record.polls, record.ready_at) == (0, 20.0)
+    assert poll(service, task_id, 81.0)["status"] == "ready"
+
+
+def test_requests_prolong_a_ban_unless_told_otherwise() -> None:
+    """A client that goes on asking would not learn what that costs by the older pages."""
+    service = SimulatedService(balance=0, ban_after=1)
+    assert [code(create(service, now)) for now in (0, 100, 200, 380)] == [
+        EMPTY,
+        BANNED,
+        BANNED,
+        EMPTY,
+    ]
+
+
+def test_the_length_of_bans_can_be_set() -> None:
+    """A test could not have a short ban."""
     service = SimulatedService(balance=0, ban_after=3, ban_window=10, ban_seconds=5)
     assert [code(create(service, now)) for now in (0, 6, 12, 13, 14, 19)] == [
-        "ERROR_ZERO_BALANCE",
-        "ERROR_ZERO_BALANCE",
-        "ERROR_ZERO_BALANCE",
-        "ERROR_ZERO_BALANCE",
-        "ERROR_IP_BANNED",
-        "ERROR_ZERO_BALANCE",
+        *(EMPTY, EMPTY, EMPTY, EMPTY),
+        BANNED,
+        EMPTY,
     ]
     never = SimulatedService(balance=0, ban_after=None)
-    assert {code(create(never)) for _ in range(100)} == {"ERROR_ZERO_BALANCE"}
+    assert {code(create(never)) for _ in range(100)} == {EMPTY}
+
+
+def test_onecaptcha_bans_everybody_for_ten_minutes() -> None:
+    """A client would be tested against bans that this service does not have."""
+    service = SimulatedService(client_keys=["good"], dialect="1captcha")
+    task = {**V2, "type": "RecaptchaV2TaskProxyless"}
+    for number in range(30):
+        path = (CREATE, RESULT, BALANCE)[number % 3]
+        assert code(post(service, path, number, clientKey=f"bad {number}").json()) == WRONG
+    assert code(create(service, 30, task, clientKey="good")) == "ERROR_IP_BANNED"
+    assert code(poll(service, "x", 629, clientKey="good")) == "ERROR_IP_BANNED"
+    assert code(create(service, 1228, task, clientKey="good")) == "ERROR_IP_BANNED"
+    assert code(create(service, 1828, task, clientKey="good")) is None
+    assert service.summary().refused == {WRONG: 30, "ERROR_IP_BANNED": 3}
 
 
 def test_bans_can_be_imposed_and_lifted() -> None:
@@ -271,6 +412,12 @@ def test_bans_can_be_imposed_and_lifted() -> None:
     assert code(create(service, 2009.0)) == "ERROR_IP_BANNED"
     assert code(create(service, 2018.9)) == "ERROR_IP_BANNED"
     assert code(create(service, 2028.9)) is None
+    service.ban(client_key=KEY)
+    assert code(create(service, 3000.0)) == BANNED
+    assert code(create(service, 3180.0)) is None
+    service.ban(client_key=KEY)
+    service.lift_ban()
+    assert code(create(service, 3180.0)) is None
     with pytest.raises(ConfigurationError, match="seconds"):
         service.ban(seconds=inf)
 
@@ -281,36 +428,67 @@ def test_a_body_that_is_no_object_is_a_bad_request(body: bytes) -> None:
     service = SimulatedService()
     reply = service.handle(CREATE, body, 0.0)
     assert reply.status == 400
-    assert code(reply.json()) == "ERROR_REQUIRED_FIELDS"
-    assert service.summary().refused == {"ERROR_REQUIRED_FIELDS": 1}
+    assert code(reply.json()) == "ERROR_REQUEST_PARAMETERS"
+    assert service.summary().refused == {"ERROR_REQUEST_PARAMETERS": 1}
+    older = SimulatedService(dialect="1captcha").handle(CREATE, body, 0.0)
+    assert code(older.json()) == "ERROR_REQUIRED_FIELDS"
 
 
-def test_an_unknown_path_is_not_found() -> None:
-    """A client with a wrong URL would get an answer in its tests."""
-    service = SimulatedService()
-    reply = service.handle("/createtask", CREATE_V2, 0.0)
-    assert reply.status == 404
-    with pytest.raises(ValueError, match="Extra data"):
-        reply.json()
+@pytest.mark.parametrize(
+    ("path", "how", "status", "expected"),
+    [
+        ("/createtask", {}, 404, "ERROR_NOT_FOUND"),
+        (CREATE, {"method": "GET"}, 405, "ERROR_REQUEST_METHOD"),
+        (CREATE, {"content_type": "text/plain"}, 415, "ERROR_CONTENT_TYPE_ERROR"),
+        (CREATE, {"content_type": ""}, 415, "ERROR_CONTENT_TYPE_ERROR"),
+        (CREATE, {"content_type": "application/json-seq"}, 415, "ERROR_CONTENT_TYPE_ERROR"),
+    ],
+)
+@pytest.mark.parametrize("dialect", ["ezcaptcha", "1captcha"])
+def test_a_request_that_is_none_of_the_services_is_refused(
+    path: str, how: dict[str, str], status: int, expected: str, dialect: Any
+) -> None:
+    """A client with a wrong URL, method or header would get an answer in its tests."""
+    service = SimulatedService(dialect=dialect, errors_as_http_status=False)
+    reply = service.handle(path, CREATE_V2, 0.0, **how)
+    assert reply.status == status
+    assert code(reply.json()) == expected
     assert service.summary().requests == 1
-    assert service.summary().creates == 0
+    assert service.summary().refused == {expected: 1}
+
+
+def test_a_content_type_may_have_parameters() -> None:
+    """A client that names the character set would fail in its tests alone."""
+    service = SimulatedService()
+    reply = service.handle(CREATE, CREATE_V2, 0.0, content_type="Application/JSON; charset=utf-8")
+    assert code(reply.json()) is None
 
 
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"clientKey": ""}, 401),
-        ({"task": {"type": "NoSuchTask"}}, 400),
-        ({"task": {**V2, "type": "ReCaptchaV2SEnterpriseTaskProxyless", "s": "x"}}, 402),
+        ({"clientKey": ""}, 500),
+        ({"task": {"type": "NoSuchTask"}}, 500),
+        ({"task": {"type": "ReCaptchaV2TaskProxyless"}}, 400),
+        ({"task": {**V2, "type": "ReCaptchaV2SEnterpriseTaskProxyless"}}, 500),
     ],
 )
-def test_errors_come_as_200_or_as_http_errors(fields: dict[str, Any], expected: int) -> None:
+def test_errors_come_as_http_errors_or_as_200(fields: dict[str, Any], expected: int) -> None:
     """A client that goes by the HTTP status alone would pass its tests."""
-    for as_http_status, status in ((False, 200), (True, expected)):
-        service = SimulatedService(balance=20, errors_as_http_status=as_http_status)
+    for setting, status in ((None, expected), (True, expected), (False, 200)):
+        service = SimulatedService(balance=20, errors_as_http_status=setting)
         reply = post(service, CREATE, 0.0, **{"task": V2, **fields})
         assert reply.status == status
         assert reply.json()["errorId"] == 1
+
+
+@pytest.mark.parametrize(("setting", "status"), [(None, 200), (False, 200), (True, 500)])
+def test_onecaptchas_errors_come_as_200_unless_told_otherwise(
+    *, setting: bool | None, status: int
+) -> None:
+    """A client would be tested against statuses that no page of this service knows."""
+    service = SimulatedService(dialect="1captcha", errors_as_http_status=setting)
+    assert post(service, CREATE, 0.0, task=V2).status == status
 
 
 def test_polls_that_come_too_soon_are_recorded() -> None:
@@ -407,7 +585,7 @@ def test_old_tasks_are_forgotten_but_their_numbers_stay() -> None:
     assert len(service.record) == 5
     create(service, 100.0)
     assert len(service.record) == 3
-    assert code(poll(service, first, 100.0)) == "ERROR_TASKID_INVALID"
+    assert code(poll(service, first, 100.0)) == "ERROR_TASK_NOT_EXIST"
     summary = service.summary()
     assert (summary.charges, summary.fetched, summary.lost, summary.unfetched) == (6, 1, 4, 5)
 
@@ -430,6 +608,8 @@ def test_old_tasks_are_forgotten_but_their_numbers_stay() -> None:
         {"ban_window": 0},
         {"ban_seconds": 0},
         {"hang_seconds": -1},
+        {"failed_error_id": 2},
+        {"failed_error_id": 0, "dialect": "1captcha"},
         {"max_recorded_tasks": -1},
         {"fault_rates": {Fault.HTML: 1.1}},
         {"fault_rates": {Fault.HTML: 0.6, Fault.RESET_AFTER: 0.6}},
@@ -461,7 +641,9 @@ def test_the_same_seed_gives_the_same_service(seed: int) -> None:
         created = [create(service, now)["taskId"] for now in range(20)]
         return [post(service, RESULT, 45.0, taskId=task_id) for task_id in created]
 
-    assert play() == play()
+    replies = play()
+    assert play() == replies
+    assert len({reply.json()["requestId"] for reply in replies}) == len(replies)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import uvicorn
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.testing import Fault, SimulatedServer, SimulatedService, run, serve
-from tests.testing.simulated_calls import CREATE, CREATE_V2, RESULT, body_of
+from tests.testing.simulated_calls import CREATE, CREATE_V2, JSON, RESULT, body_of
 
 
 def test_a_task_is_created_and_fetched_at_ten_times_speed() -> None:
@@ -28,7 +28,7 @@ def test_a_task_is_created_and_fetched_at_ten_times_speed() -> None:
         assert server.url == f"http://127.0.0.1:{server.port}"
         assert server.profile.base_url == server.url
         assert server.profile.min_poll_interval == 0.1
-        with httpx.Client(base_url=server.url) as client:
+        with httpx.Client(base_url=server.url, headers=JSON) as client:
             task_id = client.post(CREATE, content=CREATE_V2).json()["taskId"]
             poll = body_of(taskId=task_id)
             assert client.post(RESULT, content=poll).json()["status"] == "processing"
@@ -44,7 +44,10 @@ def test_a_task_is_created_and_fetched_at_ten_times_speed() -> None:
 def test_faults_strike_on_a_real_port() -> None:
     """A client's handling of resets could be tested in virtual time alone."""
     service = SimulatedService()
-    with serve(service) as server, httpx.Client(base_url=server.url, timeout=0.1) as client:
+    with (
+        serve(service) as server,
+        httpx.Client(base_url=server.url, headers=JSON, timeout=0.1) as client,
+    ):
         for fault, error, charges in (
             (Fault.REFUSED, httpx.TransportError, 0),
             (Fault.RESET_BEFORE, httpx.TransportError, 0),
@@ -63,7 +66,8 @@ def test_it_stops_although_requests_hang(caplog: pytest.LogCaptureFixture) -> No
     service = SimulatedService()
     service.inject(Fault.HANG)
     caplog.set_level(logging.INFO)
-    head = f"POST {CREATE} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(CREATE_V2)}\r\n\r\n"
+    lines = [f"POST {CREATE} HTTP/1.1", "host: x", "content-type: application/json"]
+    head = "\r\n".join([*lines, f"content-length: {len(CREATE_V2)}", "", ""])
     with socket.socket() as connection:
         with serve(service) as server:
             connection.connect(("127.0.0.1", server.port))
@@ -84,7 +88,7 @@ def test_keys_and_faults_can_be_changed_while_it_serves() -> None:
 
     def ask(url: str) -> None:
         try:
-            with httpx.Client(base_url=url) as client:
+            with httpx.Client(base_url=url, headers=JSON) as client:
                 for _ in range(10):
                     client.post(CREATE, content=CREATE_V2)
         except BaseException as error:  # noqa: BLE001 - shown below

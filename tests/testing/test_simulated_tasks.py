@@ -12,105 +12,223 @@ from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA
 from ezcaptcha_async.testing import Fixed, SimulatedService
 from tests.testing.simulated_calls import BALANCE, CREATE, KEY, PAGE, V2, code, create, poll, post
 
-CLOUDFLARE = {
-    "type": "CloudFlare5STask",
-    "websiteURL": "https://example.com",
-    "proxy": "http://user:password@proxy.example.com:8080",
+PROXY = "http://user:password@proxy.example.com:8080"
+FUNCAPTCHA_PROXY = "http://proxy.example.com:8080:user:password"
+PARAMETERS, PROXY_MISSING = "ERROR_REQUEST_PARAMETERS", "ERROR_REQUEST_PROXY_MISSING"
+
+RECAPTCHA = {"gRecaptchaResponse", "user_agent", "sec_ch_ua", "cookies"}
+V2_FIELDS = {"isInvisible": True, "sa": "x", "s": "x", "proxy": PROXY, "websiteTitle": "x"}
+V3_FIELDS = {
+    "isInvisible": False,
+    "pageAction": "login",
+    "checkField": "x",
+    "proxy": PROXY,
+    "websiteTitle": "x",
+}
+FUNCAPTCHA_FIELDS = {
+    "data": '{"blob": "x"}',
+    "funcaptchaApiJSSubdomain": "api.example.com",
+    "proxy": FUNCAPTCHA_PROXY,
+    "cn": True,
 }
 
+TYPES: dict[str, tuple[float, dict[str, Any], dict[str, Any], set[str]]] = {
+    "ReCaptchaV2TaskProxyless": (6, PAGE, V2_FIELDS, RECAPTCHA),
+    "ReCaptchaV2TaskProxylessS9": (12, PAGE, V2_FIELDS, RECAPTCHA),
+    "ReCaptchaV2STaskProxyless": (15, PAGE, V2_FIELDS, RECAPTCHA),
+    "ReCaptchaV2EnterpriseTaskProxyless": (18, PAGE, V2_FIELDS, RECAPTCHA),
+    "ReCaptchaV2SEnterpriseTaskProxyless": (30, PAGE, V2_FIELDS, RECAPTCHA),
+    "ReCaptchaV3TaskProxyless": (8, PAGE, V3_FIELDS, RECAPTCHA),
+    "ReCaptchaV3TaskProxylessS9": (15, PAGE, V3_FIELDS, RECAPTCHA),
+    "ReCaptchaV3EnterpriseTaskProxyless": (18, PAGE, V3_FIELDS, RECAPTCHA),
+    "ReCaptchaV3EnterpriseTaskProxylessS9": (0, PAGE, V3_FIELDS, RECAPTCHA),
+    "FuncaptchaTaskProxyless": (18, PAGE, FUNCAPTCHA_FIELDS, {"token"}),
+    "HCaptcha": (
+        0,
+        {**PAGE, "lang": "en-US", "invisible": False},
+        {"rqdata": "x", "proxy": PROXY},
+        {"generated_pass_UUID", "ua"},
+    ),
+    "CloudFlareTurnstileTask": (
+        0,
+        {**PAGE, "websiteKey": "0x4AAAAAAA-site_key"},
+        {"rqData": {"action": "login"}, "proxy": PROXY},
+        {"token", "header"},
+    ),
+    "CloudFlare5STask": (
+        0,
+        {"websiteURL": "https://example.com", "proxy": PROXY},
+        {"rqData": {"mode": "x"}},
+        {"header", "cookies", "tlsVersion", "sToken", "body"},
+    ),
+}
+"""Type → price, what it requires, what it may have, and what is in its solution."""
 
-def task_of(name: str) -> dict[str, Any]:
+
+def task_of(name: str, **fields: Any) -> dict[str, Any]:
     """Return a task that the service accepts."""
-    if name == "CloudFlare5STask":
-        return dict(CLOUDFLARE)
-    single_use = {"s": "one-time"} if "V2S" in name else {}
-    return {"type": name, **PAGE, **single_use}
+    return {"type": name, **TYPES[name][1], **fields}
 
 
-@pytest.mark.parametrize("offer", EZCAPTCHA.offers, ids=lambda offer: offer.type)
-def test_every_type_is_charged_its_highest_listed_price(offer: Any) -> None:
+@pytest.mark.parametrize("name", TYPES)
+def test_every_type_is_charged_its_highest_listed_price(name: str) -> None:
     """A user who compares the bill with the profile would see two price lists."""
     service = SimulatedService(solve_times=1.0, balance=100)
-    assert code(create(service, task=task_of(offer.wire_type))) is None
-    assert service.summary().points == (offer.points or 0)
-    assert service.balance_of(KEY) == 100 - (offer.points or 0)
-    assert service.summary().types == {offer.type: 1}
+    points = TYPES[name][0]
+    assert code(create(service, task=task_of(name))) is None
+    assert service.summary().points == points
+    assert service.balance_of(KEY) == 100 - points
+    assert service.summary().types == {name: 1}
+    offer = service.profile().offer_for(name)
+    assert offer is not None
+    assert (offer.points or 0) == points
 
 
-@pytest.mark.parametrize("offer", EZCAPTCHA.offers, ids=lambda offer: offer.type)
-def test_default_solve_times_are_those_that_the_service_states(offer: Any) -> None:
+@pytest.mark.parametrize("name", TYPES)
+def test_default_solve_times_are_those_that_the_service_states(name: str) -> None:
     """A demonstration with default settings would run at a speed that the service never has."""
     service = SimulatedService()
     for _ in range(50):
-        create(service, task=task_of(offer.wire_type))
+        create(service, task=task_of(name))
     taken = [task.ready_at for task in service.record.tasks]
     assert min(taken) >= 10
     assert max(taken) <= 80
     assert len(set(taken)) > 10
 
 
-@pytest.mark.parametrize("offer", EZCAPTCHA.offers, ids=lambda offer: offer.type)
-def test_a_missing_field_is_named_and_not_charged(offer: Any) -> None:
+@pytest.mark.parametrize("name", TYPES)
+def test_a_missing_field_is_named_and_not_charged(name: str) -> None:
     """A client that leaves out a required field would pass its tests and fail in the field."""
     service = SimulatedService()
-    whole = task_of(offer.wire_type)
-    for name in whole.keys() - {"type"}:
+    whole = task_of(name)
+    for field in whole.keys() - {"type"}:
         for task in (
-            {key: value for key, value in whole.items() if key != name},
-            {**whole, name: ""},
-            {**whole, name: None},
+            {key: value for key, value in whole.items() if key != field},
+            {**whole, field: ""},
+            {**whole, field: None},
         ):
             answer = create(service, task=task)
-            assert code(answer) == "ERROR_REQUIRED_FIELDS"
-            assert name in answer["errorDescription"]
+            assert code(answer) == (PROXY_MISSING if field == "proxy" else PARAMETERS)
+            assert answer["errors"] == {f"task.{field}": "is required"}
     assert service.summary().charges == 0
     assert service.balance_of(KEY) == 1_000_000
 
 
 @pytest.mark.parametrize(
-    ("name", "fields", "expected"),
+    ("name", "field", "value", "expected"),
     [
-        ("ReCaptchaV2TaskProxyless", {"websiteURL": "example.com"}, "INVALID_RECAPTCHA_SITEURL"),
-        ("ReCaptchaV2TaskProxyless", {"websiteURL": "https:///x"}, "INVALID_RECAPTCHA_SITEURL"),
-        ("ReCaptchaV2TaskProxyless", {"websiteURL": 7}, "INVALID_RECAPTCHA_SITEURL"),
-        ("ReCaptchaV2TaskProxyless", {"websiteKey": "a.b"}, "ERROR_RECAPTCHA_INVALID_SITEKEY"),
-        ("ReCaptchaV2TaskProxyless", {"isInvisible": "true"}, "ERROR_REQUIRED_FIELDS"),
-        ("ReCaptchaV3TaskProxyless", {"pageAction": 7}, "ERROR_REQUIRED_FIELDS"),
-        ("FuncaptchaTaskProxyless", {"data": {"blob": "x"}}, "ERROR_REQUIRED_FIELDS"),
-        ("FuncaptchaTaskProxyless", {"data": "[]"}, "ERROR_REQUIRED_FIELDS"),
-        ("FuncaptchaTaskProxyless", {"data": "{"}, "ERROR_REQUIRED_FIELDS"),
-        ("FuncaptchaTaskProxyless", {"data": "[" * 100_000}, "ERROR_REQUIRED_FIELDS"),
-        ("CloudFlare5STask", {"proxy": "proxy.example.com"}, "ERROR_REQUIRED_FIELDS"),
-        ("CloudFlare5STask", {"rqData": "{}"}, "ERROR_REQUIRED_FIELDS"),
+        ("ReCaptchaV2TaskProxyless", "websiteURL", "example.com", "must be an http or https URL"),
+        ("ReCaptchaV2TaskProxyless", "websiteURL", "https:///x", "must be an http or https URL"),
+        ("ReCaptchaV2TaskProxyless", "websiteURL", 7, "must be an http or https URL"),
+        ("ReCaptchaV2TaskProxyless", "websiteKey", "a.b", "must be a site key"),
+        ("ReCaptchaV2TaskProxyless", "isInvisible", "true", "must be a boolean"),
+        ("ReCaptchaV3TaskProxyless", "pageAction", 7, "must be a string"),
+        ("FuncaptchaTaskProxyless", "data", {"blob": "x"}, "must be a JSON object as a string"),
+        ("FuncaptchaTaskProxyless", "data", "[]", "must be a JSON object as a string"),
+        ("FuncaptchaTaskProxyless", "data", "{", "must be a JSON object as a string"),
+        ("FuncaptchaTaskProxyless", "data", "[" * 100_000, "must be a JSON object as a string"),
+        ("FuncaptchaTaskProxyless", "cn", 1, "must be a boolean"),
+        ("HCaptcha", "lang", "de-DE", "must be en-US"),
+        ("HCaptcha", "invisible", "false", "must be a boolean"),
+        ("HCaptcha", "rqdata", {}, "must be a string"),
+        ("CloudFlareTurnstileTask", "websiteKey", "6Lc", "must be a site key that begins with 0x"),
+        ("CloudFlareTurnstileTask", "rqData", "{}", "must be an object"),
+        ("CloudFlare5STask", "rqData", "{}", "must be an object"),
     ],
 )
-def test_a_wrong_field_is_refused_with_its_code(
-    name: str, fields: dict[str, Any], expected: str
+def test_a_wrong_field_is_named_and_not_charged(
+    name: str, field: str, value: Any, expected: str
 ) -> None:
     """A client that sends a field in a wrong form would pass its tests and fail in the field."""
     service = SimulatedService()
-    assert code(create(service, task={**task_of(name), **fields})) == expected
-    assert service.summary().refused == {expected: 1}
+    answer = create(service, task=task_of(name, **{field: value}))
+    assert code(answer) == PARAMETERS
+    assert answer["errors"] == {f"task.{field}": expected}
+    assert service.summary().refused == {PARAMETERS: 1}
     assert service.summary().charges == 0
 
 
+def test_all_wrong_fields_are_named_at_once() -> None:
+    """Whoever repairs one field after the other would need an answer for each."""
+    answer = create(SimulatedService(), task=task_of("CloudFlare5STask", proxy="", rqData=7))
+    assert code(answer) == PARAMETERS
+    assert answer["errors"] == {
+        "task.proxy": "is required",
+        "task.rqData": "must be an object",
+    }
+
+
+MALFORMED = "must be protocol://user:password@host:port"
+FUNCAPTCHA_MALFORMED = "must be protocol://host:port:user:password"
+PRIVATE, NO_CREDENTIALS = "must not be in a private network", "needs a user and a password"
+
+
 @pytest.mark.parametrize(
-    ("name", "fields"),
+    ("proxy", "expected"),
     [
-        ("ReCaptchaV2TaskProxyless", {"isInvisible": True, "sa": "login"}),
-        ("ReCaptchaV2TaskProxyless", {"isInvisible": None}),
-        ("ReCaptchaV3TaskProxyless", {"isInvisible": False, "pageAction": "login"}),
-        (
-            "FuncaptchaTaskProxyless",
-            {"data": '{"blob":"x"}', "funcaptchaApiJSSubdomain": "api.example.com"},
-        ),
-        ("CloudFlare5STask", {"rqData": {"mode": "x"}}),
+        (PROXY, None),
+        ("HTTPS://user:password@203.0.113.7:8080/", None),
+        ("socks5://us@er:pass:w@rd/?#@proxy.example.com:1", None),
+        ("http://user:password@[2001:db8::1]:8080", None),
+        ("http://proxy.example.com:8080", NO_CREDENTIALS),
+        ("http://@proxy.example.com:8080", NO_CREDENTIALS),
+        ("http://user@proxy.example.com:8080", NO_CREDENTIALS),
+        ("http://user:@proxy.example.com:8080", NO_CREDENTIALS),
+        ("http://:password@proxy.example.com:8080", NO_CREDENTIALS),
+        ("http://user:password@proxy.example.com", MALFORMED),
+        ("socks4://user:password@proxy.example.com:8080", MALFORMED),
+        ("user:password@proxy.example.com:8080", MALFORMED),
+        ("http://user:pass word@proxy.example.com:8080", MALFORMED),
+        (FUNCAPTCHA_PROXY, MALFORMED),
+        (8080, MALFORMED),
+        ("http://user:password@10.1.2.3:8080", PRIVATE),
+        ("http://user:password@127.0.0.1:8080", PRIVATE),
+        ("http://user:password@172.16.0.1:8080", PRIVATE),
+        ("http://user:password@192.168.0.1:8080", PRIVATE),
+        ("http://user:password@[::1]:8080", PRIVATE),
     ],
 )
-def test_optional_fields_are_accepted(name: str, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["CloudFlare5STask", "ReCaptchaV3TaskProxyless"])
+def test_proxies_need_credentials_and_a_public_host(
+    name: str, proxy: object, expected: str | None
+) -> None:
+    """A client whose proxies the service turns away would pass its tests."""
+    answer = create(SimulatedService(), task=task_of(name, proxy=proxy))
+    if expected is None:
+        assert code(answer) is None
+    else:
+        assert code(answer) == (PROXY_MISSING if expected == NO_CREDENTIALS else PARAMETERS)
+        assert answer["errors"] == {"task.proxy": expected}
+
+
+@pytest.mark.parametrize(
+    ("proxy", "expected"),
+    [
+        ("", None),
+        (FUNCAPTCHA_PROXY, None),
+        ("socks5://[2001:db8::1]:1080:user:pass:w@rd", None),
+        ("http://proxy.example.com:8080", NO_CREDENTIALS),
+        ("http://proxy.example.com:8080:user", NO_CREDENTIALS),
+        (PROXY, FUNCAPTCHA_MALFORMED),
+        ("http://10.0.0.1:8080:user:password", PRIVATE),
+    ],
+)
+def test_funcaptcha_alone_has_the_host_first(proxy: str, expected: str | None) -> None:
+    """A client that writes all proxies in one way would pass its tests."""
+    answer = create(SimulatedService(), task=task_of("FuncaptchaTaskProxyless", proxy=proxy))
+    if expected is None:
+        assert code(answer) is None
+    else:
+        assert answer["errors"] == {"task.proxy": expected}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_optional_fields_are_accepted(name: str) -> None:
     """A client that uses what the service documents would be turned away in its tests."""
     service = SimulatedService()
-    assert code(create(service, task={**task_of(name), **fields})) is None
+    optional = TYPES[name][2]
+    assert code(create(service, task=task_of(name, **optional))) is None
+    assert code(create(service, task=task_of(name, **dict.fromkeys(optional)))) is None
     assert service.summary().unknown_fields == {}
 
 
@@ -127,7 +245,9 @@ def test_fields_that_mean_nothing_are_recorded() -> None:
 @pytest.mark.parametrize("task", [None, [], "x", {}, {"type": ""}, {"type": 7}])
 def test_a_task_without_type_lacks_a_field(task: Any) -> None:
     """A client that forgets the type would not learn what is wrong."""
-    assert code(post(SimulatedService(), CREATE, 0.0, task=task).json()) == "ERROR_REQUIRED_FIELDS"
+    answer = post(SimulatedService(), CREATE, 0.0, task=task).json()
+    assert code(answer) == PARAMETERS
+    assert answer["errors"] == {"task.type": "is required"}
 
 
 def test_ezcaptcha_ignores_the_case_of_types() -> None:
@@ -135,35 +255,54 @@ def test_ezcaptcha_ignores_the_case_of_types() -> None:
     service = SimulatedService()
     assert code(create(service, task={**V2, "type": "recaptchaV2taskproxyless"})) is None
     assert service.record.tasks[0].type == "ReCaptchaV2TaskProxyless"
-    assert code(create(service, task={**V2, "type": "NoSuchTask"})) == "ERROR_TASK_NOT_SUPPORTED"
+    unknown = {**V2, "type": "NoSuchTask"}
+    assert code(create(service, task=unknown)) == "ERROR_TASK_TYPE_NOT_SUPPORTED"
 
 
 def test_onecaptcha_is_exact_in_spelling_and_takes_flags_as_text() -> None:
     """A client that sends EzCaptcha's spelling to 1captcha would pass its tests."""
-    service = SimulatedService(dialect="1captcha", balance=4)
+    service = SimulatedService(dialect="1captcha", balance=4, solve_times=1.0)
     right = {**V2, "type": "RecaptchaV2TaskProxyless"}
     assert code(create(service)) == "ERROR_TASK_NOT_SUPPORTED"
     assert code(create(service, task={**right, "isInvisible": True})) == "ERROR_REQUIRED_FIELDS"
-    assert code(create(service, task={**right, "isInvisible": "true"})) is None
+    created = create(service, task={**right, "isInvisible": "true"})
+    assert code(created) is None
     assert service.balance_of(KEY) == 0
+    answer = poll(service, created["taskId"], 1.0)
+    assert answer["solution"].keys() == {"gRecaptchaResponse"}
+    assert "requestId" not in answer
     assert "1captcha" in repr(service)
 
 
-@pytest.mark.parametrize("offer", EZCAPTCHA.offers, ids=lambda offer: offer.type)
-def test_every_solution_has_the_shape_of_its_family(offer: Any) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("websiteURL", "", "ERROR_REQUIRED_FIELDS"),
+        ("websiteURL", "example.com", "INVALID_RECAPTCHA_SITEURL"),
+        ("websiteKey", "a.b", "ERROR_RECAPTCHA_INVALID_SITEKEY"),
+        ("isInvisible", "yes", "ERROR_REQUIRED_FIELDS"),
+    ],
+)
+def test_onecaptcha_has_the_older_codes_of_wrong_fields(
+    field: str, value: str, expected: str
+) -> None:
+    """A client that knows but one service's codes would pass its tests with both."""
+    service = SimulatedService(dialect="1captcha")
+    answer = create(service, task={**V2, "type": "RecaptchaV2TaskProxyless", field: value})
+    assert code(answer) == expected
+    assert answer["errorDescription"].startswith(f"{field} ")
+    assert "errors" not in answer
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_every_solution_has_the_shape_of_its_family(name: str) -> None:
     """A decoder would be tested against shapes that the service never sends."""
     service = SimulatedService(solve_times=1.0)
-    ids = [create(service, task=task_of(offer.wire_type))["taskId"] for _ in range(2)]
+    ids = [create(service, task=task_of(name))["taskId"] for _ in range(2)]
     answers = [poll(service, task_id, 1.0) for task_id in ids]
     assert {answer["status"] for answer in answers} == {"ready"}
     solutions = [answer["solution"] for answer in answers]
-    for solution in solutions:
-        if offer.type == "CloudFlare5STask":
-            assert solution.keys() == {"header", "cookies", "body"}
-        elif offer.type == "FuncaptchaTaskProxyless":
-            assert solution.keys() == {"token"}
-        else:
-            assert isinstance(solution["gRecaptchaResponse"], str)
+    assert all(solution.keys() == TYPES[name][3] for solution in solutions)
     assert solutions[0] != solutions[1]
     assert poll(service, ids[0], 2.0)["solution"] == solutions[0]
 
@@ -186,7 +325,8 @@ def test_the_profile_fits_the_service() -> None:
     profile = service.profile("http://localhost:8000", time_scale=10)
     assert profile.name == "ezcaptcha"
     assert profile.base_url == "http://localhost:8000"
-    assert profile.offers == EZCAPTCHA.offers
+    assert {offer.type for offer in profile.offers} == TYPES.keys()
+    assert set(EZCAPTCHA.offers) <= set(profile.offers)
     assert (profile.result_window, profile.min_poll_interval) == (20, 0.4)
     assert profile.token_validity == 12
     assert service.profile().result_window == 200
@@ -230,4 +370,5 @@ def test_replies_are_json_with_a_content_type() -> None:
         "errorCode": None,
         "errorDescription": None,
         "balance": 1_000_000,
+        "requestId": reply.json()["requestId"],
     }

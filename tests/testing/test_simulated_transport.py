@@ -14,7 +14,7 @@ import pytest
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.testing import Fault, SimulatedService, serve
-from tests.testing.simulated_calls import BALANCE, CREATE, CREATE_V2, RESULT, body_of
+from tests.testing.simulated_calls import BALANCE, CREATE, CREATE_V2, JSON, RESULT, body_of
 
 URL = "http://localhost"
 
@@ -48,7 +48,7 @@ async def test_a_task_is_created_and_fetched(package: ModuleType) -> None:
     """A user's client would not work with the simulator as it does with the service."""
     service = SimulatedService(solve_times=0.0)
     transport = service.transport(package=package)
-    async with package.AsyncClient(transport=transport, base_url=URL) as client:
+    async with package.AsyncClient(transport=transport, base_url=URL, headers=JSON) as client:
         created = await client.post(CREATE, content=CREATE_V2)
         assert created.status_code == 200
         assert created.headers["content-type"].startswith("application/json")
@@ -57,6 +57,8 @@ async def test_a_task_is_created_and_fetched(package: ModuleType) -> None:
         assert answer.json()["status"] == "ready"
         assert (await client.get(BALANCE)).status_code == 405
         assert (await client.post("/nowhere")).status_code == 404
+        text = {"content-type": "text/plain"}
+        assert (await client.post(CREATE, content=CREATE_V2, headers=text)).status_code == 415
     assert isinstance(transport, package.AsyncBaseTransport)
     assert service.summary().fetched == 1
 
@@ -64,7 +66,7 @@ async def test_a_task_is_created_and_fetched(package: ModuleType) -> None:
 async def test_time_is_that_of_the_event_loop() -> None:
     """A test under virtual time would wait for tasks that are never ready."""
     service = SimulatedService()
-    async with service.client() as client:
+    async with service.client(headers=JSON) as client:
         before = anyio.current_time()
         await client.post(URL + CREATE, content=CREATE_V2)
         assert before <= service.record.tasks[0].created_at <= anyio.current_time()
@@ -74,22 +76,36 @@ async def test_the_clock_can_be_scaled_and_goes_on_where_the_service_was() -> No
     """A test that uses one service in two event loops would wait for ever."""
     service = SimulatedService()
     now = 50.0
-    async with service.client(clock=lambda: now, time_scale=10.0) as client:
+    async with service.client(headers=JSON, clock=lambda: now, time_scale=10.0) as client:
         await client.post(URL + CREATE, content=CREATE_V2)
         now = 51.0
         await client.post(URL + CREATE, content=CREATE_V2)
     now = 3.0
-    async with service.client(clock=lambda: now) as client:
+    async with service.client(headers=JSON, clock=lambda: now) as client:
         await client.post(URL + CREATE, content=CREATE_V2)
         now = 5.0
         await client.post(URL + CREATE, content=CREATE_V2)
     assert [task.created_at for task in service.record.tasks] == [500.0, 510.0, 510.0, 512.0]
 
 
+async def test_bans_are_as_fast_as_the_clock() -> None:
+    """A demonstration at ten times the speed would be banned for the whole of it."""
+    service = SimulatedService(balance=0, ban_after=1)
+    times = [50.0, 67.9, 85.8, 103.9]
+    async with service.client(headers=JSON, clock=lambda: times[0], time_scale=10.0) as client:
+        answers = []
+        while times:
+            answer = await client.post(URL + CREATE, content=CREATE_V2)
+            answers.append(answer.json()["errorCode"])
+            times.pop(0)
+    banned = ["ERROR_REQUEST_BANNED"] * 2
+    assert answers == ["ERROR_ZERO_BALANCE", *banned, "ERROR_ZERO_BALANCE"]
+
+
 async def test_latency_is_spent_half_before_and_half_after() -> None:
     """Times that a benchmark measures would not be those that were asked for."""
     service = SimulatedService()
-    async with service.client(latency=0.04) as client:
+    async with service.client(headers=JSON, latency=0.04) as client:
         before = anyio.current_time()
         await client.post(URL + CREATE, content=CREATE_V2)
         taken = anyio.current_time() - before
@@ -118,7 +134,9 @@ async def test_each_fault_is_what_the_client_package_raises(
     service = SimulatedService()
     service.inject(fault)
     transport = service.transport(package=package)
-    async with package.AsyncClient(transport=transport, base_url=URL, timeout=0.02) as client:
+    async with package.AsyncClient(
+        transport=transport, base_url=URL, headers=JSON, timeout=0.02
+    ) as client:
         if isinstance(expected, int):
             assert (await client.post(CREATE, content=CREATE_V2)).status_code == expected
         else:
@@ -128,6 +146,20 @@ async def test_each_fault_is_what_the_client_package_raises(
         assert service.summary().charges == acts
         assert service.summary().faults == {fault.value: 1}
         assert (await client.post(CREATE, content=CREATE_V2)).status_code == 200
+
+
+async def test_a_code_is_answered_and_nothing_is_charged() -> None:
+    """A test's createTask would be paid for although it was refused, or would time out."""
+    service = SimulatedService()
+    service.inject("ERROR_SUBSCRIPTION_EXPIRED", path=CREATE, times=2)
+    async with service.client(headers=JSON, latency=0.02) as client:
+        refused = await client.post(URL + CREATE, content=CREATE_V2)
+        assert refused.json()["errorCode"] == "ERROR_SUBSCRIPTION_EXPIRED"
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(URL + CREATE, content=CREATE_V2, timeout=0.001)
+        assert service.summary().refused == {"ERROR_SUBSCRIPTION_EXPIRED": 2}
+        assert (await client.post(URL + CREATE, content=CREATE_V2)).status_code == 200
+    assert service.summary().charges == 1
 
 
 SENT = [
@@ -177,7 +209,7 @@ async def test_events_tell_what_was_sent(fault: Fault | None, expected: list[str
     if fault is not None:
         service.inject(fault)
     raised: list[Exception] = []
-    async with service.client(timeout=0.02) as client:
+    async with service.client(headers=JSON, timeout=0.02) as client:
         try:
             await client.post(URL + CREATE, content=CREATE_V2, extensions={"trace": events.take})
         except httpx.TransportError as error:
@@ -189,7 +221,7 @@ async def test_events_tell_what_was_sent(fault: Fault | None, expected: list[str
 async def test_events_of_a_secure_connection() -> None:
     """A client that goes by events would be confused by https."""
     events = Events()
-    async with SimulatedService().client() as client:
+    async with SimulatedService().client(headers=JSON) as client:
         await client.post("https://example.com" + BALANCE, extensions={"trace": events.take})
     secure = ["connection.start_tls.started", "connection.start_tls.complete"]
     assert events.names == [*ANSWERED[:2], *secure, *ANSWERED[2:]]
@@ -202,7 +234,7 @@ def test_events_are_those_of_a_real_connection(fault: Fault | None) -> None:
     if fault is not None:
         service.inject(fault)
     events = Events()
-    with serve(service) as server, httpx.Client(base_url=server.url) as client:
+    with serve(service) as server, httpx.Client(base_url=server.url, headers=JSON) as client:
         try:
             client.post(CREATE, content=CREATE_V2, extensions={"trace": events.see})
         except httpx.TransportError:
@@ -224,7 +256,7 @@ async def test_a_late_answer_arrives_or_times_out() -> None:
     """A client's read timeout could not be tested on both its sides."""
     service = SimulatedService(solve_times=0.0)
     service.inject(Fault.HANG, seconds=0.02, path=CREATE, times=2)
-    async with service.client() as client:
+    async with service.client(headers=JSON) as client:
         created = await client.post(URL + CREATE, content=CREATE_V2, timeout=5.0)
         task_id = created.json()["taskId"]
         with pytest.raises(httpx.ReadTimeout):
@@ -240,7 +272,7 @@ async def test_a_late_answer_arrives_or_times_out() -> None:
 async def test_latency_beyond_the_timeout_loses_the_answer_only() -> None:
     """A createTask that timed out would look as if it had not been charged."""
     service = SimulatedService()
-    async with service.client(latency=0.5, timeout=0.01) as client:
+    async with service.client(headers=JSON, latency=0.5, timeout=0.01) as client:
         with pytest.raises(httpx.ReadTimeout):
             await client.post(URL + CREATE, content=CREATE_V2)
         service.inject(Fault.UNAVAILABLE)
@@ -253,7 +285,7 @@ async def test_without_a_timeout_it_hangs_for_ever() -> None:
     """A client without any deadline would be let off in its tests."""
     service = SimulatedService()
     service.inject(Fault.HANG, seconds=inf)
-    async with service.client(timeout=None) as client:
+    async with service.client(headers=JSON, timeout=None) as client:
         with anyio.move_on_after(0.02) as scope:
             await client.post(URL + CREATE, content=CREATE_V2)
     assert scope.cancelled_caught
@@ -263,7 +295,7 @@ async def test_without_a_timeout_it_hangs_for_ever() -> None:
 async def test_what_was_sent_arrives_although_the_client_has_gone() -> None:
     """A cancelled createTask would look as if it could never have been charged."""
     service = SimulatedService()
-    async with service.client(latency=10.0) as client:
+    async with service.client(headers=JSON, latency=10.0) as client:
         with anyio.move_on_after(0.01):
             await client.post(URL + CREATE, content=CREATE_V2, timeout=30.0)
     assert service.summary().charges == 1
