@@ -15,6 +15,7 @@ import anyio
 from ezcaptcha_async._batch import Outcome, Resumed, resumed, solved
 from ezcaptcha_async._engine import Engine
 from ezcaptcha_async._entries import Entry
+from ezcaptcha_async._event_loop import on_trio
 from ezcaptcha_async._journal import Journal, open_journal
 from ezcaptcha_async._journal_lines import Submission
 from ezcaptcha_async._ledger import Ledger
@@ -218,7 +219,10 @@ class SessionPool:
         try:
             load_timing(self._settings.polling)
             transport = transport_for(
-                self._http_client, self._transport, max_requests=self._settings.max_requests
+                self._http_client,
+                self._transport,
+                max_requests=self._settings.max_requests,
+                on_trio=on_trio(),
             )
             self._engine = Engine(self._accounts, transport, ledger, self._settings)
         except BaseException:
