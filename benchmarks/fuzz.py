@@ -30,7 +30,8 @@ from ezcaptcha_async import (
     ReCaptchaSolution,
     Receipt,
 )
-from ezcaptcha_async._wire import Decoder, Ready, Refused, Reply, decode_solution
+from ezcaptcha_async._wire.codec import Decoder, Ready, Refused, decode_solution
+from ezcaptcha_async.transports import Reply
 
 KEY = "a-client-key-that-is-secret"
 PASSWORD = "a-proxy-password"  # noqa: S105 - the secret that must not show

@@ -35,8 +35,7 @@ from ezcaptcha_async import (
     ReCaptchaV2TaskProxyless,
     SessionPool,
 )
-from ezcaptcha_async._transport import Evidence
-from ezcaptcha_async._wire import Reply, RequestBody
+from ezcaptcha_async.transports import Evidence, Reply, RequestBody
 
 PROCESSING = Reply(200, b'{"errorId":0,"errorCode":null,"status":"processing"}')
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")

@@ -26,10 +26,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
 from ezcaptcha_async import EZCAPTCHA, Event, PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
-from ezcaptcha_async._transport import Evidence
-from ezcaptcha_async._wire import Reply, RequestBody
 from ezcaptcha_async.otel import OpenTelemetry
 from ezcaptcha_async.testing import VirtualTimeLoop
+from ezcaptcha_async.transports import Evidence, Reply, RequestBody
 
 POLLS = 3
 PROCESSING = Reply(200, b'{"errorId":0,"errorCode":null,"status":"processing"}')

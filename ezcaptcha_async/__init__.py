@@ -9,17 +9,11 @@ function around it. They leave out imports; ``TASK`` is any task, such as a
 
 import logging
 
-from ezcaptcha_async._batch import Outcome, Resumed
-from ezcaptcha_async._journal import Journal
-from ezcaptcha_async._journal_lines import Submission
-from ezcaptcha_async._learned import LearnedPolling
-from ezcaptcha_async._pool import SessionPool
-from ezcaptcha_async._statistics import PoolStatistics, Statistics
-from ezcaptcha_async._ticket import Ticket
-from ezcaptcha_async._timing import KindStatistics, PollPolicy, PollTiming
-from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
-from ezcaptcha_async._wire import Balance, Reply, RequestBody
-from ezcaptcha_async.accounts import Account
+from ezcaptcha_async._account import PoolStatistics, Statistics
+from ezcaptcha_async._journal import Journal, Submission
+from ezcaptcha_async._pool import Outcome, Resumed, SessionPool, Ticket
+from ezcaptcha_async._timing import KindStatistics, LearnedPolling, PollPolicy, PollTiming
+from ezcaptcha_async.accounts import Account, Balance
 from ezcaptcha_async.errors import (
     BannedError,
     BudgetExceededError,
@@ -75,6 +69,7 @@ from ezcaptcha_async.tasks import (
     ReCaptchaV3TaskProxylessS9,
     Task,
 )
+from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody, Transport
 
 __version__ = "0.1.0"
 

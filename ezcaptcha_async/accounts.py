@@ -156,6 +156,29 @@ def key_variable(environ: Mapping[str, str] = os.environ) -> str | None:
     return None
 
 
+@attrs.frozen
+class Balance:
+    """The points of one account.
+
+    Args:
+        points: Points that are left.
+        account: Name of the account.
+        currency: ISO 4217 code of the service's currency.
+        value: What the points are worth in that currency.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     balance = await pool.balance()
+        >>> balance.points, balance.value, balance.currency
+        (20000.0, 2.0, 'USD')
+    """
+
+    points: float
+    account: str
+    currency: str
+    value: float
+
+
 def default_key(environ: Mapping[str, str] = os.environ) -> str:
     """Return the client key of the environment.
 

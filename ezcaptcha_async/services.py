@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
-from ezcaptcha_async._proxies import is_at_private_address
+from ezcaptcha_async._checks import is_at_private_address
 from ezcaptcha_async.errors import (
     BannedError,
     CapacityError,

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import attrs
 
-from ezcaptcha_async._fields import (
+from ezcaptcha_async._checks import (
     LANGUAGE,
     as_custom_fields,
     as_data,
@@ -32,11 +32,11 @@ from ezcaptcha_async._fields import (
     check_reference,
     check_text,
     check_url,
+    credentials_last,
     host_of,
     keys_only,
     without_user_info,
 )
-from ezcaptcha_async._proxies import credentials_last
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
     CloudFlareTurnstileSolution,

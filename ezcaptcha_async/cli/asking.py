@@ -21,12 +21,11 @@ from ezcaptcha_async import (
     SessionPool,
     TransportError,
 )
-from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
-from ezcaptcha_async._transports import transport_for
-from ezcaptcha_async._wire import Decoder, Reply, RequestBody, Unreadable
+from ezcaptcha_async._wire import Decoder, Unreadable, transport_for
 from ezcaptcha_async.cli import failures, findings
 from ezcaptcha_async.cli.failures import ExitCode
 from ezcaptcha_async.cli.findings import Finding
+from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody, Transport
 
 _SLOW: Final = 3.0
 _CHECK_WAY: Final = "check the network, --base-url, and what a proxy or firewall does"

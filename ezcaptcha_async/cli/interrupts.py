@@ -12,7 +12,7 @@ import attrs
 from anyio.abc import TaskStatus
 
 from ezcaptcha_async import PoolClosedError, SavedTicket, SessionPool
-from ezcaptcha_async._unwrap import unwrapped
+from ezcaptcha_async._runtime import unwrapped
 from ezcaptcha_async.cli.failures import Interrupted
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Final
 
 from ezcaptcha_async import ConfigurationError, __version__
-from ezcaptcha_async._transports import transport_for
+from ezcaptcha_async._wire import transport_for
 from ezcaptcha_async.cli.findings import Finding
 
 _DISTRIBUTION: Final = "ezcaptcha-async"

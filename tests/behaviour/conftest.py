@@ -11,13 +11,7 @@ import anyio
 import pytest
 from trio.testing import MockClock
 
-from ezcaptcha_async import (
-    Evidence,
-    ReCaptchaV2TaskProxyless,
-    Reply,
-    RequestBody,
-    SessionPool,
-)
+from ezcaptcha_async import Evidence, ReCaptchaV2TaskProxyless, Reply, RequestBody, SessionPool
 from ezcaptcha_async.testing import SimulatedService
 
 from .virtual_time import CountingLoop

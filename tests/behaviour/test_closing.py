@@ -180,7 +180,7 @@ async def test_a_mistake_in_the_library_answers_everybody(
         def broken(*_args: object, **_kwargs: object) -> float:
             raise ZeroDivisionError
 
-        monkeypatch.setattr("ezcaptcha_async._learned.LearnedPolling.next_poll", broken)
+        monkeypatch.setattr("ezcaptcha_async._timing.learned.LearnedPolling.next_poll", broken)
         while len(errors) < 10:
             await anyio.sleep(1)
         with pytest.raises(PoolClosedError, match="ZeroDivisionError"):

@@ -29,7 +29,7 @@ from ezcaptcha_async import (
     TaskEvent,
     TaskFailedError,
 )
-from ezcaptcha_async._emitter import Emitter
+from ezcaptcha_async._account.emitter import Emitter
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
 from .conftest import KEY, TASK, open_pool, open_pool_directly

@@ -29,8 +29,8 @@ from ezcaptcha_async import (
     SubmissionUnknownError,
     TaskFailedError,
 )
-from ezcaptcha_async._journal_file import JournalFile
-from ezcaptcha_async._journal_lines import Banned, encoded
+from ezcaptcha_async._journal.file import JournalFile
+from ezcaptcha_async._journal.records import Banned, encoded
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
 from .conftest import KEY, TASK, open_pool, open_pool_directly

@@ -119,7 +119,7 @@ class Search:
         engine = pool._engine
         if engine is None:
             return
-        self.value(engine, engine.scheduler, engine._schedule, engine._transport)
+        self.value(engine, engine.runner, engine._schedule, engine._transport)
         self.value(pool.statistics(), *pool.statistics().accounts)
         self.value(engine.ledger, engine.ledger._standing, *pool.unknowns())
         for session in engine.sessions:
@@ -581,9 +581,9 @@ async def test_no_pool_that_closes_tells(delay: float, caplog: pytest.LogCapture
     "broken",
     [
         "_gate.Gate.succeeded",
-        "_schedule.Schedule.advance",
-        "_schedule.Schedule.created",
-        "_schedule.Schedule.processing",
+        "_schedule.Books.advance",
+        "_schedule.Books.created",
+        "_schedule.Books.processing",
         "_polling.Poller.poll",
         "_learned.LearnedPolling.first_poll",
         "_learned.LearnedPolling.next_poll",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 from anyio.lowlevel import checkpoint
 
-from ezcaptcha_async._event_loop import current_event_loop
+from ezcaptcha_async._runtime.event_loop import current_event_loop
 
 
 async def test_the_first_answer_stands() -> None:

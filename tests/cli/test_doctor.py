@@ -384,7 +384,7 @@ def test_without_the_fast_extra(
 ) -> None:
     """Somebody who has installed the extra would not learn that it is not at work."""
     serving()
-    monkeypatch.setattr("ezcaptcha_async._transports._LOWEST_AIOHTTP", (999, 0))
+    monkeypatch.setattr("ezcaptcha_async._wire.clients._LOWEST_AIOHTTP", (999, 0))
     real = packages.metadata.version
 
     def version_of(name: str) -> str:

@@ -20,7 +20,7 @@ from ezcaptcha_async import (
     SubmissionUnknownError,
     Task,
 )
-from ezcaptcha_async._journal_file import JournalFile
+from ezcaptcha_async._journal.file import JournalFile
 from ezcaptcha_async.testing import Fault, SimulatedServer
 from tests.cli.commands import FAST, SCALE, SECRET, Cli, finish, json_lines, start
 from tests.cli.conftest import Serve

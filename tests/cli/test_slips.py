@@ -16,7 +16,7 @@ from ezcaptcha_async.testing import SimulatedServer
 from tests.cli.commands import FAST, V2, Cli, finish, json_lines, start
 from tests.cli.conftest import Serve
 from tests.cli.test_batch import charged, read, with_rows
-from tests.unit.test_journal import DAMAGED, NEWER, OTHERS, untouched
+from tests.unit.journal.test_journal import DAMAGED, NEWER, OTHERS, untouched
 
 SLOW = ("--time-scale", "4")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import ezcaptcha_async
-from ezcaptcha_async._transports import _LOWEST_AIOHTTP
+from ezcaptcha_async._wire.clients import _LOWEST_AIOHTTP
 
 ROOT = Path(__file__).parents[2]
 

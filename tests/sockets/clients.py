@@ -16,11 +16,10 @@ import anyio
 import httpx
 import httpx2
 
-from ezcaptcha_async._aiohttp import AiohttpTransport
-from ezcaptcha_async._httpx import HttpxTransport
-from ezcaptcha_async._transport import Evidence, NoAnswer, Transport
-from ezcaptcha_async._transports import transport_for
-from ezcaptcha_async._wire import Reply, RequestBody
+from ezcaptcha_async._wire.aiohttp import AiohttpTransport
+from ezcaptcha_async._wire.clients import transport_for
+from ezcaptcha_async._wire.httpx import HttpxTransport
+from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody, Transport
 
 from .raw_server import RawServer, Script
 

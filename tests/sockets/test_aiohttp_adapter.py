@@ -11,8 +11,8 @@ import pytest
 from aiohttp import hdrs
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async._aiohttp import AIOHTTP_REQUESTS, AiohttpTransport
-from ezcaptcha_async._transport import NoAnswer
+from ezcaptcha_async._wire.aiohttp import AIOHTTP_REQUESTS, AiohttpTransport
+from ezcaptcha_async.transports import NoAnswer
 
 from .clients import BODY, all_closed, fault_of, opened, post, reply_of
 from .raw_server import GOOD, HEAD_ONLY, End, RawServer, Script, answer

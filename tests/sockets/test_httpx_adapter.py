@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async._httpx import HttpxTransport
-from ezcaptcha_async._transport import Evidence, NoAnswer
+from ezcaptcha_async._wire.httpx import HttpxTransport
+from ezcaptcha_async.transports import Evidence, NoAnswer
 
 from .clients import BODY, PACKAGES, fault_of, opened, post, reply_of
 from .raw_server import GOOD, End, RawServer, Script, answer

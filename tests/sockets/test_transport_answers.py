@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 import pytest
 
-from ezcaptcha_async._transport import MAX_BODY
+from ezcaptcha_async._wire.transport import MAX_BODY
 
 from .clients import BODY, all_closed, fault_of, fault_to, opened, reply_of, reply_to
 from .raw_server import GOOD, HEAD_ONLY, End, RawServer, Script, answer, chunked

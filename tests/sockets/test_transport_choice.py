@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from ezcaptcha_async import ConfigurationError, NoAnswer, SessionPool
-from ezcaptcha_async._aiohttp import AIOHTTP_REQUESTS
-from ezcaptcha_async._httpx import HTTPX_REQUESTS
+from ezcaptcha_async._wire.aiohttp import AIOHTTP_REQUESTS
+from ezcaptcha_async._wire.httpx import HTTPX_REQUESTS
 
 from .clients import CLIENTS
 
@@ -21,12 +21,12 @@ async def chosen(**settings: Any) -> tuple[str, int]:
     """Open a pool; return what its transport says it is, and how many requests it may send."""
     async with SessionPool("key", **settings) as pool:
         assert pool._engine is not None
-        return repr(pool._engine._transport), pool._engine.scheduler._max_requests
+        return repr(pool._engine._transport), pool._engine.runner._max_requests
 
 
 def _hide(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "ezcaptcha_async._aiohttp")
+    monkeypatch.delitem(sys.modules, "ezcaptcha_async._wire.aiohttp")
 
 
 async def test_aiohttp_is_the_default_where_it_can_be(anyio_backend: str) -> None:
@@ -58,7 +58,7 @@ async def test_a_proxy_that_only_httpx_can_use_is_left_to_httpx(
 ) -> None:
     """Installing the extra must not break a program that goes through a SOCKS proxy."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
-    monkeypatch.setattr("ezcaptcha_async._transports.HttpxTransport", _Recorder)
+    monkeypatch.setattr("ezcaptcha_async._wire.clients.HttpxTransport", _Recorder)
     assert "_Recorder" in (await chosen())[0]
 
 

@@ -8,9 +8,8 @@ from typing import Final
 import anyio
 import pytest
 
-from ezcaptcha_async._transport import Evidence, NoAnswer
-from ezcaptcha_async._transports import transport_for
-from ezcaptcha_async._wire import Reply, RequestBody
+from ezcaptcha_async._wire.clients import transport_for
+from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
 from .clients import BODY, CLIENTS, KEY, all_closed, fault_of, opened, post, reply_of
 from .raw_server import EVERYTHING, GOOD, End, RawServer, Script

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 
 from ezcaptcha_async import ConfigurationError, SubmissionUnknownError
-from ezcaptcha_async._journal_file import take_lock
-from ezcaptcha_async._journal_lines import DAY
+from ezcaptcha_async._journal import DAY, take_lock
 from ezcaptcha_async.cli.batching.records import LONGEST
 from ezcaptcha_async.cli.batching.rows import Row
 

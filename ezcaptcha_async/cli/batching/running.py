@@ -41,7 +41,7 @@ from ezcaptcha_async import (
     ThrottledError,
     TransportError,
 )
-from ezcaptcha_async._unwrap import unwrapped
+from ezcaptcha_async._runtime import unwrapped
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.progress import Progress
 from ezcaptcha_async.cli.batching.results_file import STDOUT, ResultsFile

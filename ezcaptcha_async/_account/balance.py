@@ -1,0 +1,116 @@
+"""getBalance: those who ask while a request is under way share its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+import anyio
+import attrs
+
+from ezcaptcha_async._account.exchange import Asked, Exchange
+from ezcaptcha_async._wire import Refused, Unreadable
+from ezcaptcha_async.accounts import Balance
+from ezcaptcha_async.errors import EzCaptchaError, PoolClosedError, ProtocolError, TransportError
+from ezcaptcha_async.transports import NoAnswer, Reply
+
+
+@attrs.define(eq=False)
+class Inquiry:
+    """A request that is under way."""
+
+    answered: anyio.Event
+    outcome: Balance | EzCaptchaError = attrs.field(factory=PoolClosedError)
+
+
+class Inquirer:
+    """Asks for the balance of one account.
+
+    Args:
+        exchange: Sends the requests.
+        send: Lets a request run in the pool's own time, whatever becomes of who asked.
+        on_answer: Called with each balance, and with each reason why there is none.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        send: Callable[[Callable[[], Awaitable[None]]], None],
+        on_answer: Callable[[Balance | EzCaptchaError], None],
+    ) -> None:
+        self._exchange = exchange
+        self._send = send
+        self._on_answer = on_answer
+        self._inquiry: Inquiry | None = None
+
+    async def balance(self) -> Balance:
+        """Return the balance.
+
+        Raises:
+            BannedError: The account is banned for now; nothing was sent.
+            ThrottledError: It is throttled for now, likewise.
+            CredentialError: The service does not know the key; after 25 such errors
+                within a minute nothing is sent.
+            TransportError: No answer came.
+            ProtocolError: The answer means nothing.
+            ServiceError: The service refused for another reason.
+        """
+        refusal = self._exchange.gate.inquiry_refusal(self._exchange.clock())
+        if refusal is not None:
+            raise refusal.for_ticket(None, None)
+        inquiry = self.begin()
+        await inquiry.answered.wait()
+        if isinstance(inquiry.outcome, Balance):
+            return inquiry.outcome
+        raise inquiry.outcome.for_ticket(None, None)
+
+    def begin(self) -> Inquiry:
+        """Send a request, unless one is under way."""
+        if self._inquiry is None:
+            self._inquiry = Inquiry(anyio.Event())
+            self._send(self._inquire)
+        return self._inquiry
+
+    def answer(self, outcome: Balance | EzCaptchaError) -> None:
+        """Answer whoever waits."""
+        inquiry, self._inquiry = self._inquiry, None
+        if inquiry is not None:
+            inquiry.outcome = outcome
+            inquiry.answered.set()
+
+    async def _inquire(self) -> None:
+        exchange = self._exchange
+        refusal = exchange.gate.inquiry_refusal(exchange.clock())
+        if refusal is not None:  # since it was begun
+            self.answer(refusal)
+            self._on_answer(refusal)
+            return
+        asked = exchange.ask(exchange.gate.send("getBalance", exchange.clock()))
+        outcome = self._read(asked, await exchange.post(asked, exchange.encoder.get_balance()))
+        self.answer(outcome)
+        self._on_answer(outcome)
+
+    def _read(self, asked: Asked, reply: Reply | NoAnswer) -> Balance | EzCaptchaError:
+        exchange, service = self._exchange, self._exchange.service
+        if isinstance(reply, NoAnswer):
+            exchange.failed(asked, "unanswered")
+            return TransportError(
+                f"getBalance was not answered: {reply.reason}", retryable=not reply.permanent
+            )
+        answer = exchange.decoder.balance(reply)
+        match answer:
+            case int() | float() as points:
+                exchange.answered(asked, "balance")
+                if points > 0 and not exchange.gate.is_shut_for_more_than_points:
+                    exchange.reopen()
+                value = points / service.points_per_unit
+                return Balance(points, exchange.account.name, service.currency, value)
+            case Refused(error):
+                exchange.refused(asked, error)
+                return error
+            case Unreadable(reason, status):
+                exchange.failed(asked, "unreadable")
+                return ProtocolError(f"getBalance was answered with {reason}", status=status)
+            case _:
+                assert_never(answer)

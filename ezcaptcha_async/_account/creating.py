@@ -1,0 +1,174 @@
+"""createTask, and its three outcomes; they are decided here and nowhere else.
+
+**Paid**: an id came. **Not paid**: the service refused, or the request was certainly never
+sent. **Unknown**: sent, and no valid answer. Only what is certainly not paid is ever tried
+again by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, assert_never
+
+from ezcaptcha_async._account.exchange import Exchange
+from ezcaptcha_async._books import Create, Entry, Phase
+from ezcaptcha_async._journal import Intent, SavedTask, Submission
+from ezcaptcha_async._wire import Created, Refused, Unreadable
+from ezcaptcha_async.errors import (
+    EzCaptchaError,
+    JournalError,
+    ProtocolError,
+    ServiceError,
+    SubmissionUnknownError,
+    TransportError,
+)
+from ezcaptcha_async.transports import Evidence, NoAnswer
+
+_NOT_PROCESSED: Final = range(300, 500)
+"""HTTP statuses that say, without an envelope, that createTask was not carried out."""
+
+
+class Creator:
+    """Creates the tasks of one account.
+
+    Args:
+        exchange: Sends the requests.
+        first_poll: Returns the age, in seconds, at which to poll a new task.
+        may_repeat: Says whether a create whose answer was lost is sent once more, and
+            enters it into the limit on that.
+        on_paid: Called with each new paid task.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        first_poll: Callable[[Entry], float],
+        may_repeat: Callable[[Entry], bool],
+        on_paid: Callable[[Entry], None],
+    ) -> None:
+        self._exchange = exchange
+        self._books = exchange.books
+        self._ledger = exchange.ledger
+        self._first_poll = first_poll
+        self._may_repeat = may_repeat
+        self._on_paid = on_paid
+
+    async def create(self, command: Create) -> None:
+        """Send createTask and enter its outcome into the books."""
+        entry = command.entry
+        try:
+            intent = await self._ledger.intend(self._submission(entry))
+        except JournalError as error:
+            problem = error.for_ticket(None, None)
+        else:
+            await self._create(command, intent)
+            return
+        self._exchange.gate.take_back(command.permit)
+        self._books.refuse(entry, problem)
+
+    async def _create(self, command: Create, intent: Intent) -> None:
+        entry, task = command.entry, command.task
+        exchange, evidence = self._exchange, Evidence()
+        body = exchange.encoder.create_task(task, exchange.service.offer_for(task.type))
+        asked = exchange.ask(command.permit, entry)
+        reply = await exchange.post(asked, body, evidence)
+        if isinstance(reply, NoAnswer):
+            exchange.failed(asked, "unanswered", maybe_created=not reply.unsent)
+            self._fault(entry, intent, reply)
+            return
+        answer = exchange.decoder.created(reply, task)
+        match answer:
+            case Created(task_id):
+                exchange.answered(asked, "created")
+                await self._paid(entry, intent, task_id)
+            case Refused(error):
+                self._ledger.not_paid(intent)
+                exchange.refused(asked, error)
+                self._refused(entry, error)
+            case Unreadable(reason, status):
+                certain = status in _NOT_PROCESSED
+                exchange.failed(asked, "unreadable", maybe_created=not certain)
+                if certain:
+                    self._ledger.not_paid(intent)
+                    problem = ProtocolError(f"createTask was answered with {reason}", status=status)
+                    self._books.refuse(entry, problem)
+                else:
+                    self._lost(entry, intent, reason)
+            case _:
+                assert_never(answer)
+
+    async def _paid(self, entry: Entry, intent: Intent, task_id: str) -> None:
+        now, sent = self._exchange.clock(), intent.submission
+        task = SavedTask(
+            task_id=task_id,
+            service=sent.service,
+            account=sent.account,
+            type=sent.type,
+            host=sent.host,
+            created_at=now + self._exchange.unix_offset,
+            points=sent.points,
+            reference=sent.reference,
+        )
+        # First the journal: what is paid is written down before anybody can hear of it.
+        await self._ledger.created(intent, task, self._exchange.service.result_window)
+        self._books.created(entry, task_id, now=now, poll_at=now + self._first_poll(entry))
+        if entry.phase is Phase.UNKNOWN:
+            self._ledger.unknown(intent)
+        self._on_paid(entry)
+
+    def _fault(self, entry: Entry, intent: Intent, fault: NoAnswer) -> None:
+        if not fault.unsent:
+            self._lost(entry, intent, fault.reason)
+            return
+        self._ledger.not_paid(intent)
+        error = TransportError(
+            f"createTask could not be sent: {fault.reason}",
+            sent=False,
+            retryable=not fault.permanent,
+        )
+        self._try_again(entry, error)
+
+    def _refused(self, entry: Entry, error: ServiceError) -> None:
+        if error.is_passing:
+            self._try_again(entry, error)
+        elif error.concerns_account:
+            # The gate's word, which knows how long a ban still lasts.
+            refusal = self._exchange.gate.refusal(self._exchange.clock())
+            self._exchange.turn_away(entry, refusal or error)
+        else:
+            self._books.refuse(entry, error)
+
+    def _try_again(self, entry: Entry, error: EzCaptchaError) -> None:
+        """Repeat a create that certainly was not accepted, while patience lasts."""
+        now = self._exchange.clock()
+        if entry.first_attempt_at is None:
+            entry.first_attempt_at = now
+        at = now + max(self._exchange.backoff(entry.attempts), error.retry_after or 0.0)
+        lasts = error.retryable and at < entry.first_attempt_at + self._exchange.create_patience
+        if not lasts:
+            self._exchange.turn_away(entry, error)
+        elif not self._exchange.pass_on(entry, untroubled=True):
+            self._books.retry_create(entry, at)
+
+    def _lost(self, entry: Entry, intent: Intent, reason: str) -> None:
+        self._ledger.unknown(intent)
+        error = SubmissionUnknownError(
+            f"createTask was sent, but its answer was lost ({reason}); it may have been paid for"
+        )
+        if not entry.repeated and self._may_repeat(entry):
+            at = self._exchange.clock() + self._exchange.backoff(entry.attempts)
+            self._books.repeat_create(entry, error, at)
+        else:
+            self._books.lost(entry, error)
+
+    def _submission(self, entry: Entry) -> Submission:
+        return Submission(
+            service=entry.kind.service,
+            account=self._exchange.fingerprint,
+            type=entry.kind.task_type,
+            host=entry.kind.host,
+            points=entry.points,
+            sent_at=self._exchange.clock() + self._exchange.unix_offset,
+            reference=entry.reference,
+        )

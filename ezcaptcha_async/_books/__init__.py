@@ -1,0 +1,26 @@
+"""Where tickets stand and what may go: pure, with time and luck as arguments."""
+
+from ezcaptcha_async._books.balance_watch import BalanceWatch
+from ezcaptcha_async._books.books import Books, Create, Poll
+from ezcaptcha_async._books.budget import Budget
+from ezcaptcha_async._books.entries import IN_FLIGHT, AnyOutcome, Entry, Line, Phase, Solved
+from ezcaptcha_async._books.gate import Gate, Permit
+from ezcaptcha_async._books.limits import Backoff, Terms
+
+__all__ = [
+    "IN_FLIGHT",
+    "AnyOutcome",
+    "Backoff",
+    "BalanceWatch",
+    "Books",
+    "Budget",
+    "Create",
+    "Entry",
+    "Gate",
+    "Line",
+    "Permit",
+    "Phase",
+    "Poll",
+    "Solved",
+    "Terms",
+]

@@ -1,0 +1,542 @@
+"""Every transition of every ticket, every deadline, and what to send next. Pure.
+
+Two rules hold here: every transition lives in this file, and nothing here knows who asks.
+Events come in as method calls with the time as an argument; `Books.take` gives out one
+command after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator
+from itertools import count
+from math import inf
+from typing import Any, Final, Literal, Protocol, cast
+
+import attrs
+
+from ezcaptcha_async._books.entries import (
+    IN_FLIGHT,
+    MOVES,
+    PENDING,
+    AnyOutcome,
+    Entry,
+    IllegalMoveError,
+    Line,
+    Phase,
+    Solved,
+    Watcher,
+)
+from ezcaptcha_async._books.gate import Permit
+from ezcaptcha_async._books.time_queue import TimeQueue
+from ezcaptcha_async.errors import (
+    EzCaptchaError,
+    ResultWindowLapsedError,
+    SolveTimeoutError,
+    SubmissionUnknownError,
+)
+from ezcaptcha_async.tasks import Kind, Task
+
+_POLLS_IN_A_ROW: Final = 8
+"""Most polls that go before a create which could go as well."""
+
+_LAST_POLL_AT: Final = 29 / 30
+"""Share of the result window at which a last poll is due: 290 s of 300 s."""
+
+_MOST_POLLS: Final = 110
+"""Most polls of one task; services stop answering at about 120."""
+
+_URGENT: Final = 1 / 5
+"""Last share of the result window in which a poll goes before others: 60 s of 300 s."""
+
+
+@attrs.frozen
+class Create:
+    """Command: send createTask."""
+
+    entry: Entry
+    task: Task[Any]
+    permit: Permit = attrs.field(eq=False, repr=False)
+
+    def by(self, worker: Worker) -> Awaitable[None]:
+        """Have it performed."""
+        return worker.create(self)
+
+
+@attrs.frozen
+class Poll:
+    """Command: send getTaskResult."""
+
+    entry: Entry
+    task_id: str
+    permit: Permit = attrs.field(eq=False, repr=False)
+
+    def by(self, worker: Worker) -> Awaitable[None]:
+        """Have it performed."""
+        return worker.poll(self)
+
+
+class Worker(Protocol):
+    """Whoever performs the commands of one account."""
+
+    def create(self, command: Create) -> Awaitable[None]: ...
+
+    def poll(self, command: Poll) -> Awaitable[None]: ...
+
+
+class Books:
+    """The books of all accounts of one pool.
+
+    Args:
+        watcher: Told of each move that concerns a caller; None when nobody wants to know.
+        numbers: What to number the tasks with; from 1 when left out.
+    """
+
+    def __init__(
+        self, watcher: Watcher | None = None, *, numbers: Iterator[int] | None = None
+    ) -> None:
+        self._watcher = watcher
+        self._numbers = count(1) if numbers is None else numbers
+        self._lines: list[Line] = []
+        self._next_line = 0
+        self._polls_in_a_row = 0
+        self._due: TimeQueue[Entry] = TimeQueue()  # by the time of the next poll
+        self._retries: TimeQueue[Entry] = TimeQueue()  # creates that wait for another try
+        self._deadlines: TimeQueue[Entry] = TimeQueue()
+        self._closed_by: EzCaptchaError | None = None
+
+    def __repr__(self) -> str:
+        load = sum(line.load for line in self._lines)
+        return f"<Books of {len(self._lines)} accounts, {load} tickets>"
+
+    def add_line(self, line: Line) -> None:
+        """Keep books for one more account."""
+        self._lines.append(line)
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more commands are given out."""
+        return self._closed_by is not None
+
+    # ------------------------------------------------------------- commands and time
+
+    def next_time(self, now: float) -> float:
+        """Return when something will have to be done next; infinity when idle."""
+        earliest = min(
+            self._due.next_time(), self._deadlines.next_time(), self._retries.next_time()
+        )
+        for line in self._lines:
+            # What may go now is taken as soon as a slot is free; that needs no alarm.
+            if line.queue and now < (at := line.create_at(now)) < earliest:
+                earliest = at
+            if line.ready and now < (at := line.gate.poll_at(now)) < earliest:
+                earliest = at
+        return earliest
+
+    def advance(self, now: float, limit: int) -> bool:
+        """Let time pass: expire deadlines, and line up what has become due.
+
+        Args:
+            now: Seconds on the event loop's clock.
+            limit: Most entries to look at, so that one call is short.
+
+        Returns:
+            True when there is more to do at once.
+        """
+        again: list[Entry] = []
+        more = True
+        for _ in range(limit):
+            if (entry := self._deadlines.pop(now)) is not None:
+                self._expire(entry, now)
+            elif (entry := self._due.pop(now)) is not None:
+                entry.line.ready.set(entry, min(entry.due_at, self._urgent_at(entry)))
+            elif (entry := self._retries.pop(now)) is not None:
+                again.append(entry)
+            else:
+                more = False
+                break
+        # Whoever has had a turn before comes before those who have not, in their order.
+        for entry in reversed(again):
+            entry.line.queue[entry] = None
+            entry.line.queue.move_to_end(entry, last=False)
+        return more
+
+    def take(self, now: float) -> Create | Poll | None:
+        """Give out the next command: polls before creates, in the order in which they fell due.
+
+        What is near the end of its window goes first. Only that, because oldest first at all
+        times would starve the youngest when slots are short.
+
+        When polls alone would fill all slots, every ninth command is a create all the same:
+        new callers get their turn, and an account's canary is not held up.
+        """
+        if self._closed_by is not None:
+            return None
+        if self._polls_in_a_row < _POLLS_IN_A_ROW:
+            command: Create | Poll | None = self._take_poll(now) or self._take_create(now)
+        else:
+            command = self._take_create(now) or self._take_poll(now)
+        self._polls_in_a_row = self._polls_in_a_row + 1 if isinstance(command, Poll) else 0
+        return command
+
+    def _take_poll(self, now: float) -> Poll | None:
+        open_lines = [line for line in self._lines if line.ready and line.gate.poll_at(now) <= now]
+        if not open_lines:
+            return None
+        line = min(open_lines, key=lambda item: item.ready.next_time())
+        entry = cast("Entry", line.ready.pop())
+        self._move(entry, Phase.POLLING)
+        entry.polls += 1
+        entry.request_in_flight = True
+        return Poll(entry, entry.task_id or "", line.gate.send("getTaskResult", now))
+
+    def _take_create(self, now: float) -> Create | None:
+        for _ in self._lines:
+            line = self._lines[self._next_line]
+            self._next_line = (self._next_line + 1) % len(self._lines)
+            if line.queue and line.create_at(now) <= now:
+                entry, _ = line.queue.popitem(last=False)
+                self._move(entry, Phase.CREATING)
+                line.creating.add(entry)
+                entry.attempts += 1
+                entry.request_in_flight = True
+                permit = line.gate.send("createTask", now)
+                return Create(entry, cast("Task[Any]", entry.task), permit)
+        return None
+
+    # -------------------------------------------------------------- events: creating
+
+    def enqueue(self, entry: Entry) -> None:
+        """A caller wants a task."""
+        entry.number = next(self._numbers)
+        self._join(entry)
+        self._watch(entry)
+
+    def created(self, entry: Entry, task_id: str, *, now: float, poll_at: float) -> None:
+        """CreateTask was accepted: the task is paid, whoever still waits for it."""
+        line = entry.line
+        if entry.phase is not Phase.CREATING:
+            raise IllegalMoveError(f"{entry.phase.name} to created")
+        if task_id in line.paid:
+            repeated = "createTask was answered with the id of another task"
+            self.lost(entry, SubmissionUnknownError(repeated))
+            return
+        self._move(entry, Phase.WAITING)
+        self._end_create(entry)
+        line.created += 1
+        line.points += entry.points or 0.0
+        entry.task_id = task_id
+        entry.created_at = now
+        entry.lapses_at = now + line.result_window
+        self._keep(entry)
+        self._tell(entry, "created")
+        if self._closed_by is not None or not entry.holders:
+            self.abandon(entry, self._closed_by)
+        else:
+            self._arm(entry, max(now, poll_at))
+        if entry.creator is not None:
+            entry.creator.answer(entry.outcome)
+
+    def retry_create(self, entry: Entry, at: float) -> None:
+        """CreateTask was certainly not accepted, and may be tried again."""
+        if self._closed_by is not None or not entry.holders:
+            self._finish(entry, Phase.CANCELLED, self._closed_by)
+        else:
+            self._move(entry, Phase.QUEUED)
+            self._retries.set(entry, at)
+        self._end_create(entry)
+
+    def repeat_create(self, entry: Entry, error: EzCaptchaError, at: float) -> None:
+        """The answer to createTask was lost, and it is sent once more all the same; only once."""
+        if self._closed_by is not None or not entry.holders or entry.repeated:
+            self.lost(entry, error)
+            return
+        self._move(entry, Phase.QUEUED)
+        entry.repeated = True
+        entry.line.repeated += 1
+        entry.line.unknown_points += entry.points or 0.0
+        self._retries.set(entry, at)
+        self._end_create(entry)
+
+    def refuse(self, entry: Entry, error: EzCaptchaError) -> None:
+        """The task was not accepted, and nothing was paid."""
+        self._finish(entry, Phase.REFUSED, error)
+        self._end_create(entry)
+
+    def lost(self, entry: Entry, error: EzCaptchaError) -> None:
+        """The answer to createTask was lost: paid or not, nobody knows."""
+        self._finish(entry, Phase.UNKNOWN, error)
+        self._end_create(entry)
+
+    def hand_over(self, entry: Entry, line: Line, kind: Kind, points: float | None) -> None:
+        """The task is certainly not paid, and another account is to create it.
+
+        Args:
+            entry: The task, in line for creation, or just refused.
+            line: The other account's entries.
+            kind: What the solve time depends on there.
+            points: Listed price there.
+        """
+        if entry.phase is not Phase.QUEUED:
+            self._move(entry, Phase.QUEUED)
+            self._end_create(entry)
+        entry.line.queue.pop(entry, None)
+        self._retries.discard(entry)
+        entry.line.phases[Phase.QUEUED] -= 1
+        entry.line.pending_points -= entry.points or 0.0
+        entry.line, entry.kind, entry.points = line, kind, points
+        entry.attempts = 0
+        entry.hand_overs += 1
+        self._join(entry)
+
+    def queued(self, line: Line, *, since: float = inf) -> tuple[Entry, ...]:
+        """Return what has been in line for creation at an account since then or longer."""
+        retries = (entry for entry in self._retries.items() if entry.line is line)
+        return tuple(entry for entry in (*line.queue, *retries) if entry.queued_at <= since)
+
+    # --------------------------------------------------------------- events: polling
+
+    def processing(self, entry: Entry, *, now: float, sent_age: float, poll_at: float) -> None:
+        """A poll said ``processing``, received now."""
+        entry.request_in_flight = False
+        entry.answered += 1
+        entry.faults = 0
+        entry.trouble = entry.line.trouble = None
+        entry.polled_age = sent_age
+        entry.processing_at = now
+        self._rearm(entry, now, poll_at)
+
+    def skipped(self, entry: Entry, *, now: float, poll_at: float, trouble: str) -> None:
+        """A poll said nothing of the task: a fault, a throttle, a broken answer, a refused key."""
+        entry.request_in_flight = False
+        entry.faults += 1
+        entry.trouble = entry.line.trouble = trouble
+        self._rearm(entry, now, poll_at)
+
+    def solved(self, entry: Entry, raw: object, now: float) -> None:
+        """A poll said ``ready``."""
+        entry.request_in_flight = False
+        entry.line.trouble = None
+        outcome = Solved(raw, now)
+        if entry.phase is Phase.POLLING:
+            self._finish(entry, Phase.SOLVED, outcome)
+        elif entry.phase is Phase.ORPHANED:
+            entry.kept = outcome
+
+    def failed(self, entry: Entry, error: EzCaptchaError) -> None:
+        """The service will not give a result."""
+        entry.request_in_flight = False
+        if entry.phase in (*IN_FLIGHT, Phase.ORPHANED):
+            self._finish(entry, Phase.FAILED, error)
+
+    def fail_lapsing(self, line: Line, error: EzCaptchaError, *, until: float) -> None:
+        """Nothing can be fetched until then: tell those whose window ends before."""
+        for entry in list(line.paid.values()):
+            # What is on its way may still be a solution, and what is here needs no fetching.
+            if entry.lapses_at <= until and not entry.request_in_flight and entry.kept is None:
+                self.failed(entry, error)
+
+    # --------------------------------------------------------------- events: callers
+
+    def release(self, entry: Entry) -> None:
+        """One of those who wait went away; abandon the entry with the last one."""
+        if entry.holders > 1:
+            entry.holders -= 1
+        elif entry.holders:
+            self.abandon(entry)
+
+    def abandon(self, entry: Entry, error: EzCaptchaError | None = None) -> None:
+        """Nobody waits any more. A queued entry costs nothing; a paid one is kept.
+
+        Args:
+            entry: Whose caller went away.
+            error: What to tell anybody who waits all the same.
+        """
+        entry.holders = 0
+        left = False
+        if entry.phase is Phase.QUEUED:
+            self._finish(entry, Phase.CANCELLED, error)
+        elif entry.phase in IN_FLIGHT:
+            self._disarm(entry)
+            self._move(entry, Phase.ORPHANED)
+            self._watch(entry)
+            left = True
+        elif entry.phase is Phase.SOLVED and not entry.delivered:
+            entry.kept = entry.outcome if isinstance(entry.outcome, Solved) else None
+            entry.outcome = None
+            self._move(entry, Phase.ORPHANED)
+            self._keep(entry)
+            left = True
+        if error is not None:
+            entry.answer(error)
+        if left:
+            self._tell(entry)  # when it is known what its caller was told
+
+    def adopt(self, entry: Entry, *, poll_at: float) -> None:
+        """A paid task that was created elsewhere; its id and times are set."""
+        entry.number = next(self._numbers)
+        self._enter(entry, Phase.WAITING)
+        entry.line.resumed += 1
+        if entry.processing_at is not None:
+            entry.spaced_until = entry.processing_at + entry.line.spacing
+        self._keep(entry)
+        self._arm(entry, poll_at)
+        self._tell(entry, "resumed")
+
+    def hold(self, entry: Entry, now: float) -> None:
+        """One more waits. An orphan is taken up again, to the end of its window."""
+        entry.holders += 1
+        if entry.phase is not Phase.ORPHANED:
+            return
+        entry.outcome = None
+        entry.deadline = inf
+        self._tell(entry, "resumed")
+        if entry.kept is not None:
+            self._finish(entry, Phase.SOLVED, entry.kept)
+        elif entry.request_in_flight:
+            self._move(entry, Phase.POLLING)
+            self._watch(entry)
+        else:
+            self._move(entry, Phase.WAITING)
+            self._watch(entry)
+            self._arm(entry, now)
+
+    # -------------------------------------------------------------- events: the end
+
+    def close(self, error: EzCaptchaError) -> None:
+        """Give out no more commands; answer all but the creates in flight."""
+        self._closed_by = error
+        for line in self._lines:
+            for entry in list(line.queue):
+                self.abandon(entry, error)
+            for entry in list(line.paid.values()):
+                # An answer that is on its way may still be a solution; wait for it.
+                if not entry.request_in_flight:
+                    self.abandon(entry, error)
+        for entry in self._retries.items():
+            self.abandon(entry, error)
+
+    def abort(self, error: EzCaptchaError) -> None:
+        """Answer everybody now, whatever was on its way."""
+        self.close(error)
+        for line in self._lines:
+            for entry in list(line.paid.values()):
+                entry.request_in_flight = False
+                self.abandon(entry, error)
+            for entry in list(line.creating):
+                lost = SubmissionUnknownError(f"createTask was in flight: {error.message}")
+                self.lost(entry, lost)
+
+    # ---------------------------------------------------------------------- details
+
+    def _expire(self, entry: Entry, now: float) -> None:
+        if now >= entry.lapses_at:
+            message = f"not solved within {entry.line.result_window:g} s of its creation"
+            if entry.trouble is not None:
+                message += f"; its last poll: {entry.trouble}"
+            elif entry.line.trouble is not None:
+                message += f"; the account's last poll: {entry.line.trouble}"
+            self._finish(entry, Phase.LAPSED, ResultWindowLapsedError(message))
+        else:
+            step = "created" if entry.task_id is None else "solved"
+            error = SolveTimeoutError(
+                f"the timeout passed before the task was {step}",
+                may_be_charged=entry.phase is not Phase.QUEUED,
+            )
+            self.abandon(entry, error)
+
+    def _join(self, entry: Entry) -> None:
+        """Put an entry last in its account's line for creation."""
+        self._enter(entry, Phase.QUEUED)
+        entry.line.pending_points += entry.points or 0.0
+        entry.line.queue[entry] = None
+        self._tell(entry)
+
+    def _enter(self, entry: Entry, phase: Phase) -> None:
+        entry.phase = phase
+        entry.line.phases[phase] += 1
+
+    def _move(self, entry: Entry, phase: Phase) -> None:
+        if phase not in MOVES[entry.phase]:
+            raise IllegalMoveError(f"{entry.phase.name} to {phase.name}")
+        line = entry.line
+        line.phases[entry.phase] -= 1
+        line.phases[phase] += 1
+        if entry.phase in PENDING and phase not in PENDING:
+            line.pending_points -= entry.points or 0.0
+            if phase is Phase.UNKNOWN:
+                line.unknown_points += entry.points or 0.0
+        entry.phase = phase
+
+    def _finish(self, entry: Entry, phase: Phase, outcome: AnyOutcome | None) -> None:
+        self._move(entry, phase)
+        self._disarm(entry)
+        entry.line.queue.pop(entry, None)
+        self._retries.discard(entry)
+        self._deadlines.discard(entry)
+        if entry.task_id is not None:
+            entry.line.paid.pop(entry.task_id, None)
+        if outcome is not None:
+            entry.answer(outcome)
+        self._tell(entry)
+
+    def _tell(self, entry: Entry, state: Literal["created", "resumed"] | None = None) -> None:
+        if self._watcher is not None:
+            self._watcher.moved(entry, state)
+
+    def _keep(self, entry: Entry) -> None:
+        """List a paid entry, and see to it that it leaves the list again."""
+        entry.line.paid[cast("str", entry.task_id)] = entry
+        self._watch(entry)
+
+    def _urgent_at(self, entry: Entry) -> float:
+        return entry.lapses_at - _URGENT * entry.line.result_window
+
+    def _watch(self, entry: Entry) -> None:
+        """Register the one moment at which this entry ends, whatever happens."""
+        patience = entry.deadline if entry.holders else inf
+        at = min(patience, entry.lapses_at)
+        if at < inf:
+            self._deadlines.set(entry, at)
+        else:
+            self._deadlines.discard(entry)
+
+    def _arm(self, entry: Entry, poll_at: float) -> None:
+        """Set the next poll: not sooner than the service asks, nor too late to be of use."""
+        if entry.polls < _MOST_POLLS:
+            entry.due_at = max(entry.spaced_until, min(poll_at, _last_poll_at(entry)))
+            self._due.set(entry, entry.due_at)
+
+    def _rearm(self, entry: Entry, now: float, poll_at: float) -> None:
+        # The service may have seen a poll that failed, so its spacing counts in any case.
+        entry.spaced_until = now + max(entry.line.spacing, _stretched_spacing(entry, now))
+        if entry.phase is not Phase.POLLING:
+            return
+        self._move(entry, Phase.WAITING)
+        if self._closed_by is not None:
+            self.abandon(entry, self._closed_by)
+        else:
+            self._arm(entry, poll_at)
+
+    def _disarm(self, entry: Entry) -> None:
+        self._due.discard(entry)
+        entry.line.ready.discard(entry)
+
+    def _end_create(self, entry: Entry) -> None:
+        entry.request_in_flight = False
+        entry.line.creating.discard(entry)
+
+
+def _last_poll_at(entry: Entry) -> float:
+    return entry.created_at + _LAST_POLL_AT * entry.line.result_window
+
+
+def _stretched_spacing(entry: Entry, now: float) -> float:
+    """Return a spacing at which the polls that are left last to the end of the window.
+
+    Half of them are free: most tasks are solved long before, and are not to be delayed for
+    the sake of the few that are not.
+    """
+    left = _MOST_POLLS - entry.polls
+    if not 0 < left <= _MOST_POLLS / 2:
+        return 0.0
+    return (_last_poll_at(entry) - now) / left

@@ -1,0 +1,238 @@
+"""What stands in the books: tickets, the accounts that they belong to, and their moves.
+
+Values and plain records only; `Books` makes the moves. The legal ones are a table, and
+an illegal one raises and changes nothing::
+
+    QUEUED ◄─► CREATING ──► WAITING ◄──► POLLING ──► SOLVED
+      │           │            │            │
+      │           │            ├────────────┴──► FAILED, LAPSED
+      │           │            ▼
+      │           │         ORPHANED    (paid, nobody waits; resumable)
+      │           ├──► REFUSED, UNKNOWN
+      └───────────┴──► CANCELLED
+
+An entry is answered once: `Entry.outcome` is set, and everybody in `Entry.waiters` gets it.
+Answers are values; whoever waits turns them into a solution or an exception.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+from math import inf
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+import attrs
+
+from ezcaptcha_async._books.gate import Permit
+from ezcaptcha_async._books.time_queue import TimeQueue
+from ezcaptcha_async.errors import EzCaptchaError
+from ezcaptcha_async.events import Endpoint
+from ezcaptcha_async.tasks import Kind, SolutionType, Task
+
+
+class Phase(IntEnum):
+    """Where a ticket stands."""
+
+    QUEUED = 0  # waits for the gate; costs nothing
+    CREATING = 1  # createTask is in flight
+    WAITING = 2  # paid; the next poll has a due time
+    POLLING = 3  # paid; getTaskResult is in flight
+    ORPHANED = 4  # paid; nobody waits, and it can still be fetched
+    SOLVED = 5
+    FAILED = 6  # paid; the service gave up, or will not give the result
+    LAPSED = 7  # paid; the result window ended
+    UNKNOWN = 8  # the answer to createTask was lost
+    REFUSED = 9  # not paid; the service said no
+    CANCELLED = 10  # not paid; the caller went away, timed out, or the pool closed
+
+
+MOVES: Final[Mapping[Phase, frozenset[Phase]]] = {
+    Phase.QUEUED: frozenset({Phase.CREATING, Phase.REFUSED, Phase.CANCELLED}),
+    Phase.CREATING: frozenset(
+        {
+            Phase.QUEUED,
+            Phase.WAITING,
+            Phase.REFUSED,
+            Phase.UNKNOWN,
+            Phase.CANCELLED,
+        }
+    ),
+    Phase.WAITING: frozenset({Phase.POLLING, Phase.FAILED, Phase.LAPSED, Phase.ORPHANED}),
+    Phase.POLLING: frozenset(
+        {Phase.WAITING, Phase.SOLVED, Phase.FAILED, Phase.LAPSED, Phase.ORPHANED}
+    ),
+    Phase.ORPHANED: frozenset(
+        {Phase.WAITING, Phase.POLLING, Phase.SOLVED, Phase.FAILED, Phase.LAPSED}
+    ),
+    # Solved, but the caller was cancelled in the very moment of delivery.
+    Phase.SOLVED: frozenset({Phase.ORPHANED}),
+    Phase.FAILED: frozenset(),
+    Phase.LAPSED: frozenset(),
+    Phase.UNKNOWN: frozenset(),
+    Phase.REFUSED: frozenset(),
+    Phase.CANCELLED: frozenset(),
+}
+
+IN_FLIGHT: Final = (Phase.WAITING, Phase.POLLING)
+"""Paid, and polled for somebody."""
+
+PENDING: Final = (Phase.QUEUED, Phase.CREATING)
+"""Not paid yet, and meant to be."""
+
+
+class IllegalMoveError(Exception):
+    """A transition that the table does not have: a mistake in this library."""
+
+
+class Waiting(Protocol):
+    def answer(self, outcome: AnyOutcome | None) -> None: ...
+
+
+class Watcher(Protocol):
+    def moved(self, entry: Entry, state: Literal["created", "resumed"] | None = None) -> None: ...
+
+
+class Gatekeeper(Protocol):
+    def create_at(self, now: float, *, creating: int, in_flight: int) -> float: ...
+
+    def poll_at(self, now: float) -> float: ...
+
+    def send(self, endpoint: Endpoint, now: float) -> Permit: ...
+
+
+@attrs.frozen
+class Solved:
+    """The outcome of a solved ticket: the raw solution and when its answer came."""
+
+    raw: Any = attrs.field(repr=False)
+    at: float
+
+
+AnyOutcome: TypeAlias = Solved | EzCaptchaError
+"""What became of a ticket."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Line:
+    """The entries of one account.
+
+    Args:
+        gate: Says when this account may send.
+        account: Its name.
+        result_window: Seconds for which a paid task can be fetched.
+        spacing: Least seconds between a ``processing`` answer and the next poll.
+    """
+
+    gate: Gatekeeper
+    account: str = ""
+    result_window: float
+    spacing: float
+    queue: OrderedDict[Entry, None] = attrs.field(factory=OrderedDict["Entry", None], repr=False)
+    ready: TimeQueue[Entry] = attrs.field(factory=TimeQueue["Entry"], repr=False)
+    """Due polls, the most urgent one first."""
+    creating: set[Entry] = attrs.field(factory=set["Entry"], repr=False)
+    paid: dict[str, Entry] = attrs.field(factory=dict[str, "Entry"], repr=False)
+    phases: list[int] = attrs.field(factory=lambda: [0] * len(Phase))
+    created: int = 0
+    resumed: int = 0
+    points: float = 0.0
+    pending_points: float = 0.0
+    """Prices of what is queued or being created."""
+    repeated: int = 0
+    """Creates whose answer was lost and that were sent once more."""
+    unknown_points: float = 0.0
+    """Prices of creates whose answer was lost; they may have been charged."""
+    trouble: str | None = None
+    """Why the account's last poll said nothing of its task, where it did not."""
+
+    @property
+    def committed_points(self) -> float:
+        """What was paid, may have been paid, and will be paid if all goes well."""
+        return self.points + self.pending_points + self.unknown_points
+
+    @property
+    def in_flight(self) -> int:
+        """Paid tickets that are being polled."""
+        return self.phases[Phase.WAITING] + self.phases[Phase.POLLING]
+
+    @property
+    def pending(self) -> int:
+        """Tickets that are not paid yet, and meant to be."""
+        return self.phases[Phase.QUEUED] + self.phases[Phase.CREATING]
+
+    @property
+    def load(self) -> int:
+        """Tickets that this account still has work with."""
+        return self.pending + self.in_flight
+
+    def create_at(self, now: float) -> float:
+        """Return when the gate lets the next create through."""
+        creating = self.phases[Phase.CREATING]
+        return self.gate.create_at(now, creating=creating, in_flight=self.in_flight)
+
+    def orphans(self) -> Iterator[Entry]:
+        """Yield the paid entries that nobody waits for."""
+        return (entry for entry in self.paid.values() if entry.phase is Phase.ORPHANED)
+
+
+@attrs.define(eq=False, kw_only=True)
+class Entry:
+    """One ticket in the books. Times are on the event loop's clock.
+
+    Args:
+        line: The account that it belongs to.
+        kind: What its solve time depends on.
+        solution_type: The class of its solution.
+        task: What to create; None when it was created elsewhere.
+        points: Listed price.
+        reference: What the task is to its caller.
+        number: Which of all tasks of the process it is, for whoever watches.
+        deadline: When the caller's patience ends.
+        queued_at: When the caller came.
+    """
+
+    line: Line
+    kind: Kind
+    solution_type: SolutionType
+    task: Task[Any] | None = attrs.field(default=None, repr=False)
+    points: float | None = None
+    reference: str | None = None
+    number: int = 0
+    deadline: float = inf
+    queued_at: float = -inf
+
+    phase: Phase = Phase.QUEUED
+    task_id: str | None = None
+    created_at: float = inf
+    lapses_at: float = inf
+    attempts: int = 0  # createTask requests sent
+    first_attempt_at: float | None = None  # when the first of them was turned down
+    hand_overs: int = 0  # how often another account took it over
+    repeated: bool = False  # createTask was sent once more after its answer was lost
+    polls: int = 0  # getTaskResult requests sent
+    answered: int = 0  # polls that said processing
+    faults: int = 0  # polls in a row that said nothing
+    trouble: str | None = None  # why the last of them said nothing
+    polled_age: float = 0.0  # when the last poll that was answered was sent
+    processing_at: float | None = None  # when the last "processing" was received
+    spaced_until: float = -inf  # before when the service wants no poll
+    due_at: float = inf  # when the next poll should go out
+    request_in_flight: bool = False
+    holders: int = 1  # how many wait, or hold the ticket and may wait later
+    delivered: bool = False
+    undecodable: bool = False  # there is a solution, of a shape that nobody can read
+    outcome: AnyOutcome | None = None  # what to tell whoever waits
+    kept: Solved | None = None  # a solution that came when nobody waited
+    creator: Waiting | None = attrs.field(default=None, repr=False)  # waits for the creation
+    # A tuple, because nearly always nobody or one waits: with tens of thousands of tickets
+    # each object less is one that the garbage collector does not stop the event loop for.
+    waiters: tuple[Waiting, ...] = attrs.field(default=(), repr=False)
+
+    def answer(self, outcome: AnyOutcome) -> None:
+        """Give everybody who waits their outcome; the first one stands."""
+        if self.outcome is None:
+            self.outcome = outcome
+            for waiter in self.waiters:
+                waiter.answer(outcome)

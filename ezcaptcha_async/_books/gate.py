@@ -1,0 +1,411 @@
+"""May this account send now? One gate per account, pure: time comes in as an argument.
+
+A gate answers with a time: now, a later moment, or infinity for "not before something
+happens". It holds back
+
+* every request, while the service throttles the account, above the rate that throttling has
+  taught, and above the rates that the user has set; creates or polls or both, while a ban lasts;
+* all but one, while the account is **on trial**: nothing is known of it yet, or nothing but
+  failures came back. One request goes first; the first good answer lets the others follow, and
+  after a failure the next one waits a while;
+* all polls but one, after a ban and while polls are refused for the client key: a **probe**, for
+  what is paid is not given up as long as it can still be fetched;
+* creates, while the service has no capacity and while a limit on them is reached; all but
+  one as a **canary** until the first is accepted, so that thousands of callers on a bad
+  key or an empty balance cost one refused request; the same, after a while, when the
+  answers to several in a row were lost, for each of them may have been paid for;
+* new tasks altogether, once the key or the balance was refused, until a balance check or
+  the user says that all is well again.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+import attrs
+
+from ezcaptcha_async._books.limits import (
+    DEFAULT_TERMS,
+    AdaptiveRate,
+    Pacer,
+    Pause,
+    RecentErrors,
+    RetryQuota,
+    Terms,
+)
+from ezcaptcha_async.errors import (
+    BannedError,
+    CredentialError,
+    InsufficientBalanceError,
+    ServiceError,
+    SubscriptionError,
+    ThrottledError,
+)
+from ezcaptcha_async.events import Endpoint
+
+MOST_ERRORS: Final = 25
+"""Most errors that count in a `Terms.ban_window`; at about 30 the services ban."""
+
+_OF_ALL: Final = "ERROR_IP_BANNED"
+"""The code of a ban that concerns all requests of an address."""
+
+_LOST_IN_A_ROW: Final = 3
+"""Creates whose answers are lost one after the other before the next go one at a time: one in
+twenty lost by chance comes to that once in 8,000."""
+
+
+@attrs.define(eq=False)
+class Permit:
+    """Leave to send one request; what came of it is told to the gate with it, once.
+
+    Args:
+        endpoint: What may be asked.
+        at: When it was given.
+    """
+
+    endpoint: Endpoint
+    at: float
+    is_used: bool = False
+
+
+class Gate:
+    """Decides for one account.
+
+    Args:
+        max_creates: Most createTask requests in flight.
+        max_in_flight: Most paid tasks in flight; None for no limit.
+        creates_per_second: Most createTask requests per second; None for no limit.
+        polls_per_second: Most getTaskResult requests per second; None for no limit.
+        terms: What is counted in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_creates: int,
+        max_in_flight: int | None,
+        creates_per_second: float | None = None,
+        polls_per_second: float | None = None,
+        terms: Terms = DEFAULT_TERMS,
+    ) -> None:
+        self._max_creates = max_creates
+        self._max_in_flight = inf if max_in_flight is None else max_in_flight
+        self._terms = terms
+        self._create_pacer = Pacer(creates_per_second or inf)
+        self._poll_pacer = Pacer(polls_per_second or inf)
+        self._rate = AdaptiveRate(terms.second)
+        self._all = Pause(terms.first_wait, terms.longest_pause)
+        self._creates = Pause(terms.first_wait, terms.longest_pause)
+        self._doubt = Pause(terms.first_wait, terms.longest_wait)
+        self._lost_in_a_row = 0
+        self._quota = RetryQuota()
+        self._create_errors = RecentErrors(MOST_ERRORS, terms.ban_window)
+        self._poll_errors = self._create_errors
+        if not terms.bans_together:
+            self._poll_errors = RecentErrors(MOST_ERRORS, terms.ban_window)
+        self._banned_by: BannedError | None = None
+        self._creates_banned_until = -inf
+        self._polls_banned_until = -inf
+        self._shut_by: ServiceError | None = None
+        self._was_shut_by_poll = False
+        self._in_flight = 0
+        self._polls_in_flight = 0
+        self._polls_on_probe = False
+        self._probes = Pause(terms.first_wait, terms.longest_wait)
+        self._on_trial = True
+        self._trial_at = -inf
+        self._trial_wait = self._terms.first_wait
+        self._creates_proven = False
+        self._failing_since = inf
+        self._creates_lost_since = inf
+        self._creates_refused_since = inf
+
+    def __repr__(self) -> str:
+        return f"<Gate {self.state}>"
+
+    @property
+    def failing_since(self) -> float | None:
+        """Since when nothing but failures has come back, of creates at least; else None."""
+        since = min(self._failing_since, self._creates_lost_since)
+        return None if since == inf else since
+
+    @property
+    def creates_refused_since(self) -> float | None:
+        """Since when creates have only been refused for now: no capacity, or throttled."""
+        since = self._creates_refused_since
+        return None if since == inf else since
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether the key or the balance was refused, and nothing has changed since."""
+        return self._shut_by is not None
+
+    @property
+    def is_shut_for_more_than_points(self) -> bool:
+        """Whether it is shut, and a balance above zero says nothing of the reason."""
+        return isinstance(self._shut_by, SubscriptionError)
+
+    @property
+    def state(self) -> str:
+        """A word or two: open, on trial, polls on probe, or shut."""
+        if self._shut_by is not None:
+            return f"shut by {self._shut_by.code}"
+        if self._on_trial:
+            return "on trial"
+        return "open, polls on probe" if self._polls_on_probe else "open"
+
+    # ------------------------------------------------------------------ what may go
+
+    def create_at(self, now: float, *, creating: int, in_flight: int) -> float:
+        """Return when the next create may go.
+
+        Args:
+            now: Seconds on the event loop's clock.
+            creating: createTask requests in flight.
+            in_flight: Paid tasks in flight.
+        """
+        if (
+            self._shut_by is not None
+            or creating >= (self._max_creates if self._creates_proven else 1)
+            or creating + in_flight >= self._max_in_flight
+        ):
+            return inf
+        # Where polls count as well and are refused, each request in flight may be an error.
+        counting = (
+            self._in_flight if self._terms.bans_together and self._polls_on_probe else creating
+        )
+        return max(
+            self._request_at(now),
+            self._creates_banned_until,
+            self._creates.until,
+            self._doubt.until,
+            self._create_pacer.next_at(now),
+            self._create_errors.room_at(now, counting),
+        )
+
+    def poll_at(self, now: float) -> float:
+        """Return when the next poll may go."""
+        at = max(self._request_at(now), self._polls_banned_until, self._poll_pacer.next_at(now))
+        if not self._polls_on_probe:
+            return at
+        if self._polls_in_flight:
+            return inf
+        counting = self._in_flight if self._terms.bans_together else 0
+        return max(at, self._probes.until, self._poll_errors.room_at(now, counting))
+
+    def ban(self, now: float, endpoint: Endpoint) -> BannedError | None:
+        """Return the ban that such a request would meet now, with what is left of it."""
+        until = self.banned_until(endpoint)
+        if now >= until:
+            return None
+        by = self._banned_by or BannedError(_OF_ALL, "the service bans this account for now")
+        return BannedError(
+            by.code, by.description, request_id=by.request_id, retry_after=until - now
+        )
+
+    def banned_until(self, endpoint: Endpoint) -> float:
+        """Return when a ban of such requests ends, or has ended."""
+        match endpoint:
+            case "createTask":
+                return self._creates_banned_until
+            case "getTaskResult":
+                return self._polls_banned_until
+            case _:  # neither says anything of it: the careful reading
+                return max(self._creates_banned_until, self._polls_banned_until)
+
+    def restore_ban(self, *, creates_until: float, polls_until: float) -> None:
+        """Keep silent until then: the service said so to an earlier process."""
+        self._creates_banned_until = max(self._creates_banned_until, creates_until)
+        self._polls_banned_until = max(self._polls_banned_until, polls_until)
+        self._polls_on_probe = True
+
+    def inquiry_refusal(self, now: float) -> ServiceError | None:
+        """Return why the balance cannot be asked for now; None when it can."""
+        ban = self.ban(now, "getBalance")
+        if ban is not None:
+            return ban
+        if isinstance(self._shut_by, CredentialError):
+            room_at = max(
+                errors.room_at(now, self._in_flight)
+                for errors in (self._create_errors, self._poll_errors)
+            )
+            if room_at > now:
+                return self._shut_by
+        pause = self._all.until - now
+        if pause > 0:
+            return ThrottledError(
+                "ERROR_REQUEST_LIMIT", "the account is throttled for now", retry_after=pause
+            )
+        return None
+
+    def refusal(self, now: float) -> ServiceError | None:
+        """Return why a new task cannot be taken now; None when it can.
+
+        A ban goes before a shut account: it concerns paid tasks as well.
+        """
+        return self.ban(now, "createTask") or self._shut_by
+
+    def troubled(self, now: float) -> bool:
+        """Tell whether creates are held back by what came back: another account may be quicker."""
+        until = max(self._all.until, self._creates.until, self._doubt.until, self._trial_at)
+        return max(self._creates_banned_until, until) > now
+
+    def _request_at(self, now: float) -> float:
+        if self._on_trial and self._in_flight:
+            return inf
+        return max(now, self._all.until, self._rate.next_at(now), self._trial_at)
+
+    # ------------------------------------------------------- what went, and came back
+
+    def send(self, endpoint: Endpoint, now: float) -> Permit:
+        """Give leave for a request to go out now."""
+        self._in_flight += 1
+        self._rate.take(now)
+        if endpoint == "createTask":
+            self._create_pacer.take(now)
+        elif endpoint == "getTaskResult":
+            self._poll_pacer.take(now)
+            self._polls_in_flight += 1
+        return Permit(endpoint, now)
+
+    def take_back(self, permit: Permit) -> None:
+        """Note that a request did not go out, or that nothing is known of it; twice is fine."""
+        if not permit.is_used:
+            self._use(permit)
+
+    def succeeded(self, permit: Permit, now: float) -> None:
+        """Note a request that the service answered as asked, or as the task deserves."""
+        endpoint = self._use(permit)
+        self._all.forget()
+        self._quota.succeeded()
+        # What was sent before a ban tells nothing of what comes after.
+        if now >= self.banned_until(endpoint):
+            self._pass_trial()
+            if endpoint == "getTaskResult":
+                self._pass_probe()
+        if endpoint == "createTask":
+            self._creates_proven = True
+            self._creates.forget()
+            self._doubt.forget()
+            self._lost_in_a_row = 0
+            self._creates_lost_since = inf
+            self._creates_refused_since = inf
+
+    def failed(
+        self, permit: Permit, now: float, luck: float, *, maybe_created: bool = False
+    ) -> None:
+        """Note a request that got no valid answer.
+
+        Args:
+            permit: With which it was sent.
+            now: Seconds on the event loop's clock.
+            luck: A random number from 0 to 1, against trying again all at once.
+            maybe_created: Whether it was a createTask that may have been carried out.
+        """
+        self._use(permit)
+        if maybe_created:
+            self._lost_in_a_row += 1
+            if self._lost_in_a_row >= _LOST_IN_A_ROW:
+                self._creates_proven = False
+                self._doubt.extend(now, None, 1 + luck / 10)
+                self._creates_lost_since = min(self._creates_lost_since, now)
+        self._quota.failed()
+        if self._quota.used_up:
+            self._on_trial = True
+        if self._on_trial:
+            self._failing_since = min(self._failing_since, now)
+            self._trial_at = now + self._trial_wait * (0.5 + luck / 2)
+            self._trial_wait = min(2 * self._trial_wait, self._terms.longest_wait)
+
+    def refused(self, permit: Permit, error: ServiceError, now: float, luck: float) -> None:
+        """Note a refusal that concerns more than one task.
+
+        Args:
+            permit: With which the request was sent.
+            error: What the service said; one that concerns the account.
+            now: Seconds on the event loop's clock.
+            luck: A random number from 0 to 1 that spreads the accounts' return.
+        """
+        endpoint = self._use(permit)
+        stretch = 1 + luck / 10
+        if endpoint == "createTask" and error.is_passing:
+            self._creates_refused_since = min(self._creates_refused_since, now)
+        match error:
+            case CredentialError() | InsufficientBalanceError():
+                self._refused_for_good(error, now, stretch, endpoint)
+            case BannedError():
+                self._banned(error, now, stretch, endpoint)
+            case ThrottledError():
+                self._rate.throttled(now)
+                if error.retry_after:
+                    self._all.extend(now, error.retry_after, stretch)
+            case _:
+                self._creates.extend(now, error.retry_after, stretch)
+                self._quota.succeeded()
+                if now >= self.banned_until(endpoint):
+                    self._pass_trial()
+
+    def reopen(self) -> None:
+        """Take new tasks again: the key and the balance were found good, or the user says so."""
+        self._shut_by = None
+        self._was_shut_by_poll = False
+
+    def _refused_for_good(
+        self, error: ServiceError, now: float, stretch: float, endpoint: Endpoint
+    ) -> None:
+        is_poll = endpoint == "getTaskResult"
+        # An empty balance that a poll meets is counted by nobody, unless all is counted.
+        if is_poll and (isinstance(error, CredentialError) or self._terms.bans_together):
+            self._poll_errors.note(now)
+            self._polls_on_probe = True
+            self._probes.extend(now, None, stretch)
+        elif not is_poll:
+            self._create_errors.note(now)
+        # By polls alone: a create that is refused as well decides.
+        self._was_shut_by_poll = is_poll and (self._was_shut_by_poll or not self.is_shut)
+        self._shut_by = error
+        self._creates_proven = False
+
+    def _banned(self, error: BannedError, now: float, stretch: float, endpoint: Endpoint) -> None:
+        """Keep silent as long as the ban lasts.
+
+        An answer that says nothing of its length does not tell, either, whose errors earned
+        the ban. So what did not meet it waits for the shorter time only, and then sends one
+        request to find out.
+        """
+        terms = self._terms
+        if error.retry_after or error.code == _OF_ALL:
+            creates = polls = error.retry_after or terms.address_ban
+        else:
+            creates = polls = min(terms.create_ban, terms.poll_ban)
+            if endpoint == "createTask":
+                creates = terms.create_ban
+            elif endpoint == "getTaskResult":
+                polls = terms.poll_ban
+        self._banned_by = error
+        self._creates_proven = False
+        self.restore_ban(
+            creates_until=now + (creates + terms.after_a_ban) * stretch,
+            polls_until=now + (polls + terms.after_a_ban) * stretch,
+        )
+
+    def _use(self, permit: Permit) -> Endpoint:
+        permit.is_used = True
+        self._in_flight -= 1
+        if permit.endpoint == "getTaskResult":
+            self._polls_in_flight -= 1
+        return permit.endpoint
+
+    def _pass_trial(self) -> None:
+        self._on_trial = False
+        self._trial_at = -inf
+        self._trial_wait = self._terms.first_wait
+        self._failing_since = inf
+
+    def _pass_probe(self) -> None:
+        self._polls_on_probe = False
+        self._probes.forget()
+        if self._was_shut_by_poll:
+            # What shut the account is the very thing that was answered now.
+            self.reopen()

@@ -1,0 +1,273 @@
+"""The fields of a task: what is wrong with a value, and what it becomes.
+
+What is wrong is found in one place and raised in another, which has let go of the value by
+then: it may be a proxy with its password, and a traceback may show locals.
+"""
+
+# Annotations are not postponed here: attrs gives those of a converter to the constructors of
+# the task classes, in whose module their names would not be found.
+
+import json
+import re
+from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
+from typing import Any, Final, TypeAlias, cast
+from urllib.parse import urlsplit
+
+import attrs
+
+from ezcaptcha_async._checks.proxies import credentials_last, read_proxy
+from ezcaptcha_async.errors import ConfigurationError
+
+LONGEST_REFERENCE: Final = 200
+"""Most characters of a task's reference."""
+
+LANGUAGE: Final = "en-US"
+"""The only one that HCaptcha is solved in."""
+
+_UNPRINTABLE: Final = re.compile(r"[\s\x00-\x1f\x7f]")
+_USER_INFO: Final = re.compile(r"(?<=://)[^/?#]*@")
+
+
+def without_user_info(url: str | None) -> str:
+    """Show a URL without its credentials."""
+    return repr(url and _USER_INFO.sub("***@", url))
+
+
+def _host_and_port(url: str) -> tuple[str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        address = parts.hostname, parts.port
+    except ValueError:
+        address = None, None
+    return address
+
+
+@lru_cache(maxsize=1_024)
+def host_of(url: str) -> str:
+    """Return the host of a URL, in lower case; empty when there is none."""
+    return _host_and_port(url)[0] or ""
+
+
+def _text_problem(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"must be a str, not {type(value).__name__}"
+    if not value or _UNPRINTABLE.search(value):
+        return "must not be empty or hold white space"
+    return None
+
+
+def _flag_problem(value: object) -> str | None:
+    return None if isinstance(value, bool) else f"must be True or False, not {value!r}"
+
+
+def _url_problem(value: object) -> str | None:
+    url = str(value)
+    if _text_problem(value) is None and (
+        not url.lower().startswith(("http://", "https://")) or not host_of(url)
+    ):
+        return "must be a whole URL such as https://example.com/login"
+    return _text_problem(value)
+
+
+def _title_problem(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"must be a str, not {type(value).__name__}"
+    return None if value.strip() else "must not be empty"
+
+
+def _language_problem(value: object) -> str | None:
+    return None if value == LANGUAGE else f"must be {LANGUAGE!r}, the only one that the service has"
+
+
+def _credentials_last_problem(value: object) -> str | None:
+    if value is None or credentials_last(str(value)):
+        return None
+    return (
+        "must be one that can be written as scheme://host:port:user:password, which this type is "
+        "sent: no colon or white space in user or password, and no @ that makes it ambiguous"
+    )
+
+
+def reference_problem(value: object) -> str | None:
+    """Return what is wrong with a reference; None when nothing is."""
+    if isinstance(value, str) and 0 < len(value) <= LONGEST_REFERENCE and value.isprintable():
+        return None
+    return f"must be printable text of 1 to {LONGEST_REFERENCE} characters"
+
+
+_Check: TypeAlias = Callable[[object, "attrs.Attribute[Any]", Any], None]
+
+
+def _checked(problem_with: Callable[[object], str | None]) -> _Check:
+    def check(task: object, field: "attrs.Attribute[Any]", value: object) -> None:
+        problem = problem_with(value)
+        del task, value
+        if problem is not None:
+            raise ConfigurationError(f"{field.alias} {problem}")
+
+    return check
+
+
+check_text: Final = _checked(_text_problem)
+check_optional_text: Final = attrs.validators.optional(check_text)
+check_flag: Final = _checked(_flag_problem)
+check_url: Final = _checked(_url_problem)
+check_optional_flag: Final = attrs.validators.optional(check_flag)
+check_optional_title: Final = attrs.validators.optional(_checked(_title_problem))
+check_language: Final = _checked(_language_problem)
+check_credentials_last: Final = _checked(_credentials_last_problem)
+check_reference: Final = attrs.validators.optional(_checked(reference_problem))
+
+
+def _proxy_of(value: object) -> tuple[str, str]:
+    """Return a proxy in its one form and what is wrong with it, one of them empty."""
+    problem = _text_problem(value)
+    return ("", problem) if problem else read_proxy(str(value))
+
+
+def _require_none(problem: str) -> None:
+    if problem:
+        raise ConfigurationError(f"proxy {problem}")
+
+
+def as_proxy(value: str) -> str:
+    """Return a proxy in its one form."""
+    proxy, problem = _proxy_of(value)
+    del value
+    _require_none(problem)
+    return proxy
+
+
+def as_optional_proxy(value: str | None) -> str | None:
+    """Return a proxy in its one form, if there is one."""
+    proxy, problem = (None, "") if value is None else _proxy_of(value)
+    del value
+    _require_none(problem)
+    return proxy
+
+
+def _json_text(value: Mapping[str, Any] | str) -> str:
+    """Return a JSON object as compact text; empty when `value` is none.
+
+    Text is what makes it immutable, hashable and cheap to keep.
+    """
+    try:
+        loaded = dict(value) if isinstance(value, Mapping) else json.loads(value)
+        text = json.dumps(loaded, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return ""
+    return text if text.startswith("{") else ""
+
+
+def _require_object(text: str | None, *, field: str) -> None:
+    if text == "":  # and not None, which is a field that is left out
+        raise ConfigurationError(f"{field} must be a JSON object: a mapping or its JSON text")
+
+
+def as_data(value: Mapping[str, Any] | str | None) -> str | None:
+    """Return ``data`` as JSON text."""
+    text = None if value is None else _json_text(value)
+    del value
+    _require_object(text, field="data")
+    return text
+
+
+def as_rq_data(value: Mapping[str, Any] | str | None) -> str | None:
+    """Return ``rq_data`` as JSON text."""
+    text = None if value is None else _json_text(value)
+    del value
+    _require_object(text, field="rq_data")
+    return text
+
+
+def as_custom_fields(value: Mapping[str, Any] | str) -> str:
+    """Return the fields of a custom task as JSON text."""
+    text = _json_text(value)
+    del value
+    _require_object(text, field="fields")
+    if "type" in json.loads(text):
+        del text
+        raise ConfigurationError("fields must not hold 'type'; it is the first argument")
+    return text
+
+
+def as_extra(value: Mapping[str, Any] | str | None) -> str | None:
+    """Return what a task holds beside its fields as JSON text; None when that is nothing."""
+    text = None if value is None else _json_text(value)
+    del value
+    _require_object(text, field="extra")
+    return None if text == "{}" else text
+
+
+def check_extra(task: object, _field: "attrs.Attribute[Any]", extra: str | None) -> None:
+    """Check that `extra` holds none of the fields that a task has, nor one that is misspelt."""
+    names = [] if extra is None else list(json.loads(extra))
+    task_class = cast("Hashable", type(task))
+    problems = [extra_problem(task_class, name) for name in names]
+    del task, extra
+    for problem in problems:
+        if problem is not None:
+            raise ConfigurationError(f"extra {problem}")
+
+
+def check_no_field_twice(task: Any, _field: "attrs.Attribute[Any]", fields: str) -> None:
+    """Check that the `extra` of a custom task holds none of its `fields`."""
+    held = {name.casefold() for name in json.loads(fields)}
+    names = [name for name in json.loads(task.extra or "{}") if name.casefold() in held]
+    del task, fields
+    if names:
+        raise ConfigurationError(f"extra must not hold {names[0][:40]!r}, which fields holds")
+
+
+@lru_cache(maxsize=1_024)
+def extra_problem(task_class: Hashable, name: str) -> str | None:
+    """Return why a task must not be sent a field of that name beside its own, if so."""
+    plain, shown = _plain(name), repr(name[:40])
+    if plain == "type":
+        return "must not hold 'type': the class says it, and of a CustomTask the first argument"
+    for field in attrs.fields(cast("type[Any]", task_class)):
+        if "wire" not in field.metadata:
+            continue
+        known = {_plain(field.name), _plain(field.metadata["wire"])}
+        if plain in known:
+            return f"must not hold {shown}: give it as {field.alias}"
+        if any(_is_misspelt(plain, other) for other in known):
+            return (
+                f"holds {shown}: did you mean {field.alias}? "
+                "If there is such a field, send it in the fields of a CustomTask"
+            )
+    return None
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").casefold()
+
+
+def _is_misspelt(name: str, known: str) -> bool:
+    """Return whether one is so near to the other that it is meant: of four letters, one is wrong.
+
+    Two in eight or more; no new name, such as proxyType beside proxy, is so near.
+    """
+    most = min(len(known) // 4, 2)
+    return abs(len(name) - len(known)) <= most and _edits(name, known) <= most
+
+
+def _edits(one: str, other: str) -> int:
+    """Return how many letters are wrong, too many, missing, or in the place of the next one."""
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for row, mine in enumerate(one):
+        line = [row + 1]
+        for column, theirs in enumerate(other):
+            edits = min(last[column + 1] + 1, line[column] + 1, last[column] + (mine != theirs))
+            if row and column and (mine, one[row - 1]) == (other[column - 1], theirs):
+                edits = min(edits, before[column - 1] + 1)
+            line.append(edits)
+        before, last = last, line
+    return last[-1]
+
+
+def keys_only(text: str | None) -> str:
+    """Show the names in a JSON object, and none of its values."""
+    return "None" if text is None else f"<{', '.join(json.loads(text))}>"

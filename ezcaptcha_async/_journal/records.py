@@ -1,0 +1,372 @@
+"""What a journal says: records ↔ lines of JSON, and what many of them come to. Pure.
+
+A journal is read after the worst: a killed process, a full disk, a power loss. So whatever
+is not a record is passed over and counted, and each record says all that it takes to act on
+it, even where the lines before it are gone. All times are Unix time in seconds.
+
+A createTask writes an `Intent` before it is sent, and one of `Paid`, `NotPaid` and
+`Unknown` after it. An intent that nothing follows was in flight when its process died, so
+its outcome is unknown. `Paid` stands until `Done`: after its result window ended for a day,
+so that somebody hears of the money.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar, assert_never, cast
+
+import attrs
+
+from ezcaptcha_async._journal.saved import SavedTask
+
+VERSION: Final = 1
+
+MAX_LINE: Final = 1024 * 1024
+"""Most bytes of a line that is read; no record comes near it."""
+
+DAY: Final = 86_400.0
+"""Seconds for which a create whose answer was lost is listed, so that somebody sees it, and
+for which a paid task is that can no more be fetched,
+and by which a time may lie in the future: a clock that was wrong must not keep a line for ever."""
+
+MOST_UNKNOWN: Final = 1_000
+"""Most creates whose answer was lost that are listed, the newest ones: a service whose answers
+are lost for hours must not fill the memory."""
+
+MOST_LAPSED: Final = 1_000
+"""Most paid tasks whose window is over that are kept, the newest ones, for the same reason."""
+
+_LARGEST: Final = sys.float_info.max
+
+T = TypeVar("T")
+Key: TypeAlias = tuple[str, str | None, str]
+"""Service, fingerprint of the account and task id: what a paid task is known by."""
+
+
+# ------------------------------------------------------------------------------- records
+
+
+def _check_text(_record: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{field.name} must be a non-empty str")
+
+
+def _check_host(_record: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{field.name} must be a str")  # noqa: TRY004 - as of other fields
+
+
+def _check_number(_record: object, field: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+        raise ValueError(f"{field.name} must be a finite number")
+
+
+@attrs.frozen(kw_only=True)
+class Submission:
+    """One createTask request, as it is written down; it holds no secret.
+
+    Args:
+        service: Name of the service.
+        account: Fingerprint of the account that pays.
+        type: The task's type, as this library names it.
+        host: Host of the task's page; empty when there is none.
+        points: Listed price; None when there is none.
+        sent_at: Unix time in seconds at which it was about to be sent.
+        reference: What the task is to whoever wanted it solved.
+
+    Example:
+        >>> service = SimulatedService()
+        >>> service.inject(Fault.RESET_AFTER, path="/createTask")
+        >>> async with SessionPool(http_client=service.client()) as pool:
+        ...     lost = await asyncio.gather(pool.solve(TASK), return_exceptions=True)
+        >>> [(submission.type, submission.points) for submission in pool.unknowns()]
+        [('ReCaptchaV2TaskProxyless', 6)]
+    """
+
+    service: str = attrs.field(validator=_check_text)
+    account: str = attrs.field(validator=_check_text)
+    type: str = attrs.field(validator=_check_text)
+    host: str = attrs.field(default="", validator=_check_host)
+    points: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_number)
+    )
+    sent_at: float = attrs.field(validator=_check_number)
+    reference: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_text)
+    )
+
+
+def _as_submission(value: Submission | Mapping[str, Any]) -> Submission:
+    return value if isinstance(value, Submission) else _made(Submission, value)
+
+
+def _as_task(value: SavedTask | Mapping[str, Any]) -> SavedTask:
+    return value if isinstance(value, SavedTask) else SavedTask.from_dict(value)
+
+
+@attrs.frozen
+class Intent:
+    """A createTask is about to be sent; `attempt` is a name that no other one has."""
+
+    attempt: str = attrs.field(validator=_check_text)
+    submission: Submission = attrs.field(converter=_as_submission)
+
+
+@attrs.frozen
+class Paid:
+    """A task is paid; its result can be fetched for `window` seconds after its creation.
+
+    `attempt` is None when it was created without this journal.
+    """
+
+    attempt: str | None = attrs.field(validator=attrs.validators.optional(_check_text))
+    task: SavedTask = attrs.field(converter=_as_task)
+    window: float = attrs.field(validator=_check_number)
+
+    @property
+    def key(self) -> Key:
+        """What the task is known by."""
+        return self.task.service, self.task.account, self.task.task_id
+
+    @property
+    def ends_at(self) -> float:
+        """Unix time in seconds from which its result cannot be fetched."""
+        return self.task.created_at + self.window
+
+
+@attrs.frozen
+class NotPaid:
+    """A createTask was refused, or certainly never sent."""
+
+    attempt: str = attrs.field(validator=_check_text)
+
+
+@attrs.frozen
+class Unknown:
+    """The answer to a createTask was lost."""
+
+    attempt: str = attrs.field(validator=_check_text)
+    submission: Submission = attrs.field(converter=_as_submission)
+
+
+@attrs.frozen
+class Done:
+    """A paid task's solution, or its final error, was given to the caller."""
+
+    service: str = attrs.field(validator=_check_text)
+    account: str | None = attrs.field(validator=attrs.validators.optional(_check_text))
+    task_id: str = attrs.field(validator=_check_text)
+
+
+@attrs.frozen
+class Banned:
+    """The service wants no createTask of this account until then, nor a poll until `polls_until`.
+
+    Versions that knew no difference have written the first only, for both.
+    """
+
+    service: str = attrs.field(validator=_check_text)
+    account: str = attrs.field(validator=_check_text)
+    until: float = attrs.field(validator=_check_number)
+    polls_until: float = attrs.field(
+        default=attrs.Factory(lambda ban: ban.until, takes_self=True), validator=_check_number
+    )
+
+    def joined(self, other: Banned) -> Banned:
+        """Return a ban that lasts as long as both."""
+        return attrs.evolve(
+            self,
+            until=max(self.until, other.until),
+            polls_until=max(self.polls_until, other.polls_until),
+        )
+
+
+Record: TypeAlias = Intent | Paid | NotPaid | Unknown | Done | Banned
+
+_EVENTS: Final[Mapping[str, type[Record]]] = {
+    "intent": Intent,
+    "created": Paid,
+    "not_paid": NotPaid,
+    "unknown": Unknown,
+    "done": Done,
+    "banned": Banned,
+}
+_BEGINNING: Final = b'{"v":'
+"""How each line begins, in every version."""
+_NAMES: Final = {record: event for event, record in _EVENTS.items()}
+
+
+def encoded(record: Record) -> bytes:
+    """Write a record as one line, with its line end."""
+    fields = attrs.asdict(record)
+    line = {"v": VERSION, "event": _NAMES[type(record)], **fields}
+    # ASCII alone, so that no text in it can be cut in the middle of a character.
+    return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def decoded(line: bytes) -> Record | None:
+    """Read one line; None when it is no record, or one of a newer version."""
+    if len(line) > MAX_LINE:
+        return None
+    try:
+        value = json.loads(line)
+        return _made(_EVENTS[value["event"]], value) if value["v"] == VERSION else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _made(record: type[T], fields: Mapping[str, Any]) -> T:
+    """Make a record of the fields that it knows; a later release may write more."""
+    if not isinstance(fields, Mapping):
+        raise TypeError("expected an object")
+    known = [field.name for field in attrs.fields(cast("Any", record))]
+    return record(**{name: fields[name] for name in known if name in fields})
+
+
+# -------------------------------------------------------------------- what they come to
+
+
+class Standing:
+    """What stands in a journal after its records so far."""
+
+    def __init__(self) -> None:
+        self.unanswered: dict[str, Submission] = {}
+        """Attempt → createTask requests that may be under way."""
+        self.unknown: dict[str, Submission] = {}
+        """Attempt → createTask requests whose answer was lost, oldest first."""
+        self.unfinished: dict[Key, Paid] = {}
+        """The paid tasks whose outcome nobody has been given."""
+        self.bans: dict[tuple[str, str], Banned] = {}
+        """Service and account → the ban that ends last."""
+
+    def __repr__(self) -> str:
+        return f"<Standing: {len(self.unfinished)} unfinished, {len(self.unknown)} unknown>"
+
+    def apply(self, record: Record) -> None:
+        """Take in one more record; doing so twice changes nothing."""
+        match record:
+            case Intent(attempt, submission):
+                self.unanswered[attempt] = submission
+            case Paid(attempt):
+                if attempt is not None:
+                    self.unanswered.pop(attempt, None)
+                # A service that repeats an id has sold one task, the first.
+                self.unfinished.setdefault(record.key, record)
+            case NotPaid(attempt):
+                self.unanswered.pop(attempt, None)
+            case Unknown(attempt, submission):
+                self.unanswered.pop(attempt, None)
+                self._list_unknown(attempt, submission)
+            case Done(service, account, task_id):
+                self.unfinished.pop((service, account, task_id), None)
+            case Banned(service, account):
+                known = self.bans.get((service, account))
+                self.bans[service, account] = record if known is None else known.joined(record)
+            case _:
+                assert_never(record)
+
+    def settle(self) -> None:
+        """Nobody waits for an answer any more: what has none is unknown."""
+        for attempt, submission in self.unanswered.items():
+            self._list_unknown(attempt, submission)
+        self.unanswered.clear()
+
+    def expire(self, now: float) -> None:
+        """Drop what is of no more use: paid tasks whose window is long over, for one.
+
+        Args:
+            now: Unix time in seconds.
+        """
+        self.unfinished = {
+            key: item
+            for key, item in self.unfinished.items()
+            if now - DAY < item.ends_at and item.task.created_at < now + DAY
+        }
+        lapsed = [key for key, item in self.unfinished.items() if item.ends_at <= now]
+        for key in lapsed[:-MOST_LAPSED]:
+            del self.unfinished[key]
+        self.unknown = {
+            attempt: item
+            for attempt, item in self.unknown.items()
+            if now - DAY < item.sent_at < now + DAY
+        }
+        self.bans = {key: ban for key, ban in self.bans.items() if now < ban.until < now + DAY}
+
+    def _list_unknown(self, attempt: str, submission: Submission) -> None:
+        self.unknown[attempt] = submission
+        if len(self.unknown) > MOST_UNKNOWN:
+            del self.unknown[next(iter(self.unknown))]
+
+    def lines(self) -> list[bytes]:
+        """Return the least number of lines that come to the same."""
+        return [
+            *(encoded(Unknown(*item)) for item in self.unknown.items()),
+            *(encoded(Intent(*item)) for item in self.unanswered.items()),
+            *(encoded(attrs.evolve(item, attempt=None)) for item in self.unfinished.values()),
+            *(encoded(ban) for ban in self.bans.values()),
+        ]
+
+
+@attrs.define
+class Reading:
+    """What has been read of a file so far, and whether it is a journal."""
+
+    standing: Standing = attrs.field(factory=Standing)
+    lines: int = 0
+    records: int = 0
+    skipped: int = 0
+    """Lines that are no records. Empty ones do not count."""
+    is_foreign: bool = True
+    """Whether nothing so far looks like a journal, be it a damaged or a newer one."""
+    _is_newer: bool = False
+
+    def take(self, line: bytes) -> None:
+        """Read one more line."""
+        self.lines += 1
+        record = decoded(line)
+        if record is not None:
+            self.records += 1
+            self.is_foreign = False
+            self.standing.apply(record)
+        elif line.strip():
+            self.skipped += 1
+            if line.startswith(_BEGINNING):
+                self.is_foreign = False
+                self._is_newer |= _is_newer(line)
+
+    @property
+    def problem(self) -> str | None:
+        """Why a pool must not take the file over; None when it may."""
+        if self._is_newer:
+            return "a newer version has written it; update ezcaptcha-async"
+        if self.records or not self.lines:
+            return None
+        if self.is_foreign:
+            return "it holds no line of a journal, and is left as it is"
+        return (
+            "every line of it is damaged; move it away to begin a new one, and keep it: "
+            "it may name what is paid"
+        )
+
+
+def replay(lines: Iterable[bytes]) -> Reading:
+    """Read a journal that nobody writes any more.
+
+    Args:
+        lines: Its lines, as they are.
+    """
+    reading = Reading()
+    for line in lines:
+        reading.take(line)
+    reading.standing.settle()
+    return reading
+
+
+def _is_newer(line: bytes) -> bool:
+    try:
+        version = json.loads(line)["v"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return isinstance(version, int) and version > VERSION

@@ -1,0 +1,202 @@
+"""Which account does what: a new task, a paid one, a question by name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from typing import Any, cast
+
+from ezcaptcha_async._account import Session
+from ezcaptcha_async._books import Books, Budget, Create, Entry, Line, Poll
+from ezcaptcha_async._journal import SavedTask
+from ezcaptcha_async._pool.ticket import with_ticket
+from ezcaptcha_async.accounts import Account
+from ezcaptcha_async.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    PoolClosedError,
+    ResultWindowLapsedError,
+)
+from ezcaptcha_async.tasks import CustomTask, Task, proxy_of
+
+
+class Accounts:
+    """Chooses among the accounts of one pool.
+
+    Args:
+        books: The books.
+        budget: The limits on money.
+        clock: The event loop's clock.
+    """
+
+    def __init__(self, books: Books, budget: Budget, clock: Callable[[], float]) -> None:
+        self.session_of: dict[Line, Session] = {}
+        self._books = books
+        self._budget = budget
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Accounts over {len(self.session_of)} accounts>"
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The accounts at work, in the order in which the user named them."""
+        return tuple(self.session_of.values())
+
+    def add(self, session: Session) -> None:
+        """Give work to one more account."""
+        self.session_of[session.line] = session
+
+    def perform(self, command: Create | Poll) -> Awaitable[None]:
+        """Have a command performed by the account whose it is."""
+        return command.by(self.session_of[command.entry.line])
+
+    # ------------------------------------------------------------------- new tasks
+
+    def begin(self, task: Task[Any], timeout: float | None) -> Entry:
+        """Put a task in line at the account that suits it best, and return its entry.
+
+        Raises:
+            ConfigurationError: None serves the type, or the task's proxy.
+            ServiceError: All that do are banned, or were refused for key or balance.
+            BudgetExceededError: It costs more than is left.
+        """
+        session = self._session_for(task)
+        self._budget.check(task.type, session.service.offer_for(task.type))
+        deadline = inf if timeout is None else self._clock() + timeout
+        return session.enqueue(task, deadline)
+
+    def pass_on(self, entry: Entry, *, untroubled: bool) -> bool:
+        """Give a task that its account cannot create to another one, if there is one for it.
+
+        Args:
+            entry: The task, certainly not paid: in line for creation, or just refused.
+            untroubled: Whether only an account that is not in trouble itself may take it.
+
+        Returns:
+            Whether another account has taken it over.
+        """
+        task = cast("Task[Any]", entry.task)
+        session = self._stand_in_for(entry, task, untroubled=untroubled)
+        if session is not None:
+            session.take_over(entry, task)
+        return session is not None
+
+    def _session_for(self, task: Task[Any]) -> Session:
+        candidates = self._that_serve(task)
+        if not candidates:
+            raise ConfigurationError(self._why_none_serves(task))
+        now = self._clock()
+        willing = [item for item in candidates if item.gate.refusal(now) is None]
+        if willing:
+            affordable = [item for item in willing if self._affords(task, item)]
+            return self._quickest(affordable or willing)
+        refusal = candidates[0].gate.refusal(now)
+        raise (refusal or PoolClosedError("no account is open")).for_ticket(None, None)
+
+    def _stand_in_for(self, entry: Entry, task: Task[Any], *, untroubled: bool) -> Session | None:
+        # Where an answer was lost before, it may have been paid for already. And no task
+        # wanders among accounts in trouble for ever.
+        moves_on = entry.holders and entry.hand_overs < len(self.session_of)
+        if entry.repeated or not moves_on or self._books.closed:
+            return None
+        now = self._clock()
+        willing = [
+            item
+            for item in self._that_serve(task)
+            if item.line is not entry.line
+            and item.gate.refusal(now) is None
+            and item.gate.failing_since is None
+            and not (untroubled and item.gate.troubled(now))
+            and self._affords(task, item, freed=entry.points or 0.0)
+        ]
+        return self._quickest(willing) if willing else None
+
+    def _affords(self, task: Task[Any], session: Session, *, freed: float = 0.0) -> bool:
+        try:
+            self._budget.check(task.type, session.service.offer_for(task.type), freed=freed)
+        except (BudgetExceededError, ConfigurationError):
+            return False
+        return True
+
+    def _that_serve(self, task: Task[Any]) -> Sequence[Session]:
+        proxy = proxy_of(task)
+        return [item for item in self._that_know(task) if item.service.takes_proxy(proxy)]
+
+    def _that_know(self, task: Task[Any]) -> Sequence[Session]:
+        known = [item for item in self.sessions if item.service.offer_for(task.type)]
+        if not known and isinstance(task, CustomTask):
+            return self.sessions  # the profiles cannot know it
+        return known
+
+    def _why_none_serves(self, task: Task[Any]) -> str:
+        services = ", ".join(sorted({item.service.name for item in self.sessions}))
+        if self._that_know(task):
+            return (
+                "proxy must not be at a private address, where no service can reach it "
+                f"(services: {services}); for one that can, set allow_private_proxies=True in "
+                "its Service"
+            )
+        return f"no account serves {task.type} (services: {services})"
+
+    def _quickest(self, willing: Sequence[Session]) -> Session:
+        """Return the least loaded one without trouble; of those in trouble, the least loaded."""
+        now = self._clock()
+        return min(willing, key=lambda item: (self._is_held_up(item, now), item.line.load))
+
+    def _is_held_up(self, session: Session, now: float) -> bool:
+        # Of an account that has failed, one task finds out whether it does so still.
+        failing = session.gate.failing_since is not None
+        return session.gate.troubled(now) or (failing and session.line.pending > 0)
+
+    # ------------------------------------------------------------------ paid tasks
+
+    def session_named(self, account: Account | str | None) -> Session:
+        """Return one account; the only one, when none is named.
+
+        Raises:
+            ConfigurationError: No such account, or none was named and there are several.
+        """
+        name = account.name if isinstance(account, Account) else account
+        for session in self.sessions:
+            if session.account.name == name or (name is None and len(self.sessions) == 1):
+                return session
+        names = ", ".join(item.account.name for item in self.sessions)
+        raise ConfigurationError(f"account must be one of {names}")
+
+    def take_up(self, saved: SavedTask) -> Entry:
+        """Return the entry of a task that is paid already, here or elsewhere.
+
+        Raises:
+            ConfigurationError: No account of the pool has paid for it.
+            ResultWindowLapsedError: Its result window is over.
+            BannedError: Its account is banned for longer than that window lasts.
+        """
+        session = self._session_that_paid(saved)
+        entry = session.line.paid.get(saved.task_id)
+        if entry is not None:
+            session.hold(entry)
+            return entry
+        now = self._clock()
+        entry = session.entry_of(saved)
+        if now >= entry.lapses_at:
+            lapsed = ResultWindowLapsedError("the result window of the saved ticket is over")
+            raise with_ticket(entry, session, lapsed)
+        ban = session.gate.ban(now, "getTaskResult")
+        if ban is not None and entry.lapses_at <= session.gate.banned_until("getTaskResult"):
+            raise with_ticket(entry, session, ban)
+        session.adopt(entry)
+        return entry
+
+    def _session_that_paid(self, saved: SavedTask) -> Session:
+        """Find it by fingerprint, or as the only one of the service."""
+        same_service = [item for item in self.sessions if item.service.name == saved.service]
+        for session in same_service:
+            if session.account.fingerprint == saved.account:
+                return session
+        if saved.account is None and len(same_service) == 1:
+            return same_service[0]
+        raise ConfigurationError(
+            f"no account of this pool can fetch the saved ticket: it was paid for with "
+            f"{saved.service}:{saved.account}"
+        )

@@ -1,0 +1,273 @@
+"""Many at once, new tasks or paid ones: read lazily, bounded, given out as they complete."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
+from itertools import count
+from typing import Any, Generic, TypeAlias, TypeVar, cast
+
+import anyio
+import attrs
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
+
+from ezcaptcha_async._books import AnyOutcome, Entry
+from ezcaptcha_async._journal import Ledger, SavedTask
+from ezcaptcha_async._pool.accounts import Accounts
+from ezcaptcha_async._pool.ticket import Sessions, confirm, reveal, settled
+from ezcaptcha_async._runtime import unwrapped
+from ezcaptcha_async.errors import (
+    ConfigurationError,
+    EzCaptchaError,
+    ResultWindowLapsedError,
+    SavedTicket,
+)
+from ezcaptcha_async.solutions import Solution
+from ezcaptcha_async.tasks import Task
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Solution)
+R = TypeVar("R")
+
+
+@attrs.frozen(kw_only=True)
+class Outcome(Generic[S]):
+    """What became of one task of ``solve_many``: either `solution` or `error` is set.
+
+    Args:
+        index: Position of the task in the input, from 0.
+        task: The task itself.
+        solution: What it was solved with.
+        error: Why it was not.
+
+    Example:
+        >>> async with SessionPool() as pool, pool.solve_many([TASK, TASK]) as outcomes:
+        ...     known = {outcome.index: outcome async for outcome in outcomes}
+        >>> known[1].solution.token, known[1].error
+        ('simulated.recaptcha...', None)
+    """
+
+    index: int
+    task: Task[S]
+    solution: S | None = None
+    error: EzCaptchaError | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Resumed:
+    """What became of one paid task of ``resume_all``: `solution` or `error` is set.
+
+    Args:
+        ticket: The paid task as the journal had it; ``SessionPool.resume`` takes it.
+        solution: What it was solved with.
+        error: Why it was not.
+
+    Example:
+        >>> async with SessionPool(journal="paid.jsonl") as pool:
+        ...     ticket = await pool.submit(TASK)  # and then the program ends
+        >>> async with SessionPool(journal="paid.jsonl") as pool, pool.resume_all() as outcomes:
+        ...     async for outcome in outcomes:
+        ...         print(outcome.task_id == ticket.task_id, outcome.solution.token)
+        True simulated.recaptcha...
+    """
+
+    ticket: SavedTicket = attrs.field(hash=False)
+    solution: Solution | None = None
+    error: EzCaptchaError | None = None
+
+    @property
+    def task_id(self) -> str:
+        """The service's id of the task."""
+        return str(self.ticket["task_id"])
+
+    @property
+    def reference(self) -> str | None:
+        """What the task is to whoever wanted it solved: ``Task.reference``."""
+        return cast("str | None", self.ticket.get("reference"))
+
+
+def solved(
+    tasks: Iterable[Task[S]] | AsyncIterable[Task[S]],
+    start: Callable[[Task[S]], Entry],
+    sessions: Callable[[], Sessions],
+    *,
+    max_in_flight: int,
+) -> AbstractAsyncContextManager[AsyncIterator[Outcome[S]]]:
+    """Solve new tasks; see `SessionPool.solve_many`."""
+
+    def made(
+        index: int, task: Task[S], solution: Solution | None, error: EzCaptchaError | None
+    ) -> Outcome[S]:
+        known = cast("S | None", solution)
+        return Outcome(index=index, task=task, solution=known, error=error)
+
+    return _outcomes_of(tasks, start, made, sessions, max_in_flight=max_in_flight)
+
+
+def resumed(
+    ledger: Ledger, accounts: Accounts, *, max_in_flight: int
+) -> AbstractAsyncContextManager[AsyncIterator[Resumed]]:
+    """Fetch what is paid and nobody has been given the outcome of; see `SessionPool.resume_all`.
+
+    Args:
+        ledger: Knows what earlier processes have paid for.
+        accounts: Finds the accounts that have paid for them; the orphans of this pool are theirs.
+        max_in_flight: Most tasks taken up whose outcome has not been taken yet.
+    """
+    orphans = (
+        session.saved(entry) for session in accounts.sessions for entry in session.line.orphans()
+    )
+    tasks = sorted([*ledger.inherited(), *orphans], key=lambda task: task.created_at)
+
+    def take_up(task: SavedTask) -> Entry:
+        ledger.taken_up(task)
+        problem = None
+        try:
+            return accounts.take_up(task)
+        except ConfigurationError as error:
+            if not ledger.is_over(task):
+                raise  # the account that has paid for it may still fetch it
+            problem = error.message
+        raise ResultWindowLapsedError(
+            f"{problem}; its result window is over", task_id=task.task_id, ticket=task.to_dict()
+        )
+
+    def told(task: SavedTask, error: EzCaptchaError) -> None:
+        if isinstance(error, ResultWindowLapsedError):
+            ledger.done(task.service, task.account, task.task_id)
+
+    def made(
+        _index: int, task: SavedTask, solution: Solution | None, error: EzCaptchaError | None
+    ) -> Resumed:
+        return Resumed(ticket=task.to_dict(), solution=solution, error=error)
+
+    return _outcomes_of(
+        tasks, take_up, made, lambda: accounts.session_of, max_in_flight=max_in_flight, told=told
+    )
+
+
+_Settled: TypeAlias = tuple[int, T, Entry | None, AnyOutcome]
+_Make: TypeAlias = Callable[[int, T, Solution | None, EzCaptchaError | None], R]
+
+
+@asynccontextmanager
+async def _outcomes_of(
+    items: Iterable[T] | AsyncIterable[T],
+    start: Callable[[T], Entry],
+    make: _Make[T, R],
+    sessions: Callable[[], Sessions],
+    *,
+    max_in_flight: int,
+    told: Callable[[T, EzCaptchaError], None] | None = None,
+) -> AsyncGenerator[AsyncIterator[R]]:
+    """See to items side by side and yield an iterator over what becomes of them.
+
+    Args:
+        items: New tasks, or paid ones.
+        start: Begins with one of them.
+        make: Puts together what the reader gets for one.
+        sessions: Returns which account works on which line.
+        max_in_flight: Most items begun whose outcome has not been taken yet.
+        told: Called when the reader has got why an item could not even be begun.
+
+    What the reader has got counts as delivered when it asks for more, or leaves without an
+    error: until then it may not have kept it.
+
+    A place is free again only when its outcome has been taken, so that neither a long
+    input nor a slow reader makes anything grow. What is solved but not taken when the
+    reader leaves is released, and so stays among the pool's orphans.
+    """
+    places = anyio.Semaphore(max_in_flight)
+    send, receive = anyio.create_memory_object_stream[_Settled[T]]()
+    positions = count()
+
+    async def solve(index: int, item: T, out: ObjectSendStream[_Settled[T]]) -> None:
+        async with out:
+            try:
+                entry = start(item)
+            except EzCaptchaError as error:
+                await out.send((index, item, None, error))
+                return
+            try:
+                await out.send((index, item, entry, await settled(entry, sessions())))
+            except BaseException:
+                sessions()[entry.line].release(entry)
+                raise
+
+    async def begin(item: T) -> None:
+        await places.acquire()
+        group.start_soon(solve, next(positions), item, send.clone())
+
+    async def feed() -> None:
+        async with send:
+            await _for_each(items, begin)
+
+    try:
+        async with receive, anyio.create_task_group() as group:
+            group.start_soon(feed)
+            outcomes = _Outcomes(receive, places, make, sessions, told)
+            yield outcomes
+            outcomes.confirm()
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as failures:
+        # Whoever reads raised, or the input did; our group means nothing to them.
+        failure = unwrapped(failures)
+    else:
+        return
+    raise failure
+
+
+class _Outcomes(AsyncIterator[R], Generic[T, R]):
+    """Takes what is settled; a class, because a generator would have to be closed."""
+
+    def __init__(
+        self,
+        stream: ObjectReceiveStream[_Settled[T]],
+        places: anyio.Semaphore,
+        make: _Make[T, R],
+        sessions: Callable[[], Sessions],
+        told: Callable[[T, EzCaptchaError], None] | None,
+    ) -> None:
+        self._stream = stream
+        self._places = places
+        self._make = make
+        self._sessions = sessions
+        self._told = told
+        self._confirm: Callable[[], None] | None = None
+
+    def confirm(self) -> None:
+        """The reader is done with what it got last."""
+        confirm, self._confirm = self._confirm, None
+        if confirm is not None:
+            confirm()
+
+    async def __anext__(self) -> R:
+        self.confirm()
+        index, item, entry, outcome = await self._stream.__anext__()
+        self._places.release()
+        if entry is None:
+            error = cast("EzCaptchaError", outcome)
+            if self._told is not None:
+                self._confirm = partial(self._told, item, error)
+            return self._make(index, item, None, error)
+        sessions = self._sessions()
+        self._confirm = partial(confirm, entry, sessions, outcome)
+        try:
+            return self._make(index, item, reveal(entry, sessions, outcome), None)
+        except EzCaptchaError as error:
+            return self._make(index, item, None, error)
+
+
+async def _for_each(items: Iterable[T] | AsyncIterable[T], call: Callable[[T], Any]) -> None:
+    if isinstance(items, AsyncGenerator):
+        # Left to the garbage collector, it would end at the wrong time and place.
+        async with aclosing(cast("AsyncGenerator[T]", items)) as generator:
+            async for item in generator:
+                await call(item)
+    elif isinstance(items, AsyncIterable):
+        async for item in items:
+            await call(item)
+    else:
+        for item in items:
+            await call(item)

@@ -1,0 +1,162 @@
+"""The one coroutine that decides when requests go out.
+
+It sleeps until the earliest due time, lets the books turn everything that is due into
+commands, and runs them under one limit on requests, outside the HTTP client's own pool.
+Each request runs in a **lane**: a child coroutine that performs one command, then takes
+the next one that is due, and rests when there is none. So no caller's cancellation ever
+reaches a request, and starting one costs no coroutine.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
+
+from ezcaptcha_async._books import Books, Create, Poll
+from ezcaptcha_async._runtime.event_loop import EventLoop, Waiter
+
+_TICK: Final = 0.01
+"""Least seconds between two alarms: what falls due within one tick goes out as one batch."""
+
+_BATCH: Final = 500
+"""Most entries looked at before other coroutines get their turn."""
+
+_TURN: Final = 20
+"""Commands after which a lane lets other coroutines have their turn."""
+
+Errand = Callable[[], Awaitable[None]]
+_Command = Create | Poll | Errand
+
+
+class Runner:
+    """Runs the commands that the books give out.
+
+    Args:
+        books: Gives out the commands.
+        perform: Performs one of them; must not raise for what a service or a network does.
+        max_requests: Most requests at a time.
+        loop: The event loop.
+    """
+
+    def __init__(
+        self,
+        books: Books,
+        perform: Callable[[Create | Poll], Awaitable[None]],
+        *,
+        max_requests: int,
+        loop: EventLoop,
+    ) -> None:
+        self._loop = loop
+        self._clock = loop.clock
+        self._books = books
+        self._perform = perform
+        self._max_requests = max_requests
+        self._errands: deque[Errand] = deque()
+        self._at_work = 0
+        self._resting: list[Waiter] = []  # the lanes that are not
+        self._alarm = anyio.Event()
+        self._alarm_at = -inf
+        self._quiet = anyio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Runner with {self._at_work} of {self._max_requests} requests in flight>"
+
+    @property
+    def requests_in_flight(self) -> int:
+        """Lanes at work."""
+        return self._at_work
+
+    def wake(self) -> None:
+        """Look at the books again at once: something was added to it."""
+        self._alarm.set()
+
+    def send(self, errand: Errand) -> None:
+        """Run a request that is not in the books, before those that are."""
+        self._errands.append(errand)
+        self.wake()
+
+    async def wait_quiet(self) -> None:
+        """Wait until no request is in flight."""
+        while self._at_work:
+            self._quiet = anyio.Event()
+            await self._quiet.wait()
+
+    async def run(self) -> None:
+        """Run until cancelled.
+
+        Raises:
+            BaseException: Whatever `perform` or the books let escape: a mistake in
+                this library. Everybody who waits must then be answered by the caller.
+        """
+        try:
+            async with anyio.create_task_group() as lanes:
+                while True:
+                    now = self._clock()
+                    # Set first: whoever adds something from here on rings the alarm again.
+                    self._alarm = anyio.Event()
+                    more = self._books.advance(now, _BATCH)
+                    self._start_lanes(lanes, now)
+                    if more:
+                        await checkpoint()
+                        continue
+                    self._alarm_at = max(self._books.next_time(now), now + _TICK)
+                    with anyio.CancelScope(deadline=self._alarm_at):
+                        await self._alarm.wait()
+        finally:
+            self._at_work = 0  # also the lanes that were cancelled before they began
+            self._quiet.set()
+
+    def _start_lanes(self, lanes: TaskGroup, now: float) -> None:
+        while self._at_work < self._max_requests:
+            command = self._next(now)
+            if command is None:
+                break
+            if self._resting:
+                self._resting.pop().answer(command)
+            else:
+                lanes.start_soon(self._lane, command)
+
+    def _next(self, now: float) -> _Command | None:
+        if self._loop.is_inherited:
+            return None  # trio goes on in a forked child, where it would pay on its own account
+        command = self._errands.popleft() if self._errands else self._books.take(now)
+        self._at_work += command is not None
+        return command
+
+    async def _lane(self, command: _Command) -> None:
+        performed = 0
+        while True:
+            performed += 1
+            if performed % _TURN == 0:
+                # A transport that answers without waiting would starve the event loop.
+                await checkpoint()
+            try:
+                await (command() if callable(command) else self._perform(command))
+            finally:
+                self._at_work -= 1
+                if not self._at_work:
+                    self._quiet.set()
+            command = self._following() or await self._rest()
+
+    def _following(self) -> _Command | None:
+        """Take the next command that is due, and ring for others that may be."""
+        now = self._clock()
+        command = self._next(now)
+        if self._books.next_time(now) < self._alarm_at or (
+            # What let this lane go on may let another one start.
+            command is not None and self._at_work < self._max_requests
+        ):
+            self.wake()
+        return command
+
+    async def _rest(self) -> _Command:
+        waiter = self._loop.waiter()
+        self._resting.append(waiter)
+        command: _Command = await waiter
+        return command

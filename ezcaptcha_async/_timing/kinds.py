@@ -1,0 +1,232 @@
+"""What was learned of each kind of task, within bounds. Pure.
+
+Three things make a solve time: the type has a distribution; the site stretches it; and how
+the service does at present stretches everything. The type's distribution is learned in
+detail, the other two as one factor each, so that a new site and a bad hour are understood
+after a few polls.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from math import exp
+from typing import Any, Final, TypeVar, cast
+
+from ezcaptcha_async._timing.plan import Plan, make_plan
+from ezcaptcha_async._timing.solve_times import BINS, EDGES, SolveTimes
+from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.tasks import Kind
+
+_MOST_SITES: Final = 4_096
+_MOST_TYPES: Final = 64
+_MOST_SERVICES: Final = 16
+_MOST_PLANS: Final = 64
+
+_WIDEST: Final = 1.6
+"""Largest logarithm of a factor: about 5 times as slow, or as fast."""
+
+_GAIN: Final = 0.02
+_FIRST_GAIN: Final = 0.1
+_FORGET: Final = 0.0005
+_SCALE_STEPS: Final = 10
+"""Plans are made for scales a tenth apart: half of that is far below what jitter does."""
+
+_FRESH: Final = 0.1
+_MOST_FRESH: Final = 250
+
+_VERSION: Final = 1
+_LONGEST_TEXT: Final = 300
+_LARGEST: Final = 1e12
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class TypeModel:
+    """One type: its solve times and the plans that were made from them."""
+
+    __slots__ = ("_plans", "_polls", "_refresh_at", "tasks", "times")
+
+    def __init__(self) -> None:
+        self.times = SolveTimes()
+        self.tasks = 0
+        self._polls = 0
+        self._refresh_at = 1.0
+        self._plans: dict[tuple[float, float, float], Plan] = {}
+
+    def plan(self, log_scale: float, spacing: float, price: float) -> Plan:
+        """Return the plan for tasks at a scale; its ages are those of scale 1."""
+        step = round(log_scale * _SCALE_STEPS)
+        key = (step, spacing, price)
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            shrink = exp(-step / _SCALE_STEPS)
+            plan = self._plans[key] = make_plan(
+                EDGES, self.times.survival, spacing=spacing * shrink, price=price * shrink
+            )
+        return plan
+
+    def polled(self) -> None:
+        """Count an answered poll, and renew the estimate when enough of them are new."""
+        self._polls += 1
+        if self._polls >= self._refresh_at:
+            self._refresh_at = self._polls + 1 + min(self._polls * _FRESH, _MOST_FRESH)
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Renew the estimate; plans that were made from the old one go."""
+        self.times.refresh()
+        self._plans.clear()
+
+
+class Site:
+    """One kind: how its site differs from its type, and counts for `KindStatistics`."""
+
+    __slots__ = ("drift", "overshoot", "polls", "tasks")
+
+    def __init__(self) -> None:
+        self.drift = 0.0
+        self.tasks = 0
+        self.polls = 0
+        self.overshoot = 0.0
+
+
+class Kinds:
+    """All that was learned; the least recently used is forgotten first."""
+
+    def __init__(self) -> None:
+        self.sites: OrderedDict[Kind, Site] = OrderedDict()
+        self._types: OrderedDict[tuple[str, str], TypeModel] = OrderedDict()
+        self._health: OrderedDict[str, float] = OrderedDict()
+
+    def type_of(self, kind: Kind) -> TypeModel:
+        """Return the model of a kind's type, a new one if need be."""
+        return _recall(self._types, kind[:2], TypeModel, _MOST_TYPES)
+
+    def site_of(self, kind: Kind) -> Site:
+        """Return what is known of a kind's site, a new record if need be."""
+        return _recall(self.sites, kind, Site, _MOST_SITES)
+
+    def known_type_of(self, kind: Kind) -> TypeModel | None:
+        """Return the model of a kind's type where there is one with a task solved."""
+        model = self._types.get(kind[:2])
+        return model if model is not None and model.tasks else None
+
+    def log_scale(self, kind: Kind) -> float:
+        """Return the logarithm of what stretches the type's solve times now."""
+        site = self.sites.get(kind)
+        return self._health.get(kind.service, 0.0) + (0.0 if site is None else site.drift)
+
+    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
+        """Take notice of one answered poll: ages in seconds, as for a `PollTiming`."""
+        model, site = self.type_of(kind), self.site_of(kind)
+        health = _recall(self._health, kind.service, float, _MOST_SERVICES)
+        scale = exp(health + site.drift)
+        seen = model.times.learn(after / scale, age / scale, ready=ready)
+        site.polls += 1
+        if seen.solved_at is not None:
+            model.tasks += 1
+            site.tasks += 1
+            site.overshoot += max(0.0, age - seen.solved_at * scale)
+        model.polled()
+        # The sum of the surprises over a task's polls is 0 on average when the scale is
+        # right, whatever was polled when: what is left over says which way it is wrong.
+        gain = max(_GAIN, _FIRST_GAIN / (1 + site.tasks / 3))
+        site.drift = _moved(site.drift, gain * seen.surprise)
+        self._health[kind.service] = _moved(health, _GAIN * seen.surprise)
+
+    # ------------------------------------------------------------------ written down
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as a JSON-able dict."""
+        return {
+            "version": _VERSION,
+            "services": [[name, round(health, 4)] for name, health in self._health.items()],
+            "types": [
+                [*key, model.tasks, *(_rounded(part) for part in model.times.evidence())]
+                for key, model in self._types.items()
+            ],
+            "sites": [
+                [*kind, site.tasks, site.polls, round(site.overshoot, 2), round(site.drift, 4)]
+                for kind, site in self.sites.items()
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, saved: object) -> Kinds:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ConfigurationError: It is something else, or has a value that cannot be.
+        """
+        document = cast("Any", saved)
+        if isinstance(saved, dict) and document.get("version", _VERSION) != _VERSION:
+            raise ConfigurationError("it was saved by another version of ezcaptcha-async")
+        try:
+            return cls._from_dict(document)
+        except (TypeError, ValueError, KeyError):
+            raise ConfigurationError("it does not have the form of saved poll timing") from None
+
+    @classmethod
+    def _from_dict(cls, saved: dict[str, Any]) -> Kinds:
+        kinds = cls()
+        for name, health in saved["services"][-_MOST_SERVICES:]:
+            kinds._health[_text(name)] = _number(health, -_WIDEST, _WIDEST)
+        for service, task_type, tasks, at_risk, ready in saved["types"][-_MOST_TYPES:]:
+            model = TypeModel()
+            model.tasks = int(_number(tasks, 0, _LARGEST))
+            model.times.restore(_numbers(at_risk), _numbers(ready))
+            model.refresh()
+            kinds._types[_text(service), _text(task_type)] = model
+        for service, task_type, host, *figures in saved["sites"][-_MOST_SITES:]:
+            site = Site()
+            tasks, polls, overshoot, drift = figures
+            site.tasks = int(_number(tasks, 0, _LARGEST))
+            site.polls = int(_number(polls, 0, _LARGEST))
+            site.overshoot = _number(overshoot, 0, _LARGEST)
+            site.drift = _number(drift, -_WIDEST, _WIDEST)
+            kinds.sites[Kind(_text(service), _text(task_type), _text(host))] = site
+        return kinds
+
+
+def _rounded(numbers: Iterable[float]) -> list[float]:
+    return [round(number, 3) for number in numbers]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        raise TypeError
+    return value
+
+
+def _number(value: object, low: float, high: float) -> float:
+    # Not a number is outside of any bounds.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise TypeError
+    return value
+
+
+def _numbers(values: list[object]) -> list[float]:
+    if len(values) != BINS:
+        raise ValueError
+    return [_number(value, 0, _LARGEST) for value in values]
+
+
+def _moved(log_factor: float, step: float) -> float:
+    """Return a factor after a surprise; without any, it returns slowly to 1."""
+    return min(_WIDEST, max(-_WIDEST, log_factor * (1 - _FORGET) - step))
+
+
+def _recall(memory: OrderedDict[K, V], key: K, make: type[V], most: int) -> V:
+    """Return an item of a bounded memory, which is the one used last from now on."""
+    item = memory.get(key)
+    if item is None:
+        if len(memory) >= most:
+            memory.popitem(last=False)
+        item = memory[key] = make()
+    else:
+        memory.move_to_end(key)
+    return item

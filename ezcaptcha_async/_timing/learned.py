@@ -1,0 +1,182 @@
+"""The default policy: learns how long tasks take, and polls by the best plan for that. Pure.
+
+`_kinds` keeps what was learned, `_plan` finds the best ages to poll at, `_price` says what
+a poll is worth at present; here they become a `PollTiming`.
+"""
+
+from __future__ import annotations
+
+import os
+from math import exp
+from random import Random
+from typing import Any, Final
+
+from ezcaptcha_async._timing.kinds import Kinds, TypeModel
+from ezcaptcha_async._timing.plan import Plan
+from ezcaptcha_async._timing.policy import KindStatistics
+from ezcaptcha_async._timing.price import PollPrice
+from ezcaptcha_async._timing.solve_times import BINS, EDGES, edge_near
+from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.services import check_speed
+from ezcaptcha_async.tasks import Kind
+
+_LOWEST_PRICE: Final = 0.01
+_HIGHEST_PRICE: Final = 60.0
+
+_JITTER: Final = 0.05
+"""By how much a first poll comes sooner or later than planned: all the exploration that is
+needed to see when tasks become ready, and enough to spread those created together."""
+
+_LONGEST_AGE: Final = 1e6
+
+
+class LearnedPolling:
+    """Learns from the answers to polls when the next ones are worth their price.
+
+    Each type's solve times, how each site differs from its type, and how the service does
+    at present are estimated from polls alone; the plan is the one with the least expected
+    sum of polls times `poll_price` and seconds from ready to fetched. It follows drift
+    both ways. Memory is bounded: 64 types and 4,096 sites, the least recently used go
+    first. Pools of one event loop may share one.
+
+    Args:
+        poll_price: Seconds of delay that one poll is worth, 0.01 to 60. Less polls more
+            often and fetches sooner.
+        state_path: Where to keep what was learned while no pool is open: a JSON file, read
+            when a pool is opened and replaced when it is closed. It names the hosts of the
+            pages that tasks were for, and holds no key; only its owner may read it. None
+            keeps nothing.
+
+    Raises:
+        ConfigurationError: `poll_price` is out of range.
+
+    Example:
+        >>> polling = LearnedPolling(poll_price=0.2, state_path="timing.json")
+        >>> async with SessionPool(polling=polling) as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> polling
+        <LearnedPolling at 0.2 s a poll, 1 kinds>
+    """
+
+    def __init__(
+        self,
+        *,
+        poll_price: float = 0.5,
+        state_path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if (
+            isinstance(poll_price, bool)
+            or not isinstance(poll_price, int | float)
+            or not _LOWEST_PRICE <= poll_price <= _HIGHEST_PRICE
+        ):
+            raise ConfigurationError(
+                f"poll_price must be between 0.01 and 60 seconds, not {poll_price!r}; "
+                f"0.5 is the default"
+            )
+        self._poll_price = float(poll_price)
+        self._state_path = None if state_path is None else os.fspath(state_path)
+        self._speed = 1.0
+        self._price = PollPrice(self._poll_price)
+        self._kinds = Kinds()
+
+    def __repr__(self) -> str:
+        return f"<LearnedPolling at {self._poll_price:g} s a poll, {len(self._kinds.sites)} kinds>"
+
+    @property
+    def poll_price(self) -> float:
+        """Seconds of delay that one poll is worth while polls go out on time."""
+        return self._poll_price
+
+    @property
+    def state_path(self) -> str | None:
+        """Where what was learned is kept; None keeps nothing."""
+        return self._state_path
+
+    def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
+        """Return the age at which the first poll is worth its price, about."""
+        # The records are made with the first question, so that the type's plans have a home.
+        self._kinds.site_of(kind)
+        plan = self._plan(self._kinds.type_of(kind), kind, spacing)
+        age = EDGES[plan.first] * self._scale(kind)
+        return age * (1 + _JITTER * (2 * rng.random() - 1))
+
+    def next_poll(self, kind: Kind, spacing: float, age: float, polls: int, rng: Random) -> float:
+        """Return the seconds until the next poll is worth its price; never below `spacing`."""
+        scale = self._scale(kind)
+        index = edge_near(age / scale)
+        if index == BINS:
+            # Nothing is known of what takes so long; ask again when it has taken twice that.
+            return max(spacing, age)
+        plan = self._plan(self._kinds.type_of(kind), kind, spacing)
+        return max(spacing, EDGES[plan.following[index]] * scale - age)
+
+    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
+        """Learn from one answered poll."""
+        speed = self._speed
+        after, age = (min(max(0.0, item * speed), _LONGEST_AGE) for item in (after, age))
+        self._kinds.learn(kind, after, age, ready=ready)
+
+    def paced(self, late: float, now: float) -> None:
+        """Raise the price while polls go out late, and lower it again to `poll_price`."""
+        self._price.paced(late * self._speed, now * self._speed)
+
+    def remaining(self, kind: Kind, age: float) -> float | None:
+        """Return the seconds within which half of such tasks become ready."""
+        model = self._kinds.known_type_of(kind)
+        if model is None:
+            return None
+        scale = self._scale(kind)
+        median = model.times.age_at(model.times.survival_at(age / scale) / 2) * scale
+        return max(0.0, median - age)
+
+    def kinds(self) -> tuple[KindStatistics, ...]:
+        """Return what was learned of each kind, the least recently used first."""
+        known = ((kind, self._kinds.known_type_of(kind)) for kind in self._kinds.sites)
+        return tuple(self._statistics(kind, model) for kind, model in known if model is not None)
+
+    def at_speed(self, speed: float) -> LearnedPolling:
+        """Return a policy of the same price for a service that runs faster.
+
+        It has learned nothing yet and keeps nothing: what a simulated service teaches is
+        of no use with a real one.
+
+        Args:
+            speed: How many times as fast; 10 for a simulated service in a demonstration.
+
+        Raises:
+            ConfigurationError: `speed` is not a positive number.
+        """
+        check_speed(speed)
+        faster = LearnedPolling(poll_price=self.poll_price)
+        faster._speed = self._speed * speed
+        return faster
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write down what was learned as a JSON-able dict; see `state_path` for its use."""
+        return self._kinds.to_dict()
+
+    def restore(self, saved: object) -> None:
+        """Take over what `to_dict` wrote down, instead of what was learned so far.
+
+        Raises:
+            ConfigurationError: It is damaged or of another version; nothing has changed.
+        """
+        self._kinds = Kinds.from_dict(saved)
+
+    def _scale(self, kind: Kind) -> float:
+        """Return the factor from the type's ages at scale 1 to this kind's, at present."""
+        return exp(self._kinds.log_scale(kind)) / self._speed
+
+    def _plan(self, model: TypeModel, kind: Kind, spacing: float) -> Plan:
+        return model.plan(self._kinds.log_scale(kind), spacing * self._speed, self._price.now)
+
+    def _statistics(self, kind: Kind, model: TypeModel) -> KindStatistics:
+        site, scale = self._kinds.sites[kind], self._scale(kind)
+        return KindStatistics(
+            kind=kind,
+            tasks=site.tasks,
+            polls_per_task=site.polls / site.tasks if site.tasks else None,
+            median=model.times.age_at(0.5) * scale,
+            p95=model.times.age_at(0.05) * scale,
+            overshoot=site.overshoot / site.tasks / self._speed if site.tasks else None,
+        )

@@ -1,0 +1,30 @@
+"""Bytes and HTTP: what is sent, what an answer means, and the HTTP clients that carry both."""
+
+from ezcaptcha_async._wire.clients import check_transport, transport_for
+from ezcaptcha_async._wire.codec import (
+    MAX_BAN,
+    Created,
+    Decoder,
+    Encoder,
+    Processing,
+    Ready,
+    Refused,
+    Unreadable,
+    decode_solution,
+)
+from ezcaptcha_async._wire.secrets import is_secret_name
+
+__all__ = [
+    "MAX_BAN",
+    "Created",
+    "Decoder",
+    "Encoder",
+    "Processing",
+    "Ready",
+    "Refused",
+    "Unreadable",
+    "check_transport",
+    "decode_solution",
+    "is_secret_name",
+    "transport_for",
+]

@@ -1,0 +1,94 @@
+"""What is secret of a task: found by how a value looks, and by what its field is called.
+
+A service may repeat anything that it was sent in the text of an error, and such texts end
+up in logs. So what is found here is taken out of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, cast
+from urllib.parse import unquote
+
+from ezcaptcha_async._checks import read_proxy
+
+_CREDENTIALS: Final = re.compile(r"://([^/?#\s]*)@")
+_SECRET_NAME: Final = re.compile(
+    r"passw|passphrase|pwd|secret|token|cookie|credential|login|user_?name|session|authoriz"
+    r"|(api|access|client|private)[-_ ]?key|^(pass|auth)$",
+    re.IGNORECASE,
+)
+"""Names of fields whose values are secret. A site key's is not: it stands in the page."""
+
+_PROXY_PARTS: Final = 4
+"""Least parts of a proxy with credentials: host:port:user:password, or a scheme before them."""
+
+_LEAST_PART: Final = 4
+"""Least characters for which a part of a secret is looked for by itself: a shorter one
+tells nothing, and would be found in every other word."""
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether what a field holds may be secret, going by its name."""
+    return "proxy" in name.lower() or _SECRET_NAME.search(name) is not None
+
+
+def secrets_in(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the secrets among a task's fields, in all their spellings, longest first."""
+    found: list[str] = []
+    waiting: list[tuple[str, Any, bool]] = [("", fields, False)]
+    while waiting:  # not by recursion: the fields of a custom task may be nested deeply
+        name, value, is_part = waiting.pop()
+        is_named = _SECRET_NAME.search(name) is not None
+        if isinstance(value, dict):
+            items = cast("dict[str, Any]", value).items()
+            waiting += [(inner, item, is_part or is_named) for inner, item in items]
+        elif isinstance(value, list):
+            waiting += [("", item, is_part or is_named) for item in cast("list[object]", value)]
+        elif isinstance(value, str | int) and not isinstance(value, bool):
+            text = str(value)
+            found += _credentials(text, is_proxy="proxy" in name.lower())
+            if is_named or (is_part and len(text) >= _LEAST_PART):
+                found += [text, *_parts(text)]
+    return spellings(secret for secret in found if secret)
+
+
+def spellings(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Return each secret as it is and with its percent escapes undone, and both as in JSON."""
+    spelled = {
+        spelling
+        for secret in secrets
+        for plain in (secret, unquote(secret))
+        for spelling in (plain, json.dumps(plain)[1:-1])
+    }
+    return tuple(sorted(spelled, key=len, reverse=True))
+
+
+def _credentials(text: str, *, is_proxy: bool) -> Iterator[str]:
+    """Yield the credentials of a URL, or of a proxy in one of its other forms."""
+    whole = _CREDENTIALS.findall(text)
+    if is_proxy and not whole:
+        parts = text.split(":")
+        if "@" in text:
+            whole.append(text.rpartition("@")[0])
+        elif len(parts) >= _PROXY_PARTS:
+            whole.append(":".join(parts[-2:]))
+            if len(parts) == _PROXY_PARTS and parts[-1].isdecimal():
+                # user:password:host:port is in use as well; which one it is cannot be told.
+                whole.append(":".join(parts[:2]))
+    if is_proxy:
+        # What a URL cannot hold is escaped here, and so found in both spellings.
+        whole.append(read_proxy(text)[0].partition("://")[2].rpartition("@")[0])
+    for credentials in whole:
+        yield credentials
+        yield credentials.partition(":")[2]
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield the values of ``name=value; name=value``, as cookies are written."""
+    for pair in text.split(";"):
+        part = pair.partition("=")[2].strip()
+        if len(part) >= _LEAST_PART:
+            yield part

@@ -1,0 +1,138 @@
+"""What the library needs of an HTTP client: for those who bring a transport of their own.
+
+A transport posts one body and says what came of it, as a value: a `Reply` or a `NoAnswer`. It
+never raises for what the network does, because an HTTP client's exceptions hold the
+request and with it the client key. The total deadline of a request is not its business:
+whoever calls it puts a cancel scope around the call, the same for every transport.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+
+@attrs.frozen(repr=False)
+class RequestBody:
+    """A request body. It holds the client key, so it has no telling repr.
+
+    Example:
+        >>> body = RequestBody(b'{"clientKey": "secret"}')
+        >>> body  # safe to log; `content` is what a transport sends
+        <RequestBody of 23 bytes>
+    """
+
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"<RequestBody of {len(self.content)} bytes>"
+
+
+@attrs.frozen(repr=False)
+class Reply:
+    """An HTTP answer.
+
+    Args:
+        status: The HTTP status.
+        body: The decoded body.
+        retry_after: The ``Retry-After`` header.
+        date: The ``Date`` header, which a date in ``Retry-After`` is measured against.
+
+    Example:
+        >>> Reply(200, b'{"errorId": 0, "balance": 500}')  # what a transport's `post` returns
+        <Reply 200, 30 bytes>
+    """
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+    date: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.status}, {len(self.body)} bytes>"
+
+
+@attrs.frozen
+class NoAnswer:
+    """No answer came.
+
+    Args:
+        reason: Name of what went wrong, without any content of the request.
+        unsent: True only when the request body certainly never left.
+        permanent: True when trying again cannot help, such as a bad certificate.
+
+    Example:
+        >>> NoAnswer("connection refused", unsent=True)  # what a transport's `post` returns
+        NoAnswer(reason='connection refused', unsent=True, permanent=False)
+    """
+
+    reason: str
+    unsent: bool = False
+    permanent: bool = False
+
+
+@attrs.define
+class Evidence:
+    """How far a request got; an adapter writes it, also for a request that is cut off.
+
+    Args:
+        observed: True once the adapter knows at all.
+        body_begun: True once the first byte of the body may have left.
+
+    Example:
+        >>> evidence = Evidence()
+        >>> evidence.observed = True  # the transport knows, and no byte has left yet
+        >>> evidence.unsent
+        True
+        >>> evidence.body_begun = True
+        >>> evidence.unsent
+        False
+    """
+
+    observed: bool = False
+    body_begun: bool = False
+
+    @property
+    def unsent(self) -> bool:
+        """True when it is certain that the service did not get the request."""
+        return self.observed and not self.body_begun
+
+
+class Transport(Protocol):
+    """What the library needs of an HTTP client.
+
+    Attributes:
+        max_requests: How many requests at a time this client is good for.
+
+    Example:
+        >>> class Canned:
+        ...     max_requests = 32
+        ...     async def post(self, url, body, *, timeout, evidence=None):
+        ...         return Reply(200, b'{"errorId": 0, "balance": 500}')
+        ...     async def aclose(self):
+        ...         pass
+        >>> async with SessionPool(transport=Canned()) as pool:
+        ...     (await pool.balance()).points
+        500.0
+    """
+
+    max_requests: int
+
+    async def post(
+        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
+    ) -> Reply | NoAnswer:
+        """POST a JSON body, follow no redirect, and read at most `MAX_BODY` bytes.
+
+        Args:
+            url: Absolute URL.
+            body: The request body.
+            timeout: Seconds after which the caller cancels; a hint for the client's own.
+            evidence: Where to write how far the request got, for one that must not be
+                repeated unless it was never sent.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close what this adapter opened itself, and nothing that was handed in."""
+        ...

@@ -1,0 +1,1129 @@
+"""Ticket states, deadlines and the order of requests, as plain events at plain times."""
+
+from __future__ import annotations
+
+from itertools import pairwise, product
+from math import inf
+from typing import Any
+
+import pytest
+
+from ezcaptcha_async._books.books import Books, Create, Poll
+from ezcaptcha_async._books.entries import MOVES, Entry, IllegalMoveError, Phase, Solved
+from ezcaptcha_async.errors import (
+    BannedError,
+    EzCaptchaError,
+    InsufficientBalanceError,
+    InvalidTaskError,
+    PoolClosedError,
+    ResultWindowLapsedError,
+    SolveTimeoutError,
+    SubmissionUnknownError,
+    TaskFailedError,
+    TicketCancelledError,
+)
+
+from .keeper import (
+    FINISHED,
+    KIND,
+    PAID,
+    PERMIT,
+    TASK,
+    Keeper,
+    Listener,
+    PlainGate,
+    check,
+    counts,
+    new_entry,
+    snapshot,
+    standing,
+)
+
+GAVE_UP = TaskFailedError("GAVE_UP")
+CLOSED = PoolClosedError("the pool was closed")
+
+
+def phase_name(value: object) -> str | None:
+    """Name phases in a test's id."""
+    return value.name if isinstance(value, Phase) else None
+
+
+# ------------------------------------------------------------------- the table of moves
+
+
+def test_every_phase_is_in_the_table() -> None:
+    """A phase that is added later would end in a KeyError in the scheduler."""
+    assert set(MOVES) == set(Phase)
+
+
+@pytest.mark.parametrize(
+    ("phase", "target"),
+    [pair for pair in product(Phase, Phase) if pair[1] not in MOVES[pair[0]]],
+    ids=phase_name,
+)
+def test_illegal_moves_change_nothing(phase: Phase, target: Phase) -> None:
+    """A mistake in the library would falsify the counts on top of everything else."""
+    keeper = Keeper()
+    entry = keeper.in_phase(phase)
+    before = snapshot(keeper.books, entry)
+    with pytest.raises(IllegalMoveError):
+        keeper.books._move(entry, target)
+    assert snapshot(keeper.books, entry) == before
+
+
+def test_an_illegal_move_is_named() -> None:
+    """The critical log line that a user reports would say "3 to 0"."""
+    keeper = Keeper()
+    with pytest.raises(IllegalMoveError, match="POLLING to QUEUED"):
+        keeper.books._move(keeper.polling(), Phase.QUEUED)
+
+
+@pytest.mark.parametrize(
+    ("phase", "target"),
+    [pair for pair in product(Phase, Phase) if pair[1] in MOVES[pair[0]]],
+    ids=phase_name,
+)
+def test_legal_moves_are_counted(phase: Phase, target: Phase) -> None:
+    """Statistics would count a ticket twice, or not at all."""
+    keeper = Keeper()
+    entry = keeper.in_phase(phase)
+    keeper.books._move(entry, target)
+    assert entry.phase is target
+    assert counts(keeper.line) == {target: 1}
+
+
+# event → what it leads to, in a line of (name, call, target)
+EVENTS: list[tuple[str, Any, Phase]] = [
+    ("created", lambda keeper, entry: keeper.created(entry, "7", now=1, poll_at=2), Phase.WAITING),
+    ("retry_create", lambda keeper, entry: keeper.retry_create(entry, 1), Phase.QUEUED),
+    ("refuse", lambda keeper, entry: keeper.refuse(entry, GAVE_UP), Phase.REFUSED),
+    ("lost", lambda keeper, entry: keeper.lost(entry, GAVE_UP), Phase.UNKNOWN),
+    ("repeat_create", lambda keeper, entry: keeper.repeat_create(entry, GAVE_UP, 1), Phase.QUEUED),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "phase"),
+    [
+        pytest.param(call, phase, id=f"{name}-{phase.name}")
+        for name, call, target in EVENTS
+        for phase in Phase
+        if target not in MOVES[phase] and phase is not Phase.ORPHANED
+    ],
+)
+def test_an_event_that_does_not_fit_changes_nothing(call: Any, phase: Phase) -> None:
+    """An answer that comes twice would take an entry out of the queue or off its request."""
+    keeper = Keeper()
+    entry = keeper.in_phase(phase)
+    before = snapshot(keeper.books, entry)
+    with pytest.raises(IllegalMoveError):
+        call(keeper.books, entry)
+    assert snapshot(keeper.books, entry) == before
+
+
+# ----------------------------------------------------------------------- order of sending
+
+
+def test_nothing_to_do() -> None:
+    """An idle pool would wake up for nothing."""
+    assert Books().next_time(0.0) == inf
+    assert Books().take(0.0) is None
+    assert Books().advance(0.0, 10) is False
+    keeper = Keeper()
+    assert keeper.take_all(1e9) == []
+    assert keeper.books.next_time(1e9) == inf
+
+
+def test_creates_go_out_in_the_order_in_which_they_came() -> None:
+    """Whoever asked first would be served last."""
+    keeper = Keeper()
+    entries = [keeper.queued() for _ in range(5)]
+    commands = keeper.take_all(0.0)
+    assert commands == [Create(entry, TASK, PERMIT) for entry in entries]
+    assert [entry.phase for entry in entries] == [Phase.CREATING] * 5
+    assert all(entry.request_in_flight and entry.attempts == 1 for entry in entries)
+    check(keeper.books, entries)
+
+
+def test_accounts_take_turns() -> None:
+    """One account's long queue would hold up all the others."""
+    keeper = Keeper(lines=3)
+    entries = [keeper.queued(line=line) for line in (0, 0, 0, 1, 1, 2)]
+    order = [keeper.lines.index(command.entry.line) for command in keeper.take_all(0.0)]
+    assert order == [0, 1, 2, 0, 1, 0]
+    check(keeper.books, entries)
+
+
+def test_an_account_that_must_wait_holds_up_no_other() -> None:
+    """A throttled account would stop the whole pool."""
+    keeper = Keeper(lines=2)
+    slow, fast = keeper.queued(line=0), keeper.queued(line=1)
+    keeper.gate.creates_from = 5.0
+    assert keeper.take_all(0.0) == [Create(fast, TASK, PERMIT)]
+    assert keeper.books.next_time(0.0) == 5.0
+    assert keeper.take_all(5.0) == [Create(slow, TASK, PERMIT)]
+
+
+def test_polls_go_before_creates() -> None:
+    """A flood of new tasks would let paid ones lapse."""
+    keeper = Keeper()
+    first = keeper.waiting(poll_at=10.0)
+    second = keeper.queued()
+    assert keeper.take_all(10.0) == [Poll(first, "id-1", PERMIT), Create(second, TASK, PERMIT)]
+    assert (first.phase, first.polls, first.request_in_flight) == (Phase.POLLING, 1, True)
+    assert first.polled_age == 0.0, "no poll was answered yet"
+
+
+def test_a_flood_of_polls_leaves_room_for_creates() -> None:
+    """New callers, and the canary of an account, would wait until all others are solved."""
+    keeper = Keeper()
+    for _ in range(20):
+        keeper.waiting(poll_at=10.0)
+    for _ in range(3):
+        keeper.queued()
+    kinds = ["p" if isinstance(command, Poll) else "c" for command in keeper.take_all(10.0)]
+    assert "".join(kinds) == "ppppppppcppppppppcppppc"
+
+
+def test_polls_go_on_while_no_create_may_go() -> None:
+    """Every ninth slot would stay empty while the account takes no new tasks."""
+    keeper = Keeper()
+    entries = [keeper.waiting(poll_at=10.0) for _ in range(20)]
+    late = keeper.queued()
+    keeper.gate.creates_from = 60.0
+    assert keeper.polled(10.0) == entries
+    assert keeper.take(60.0) == Create(late, TASK, PERMIT)
+
+
+def test_polls_go_in_the_order_in_which_they_fell_due() -> None:
+    """When slots are short, the youngest tasks would starve behind older ones that come again."""
+    keeper = Keeper()
+    old = keeper.waiting(now=0.0, poll_at=20.0)
+    young = keeper.waiting(now=5.0, poll_at=10.0)
+    middle = keeper.waiting(now=3.0, poll_at=30.0)
+    assert keeper.polled(9.9) == []
+    assert keeper.polled(30.0) == [young, old, middle]
+
+
+def test_what_is_about_to_lapse_is_polled_first() -> None:
+    """When slots are short, the results that are about to be lost would be lost."""
+    keeper = Keeper()
+    young = keeper.waiting(now=200.0, poll_at=251.0)
+    late = keeper.waiting(now=10.0, poll_at=260.0)
+    later = keeper.waiting(now=5.0, poll_at=255.0)
+    keeper.advance(252.0)  # one has been waiting for a slot already
+    assert keeper.polled(260.0) == [later, late, young]
+
+
+def test_polls_of_a_paused_account_wait_and_are_not_lost() -> None:
+    """A pause would swallow polls, or stop those of other accounts."""
+    keeper = Keeper(lines=2)
+    paused = keeper.waiting(poll_at=10.0)
+    other = keeper.waiting(poll_at=10.0, line=1)
+    keeper.gate.polls_from = 25.0
+    assert keeper.polled(10.0) == [other]
+    assert (paused.phase, paused.polls) == (Phase.WAITING, 0)
+    assert keeper.books.next_time(10.0) == 25.0
+    assert keeper.polled(24.9) == []
+    assert keeper.polled(25.0) == [paused]
+    assert paused.polls == 1
+
+
+def test_next_time_is_the_earliest_of_everything() -> None:
+    """The scheduler would sleep through a poll, a deadline or a retry."""
+    keeper = Keeper()
+    entry = keeper.waiting(poll_at=40.0)
+    assert keeper.books.next_time(0.0) == 40.0
+    retried = keeper.creating(deadline=30.0)
+    assert keeper.books.next_time(0.0) == 30.0
+    keeper.books.retry_create(retried, 20.0)
+    assert keeper.books.next_time(0.0) == 20.0
+    queued = keeper.queued()
+    keeper.gate.creates_from = 15.0
+    assert keeper.books.next_time(0.0) == 15.0
+    # What may go now is waited for in another way: by the end of a request.
+    assert keeper.books.next_time(15.0) == 20.0
+    for item in (entry, retried, queued):
+        keeper.books.release(item)
+    assert keeper.books.next_time(15.0) == 300.0
+
+
+def test_a_line_that_can_create_nothing_needs_no_alarm() -> None:
+    """The scheduler would spin while a limit is reached."""
+    keeper = Keeper()
+    keeper.queued()
+    keeper.gate.creates_from = inf
+    assert keeper.books.next_time(0.0) == inf
+    assert keeper.take(0.0) is None
+
+
+def test_advance_does_no_more_than_it_may() -> None:
+    """Ten thousand deadlines in one moment would stall the event loop."""
+    keeper = Keeper()
+    for _ in range(5):
+        keeper.waiting(poll_at=10.0)
+    assert keeper.books.advance(10.0, 3) is True
+    assert len(keeper.books._due) == 2
+    assert keeper.books.advance(10.0, 3) is False
+    assert len(keeper.books._due) == 0
+    assert keeper.books.advance(10.0, 3) is False
+
+
+# ------------------------------------------------------------------------ when to poll
+
+
+@pytest.mark.parametrize("poll_at", [-5.0, 100.0])
+def test_the_first_poll_is_never_in_the_past(poll_at: float) -> None:
+    """An alarm in the past would make the scheduler spin."""
+    keeper = Keeper()
+    keeper.waiting(now=100.0, poll_at=poll_at)
+    assert keeper.books.next_time(100.0) == 100.0
+
+
+@pytest.mark.parametrize(("poll_at", "due"), [(20.5, 23.0), (23.0, 23.0), (27.0, 27.0), (-inf, 23)])
+@pytest.mark.parametrize("event", ["processing", "skipped"])
+def test_the_spacing_is_never_undercut(event: str, poll_at: float, due: float) -> None:
+    """The service would throttle or ban the account."""
+    keeper = Keeper(spacing=3.0)
+    entry = keeper.polling()
+    if event == "processing":
+        keeper.books.processing(entry, now=20.0, sent_age=19.0, poll_at=poll_at)
+        assert (entry.processing_at, entry.polled_age, entry.answered) == (20.0, 19.0, 1)
+    else:
+        keeper.books.skipped(entry, now=20.0, poll_at=poll_at, trouble="502")
+        assert (entry.processing_at, entry.answered, entry.faults) == (None, 0, 1)
+    assert (entry.phase, entry.request_in_flight) == (Phase.WAITING, False)
+    assert keeper.books.next_time(20.0) == due
+    assert keeper.polled(due - 0.01) == []
+    assert keeper.polled(due) == [entry]
+
+
+def test_faults_are_counted_in_a_row() -> None:
+    """The backoff after a fault would never come down again."""
+    keeper = Keeper()
+    entry = keeper.polling()
+    faults = []
+    for now, event in enumerate(("skipped", "skipped", "processing", "skipped"), start=1):
+        if event == "skipped":
+            keeper.books.skipped(entry, now=10.0 * now, poll_at=0.0, trouble="502")
+        else:
+            keeper.books.processing(entry, now=10.0 * now, sent_age=1.0, poll_at=0.0)
+        faults.append(entry.faults)
+        assert keeper.polled(10.0 * now + 3) == [entry]
+    assert faults == [1, 2, 0, 1]
+    assert (entry.polls, entry.answered) == (5, 1)
+
+
+@pytest.mark.parametrize(("window", "last"), [(300.0, 290.0), (60.0, 58.0)])
+def test_a_last_poll_comes_before_the_window_ends(window: float, last: float) -> None:
+    """A task that was solved in its last seconds would be paid for and lost."""
+    keeper = Keeper(window=window)
+    entry = keeper.waiting(now=1_000.0, poll_at=5_000.0)
+    assert keeper.books.next_time(1_000.0) == pytest.approx(1_000 + last)
+    assert keeper.polled(1_000 + last) == [entry]
+    now = 1_000 + last + 1
+    keeper.books.processing(entry, now=now, sent_age=last, poll_at=now + 100)
+    assert keeper.books.next_time(now) == min(now + 3, 1_000 + window)
+
+
+def test_an_interval_is_cut_short_at_the_last_poll() -> None:
+    """An interval that begins at 286 s would end after the window."""
+    keeper = Keeper()
+    entry = keeper.polling()
+    keeper.books.processing(entry, now=286.0, sent_age=285.0, poll_at=294.0)
+    assert keeper.books.next_time(286.0) == 290.0
+
+
+def polls_until_the_end(keeper: Keeper, entry: Entry, wait: float) -> list[float]:
+    """Answer every poll with ``processing`` at once; return when they went out."""
+    times = []
+    now = 0.0
+    while (now := keeper.books.next_time(now)) < entry.lapses_at:
+        assert keeper.polled(now) == [entry]
+        times.append(now)
+        keeper.books.processing(entry, now=now, sent_age=now, poll_at=now + wait)
+    keeper.advance(now)
+    return times
+
+
+@pytest.mark.parametrize("spacing", [0.05, 1.0, 2.0])
+@pytest.mark.parametrize("event_every", [0.0, 0.5])
+def test_no_policy_gets_more_than_110_polls(spacing: float, event_every: float) -> None:
+    """Services stop answering at about 120 polls of one task, and a paid task would be lost."""
+    keeper = Keeper(spacing=spacing)
+    entry = keeper.waiting(poll_at=0.0)
+    times = polls_until_the_end(keeper, entry, event_every)
+    assert len(times) <= 110
+    assert times[-1] == pytest.approx(290.0, abs=4.0)
+    # The first half comes as the policy wants it: most tasks are solved long before.
+    assert times[54] == pytest.approx(54 * max(spacing, event_every))
+    gaps = [later - time for time, later in pairwise(times)]
+    assert max(gaps) < 6.0
+    assert entry.phase is Phase.LAPSED
+    check(keeper.books, [entry])
+
+
+def test_the_usual_spacing_is_not_stretched() -> None:
+    """Every task would be polled later than need be."""
+    keeper = Keeper(spacing=3.0)
+    times = polls_until_the_end(keeper, keeper.waiting(poll_at=0.0), 0.0)
+    assert {round(later - time, 6) for time, later in pairwise(times)} <= {3.0, 2.0}
+
+
+def test_faults_count_as_polls_too() -> None:
+    """The service counts the requests that it saw, whatever became of the answers."""
+    keeper = Keeper(spacing=0.1)
+    entry = keeper.waiting(poll_at=0.0)
+    now = 0.0
+    while (now := keeper.books.next_time(now)) < entry.lapses_at:
+        assert keeper.polled(now) == [entry]
+        keeper.books.skipped(entry, now=now, poll_at=now, trouble="502")
+    assert entry.polls <= 110
+
+
+def test_a_poll_knows_when_it_was_due() -> None:
+    """Nobody could tell that polls go out late, and that they should be rarer."""
+    keeper = Keeper()
+    entry = keeper.waiting(now=0.0, poll_at=10.0)
+    assert entry.due_at == 10.0
+    keeper.gate.polls_from = 40.0
+    assert keeper.polled(10.0) == []
+    assert keeper.polled(40.0) == [entry]
+    assert entry.due_at == 10.0
+    keeper.books.processing(entry, now=41.0, sent_age=40.0, poll_at=41.0)
+    assert entry.due_at == 44.0
+
+
+# -------------------------------------------------------------------- what is answered
+
+
+def test_solved() -> None:
+    """A solution would not reach whoever waits for it."""
+    keeper = Keeper()
+    entry = keeper.polling()
+    first, second = Listener(), Listener()
+    entry.waiters = (first, second)
+    keeper.books.solved(entry, {"token": "t"}, 12.0)
+    assert (entry.phase, entry.outcome) == (Phase.SOLVED, Solved({"token": "t"}, 12.0))
+    assert first.told == second.told == [Solved({"token": "t"}, 12.0)]
+    assert not entry.request_in_flight
+    assert keeper.take_all(1e6) == []
+    assert keeper.books.next_time(0.0) == inf
+    check(keeper.books, [entry])
+
+
+def test_the_first_answer_stands() -> None:
+    """Whoever waits would be told two things, or the later of them."""
+    keeper = Keeper()
+    entry = keeper.polling()
+    listener = Listener()
+    entry.waiters = (listener,)
+    keeper.books.failed(entry, GAVE_UP)
+    keeper.books.failed(entry, TaskFailedError("OTHER"))
+    keeper.books.solved(entry, {}, 12.0)
+    assert (entry.phase, entry.outcome, listener.told) == (Phase.FAILED, GAVE_UP, [GAVE_UP])
+    check(keeper.books, [entry])
+
+
+def test_a_refused_create() -> None:
+    """A task that the service does not accept would be waited for, or counted as paid."""
+    keeper = Keeper()
+    entry, error = keeper.creating(), InvalidTaskError("BAD")
+    keeper.books.refuse(entry, error)
+    assert (entry.phase, entry.outcome) == (Phase.REFUSED, error)
+    assert keeper.line.created == 0
+    check(keeper.books, [entry])
+
+
+def test_a_lost_create_is_not_repeated() -> None:
+    """A task that may have been paid for would be paid for twice."""
+    keeper = Keeper()
+    entry, error = keeper.creating(), SubmissionUnknownError("lost")
+    keeper.books.lost(entry, error)
+    assert (entry.phase, entry.outcome) == (Phase.UNKNOWN, error)
+    assert keeper.take_all(1e6) == []
+    check(keeper.books, [entry])
+
+
+def test_a_lost_create_that_is_repeated_stays_in_the_books() -> None:
+    """What may have been paid for the first time would be spent a second time."""
+    keeper = Keeper()
+    entry = new_entry(keeper.line, points=6.0)
+    keeper.books.enqueue(entry)
+    assert keeper.take(0.0) == Create(entry, TASK, PERMIT)
+    keeper.books.repeat_create(entry, SubmissionUnknownError("lost"), 2.0)
+    check(keeper.books, [entry])
+    assert (entry.phase, entry.outcome, entry.repeated) == (Phase.QUEUED, None, True)
+    assert (keeper.line.repeated, keeper.line.committed_points) == (1, 12.0)
+    assert keeper.take_all(1.9) == []
+    assert keeper.take_all(2.0) == [Create(entry, TASK, PERMIT)]
+    keeper.books.created(entry, "7", now=3.0, poll_at=13.0)
+    assert (keeper.line.points, keeper.line.committed_points) == (6.0, 12.0)
+    check(keeper.books, [entry])
+
+
+@pytest.mark.parametrize("why", ["closed", "nobody waits"])
+def test_a_lost_create_is_not_repeated_for_nobody(why: str) -> None:
+    """It would be paid twice, and nobody be there to take even one solution."""
+    keeper = Keeper()
+    entry, error = keeper.creating(), SubmissionUnknownError("lost")
+    if why == "closed":
+        keeper.books.close(CLOSED)
+    else:
+        keeper.books.release(entry)
+    keeper.books.repeat_create(entry, error, 2.0)
+    assert (entry.phase, entry.outcome, entry.repeated) == (Phase.UNKNOWN, error, False)
+    assert keeper.line.repeated == 0
+    check(keeper.books, [entry])
+
+
+def test_points_are_counted_once_for_each_paid_task() -> None:
+    """A report of the costs would leave out what orphans cost, or count a task twice."""
+    keeper = Keeper()
+    entries = [new_entry(keeper.line, points=points) for points in (6, 15, None, 8)]
+    for entry in entries:
+        keeper.books.enqueue(entry)
+    keeper.take_all(0.0)
+    for number, entry in enumerate(entries[:3]):
+        keeper.books.created(entry, f"id-{number}", now=0.0, poll_at=10.0)
+    keeper.books.created(entries[3], "id-0", now=0.0, poll_at=10.0)  # an id once more
+    assert keeper.line.points == 21
+    assert keeper.line.created == 3
+    adopted(keeper, points=30)
+    assert keeper.line.points == 21, "another process has paid for it"
+    keeper.books.release(entries[0])
+    assert keeper.line.points == 21
+
+
+def test_created_tells_whoever_waits_for_the_ticket() -> None:
+    """`submit` would return only when the task is solved."""
+    keeper = Keeper()
+    entry = keeper.creating(now=5.0)
+    entry.creator = Listener()
+    keeper.books.created(entry, "7", now=8.0, poll_at=18.0)
+    assert entry.creator.told == [None]
+    assert (entry.created_at, entry.lapses_at) == (8.0, 308.0)
+    assert (entry.phase, entry.request_in_flight) == (Phase.WAITING, False)
+    assert keeper.line.paid == {"7": entry}
+    assert (keeper.line.created, keeper.line.resumed) == (1, 0)
+
+
+def test_a_retried_create_waits_its_time_and_then_goes_first() -> None:
+    """It would be sent again at once, or stand behind everybody who came later."""
+    keeper = Keeper()
+    entry = keeper.creating()
+    later = keeper.queued()
+    keeper.books.retry_create(entry, 5.0)
+    assert (entry.phase, entry.request_in_flight) == (Phase.QUEUED, False)
+    check(keeper.books, [entry, later])
+    assert keeper.books.next_time(0.0) == 5.0
+    keeper.gate.creates_from = 5.0
+    assert keeper.take_all(4.9) == []
+    assert keeper.take_all(5.0) == [Create(entry, TASK, PERMIT), Create(later, TASK, PERMIT)]
+    assert entry.attempts == 2
+
+
+def test_retried_creates_keep_their_order() -> None:
+    """Of those that were turned down together, the one that waits longest would go last."""
+    keeper = Keeper()
+    entries = [keeper.creating() for _ in range(3)]
+    for at, entry in enumerate(entries, start=5):
+        keeper.books.retry_create(entry, float(at))
+    assert keeper.take_all(10.0) == [Create(entry, TASK, PERMIT) for entry in entries]
+
+
+def test_a_retry_for_nobody_is_not_sent() -> None:
+    """A task would be paid for after its caller went away."""
+    keeper = Keeper()
+    entry = keeper.creating()
+    keeper.books.release(entry)
+    assert entry.phase is Phase.CREATING
+    keeper.books.retry_create(entry, 5.0)
+    assert (entry.phase, entry.outcome) == (Phase.CANCELLED, None)
+    assert keeper.take_all(1e6) == []
+    check(keeper.books, [entry])
+
+
+def test_two_tasks_with_one_id() -> None:
+    """A gateway that repeats an id would leave one of the two callers waiting for ever."""
+    keeper = Keeper()
+    entries = [keeper.creating(), keeper.creating()]
+    for entry in entries:
+        keeper.books.created(entry, "same", now=0.0, poll_at=10.0)
+    keeper.books.abort(CLOSED)
+    assert all(entry.outcome is not None for entry in entries)
+
+
+@pytest.mark.parametrize("ends", [0, 1])
+def test_two_tasks_with_one_id_of_which_one_ends(ends: int) -> None:
+    """The end of one would take the other off the list, so that closing does not answer it."""
+    keeper = Keeper()
+    entries = [keeper.creating(), keeper.creating()]
+    for entry in entries:
+        keeper.books.created(entry, "same", now=0.0, poll_at=10.0)
+    keeper.take_all(10.0)
+    keeper.books.failed(entries[ends], GAVE_UP)
+    keeper.books.abort(CLOSED)
+    assert all(entry.outcome is not None for entry in entries)
+
+
+# -------------------------------------------------------------- deadlines and patience
+
+
+def test_the_window_ends_a_waiting_task() -> None:
+    """A caller would wait for a result that can no longer be fetched."""
+    keeper = Keeper()
+    entry = keeper.waiting()
+    keeper.advance(299.9)
+    assert standing(entry) == (Phase.WAITING, None)
+    keeper.advance(300.0)
+    assert entry.phase is Phase.LAPSED
+    assert isinstance(entry.outcome, ResultWindowLapsedError)
+    assert "within 300 s" in str(entry.outcome)
+    assert keeper.take_all(1e6) == []
+    check(keeper.books, [entry])
+
+
+@pytest.mark.parametrize("answer", ["solved", "failed", "processing", "skipped"])
+def test_the_window_ends_also_during_a_request(answer: str) -> None:
+    """A request that hangs would hold its caller beyond the window."""
+    keeper = Keeper()
+    entry = keeper.polling()
+    keeper.advance(300.0)
+    assert isinstance(entry.outcome, ResultWindowLapsedError)
+    outcome = entry.outcome
+    if answer == "solved":
+        keeper.books.solved(entry, {}, 301.0)
+    elif answer == "failed":
+        keeper.books.failed(entry, GAVE_UP)
+    elif answer == "processing":
+        keeper.books.processing(entry, now=301.0, sent_age=299.0, poll_at=305.0)
+    else:
+        keeper.books.skipped(entry, now=301.0, poll_at=305.0, trouble="502")
+    assert (entry.phase, entry.outcome) == (Phase.LAPSED, outcome)
+    assert not entry.request_in_flight
+    assert keeper.take_all(1e6) == []
+    check(keeper.books, [entry])
+
+
+def test_the_window_ends_an_orphan() -> None:
+    """Orphans would pile up, and be listed as fetchable when they no longer are."""
+    keeper = Keeper()
+    entry = keeper.orphaned()
+    assert list(keeper.line.orphans()) == [entry]
+    keeper.advance(300.0)
+    assert entry.phase is Phase.LAPSED
+    assert (list(keeper.line.orphans()), keeper.line.paid) == ([], {})
+    check(keeper.books, [entry])
+
+
+@pytest.mark.parametrize("retried", [False, True])
+def test_a_timeout_in_the_queue(retried: bool) -> None:  # noqa: FBT001
+    """A caller would wait longer than they asked to, or be told of a charge that never was."""
+    keeper = Keeper()
+    keeper.gate.creates_from = 0.0
+    entry = keeper.creating(deadline=20.0) if retried else keeper.queued(deadline=20.0)
+    if retried:
+        keeper.books.retry_create(entry, 30.0)
+    keeper.advance(20.0)
+    assert entry.phase is Phase.CANCELLED
+    assert isinstance(entry.outcome, SolveTimeoutError)
+    assert not entry.outcome.may_be_charged
+    assert "before the task was created" in str(entry.outcome)
+    assert keeper.take_all(1e6) == []
+    check(keeper.books, [entry])
+
+
+@pytest.mark.parametrize("end", ["created", "lost", "refused", "retry"])
+def test_a_timeout_during_creation(end: str) -> None:
+    """A task that is paid for after its caller timed out would be lost, or polled for nobody."""
+    keeper = Keeper()
+    entry = keeper.creating(deadline=20.0)
+    keeper.advance(20.0)
+    outcome = entry.outcome
+    assert isinstance(outcome, SolveTimeoutError)
+    assert outcome.may_be_charged
+    assert entry.phase is Phase.CREATING
+    check(keeper.books, [entry])
+    if end == "created":
+        keeper.books.created(entry, "7", now=21.0, poll_at=31.0)
+    elif end == "lost":
+        keeper.books.lost(entry, SubmissionUnknownError("lost"))
+    elif end == "refused":
+        keeper.books.refuse(entry, GAVE_UP)
+    else:
+        keeper.books.retry_create(entry, 25.0)
+    expected = {
+        "created": Phase.ORPHANED,
+        "lost": Phase.UNKNOWN,
+        "refused": Phase.REFUSED,
+        "retry": Phase.CANCELLED,
+    }
+    assert (entry.phase, entry.outcome) == (expected[end], outcome)
+    assert keeper.take_all(100.0) == []
+    check(keeper.books, [entry])
+
+
+def test_a_timeout_while_waiting() -> None:
+    """A paid task would be polled for nobody, or be forgotten instead of listed."""
+    keeper = Keeper()
+    entry = keeper.waiting(deadline=20.0)
+    keeper.advance(20.0)
+    assert entry.phase is Phase.ORPHANED
+    assert isinstance(entry.outcome, SolveTimeoutError)
+    assert entry.outcome.may_be_charged
+    assert "before the task was solved" in str(entry.outcome)
+    assert list(keeper.line.orphans()) == [entry]
+    assert keeper.take_all(299.0) == []
+    check(keeper.books, [entry])
+
+
+def test_a_timeout_during_a_poll() -> None:
+    """The solution that is on its way would be thrown away although it is paid for."""
+    keeper = Keeper()
+    entry = keeper.polling(deadline=20.0)
+    keeper.advance(20.0)
+    assert entry.phase is Phase.ORPHANED
+    assert isinstance(entry.outcome, SolveTimeoutError)
+    keeper.books.solved(entry, {"token": "t"}, 21.0)
+    assert entry.phase is Phase.ORPHANED
+    assert isinstance(entry.outcome, SolveTimeoutError)
+    check(keeper.books, [entry])
+    keeper.books.hold(entry, 30.0)
+    assert standing(entry) == (Phase.SOLVED, Solved({"token": "t"}, 21.0))
+    check(keeper.books, [entry])
+
+
+def test_a_timeout_after_the_window_is_no_timeout() -> None:
+    """A caller with much patience would be told to resume what can no longer be fetched."""
+    keeper = Keeper()
+    entry = keeper.waiting(deadline=300.0)
+    keeper.advance(1_000.0)
+    assert isinstance(entry.outcome, ResultWindowLapsedError)
+
+
+# ------------------------------------------------------------------ callers come and go
+
+
+def test_the_last_one_who_goes_turns_it_into_an_orphan() -> None:
+    """One cancelled waiter of two would stop the task for the other."""
+    keeper = Keeper()
+    entry = keeper.waiting()
+    keeper.books.hold(entry, 5.0)
+    assert entry.holders == 2
+    keeper.books.release(entry)
+    assert (entry.phase, entry.holders) == (Phase.WAITING, 1)
+    keeper.books.release(entry)
+    assert (entry.phase, entry.holders) == (Phase.ORPHANED, 0)
+    keeper.books.release(entry)
+    assert entry.holders == 0
+    assert entry.outcome is None
+    check(keeper.books, [entry])
+
+
+@pytest.mark.parametrize(
+    ("phase", "after"),
+    [
+        (Phase.QUEUED, Phase.CANCELLED),
+        (Phase.CREATING, Phase.CREATING),
+        (Phase.WAITING, Phase.ORPHANED),
+        (Phase.POLLING, Phase.ORPHANED),
+        (Phase.ORPHANED, Phase.ORPHANED),
+        (Phase.SOLVED, Phase.ORPHANED),
+        (Phase.FAILED, Phase.FAILED),
+        (Phase.LAPSED, Phase.LAPSED),
+        (Phase.UNKNOWN, Phase.UNKNOWN),
+        (Phase.REFUSED, Phase.REFUSED),
+        (Phase.CANCELLED, Phase.CANCELLED),
+    ],
+    ids=phase_name,
+)
+def test_abandoned_in_each_phase(phase: Phase, after: Phase) -> None:
+    """A queued task would be paid for all the same, or a paid one forgotten."""
+    keeper = Keeper()
+    entry = keeper.in_phase(phase)
+    outcome = entry.outcome
+    error = TicketCancelledError("the ticket was cancelled")
+    keeper.books.abandon(entry, error)
+    assert (entry.phase, entry.holders) == (after, 0)
+    if phase is Phase.SOLVED:
+        assert entry.kept is outcome
+    else:
+        assert entry.outcome is (outcome or error)
+    assert keeper.take_all(299.0) == []
+    check(keeper.books, [entry])
+
+
+def test_a_solution_that_nobody_took_is_kept() -> None:
+    """A caller who is cancelled in the moment of delivery would lose a paid token."""
+    keeper = Keeper()
+    entry = keeper.in_phase(Phase.SOLVED)
+    keeper.books.release(entry)
+    assert list(keeper.line.orphans()) == [entry]
+    check(keeper.books, [entry])
+    keeper.books.hold(entry, 5.0)
+    assert (entry.phase, entry.outcome) == (Phase.SOLVED, Solved({"token": "t"}, 1.0))
+    assert keeper.line.paid == {}
+    check(keeper.books, [entry])
+    entry.delivered = True
+    keeper.books.release(entry)
+    assert entry.phase is Phase.SOLVED
+    check(keeper.books, [entry])
+
+
+def test_a_kept_solution_is_given_out_through_the_books() -> None:
+    """Whoever awaits such an orphan would get the solution, and it stay an orphan for ever."""
+    keeper = Keeper()
+    entry = keeper.in_phase(Phase.SOLVED)
+    keeper.books.release(entry)
+    # A ticket is awaited by looking at its outcome first, and by holding it without one.
+    if entry.outcome is None:
+        keeper.books.hold(entry, 5.0)
+    assert isinstance(entry.outcome, Solved)
+    assert entry.phase is Phase.SOLVED
+
+
+def test_a_kept_solution_lapses_with_its_window() -> None:
+    """Solutions that nobody ever fetches would pile up."""
+    keeper = Keeper()
+    entry = keeper.in_phase(Phase.SOLVED)
+    keeper.books.release(entry)
+    keeper.advance(300.0)
+    assert (entry.phase, keeper.line.paid) == (Phase.LAPSED, {})
+    check(keeper.books, [entry])
+
+
+def test_an_orphan_is_taken_up_again() -> None:
+    """A resumed ticket would not be polled, or its old timeout end it."""
+    keeper = Keeper()
+    entry = keeper.waiting(deadline=20.0)
+    keeper.advance(20.0)
+    keeper.books.hold(entry, 100.0)
+    assert (entry.phase, entry.holders, entry.outcome) == (Phase.WAITING, 1, None)
+    assert entry.deadline == inf
+    check(keeper.books, [entry])
+    assert keeper.polled(100.0) == [entry]
+    keeper.advance(300.0)
+    assert isinstance(entry.outcome, ResultWindowLapsedError)
+
+
+def test_taking_up_an_orphan_keeps_the_spacing() -> None:
+    """Letting go and resuming in a loop would poll without pause."""
+    keeper = Keeper(spacing=3.0)
+    entry = keeper.polling()
+    keeper.books.processing(entry, now=20.0, sent_age=19.0, poll_at=25.0)
+    keeper.books.release(entry)
+    keeper.books.hold(entry, 20.5)
+    assert keeper.books.next_time(20.5) == 23.0
+
+
+def test_taking_up_an_orphan_keeps_the_spacing_after_a_fault_too() -> None:
+    """The service may have seen the poll that failed: resuming in a loop would hammer it."""
+    keeper = Keeper(spacing=3.0)
+    entry = keeper.polling()
+    keeper.books.skipped(entry, now=20.0, poll_at=25.0, trouble="502")
+    keeper.books.release(entry)
+    keeper.books.hold(entry, 20.5)
+    assert keeper.books.next_time(20.5) == 23.0
+
+
+@pytest.mark.parametrize("answer", ["solved", "processing", "skipped", "failed"])
+def test_an_orphan_is_taken_up_during_its_request(answer: str) -> None:
+    """Its answer would be passed over, or it be polled twice at a time."""
+    keeper = Keeper()
+    entry = keeper.polling()
+    keeper.books.release(entry)
+    assert standing(entry) == (Phase.ORPHANED, None)
+    keeper.books.hold(entry, 5.0)
+    assert standing(entry) == (Phase.POLLING, None)
+    assert keeper.take_all(100.0) == []
+    check(keeper.books, [entry])
+    if answer == "solved":
+        keeper.books.solved(entry, {}, 101.0)
+        assert entry.outcome == Solved({}, 101.0)
+    elif answer == "failed":
+        keeper.books.failed(entry, GAVE_UP)
+        assert entry.outcome is GAVE_UP
+    elif answer == "processing":
+        keeper.books.processing(entry, now=101.0, sent_age=100.0, poll_at=107.0)
+        assert keeper.polled(107.0) == [entry]
+    else:
+        keeper.books.skipped(entry, now=101.0, poll_at=107.0, trouble="502")
+        assert keeper.polled(107.0) == [entry]
+    check(keeper.books, [entry])
+
+
+@pytest.mark.parametrize("answer", ["processing", "skipped", "failed"])
+def test_an_answer_for_an_orphan(answer: str) -> None:
+    """An orphan would be polled on for nobody, or a failed one be listed as fetchable."""
+    keeper = Keeper()
+    entry = keeper.polling()
+    keeper.books.release(entry)
+    if answer == "processing":
+        keeper.books.processing(entry, now=20.0, sent_age=19.0, poll_at=25.0)
+    elif answer == "skipped":
+        keeper.books.skipped(entry, now=20.0, poll_at=25.0, trouble="502")
+    else:
+        keeper.books.failed(entry, GAVE_UP)
+    assert entry.phase is (Phase.FAILED if answer == "failed" else Phase.ORPHANED)
+    assert not entry.request_in_flight
+    assert keeper.take_all(299.0) == []
+    check(keeper.books, [entry])
+
+
+def test_holding_what_is_finished_changes_nothing() -> None:
+    """A second waiter would bring a finished ticket back to life."""
+    keeper = Keeper()
+    entry = keeper.in_phase(Phase.FAILED)
+    outcome = entry.outcome
+    keeper.books.hold(entry, 5.0)
+    assert entry.phase is Phase.FAILED
+    assert entry.outcome is outcome
+    check(keeper.books, [entry])
+
+
+def adopted(keeper: Keeper, **settings: Any) -> Entry:
+    """Take over a task that was created elsewhere at time 0."""
+    entry = new_entry(keeper.line, task_id="7", created_at=0.0, lapses_at=300.0, **settings)
+    keeper.books.adopt(entry, poll_at=10.0)
+    return entry
+
+
+def test_a_task_from_elsewhere() -> None:
+    """A ticket that another process paid for would not be polled, or be counted as created."""
+    keeper = Keeper()
+    entry = adopted(keeper)
+    assert (keeper.line.created, keeper.line.resumed) == (0, 1)
+    assert (entry.phase, keeper.line.paid) == (Phase.WAITING, {"7": entry})
+    check(keeper.books, [entry])
+    assert keeper.polled(50.0) == [entry]
+    keeper.advance(300.0)
+    assert isinstance(entry.outcome, ResultWindowLapsedError)
+    check(keeper.books, [entry])
+
+
+def test_a_task_from_elsewhere_keeps_the_spacing() -> None:
+    """The process before has just polled it; doing so again at once undercuts the service."""
+    keeper = Keeper(spacing=3.0)
+    adopted(keeper, processing_at=48.0)
+    assert keeper.books.next_time(50.0) == 51.0
+
+
+# ----------------------------------------------------------------- one account's troubles
+
+
+def test_who_has_been_in_line_for_long() -> None:
+    """Whoever came a moment ago would be sent away with those who lost their patience."""
+    keeper = Keeper()
+    early, late = keeper.queued(queued_at=10.0), keeper.queued(queued_at=20.0)
+    assert keeper.books.queued(keeper.line, since=10.0) == (early,)
+    assert keeper.books.queued(keeper.line) == (early, late)
+
+
+def test_who_is_in_line() -> None:
+    """Thousands of callers would wait for an account that takes no tasks, or be paid for."""
+    keeper = Keeper(lines=2)
+    retried = keeper.creating()
+    keeper.books.retry_create(retried, 50.0)
+    creating, waiting = keeper.creating(), keeper.waiting()
+    retried_elsewhere = keeper.creating(line=1)
+    keeper.books.retry_create(retried_elsewhere, 50.0)
+    queued, elsewhere = keeper.queued(), keeper.queued(line=1)
+    error = InsufficientBalanceError("EMPTY")
+    for entry in keeper.books.queued(keeper.line):
+        keeper.books.refuse(entry, error)
+    for entry in (queued, retried):
+        assert (entry.phase, entry.outcome) == (Phase.REFUSED, error)
+    for entry in (creating, waiting, elsewhere, retried_elsewhere):
+        assert entry.outcome is None
+    check(keeper.books, [retried, creating, waiting, retried_elsewhere, queued, elsewhere])
+    assert {command.entry for command in keeper.take_all(50.0)} == {
+        waiting,
+        elsewhere,
+        retried_elsewhere,
+    }
+
+
+def test_another_account_takes_over() -> None:
+    """A task would stand in two lines and be paid twice, or in none and wait for ever."""
+    keeper = Keeper(lines=2)
+    kind = KIND._replace(service="1captcha")
+    retried = keeper.creating()
+    keeper.books.retry_create(retried, 50.0)
+    refused = keeper.creating()
+    first, queued = keeper.queued(line=1), keeper.queued(deadline=70.0)
+    other = keeper.lines[1]
+    for entry in (retried, queued, refused):
+        keeper.books.hand_over(entry, other, kind, 5.0)
+        assert (entry.line, entry.kind, entry.points) == (other, kind, 5.0)
+    check(keeper.books, [retried, first, queued, refused])
+    assert (keeper.line.load, keeper.line.pending_points, other.pending_points) == (0, 0.0, 17.0)
+    commands = keeper.take_all(0.0)
+    assert [command.entry for command in commands] == [first, retried, queued, refused]
+    assert all(isinstance(command, Create) for command in commands)
+    keeper.advance(80.0)
+    assert isinstance(queued.outcome, SolveTimeoutError), "its caller's patience moves along"
+
+
+@pytest.mark.parametrize("phase", sorted(PAID | FINISHED))
+def test_what_is_paid_or_over_is_not_handed_over(phase: Phase) -> None:
+    """A task that is paid for here would be paid for elsewhere as well."""
+    keeper = Keeper(lines=2)
+    entry = keeper.in_phase(phase)
+    before = snapshot(keeper.books, entry)
+    with pytest.raises(IllegalMoveError):
+        keeper.books.hand_over(entry, keeper.lines[1], KIND, 5.0)
+    assert snapshot(keeper.books, entry) == before
+
+
+def test_fail_lapsing() -> None:
+    """A ban of ten minutes would be waited for in vain by those whose window ends before."""
+    keeper = Keeper()
+    polling = keeper.polling(now=0.0)
+    early, late = keeper.waiting(now=0.0), keeper.waiting(now=1.0)
+    error = BannedError("BAN")
+    keeper.books.fail_lapsing(keeper.line, error, until=300.0)
+    assert (early.phase, early.outcome) == (Phase.FAILED, error)
+    assert polling.outcome is None
+    assert late.outcome is None
+    check(keeper.books, [polling, early, late])
+
+
+def test_a_solution_in_hand_needs_no_fetching() -> None:
+    """A solution that is paid for and here would be thrown away because of a ban."""
+    keeper = Keeper()
+    entry = keeper.polling()
+    keeper.books.release(entry)
+    keeper.books.solved(entry, {"token": "t"}, 5.0)
+    keeper.books.fail_lapsing(keeper.line, BannedError("BAN"), until=600.0)
+    keeper.books.hold(entry, 10.0)
+    assert entry.outcome == Solved({"token": "t"}, 5.0)
+
+
+# ------------------------------------------------------------------------------ the end
+
+
+def test_close_answers_all_who_need_no_answer_from_outside() -> None:
+    """Leaving the pool would hang, or lose what is on its way."""
+    keeper = Keeper()
+    polling = keeper.polling()
+    retried = keeper.creating()
+    keeper.books.retry_create(retried, 50.0)
+    creating = keeper.creating()
+    waiting, orphan, queued = keeper.waiting(), keeper.orphaned(), keeper.queued()
+    entries = [polling, retried, creating, waiting, orphan, queued]
+    keeper.books.close(CLOSED)
+    assert [entry.phase for entry in entries] == [
+        Phase.POLLING,
+        Phase.CANCELLED,
+        Phase.CREATING,
+        Phase.ORPHANED,
+        Phase.ORPHANED,
+        Phase.CANCELLED,
+    ]
+    assert [entry.outcome for entry in entries] == [None, CLOSED, None, CLOSED, CLOSED, CLOSED]
+    assert keeper.take_all(100.0) == []
+    check(keeper.books, entries)
+
+
+@pytest.mark.parametrize(
+    ("answer", "phase"),
+    [
+        ("solved", Phase.SOLVED),
+        ("failed", Phase.FAILED),
+        ("processing", Phase.ORPHANED),
+        ("skipped", Phase.ORPHANED),
+    ],
+)
+def test_a_poll_that_is_answered_after_closing(answer: str, phase: Phase) -> None:
+    """A solution that arrives during the grace would be dropped, or a waiter be forgotten."""
+    keeper = Keeper()
+    entry = keeper.polling()
+    keeper.books.close(CLOSED)
+    outcomes = {"solved": Solved({}, 20.0), "failed": GAVE_UP}
+    if answer == "solved":
+        keeper.books.solved(entry, {}, 20.0)
+    elif answer == "failed":
+        keeper.books.failed(entry, GAVE_UP)
+    elif answer == "processing":
+        keeper.books.processing(entry, now=20.0, sent_age=19.0, poll_at=25.0)
+    else:
+        keeper.books.skipped(entry, now=20.0, poll_at=25.0, trouble="502")
+    assert (entry.phase, entry.outcome) == (phase, outcomes.get(answer, CLOSED))
+    check(keeper.books, [entry])
+
+
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize(
+    ("answer", "phase"),
+    [
+        ("created", Phase.ORPHANED),
+        ("retry", Phase.CANCELLED),
+        ("refused", Phase.REFUSED),
+        ("lost", Phase.UNKNOWN),
+    ],
+)
+def test_a_create_that_is_answered_after_closing(answer: str, phase: Phase, left: bool) -> None:  # noqa: FBT001
+    """A task that is paid for during the grace would be lost, or its caller wait for ever."""
+    keeper = Keeper()
+    entry = keeper.creating()
+    if left:
+        keeper.books.release(entry)
+    keeper.books.close(CLOSED)
+    outcomes: dict[str, EzCaptchaError] = {"refused": GAVE_UP, "lost": SubmissionUnknownError("?")}
+    if answer == "created":
+        keeper.books.created(entry, "7", now=20.0, poll_at=30.0)
+        assert list(keeper.line.orphans()) == [entry]
+    elif answer == "retry":
+        keeper.books.retry_create(entry, 25.0)
+    elif answer == "refused":
+        keeper.books.refuse(entry, outcomes["refused"])
+    else:
+        keeper.books.lost(entry, outcomes["lost"])
+    assert (entry.phase, entry.outcome) == (phase, outcomes.get(answer, CLOSED))
+    assert keeper.take_all(1e6) == []
+    check(keeper.books, [entry])
+
+
+def test_abort_answers_everybody() -> None:
+    """Whatever dies, somebody would wait for ever."""
+    keeper = Keeper(lines=2)
+    polling, orphan_in_flight = keeper.polling(), keeper.polling()
+    creating, waiting = keeper.creating(), keeper.waiting(line=1)
+    queued = keeper.queued()
+    keeper.books.release(orphan_in_flight)
+    entries = [polling, creating, waiting, queued, orphan_in_flight]
+    keeper.books.abort(CLOSED)
+    assert polling.outcome is waiting.outcome is queued.outcome is CLOSED
+    assert orphan_in_flight.outcome is CLOSED
+    assert creating.phase is Phase.UNKNOWN
+    assert isinstance(creating.outcome, SubmissionUnknownError)
+    assert "createTask was in flight: the pool was closed" in str(creating.outcome)
+    assert set(keeper.line.orphans()) == {polling, orphan_in_flight}
+    assert not any(entry.request_in_flight for entry in entries)
+    check(keeper.books, entries)
+    keeper.books.abort(PoolClosedError("again"))
+    assert polling.outcome is CLOSED
+
+
+# ------------------------------------------------------------------------------ looking
+
+
+def test_reprs_show_counts_and_no_tasks() -> None:
+    """A log line of a busy pool would hold ten thousand entries, or the tasks' secrets."""
+    keeper = Keeper()
+    entry = keeper.waiting()
+    keeper.queued()
+    assert repr(keeper.books) == "<Books of 1 accounts, 2 tickets>"
+    assert "website" not in repr(keeper.line)
+    assert "website" not in repr(entry)
+    assert "Entry" not in repr(keeper.line)
+
+
+def test_entries_are_identities() -> None:
+    """Two callers with the same task would share one ticket."""
+    keeper = Keeper()
+    one, other = keeper.queued(), keeper.queued()
+    assert one != other
+    assert len({one, other}) == 2
+    assert isinstance(keeper.gate, PlainGate)

@@ -1,0 +1,57 @@
+"""The limits on money, with a line whose sums are set by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from ezcaptcha_async._books.budget import Budget
+from ezcaptcha_async._books.entries import Line
+from ezcaptcha_async.errors import BudgetExceededError, ConfigurationError
+from ezcaptcha_async.services import Offer
+
+from .keeper import PlainGate, new_entry
+
+OFFER = Offer(type="T", points=6)
+
+
+def line_with(**points: float) -> Line:
+    """Return the books of an account with sums in them."""
+    return Line(gate=PlainGate(), result_window=300.0, spacing=3.0, **points)
+
+
+def test_everything_that_may_cost_counts_over_all_accounts() -> None:
+    """Two accounts, or lost answers, would spend the budget twice."""
+    purse = Budget(30, None)
+    purse.add_line(line_with(points=6, pending_points=12))
+    purse.add_line(line_with(unknown_points=6))
+    assert purse.committed == 24
+    purse.check("T", OFFER)
+    purse.add_line(line_with(points=0.5))
+    with pytest.raises(BudgetExceededError, match=r"of the budget of 30 there are 5\.5 left"):
+        purse.check("T", OFFER)
+    assert repr(purse) == "<Budget, 24.5 points of 30 committed>"
+
+
+@pytest.mark.parametrize("offer", [None, Offer(type="T")])
+def test_a_budget_needs_a_price_and_no_budget_needs_none(offer: Offer | None) -> None:
+    """A type of unknown price would be free, or could not be used at all."""
+    Budget(None, None).check("T", offer)
+    with pytest.raises(ConfigurationError) as caught:
+        Budget(30, None).check("T", offer)
+    assert str(caught.value) == (
+        "T has no listed price, which a budget needs; say what you pay for it: "
+        "attrs.evolve(service, offers=[Offer(type='T', points=...), *service.offers])"
+    )
+
+
+def test_creates_are_repeated_within_their_own_limit_and_the_budget() -> None:
+    """Repeating what may have been paid would spend without a bound."""
+    line = line_with(points=6)
+    entry = new_entry(line, points=6.0)
+    assert not Budget(None, None).may_repeat(entry)
+    purse = Budget(None, 12)
+    assert [purse.may_repeat(entry) for _ in range(3)] == [True, True, False]
+    assert not Budget(None, 100).may_repeat(new_entry(line, points=None))
+    purse = Budget(11, 100)
+    purse.add_line(line)
+    assert not purse.may_repeat(entry)

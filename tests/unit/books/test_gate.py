@@ -1,0 +1,608 @@
+"""The gate: may this account send now? Everything with plain numbers as the time."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ezcaptcha_async._books.gate import MOST_ERRORS, Gate
+from ezcaptcha_async._books.limits import Terms
+from ezcaptcha_async._wire.codec import Decoder, Refused
+from ezcaptcha_async.errors import (
+    BannedError,
+    CapacityError,
+    CredentialError,
+    InsufficientBalanceError,
+    ServiceError,
+    SubscriptionError,
+    ThrottledError,
+)
+from ezcaptcha_async.events import Endpoint
+from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA
+from ezcaptcha_async.transports import Reply
+
+NOW = 1_000.0
+POLL: Final = "getTaskResult"
+
+
+def new_gate(max_creates: int = 3, max_in_flight: int | None = None) -> Gate:
+    """Return the gate of an account of which nothing is known."""
+    return Gate(max_creates=max_creates, max_in_flight=max_in_flight)
+
+
+def open_gate(max_creates: int = 3, max_in_flight: int | None = None) -> Gate:
+    """Return the gate of an account whose key was found good."""
+    gate = new_gate(max_creates, max_in_flight)
+    answered(gate)
+    return gate
+
+
+def answered(gate: Gate, now: float = 0.0) -> None:
+    """Let a create be sent and accepted."""
+    gate.succeeded(gate.send("createTask", now), now)
+
+
+def refuse(
+    gate: Gate,
+    error: ServiceError,
+    now: float = NOW,
+    luck: float = 0.0,
+    endpoint: Endpoint = "createTask",
+) -> None:
+    """Let a request be sent and refused."""
+    gate.refused(gate.send(endpoint, now), error, now, luck)
+
+
+def passed(gate: Gate, now: float = NOW) -> None:
+    """Let a poll be sent and answered."""
+    gate.succeeded(gate.send(POLL, now), now)
+
+
+def fail(gate: Gate, now: float = NOW, luck: float = 1.0) -> None:
+    """Let a poll be sent and never answered."""
+    gate.failed(gate.send(POLL, now), now, luck)
+
+
+def create_at(gate: Gate, now: float = NOW) -> float:
+    """Return when a create may go, with nothing in flight."""
+    return gate.create_at(now, creating=0, in_flight=0)
+
+
+def test_the_canary() -> None:
+    """Thousands of callers on a bad key would send thousands of creates, and earn a ban."""
+    gate = new_gate()
+    assert create_at(gate) == NOW
+    permit = gate.send("createTask", NOW)
+    assert gate.create_at(NOW, creating=1, in_flight=0) == inf
+    gate.succeeded(permit, NOW)
+    assert gate.create_at(NOW, creating=1, in_flight=0) == NOW
+
+
+def test_a_poll_is_a_canary_for_the_polls_after_it() -> None:
+    """Thousands of resumed tickets on a bad key would earn a ban, or wait for a create."""
+    gate = new_gate()
+    assert gate.poll_at(NOW) == NOW
+    permit = gate.send(POLL, NOW)
+    assert gate.poll_at(NOW) == inf
+    gate.succeeded(permit, NOW)
+    assert gate.poll_at(NOW) == NOW
+    # It says that the key is good, and nothing of the balance.
+    assert gate.create_at(NOW, creating=1, in_flight=1) == inf
+
+
+def test_limit_of_creates() -> None:
+    """A key that has just run dry would be refused more often than a ban takes."""
+    gate = open_gate(max_creates=3)
+    assert gate.create_at(NOW, creating=2, in_flight=10_000) == NOW
+    assert gate.create_at(NOW, creating=3, in_flight=0) == inf
+
+
+@pytest.mark.parametrize(
+    ("creating", "in_flight", "at"), [(0, 4, NOW), (2, 2, NOW), (0, 5, inf), (1, 4, inf)]
+)
+def test_limit_of_tasks_in_flight(creating: int, in_flight: int, at: float) -> None:
+    """An account would pay for more tasks at a time than its owner permits."""
+    gate = open_gate(max_in_flight=5)
+    assert gate.create_at(NOW, creating=creating, in_flight=in_flight) == at
+
+
+@pytest.mark.parametrize("error", [CredentialError("NO_KEY"), InsufficientBalanceError("EMPTY")])
+def test_shut_and_reopened(error: ServiceError) -> None:
+    """A dead key would be tried again with every task; a topped-up one never."""
+    gate = open_gate()
+    refuse(gate, error, NOW, 0.0)
+    assert create_at(gate, NOW + 1e6) == inf
+    assert gate.refusal(NOW + 1e6) is error
+    assert gate.poll_at(NOW) == NOW  # what is paid can still be fetched
+    gate.reopen()
+    assert gate.refusal(NOW) is None
+    assert create_at(gate) == NOW
+    # The first create after that is a canary again.
+    assert gate.create_at(NOW, creating=1, in_flight=0) == inf
+
+
+def test_a_create_that_was_accepted_meanwhile_does_not_open_a_shut_gate() -> None:
+    """One answer that overtook another would send thousands of tasks to a dead key."""
+    gate = open_gate()
+    permit = gate.send("createTask", NOW)
+    refuse(gate, CredentialError("NO_KEY"))
+    gate.succeeded(permit, NOW)
+    passed(gate)
+    assert create_at(gate) == inf
+
+
+def test_no_more_errors_than_a_ban_takes() -> None:
+    """Who reopens an empty account again and again would be banned with the 30th error."""
+    gate = new_gate(max_creates=20)
+    for step in range(MOST_ERRORS):
+        assert create_at(gate, NOW + step) == NOW + step
+        refuse(gate, InsufficientBalanceError("EMPTY"), NOW + step)
+        gate.reopen()
+    assert create_at(gate, NOW + 30) == NOW + 60
+    answered(gate, NOW + 30)
+    # From the first error on a minute: one has room, a second one when the next error leaves.
+    assert gate.create_at(NOW + 60, creating=0, in_flight=0) == NOW + 60
+    assert gate.create_at(NOW + 60, creating=1, in_flight=0) == NOW + 61
+
+
+def test_creates_in_flight_count_as_errors_to_come() -> None:
+    """Twenty of them on a key that has run dry would come on top of what there was."""
+    gate = open_gate(max_creates=20)
+    for _ in range(20):
+        refuse(gate, InsufficientBalanceError("EMPTY"))
+        gate.reopen()
+    answered(gate, NOW)
+    assert gate.create_at(NOW, creating=4, in_flight=0) == NOW
+    assert gate.create_at(NOW, creating=5, in_flight=0) == NOW + 60
+    assert gate.create_at(NOW, creating=19, in_flight=0) == NOW + 60
+
+
+def test_a_key_that_polls_are_refused_for_is_probed() -> None:
+    """What is paid would be given up for a moment's trouble, or thirty polls earn a ban."""
+    gate = open_gate()
+    for permit in [gate.send(POLL, NOW) for _ in range(40)]:
+        gate.refused(permit, CredentialError("NO_KEY"), NOW, 0.0)
+    waits, now = [], NOW
+    for _ in range(6):
+        waits.append(gate.poll_at(now) - now)
+        now += waits[-1]
+        permit = gate.send(POLL, now)
+        assert gate.poll_at(now) == inf, "one at a time"
+        gate.refused(permit, CredentialError("NO_KEY"), now, 0.0)
+    # Forty errors fill the minute; after that a probe now and then.
+    assert waits == [60, 2, 4, 8, 15, 15]
+    assert gate.state == "shut by NO_KEY"
+    now = gate.poll_at(now)
+    passed(gate, now)
+    assert gate.poll_at(now) == create_at(gate, now) == now
+    assert repr(gate) == "<Gate open>", "polls have shut it, and a poll opens it"
+
+
+def test_a_poll_opens_nothing_that_a_create_has_shut() -> None:
+    """A key that may fetch and not buy would be tried again after each poll."""
+    gate = open_gate()
+    refuse(gate, CredentialError("NO_KEY"))
+    refuse(gate, CredentialError("NO_KEY"), endpoint=POLL)
+    passed(gate, NOW + 1)
+    assert create_at(gate) == inf
+
+
+def test_an_empty_balance_holds_up_no_poll() -> None:
+    """The service counts none of these on polls, and what is paid can still be fetched."""
+    gate = open_gate()
+    for endpoint in ("createTask", POLL, POLL):
+        refuse(gate, InsufficientBalanceError("EMPTY"), endpoint=endpoint)
+    for _ in range(40):
+        assert gate.poll_at(NOW) == NOW
+        gate.send(POLL, NOW)
+
+
+def test_errors_of_polls_and_creates_are_counted_apart() -> None:
+    """A key that polls were refused for would hold up creates, which have a count of their own."""
+    gate = open_gate()
+    for _ in range(MOST_ERRORS):
+        refuse(gate, CredentialError("NO_KEY"), endpoint=POLL)
+    gate.reopen()
+    assert create_at(gate) == NOW
+    together = Gate(max_creates=3, max_in_flight=None, terms=Terms(bans_together=True))
+    answered(together)
+    for _ in range(MOST_ERRORS):
+        refuse(together, InsufficientBalanceError("EMPTY"), endpoint=POLL)
+    together.reopen()
+    assert create_at(together) == together.poll_at(NOW) == NOW + 60
+
+
+def test_polls_in_flight_count_where_all_is_counted() -> None:
+    """A crowd of polls that are under way would come on top of what creates may earn."""
+    gate = Gate(max_creates=20, max_in_flight=None, terms=Terms(bans_together=True))
+    answered(gate)
+    permit, *_ = [gate.send(POLL, NOW) for _ in range(30)]
+    assert gate.create_at(NOW, creating=0, in_flight=30) == NOW
+    gate.refused(permit, CredentialError("NO_KEY"), NOW, 0.0)
+    gate.reopen()
+    assert gate.create_at(NOW, creating=0, in_flight=30) == inf
+
+
+def test_a_balance_question_is_a_request_like_others() -> None:
+    """Asking again and again with a bad key would earn the ban that creates avoid."""
+    gate = open_gate()
+    assert gate.inquiry_refusal(NOW) is None
+    error = CredentialError("NO_KEY")
+    for _ in range(MOST_ERRORS):
+        assert gate.inquiry_refusal(NOW) is None
+        refuse(gate, error, endpoint="getBalance")
+    assert gate.inquiry_refusal(NOW) is error
+    assert gate.inquiry_refusal(NOW + 60) is None
+    empty = open_gate()
+    for _ in range(MOST_ERRORS):
+        refuse(empty, InsufficientBalanceError("EMPTY"))
+    assert empty.inquiry_refusal(NOW) is None, "it does no harm, and may find points"
+
+
+def test_only_points_are_found_by_a_balance() -> None:
+    """An account whose subscription is over would be tried again after each balance question."""
+    gate = open_gate()
+    refuse(gate, InsufficientBalanceError("EMPTY"))
+    assert not gate.is_shut_for_more_than_points
+    refuse(gate, SubscriptionError("EXPIRED"))
+    assert gate.is_shut_for_more_than_points
+
+
+MARGIN: Final = 20
+"""Seconds beyond the end of a ban, for what was under way."""
+
+
+@pytest.mark.parametrize(
+    ("error", "endpoint", "creates", "polls"),
+    [
+        (BannedError("ERROR_REQUEST_BANNED"), "createTask", 180, 60),
+        (BannedError("ERROR_REQUEST_BANNED"), POLL, 60, 60),
+        (BannedError("ERROR_REQUEST_BANNED"), "getBalance", 60, 60),
+        (BannedError("ERROR_IP_BANNED"), "createTask", 600, 600),
+        (BannedError("ERROR_IP_BANNED"), POLL, 600, 600),
+        (BannedError("ERROR_REQUEST_BANNED", retry_after=40), "createTask", 40, 40),
+        (BannedError("ERROR_REQUEST_BANNED", retry_after=400), POLL, 400, 400),
+        (BannedError("ERROR_IP_BANNED", retry_after=40), POLL, 40, 40),
+    ],
+)
+def test_how_long_a_ban_silences(
+    error: BannedError, endpoint: Endpoint, creates: float, polls: float
+) -> None:
+    """Tasks would lapse while the account is free again, or the ban be prolonged."""
+    gate = open_gate()
+    refuse(gate, error, NOW, 0.0, endpoint)
+    assert create_at(gate) == gate.banned_until("createTask") == NOW + creates + MARGIN
+    assert gate.poll_at(NOW) == gate.banned_until(POLL) == NOW + polls + MARGIN
+    assert gate.banned_until("getBalance") == NOW + max(creates, polls) + MARGIN
+    refusal = gate.refusal(NOW + 10)
+    assert isinstance(refusal, BannedError)
+    assert refusal.code == error.code
+    assert refusal.retry_after == creates + MARGIN - 10
+    assert gate.refusal(NOW + creates + MARGIN) is None
+
+
+def test_a_ban_of_the_older_pages() -> None:
+    """At 1captcha a ban lasts ten minutes, whatever met it."""
+    gate = Gate(max_creates=3, max_in_flight=None, terms=Terms.of(ONECAPTCHA))
+    refuse(gate, BannedError("ERROR_REQUEST_BANNED"), endpoint=POLL)
+    assert gate.poll_at(NOW) == create_at(gate) == NOW + 600 + MARGIN
+
+
+def test_a_ban_follows_the_speed_of_its_service() -> None:
+    """A test at thirty times real speed would wait for a ban in real time."""
+    gate = Gate(max_creates=3, max_in_flight=None, terms=Terms.of(EZCAPTCHA.at_speed(20)))
+    answered(gate, NOW)
+    refuse(gate, BannedError("ERROR_REQUEST_BANNED"))
+    assert (create_at(gate), gate.poll_at(NOW)) == (NOW + 10, NOW + 4)
+
+
+def test_after_a_ban_one_goes_first() -> None:
+    """Nobody knows whether it is really over, and a crowd would prolong it."""
+    gate = open_gate()
+    refuse(gate, BannedError("ERROR_REQUEST_BANNED"))
+    now = gate.poll_at(NOW)
+    permit = gate.send(POLL, now)
+    assert gate.poll_at(now) == inf
+    assert create_at(gate, now) == NOW + 200, "a poll says nothing of creates"
+    gate.succeeded(permit, now)
+    assert gate.poll_at(now) == now
+    end = create_at(gate, now)
+    permit = gate.send("createTask", end)
+    assert gate.create_at(end, creating=1, in_flight=0) == inf
+    gate.succeeded(permit, end)
+    assert gate.create_at(end, creating=1, in_flight=0) == end
+
+
+def test_an_answer_from_before_the_ban_is_no_proof_that_it_is_over() -> None:
+    """A crowd instead of one probe would meet a ban that goes on."""
+    gate = open_gate()
+    permit = gate.send(POLL, NOW)
+    refuse(gate, BannedError("BAN"))
+    gate.succeeded(permit, NOW + 1)
+    end = gate.poll_at(NOW)
+    gate.send(POLL, end)
+    assert gate.poll_at(end) == inf
+
+
+def test_a_probe_that_meets_the_ban_again_waits_as_long_again() -> None:
+    """The ban would be prolonged for ever by one probe after the other."""
+    gate = open_gate()
+    refuse(gate, BannedError("BAN"), endpoint=POLL)
+    refuse(gate, BannedError("BAN"), NOW + 80, endpoint=POLL)
+    assert gate.poll_at(NOW + 80) == NOW + 160
+
+
+def test_a_later_answer_does_not_shorten_a_ban() -> None:
+    """A crowd of requests under way is told of it, each a little later."""
+    gate = open_gate()
+    refuse(gate, BannedError("BAN", retry_after=60.0), NOW, 1.0)
+    assert gate.poll_at(NOW) == pytest.approx(NOW + 88)
+    refuse(gate, BannedError("BAN", retry_after=1.0), NOW + 1, 0.0)
+    assert gate.poll_at(NOW) == pytest.approx(NOW + 88)
+
+
+def test_a_ban_that_states_ten_minutes_lasts_ten_minutes() -> None:
+    """A service that says how long it bans would be asked sooner than one that does not."""
+    reply = Reply(200, b'{"errorId":1,"errorCode":"ERROR_REQUEST_BANNED"}', retry_after="600")
+    answer = Decoder(EZCAPTCHA, []).result(reply)
+    assert isinstance(answer, Refused)
+    gate = open_gate()
+    refuse(gate, answer.error, NOW, 0.0)
+    assert gate.poll_at(NOW) >= NOW + 600
+
+
+def test_throttling_halves_the_rate_of_everything() -> None:
+    """Only the throttled request would wait, and the others go on being throttled."""
+    gate = open_gate()
+    for step in range(40):
+        passed(gate, NOW + step / 40)
+    refuse(gate, ThrottledError("SLOW"), NOW + 1)
+    sent = 0
+    for step in range(1_000):
+        now = NOW + 1 + step / 1_000
+        if gate.poll_at(now) <= now and create_at(gate, now) <= now:
+            passed(gate, now)
+            sent += 1
+    assert 18 <= sent <= 24
+    assert gate.refusal(NOW) is None
+
+
+def test_one_lack_of_capacity_does_not_double_the_pause() -> None:
+    """Thirty creates in flight that are all refused would stop the account for a minute."""
+    gate = open_gate()
+    for step in range(30):
+        refuse(gate, CapacityError("NO"), NOW + step / 100)
+    assert create_at(gate) == NOW + 1
+    refuse(gate, CapacityError("NO"), NOW + 1)
+    assert create_at(gate, NOW + 1) == NOW + 3
+
+
+def test_throttling_with_a_stated_wait() -> None:
+    """The service's own word would be passed over, or counted as a reason to double."""
+    gate = open_gate()
+    refuse(gate, ThrottledError("SLOW", retry_after=30.0), NOW, 0.5)
+    assert gate.poll_at(NOW) == pytest.approx(NOW + 31.5)
+    refuse(gate, ThrottledError("SLOW", retry_after=2.0), NOW + 1, 0.0)
+    assert gate.poll_at(NOW) == pytest.approx(NOW + 31.5), "a shorter wait replaced a longer one"
+
+
+def test_an_outage_is_met_with_one_request_at_a_time() -> None:
+    """Ten thousand polls would beat on a service that is down, at every moment of its outage."""
+    gate = open_gate()
+    sent, now = 0, NOW
+    while now < NOW + 600:
+        at = gate.poll_at(now)
+        if at == now:
+            fail(gate, now)
+            sent += 1
+        now = max(at, now + 0.01)
+    assert 100 <= sent <= 100 + 4 + 600 / 15
+    assert gate.failing_since is not None
+    assert repr(gate) == "<Gate on trial>"
+    passed(gate, now)
+    assert (gate.poll_at(now), gate.failing_since) == (now, None)
+
+
+def test_bad_luck_is_no_outage() -> None:
+    """A network that drops four requests of ten would bring thousands of tickets to a stop."""
+    gate = open_gate()
+    for step in range(10_000):
+        now = NOW + step / 100
+        assert gate.poll_at(now) == now
+        if step % 10 < 4:
+            fail(gate, now)
+        else:
+            passed(gate, now)
+
+
+def test_the_first_request_is_repeated_after_a_while_when_it_fails() -> None:
+    """Five thousand callers would try a dead address one right after the other."""
+    gate = new_gate()
+    fail(gate, luck=1.0)
+    assert create_at(gate) == gate.poll_at(NOW) == NOW + 1
+    fail(gate, NOW + 1, luck=0.0)
+    assert create_at(gate, NOW + 1) == NOW + 2
+    fail(gate, NOW + 2, luck=1.0)
+    assert create_at(gate, NOW + 2) == NOW + 6
+
+
+def test_rates_that_the_user_sets() -> None:
+    """A contract with the service that allows so many requests per second would be broken."""
+    gate = Gate(max_creates=20, max_in_flight=None, creates_per_second=2, polls_per_second=10)
+    answered(gate)
+    polls = creates = 0
+    for step in range(10_000):
+        now = NOW + step / 1_000
+        if gate.poll_at(now) <= now:
+            passed(gate, now)
+            polls += 1
+        if create_at(gate, now) <= now:
+            answered(gate, now)
+            creates += 1
+    assert 100 <= polls <= 101
+    assert 20 <= creates <= 21
+
+
+def test_lack_of_capacity_pauses_only_creates() -> None:
+    """Solutions that are ready would not be fetched because new tasks find no slot."""
+    gate = open_gate()
+    refuse(gate, CapacityError("FULL"), NOW, 0.0)
+    assert gate.poll_at(NOW) == NOW
+    assert create_at(gate) == NOW + 1
+    passed(gate)  # a poll's answer says nothing of capacity
+    refuse(gate, CapacityError("FULL"), NOW + 1, 0.0)
+    assert create_at(gate, NOW + 1) == NOW + 3
+    answered(gate, NOW)
+    refuse(gate, CapacityError("FULL"), NOW + 3, 0.0)
+    assert create_at(gate, NOW + 3) == NOW + 4
+
+
+def lose(gate: Gate, now: float = NOW) -> None:
+    """Let a create be sent whose answer is lost."""
+    gate.failed(gate.send("createTask", now), now, 0.0, maybe_created=True)
+
+
+def test_creates_whose_answers_are_lost_go_one_at_a_time() -> None:
+    """Each that goes on into an outage is one more that may have been paid for."""
+    gate = open_gate()
+    lose(gate)
+    lose(gate)
+    assert gate.create_at(NOW, creating=2, in_flight=0) == NOW, "it may be chance"
+    answered(gate)
+    lose(gate)
+    lose(gate)
+    assert gate.failing_since is None
+    lose(gate)
+    assert gate.failing_since == NOW
+    assert gate.create_at(NOW, creating=0, in_flight=0) == NOW + 1
+    assert gate.create_at(NOW + 1, creating=1, in_flight=0) == inf
+    assert gate.poll_at(NOW) == NOW, "polls are free to repeat"
+    assert gate.troubled(NOW)
+    passed(gate)
+    assert gate.failing_since == NOW, "a poll says nothing of creates"
+    waits = []
+    now = NOW + 1
+    for _ in range(6):
+        lose(gate, now)
+        waits.append(create_at(gate, now) - now)
+        now += waits[-1]
+    assert waits == [2, 4, 8, 15, 15, 15]
+    answered(gate, now)
+    assert gate.failing_since is None
+    assert gate.create_at(now, creating=2, in_flight=0) == now
+
+
+def test_trouble_sends_new_tasks_elsewhere() -> None:
+    """A new task would wait out the pause of one account while another is idle."""
+    gate = open_gate()
+    assert not gate.troubled(NOW)
+    refuse(gate, CapacityError("FULL"))
+    assert gate.troubled(NOW)
+    assert not gate.troubled(NOW + 1)
+    refuse(gate, ThrottledError("SLOW", retry_after=30), NOW + 1)
+    assert gate.troubled(NOW + 20)
+    failing = new_gate()
+    fail(failing)
+    assert failing.troubled(NOW)
+    assert not failing.troubled(NOW + 15), "or nobody would find out that it is well again"
+    assert failing.failing_since == NOW
+
+
+def test_luck_spreads_the_return_of_accounts() -> None:
+    """All accounts of a pool would come back in the same moment, and be throttled again."""
+    times = []
+    for luck in (0.0, 0.5, 1.0):
+        gate = open_gate()
+        refuse(gate, ThrottledError("SLOW", retry_after=10.0), NOW, luck)
+        times.append(gate.poll_at(NOW) - NOW)
+    assert times == pytest.approx([10, 10.5, 11])
+    gate = open_gate()
+    refuse(gate, CapacityError("FULL"), NOW, 1.0)
+    assert create_at(gate) == pytest.approx(NOW + 1.1)
+
+
+def test_repr_says_how_it_stands() -> None:
+    """Whoever debugs a pool that sends nothing would not see why."""
+    gate = new_gate()
+    assert repr(gate) == "<Gate on trial>"
+    answered(gate, NOW)
+    assert repr(gate) == "<Gate open>"
+    refuse(gate, CredentialError("NO_KEY"))
+    assert repr(gate) == "<Gate shut by NO_KEY>"
+
+
+error_classes = st.sampled_from(
+    [BannedError, CapacityError, CredentialError, InsufficientBalanceError, ThrottledError]
+)
+refusals = st.tuples(error_classes, st.none() | st.floats(0, 120))
+answers = refusals | st.sampled_from(["succeeded", "created", "failed", "reopen"])
+steps = st.lists(st.tuples(answers, st.floats(0, 99), st.floats(0, 1)), max_size=150)
+
+
+@given(steps, st.floats(0, 1_000), st.floats(0, 1_000), st.integers(0, 5), st.integers(0, 5))
+def test_times_are_never_in_the_past_and_never_go_back(
+    events: list[tuple[tuple[type[ServiceError], float | None] | str, float, float]],
+    early: float,
+    later: float,
+    creating: int,
+    in_flight: int,
+) -> None:
+    """An alarm in the past makes the scheduler spin; one that moves back sends too soon."""
+    gate = Gate(max_creates=3, max_in_flight=4, creates_per_second=1, polls_per_second=5)
+    now = 0.0
+    for event, wait, luck in events:
+        now += wait
+        if event == "reopen":
+            gate.reopen()
+        elif event == "created":
+            answered(gate, now)
+        elif event == "succeeded":
+            passed(gate, now)
+        elif event == "failed":
+            fail(gate, now, luck)
+        elif isinstance(event, tuple):
+            error_class, retry_after = event
+            before = gate.banned_until(POLL)
+            refuse(gate, error_class("NO", retry_after=retry_after), now, luck, POLL)
+            assert gate.banned_until(POLL) >= before
+    first, second = now + min(early, later), now + max(early, later)
+    for at in (
+        gate.poll_at,
+        lambda now: gate.create_at(now, creating=creating, in_flight=in_flight),
+    ):
+        assert at(first) >= first
+        assert at(second) >= at(first) or at(second) == second
+        # Whoever comes at the time that was named is let through.
+        assert at(first) == inf or at(at(first)) == at(first)
+    # However it stands, a poll may go some day: nothing is in flight any more.
+    assert gate.poll_at(now) < inf
+
+
+def test_a_ban_of_an_earlier_process_holds() -> None:
+    """A restarted process would send into the ban, and prolong it."""
+    gate = new_gate()
+    assert gate.banned_until("createTask") < NOW
+    gate.restore_ban(creates_until=NOW + 60, polls_until=NOW + 20)
+    gate.restore_ban(creates_until=NOW + 30, polls_until=NOW + 10)
+    assert create_at(gate) == NOW + 60
+    assert gate.poll_at(NOW) == NOW + 20
+    refusal = gate.refusal(NOW)
+    assert isinstance(refusal, BannedError)
+    assert refusal.retry_after == 60
+    assert gate.refusal(NOW + 60) is None
+
+
+def test_a_request_that_did_not_go_out_blocks_nothing() -> None:
+    """A new account would wait for ever for the answer to its canary."""
+    gate = new_gate()
+    permit = gate.send("createTask", NOW)
+    assert create_at(gate) == inf
+    gate.take_back(permit)
+    assert create_at(gate) == NOW
+    gate.send(POLL, NOW)
+    gate.take_back(permit)
+    assert create_at(gate) == inf, "the first permit is used"

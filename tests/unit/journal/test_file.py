@@ -1,0 +1,435 @@
+"""The file of a journal: private, locked, whole lines, whatever the disk does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from ezcaptcha_async import ConfigurationError, Journal, SessionPool
+from ezcaptcha_async._journal import file as _journal_file
+from ezcaptcha_async._journal.file import JournalFile
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the journal is."""
+    return tmp_path / "paid.jsonl"
+
+
+@contextmanager
+def opened(path: Path, **settings: Any) -> Iterator[JournalFile]:
+    """Open a journal for a while."""
+    file = JournalFile(str(path), **settings)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def mode_of(path: Path) -> int:
+    """Return the permissions."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# ----------------------------------------------------------------------------- who may
+
+
+def test_only_the_owner_can_read_it(path: Path) -> None:
+    """Other users of the machine would see which sites are visited, and ids worth money."""
+    old = os.umask(0)
+    try:
+        with opened(path) as file:
+            file.append(b"a\n")
+            file.keep_as_damaged()
+            file.replace(b"b\n")
+            assert mode_of(path) == 0o600
+    finally:
+        os.umask(old)
+    assert {mode_of(item) for item in path.parent.iterdir()} == {0o600}
+    assert {item.name for item in path.parent.iterdir()} == {
+        "paid.jsonl",
+        "paid.jsonl.damaged",
+        "paid.jsonl.lock",
+    }
+
+
+def test_a_file_that_others_could_read_is_made_private(path: Path) -> None:
+    """A file that was made by hand is open to everybody."""
+    path.write_bytes(b"a\n")
+    path.chmod(0o644)
+    with opened(path) as file:
+        assert list(file.lines(10)) == [b"a\n"]
+    assert mode_of(path) == 0o600
+
+
+def test_a_file_that_cannot_be_made_private_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It belongs to another user, who may read it."""
+
+    def refuse(*_args: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    path.write_bytes(b"")
+    path.chmod(0o644)
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with pytest.raises(ConfigurationError, match=r"paid\.jsonl: Operation not permitted"):
+        JournalFile(str(path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+async def test_a_forked_child_gives_the_lock_back_and_writes_nothing(path: Path) -> None:
+    """It would keep the journal from whoever comes after its parent, or spoil it."""
+    with opened(path, power_loss_safe=True) as file:
+        file.append(b"a\n")
+        _journal_file._let_go()  # what the child does first of all
+        for write in (lambda: file.append(b"b\n"), lambda: file.replace(b"b\n")):
+            with pytest.raises(OSError, match="another process has it"):
+                write()
+        with pytest.raises(OSError, match="another process has it"):
+            await file.flush()
+        with opened(path) as another:
+            assert list(another.lines(10)) == [b"a\n"]
+
+
+def test_a_second_pool_is_refused_until_the_first_is_done(path: Path) -> None:
+    """Both would fetch the same tasks, and one would compact away what the other writes."""
+    with opened(path) as file, pytest.raises(ConfigurationError, match="another pool or process"):
+        JournalFile(str(path))
+    file.close()
+    with opened(path):
+        pass
+
+
+def test_the_lock_outlives_the_replacing_of_the_file(path: Path) -> None:
+    """A lock belongs to a file and not to its name."""
+    with opened(path) as file:
+        file.replace(b"new\n")
+        with pytest.raises(ConfigurationError, match="another pool or process"):
+            JournalFile(str(path))
+
+
+def test_a_link_leads_to_the_same_lock(path: Path) -> None:
+    """Two names of one file would let two pools in, and replacing would cut the link."""
+    link = path.parent / "link.jsonl"
+    with opened(path):
+        link.symlink_to(path)
+        with pytest.raises(ConfigurationError, match="another pool or process"):
+            JournalFile(str(link))
+    with opened(link) as file:
+        file.replace(b"new\n")
+    assert link.is_symlink()
+    assert path.read_bytes() == b"new\n"
+
+
+def test_another_process_is_refused(path: Path) -> None:
+    """A program that is started twice by mistake must say so, and not go on."""
+    code = (
+        "import sys;from ezcaptcha_async._journal.file import JournalFile; JournalFile(sys.argv[1])"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    root = Path(__file__).parents[3]
+    with opened(path):
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=root)  # noqa: S603
+    assert str(path) in done.stderr
+    assert "another pool or process uses it" in done.stderr
+
+
+@pytest.mark.parametrize("where", ["folder", "missing/paid.jsonl", "\ud800.jsonl"])
+def test_what_cannot_be_a_journal_is_named(tmp_path: Path, where: str) -> None:
+    """A wrong path in a deployment must be found by its message."""
+    (tmp_path / "folder").mkdir()
+    if where == "\ud800.jsonl":
+        with pytest.raises(ConfigurationError, match="path of a file"):
+            Journal(tmp_path / where)
+        return
+    with pytest.raises(ConfigurationError, match=f"cannot use the journal .*{where}: "):
+        JournalFile(str(tmp_path / where))
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    """Written to a pipe or a device, everything would be gone."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigurationError, match="not a regular file"):
+        JournalFile(str(pipe))
+
+
+def test_a_lock_that_the_file_system_does_not_have(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network folders know no locks; two pools there would spoil each other's lines."""
+
+    def unsupported(_descriptor: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("ezcaptcha_async._journal.file._lock", unsupported)
+    with pytest.raises(ConfigurationError, match="No locks available"):
+        JournalFile(str(path))
+
+
+@pytest.mark.parametrize("journal", ["", b"paid.jsonl", 7, "a\0b"])
+def test_a_path_must_be_one(journal: Any) -> None:
+    """A wrong type would surface deep inside, or as a file of a strange name."""
+    with pytest.raises(ConfigurationError, match="journal must be the path"):
+        SessionPool("key", journal=journal)
+
+
+def test_the_choice_must_be_one(path: Path) -> None:
+    """The word "false" from a settings file is not a choice."""
+    with pytest.raises(ConfigurationError, match="power_loss_safe"):
+        Journal(path, power_loss_safe="false")  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------- lines
+
+
+def test_lines_are_there_at_once_and_in_order(path: Path) -> None:
+    """A process that is killed in the next moment has written them."""
+    with opened(path) as file:
+        file.append(b"one\n")
+        file.append(b"two\nthree\n")
+        assert path.read_bytes() == b"one\ntwo\nthree\n"
+        assert file.size == 14
+        assert repr(file) == f"<JournalFile {path}, 14 bytes>"
+        assert list(file.lines(100)) == [b"one\n", b"two\n", b"three\n"]
+
+
+def test_a_line_that_was_cut_off_does_not_spoil_the_next(path: Path) -> None:
+    """After a power loss the first new event would be glued to half an old one."""
+    path.write_bytes(b"whole\nhal")
+    with opened(path) as file:
+        file.append(b"new\n")
+        file.append(b"newer\n")
+    assert path.read_bytes() == b"whole\nhal\nnew\nnewer\n"
+
+
+def test_a_line_without_end_does_not_fill_the_memory(path: Path) -> None:
+    """Somebody names a file of gigabytes without a line end."""
+    path.write_bytes(b"x" * 1_000 + b"\nshort\n" + b"y" * 11 + b"\n" + b"z" * 50)
+    with opened(path) as file:
+        lines = list(file.lines(10))
+    assert lines == [b"x" * 11, b"short\n", b"y" * 11, b"z" * 11]
+
+
+def test_a_write_that_is_cut_short_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full in the middle of a line: half a line would be damage for ever."""
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        return write(descriptor, data[:-1])
+
+    with opened(path) as file:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            with pytest.raises(OSError, match="No space left"):
+                file.append(b'{"event":"done"}\n')
+        file.append(b"again\n")
+        assert file.size == path.stat().st_size
+    assert path.read_bytes() == b"again\n"
+
+
+def test_a_write_that_cannot_even_be_taken_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a line must not become a record by the next line end."""
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        return write(descriptor, data[:-1])
+
+    def fail(_descriptor: int, _size: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with opened(path) as file:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            patch.setattr(os, "ftruncate", fail)
+            with pytest.raises(OSError, match="No space left"):
+                file.append(b'{"event":"done"}\n')
+        file.append(b"again\n")
+        assert file.size == path.stat().st_size
+    assert path.read_bytes() == b'{"event":"done"}~\nagain\n'
+
+
+def test_a_file_that_was_removed_is_noticed(path: Path) -> None:
+    """Everything would be written to where nobody can ever read it."""
+    with opened(path) as file:
+        file.append(b"old\n")
+        path.unlink()
+        with pytest.raises(OSError, match="the file was removed"):
+            file.append(b"lost\n")
+        file.append(b"new\n")
+        assert file.size == 4
+    assert path.read_bytes() == b"new\n"
+    assert mode_of(path) == 0o600
+
+
+# ----------------------------------------------------------------------------- replacing
+
+
+def test_a_replaced_file_is_whole_and_goes_on(path: Path) -> None:
+    """Events after the compaction would be written into a file that nobody reads."""
+    with opened(path) as file:
+        file.append(b"old\nold\n")
+        (path.parent / ".paid.jsonl.ezcaptcha-new").write_bytes(b"left by a crash")
+        (path.parent / "paid.jsonl.new").write_bytes(b"the user's own")
+        file.replace(b"new\n")
+        file.append(b"newer\n")
+        assert file.size == 10
+    assert path.read_bytes() == b"new\nnewer\n"
+    assert {item.name for item in path.parent.iterdir()} == {
+        "paid.jsonl",
+        "paid.jsonl.lock",
+        "paid.jsonl.new",
+    }
+    assert (path.parent / "paid.jsonl.new").read_bytes() == b"the user's own"
+
+
+def test_what_is_kept_is_never_written_over(path: Path) -> None:
+    """The second damage would take away what a person could still read of the first."""
+    with opened(path) as file:
+        for content, name in ((b"one\n", ""), (b"two\n", ".1"), (b"three\n", ".2")):
+            file.replace(content)
+            kept = file.keep_as_damaged()
+            assert kept == f"{path}.damaged{name}"
+            assert file.keep_as_damaged() == kept, "it has not changed since"
+        file.replace(b"")
+    damaged = sorted(path.parent.glob("*.damaged*"))
+    assert [item.read_bytes() for item in damaged] == [b"one\n", b"two\n", b"three\n"]
+
+
+@pytest.mark.parametrize("broken", ["os.fsync", "os.open", "pathlib.Path.replace"])
+def test_a_replacing_that_fails_changes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """The disk is full: the longer file is as good as the shorter one."""
+
+    def fail(*_args: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with opened(path) as file:
+        file.append(b"old\n")
+        with monkeypatch.context() as patch:
+            patch.setattr(broken, fail)
+            with pytest.raises(OSError, match="No space left"):
+                file.replace(b"new\n")
+        file.append(b"newer\n")
+        assert file.size == 10
+    assert path.read_bytes() == b"old\nnewer\n"
+    assert not (path.parent / "paid.jsonl.new").exists()
+
+
+def test_closing_twice_is_fine(path: Path) -> None:
+    """The second close would hit whatever has got the descriptor since."""
+    file = JournalFile(str(path))
+    file.close()
+    with path.parent.joinpath("another").open("wb") as another:
+        file.close()
+        another.write(b"still open")
+
+
+# --------------------------------------------------------------------------- power losses
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count what is sent to the disk, by its size at that time; folders count as -1."""
+    seen: list[int] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        seen.append(-1 if stat.S_ISDIR(status.st_mode) else status.st_size)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return seen
+
+
+async def test_nothing_waits_for_the_disk_unless_that_was_asked_for(
+    path: Path, synced: list[int]
+) -> None:
+    """Each createTask would wait for tens of milliseconds on a slow disk."""
+    with opened(path) as file:
+        file.append(b"one\n")
+        await file.flush()
+    assert synced == []
+
+
+async def test_what_was_flushed_survives_a_power_loss(path: Path, synced: list[int]) -> None:
+    """A paid task would be gone with the power, though its caller was told."""
+    with opened(path, power_loss_safe=True) as file:
+        assert synced == [-1]  # the name of the file
+        file.append(b"one\n")
+        await file.flush()
+        assert synced == [-1, 4]
+        await file.flush()
+        assert synced == [-1, 4]
+        file.replace(b"n\n")
+        assert synced == [-1, 4, 2, -1]
+
+
+async def test_many_who_wait_for_the_disk_share_a_run(path: Path, synced: list[int]) -> None:
+    """A burst of a thousand tasks would wait for the disk a thousand times."""
+    with opened(path, power_loss_safe=True) as file:
+
+        async def write() -> None:
+            file.append(b"line\n")
+            await file.flush()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(50):
+                group.start_soon(write)
+        assert len(synced) <= 1 + 3
+        assert synced[-1] == 250
+
+
+async def test_whoever_is_cancelled_waits_for_the_disk_all_the_same(
+    path: Path, synced: list[int]
+) -> None:
+    """What the line guards would be in doubt: is it written or not?"""
+    with opened(path, power_loss_safe=True) as file:
+        file.append(b"one\n")
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await file.flush()
+        assert synced[-1] == 4
+
+
+async def test_a_disk_that_fails_is_heard_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next try must be made, and must not be taken for done."""
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with opened(path, power_loss_safe=True) as file:
+        file.append(b"one\n")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fail)
+            for _ in range(2):
+                with pytest.raises(OSError, match="Input/output"):
+                    await file.flush()
+        await file.flush()
+
+
+def test_no_descriptor_is_left_open(path: Path) -> None:
+    """A service that opens a pool for each request would run out of them."""
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(3):
+        with opened(path, power_loss_safe=True) as file, ExitStack():
+            file.append(b"a\n")
+            file.replace(b"")
+        with pytest.raises(ConfigurationError):
+            JournalFile(str(path.parent))
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

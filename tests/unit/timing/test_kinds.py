@@ -1,0 +1,237 @@
+"""What was learned of the kinds: bounded, scaled, written down, and read with suspicion."""
+
+from __future__ import annotations
+
+import json
+from math import inf, nan
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ezcaptcha_async._timing.kinds import Kinds, TypeModel
+from ezcaptcha_async._timing.solve_times import BINS
+from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.tasks import Kind
+
+KIND = Kind("ezcaptcha", "ReCaptchaV2TaskProxyless", "example.com")
+
+
+def learn_from(kinds: Kinds, kind: Kind, solved: float, first: float) -> None:
+    """Poll one task every 3 s until it is ready."""
+    after, age = 0.0, first
+    while age < solved:
+        kinds.learn(kind, after, age, ready=False)
+        after, age = age, age + 3.0
+    kinds.learn(kind, after, age, ready=True)
+
+
+def taught(tasks: int = 40) -> Kinds:
+    """Return what is known after some tasks at two sites."""
+    kinds, rng = Kinds(), Random(1)
+    for number in range(tasks):
+        kind = KIND._replace(host=f"{number % 2}.example.com")
+        learn_from(kinds, kind, solved=rng.uniform(10, 20), first=rng.uniform(5, 15))
+    return kinds
+
+
+def test_memory_is_bounded() -> None:
+    """A crawler of a million sites, or a service with random types, would fill the memory."""
+    kinds = Kinds()
+    for number in range(5_000):
+        kind = Kind(f"service-{number}", f"type-{number}", f"{number}.example.com")
+        kinds.learn(kind, 0.0, 10.0, ready=True)
+    saved = kinds.to_dict()
+    assert len(saved["sites"]) == len(kinds.sites) == 4_096
+    assert len(saved["types"]) == 64
+    assert len(saved["services"]) == 16
+    assert kind in kinds.sites
+    assert len(json.dumps(saved)) < 2_000_000
+
+
+def test_what_is_used_is_kept() -> None:
+    """The busiest site of all would be forgotten because it was the first."""
+    kinds = Kinds()
+    for number in range(5_000):
+        kinds.learn(KIND, 0.0, 10.0, ready=True)
+        kinds.learn(Kind("s", f"{number}", f"{number}"), 0.0, 10.0, ready=True)
+    assert kinds.sites[KIND].tasks == 5_000
+    known = kinds.known_type_of(KIND)
+    assert known is not None
+    assert known.tasks == 5_000
+
+
+def test_plans_are_kept_and_bounded() -> None:
+    """Each poll would cost a new plan, or a price that moves would fill the memory."""
+    model = TypeModel()
+    assert model.plan(0.01, 3.0, 0.5) is model.plan(-0.02, 3.0, 0.5)
+    assert model.plan(0.0, 3.0, 0.5) is not model.plan(0.3, 3.0, 0.5)
+    assert model.plan(0.0, 3.0, 0.5) != model.plan(0.0, 3.0, 5.0)
+    for step in range(1_000):
+        model.plan(0.0, 3.0, 1.0 + step)
+    assert len(model._plans) <= 64
+
+
+def test_plans_are_renewed_less_and_less_often() -> None:
+    """Planning anew after every poll would cost a core at a few hundred polls a second."""
+    model = TypeModel()
+    plans = []
+    for _ in range(1_000):
+        model.polled()
+        plans.append(model.plan(0.0, 3.0, 0.5))
+    made = len({id(plan) for plan in plans})
+    assert 20 < made < 80
+
+
+def test_a_slow_site_is_told_from_its_type() -> None:
+    """Its tasks would be polled as early as those of all others."""
+    kinds, rng = Kinds(), Random(3)
+    slow = KIND._replace(host="slow.example.com")
+    for number in range(900):
+        usual = rng.uniform(9, 12)
+        for kind, factor in ((KIND, 1.0), (slow, 2.0)):
+            learn_from(kinds, kind, solved=factor * usual, first=factor * 8 + number % 5)
+    assert 0.4 < kinds.log_scale(slow) - kinds.log_scale(KIND) < 1.0
+
+
+def test_a_bad_hour_is_understood_for_sites_that_were_not_asked() -> None:
+    """Each of a thousand sites would have to find out for itself that all is slower."""
+    kinds, rng = Kinds(), Random(4)
+    for _ in range(300):
+        learn_from(kinds, KIND, solved=rng.uniform(9, 12), first=rng.uniform(7, 10))
+    unseen = KIND._replace(host="unseen.example.com")
+    before = kinds.log_scale(unseen)
+    for _ in range(60):
+        learn_from(kinds, KIND, solved=rng.uniform(18, 24), first=rng.uniform(7, 10))
+    assert kinds.log_scale(unseen) > before + 0.1
+
+
+def test_looking_remembers_nothing() -> None:
+    """A display that asks for estimates would push out what is in use."""
+    kinds = Kinds()
+    assert kinds.known_type_of(KIND) is None
+    assert kinds.log_scale(KIND) == 0.0
+    assert not kinds.sites
+    kinds.type_of(KIND)
+    assert kinds.known_type_of(KIND) is None
+
+
+def test_written_down_and_read_again() -> None:
+    """A restarted scraper would start cold, or from something else."""
+    kinds = taught()
+    saved = json.loads(json.dumps(kinds.to_dict()))
+    again = Kinds.from_dict(saved)
+    assert again.to_dict() == saved
+    assert list(again.sites) == list(kinds.sites)
+    assert again.log_scale(KIND) == pytest.approx(kinds.log_scale(KIND), abs=1e-3)
+    model, other = kinds.known_type_of(KIND), again.known_type_of(KIND)
+    assert model is not None
+    assert other is not None
+    model.refresh()
+    assert other.tasks == model.tasks
+    assert other.times.age_at(0.5) == pytest.approx(model.times.age_at(0.5), rel=0.01)
+
+
+def test_it_learns_on_after_it_was_read() -> None:
+    """What was learned before a restart would be frozen."""
+    kinds = Kinds.from_dict(taught().to_dict())
+    learn_from(kinds, KIND, solved=12.0, first=10.0)
+    assert kinds.sites[KIND].tasks == 1
+
+
+BAD_NUMBERS = [nan, inf, -1, 10**400, "1", None, True, [1], 2e12]
+
+
+@pytest.mark.parametrize("bad", BAD_NUMBERS, ids=repr)
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("services", 0, 1),
+        ("types", 0, 2),
+        ("types", 0, 3, 7),
+        ("types", 0, 4, 0),
+        ("sites", 0, 3),
+        ("sites", 0, 4),
+        ("sites", 0, 5),
+        ("sites", 0, 6),
+    ],
+    ids=str,
+)
+def test_a_damaged_number_is_refused(path: tuple[Any, ...], bad: object) -> None:
+    """One NaN from a disk error would spread into every plan."""
+    saved = json.loads(json.dumps(taught().to_dict()))
+    *way, last = path
+    part = saved
+    for step in way:
+        part = part[step]
+    if bad == -1 and path in {("services", 0, 1), ("sites", 0, 6)}:
+        bad = -1.7
+    part[last] = bad
+    with pytest.raises(ConfigurationError, match="does not have the form"):
+        Kinds.from_dict(saved)
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        None,
+        [],
+        "text",
+        {},
+        {"version": 1},
+        {"version": 1, "services": {}, "types": [], "sites": []},
+        {"version": 1, "services": [["a"]], "types": [], "sites": []},
+        {"version": 1, "services": [[1, 0]], "types": [], "sites": []},
+        {"version": 1, "services": [["a" * 301, 0]], "types": [], "sites": []},
+        {"version": 1, "services": [], "types": [["s", "t", 1, [0], [0]]], "sites": []},
+        {"version": 1, "services": [], "types": [["s", "t", 1, None, None]], "sites": []},
+        {"version": 1, "services": [], "types": [], "sites": [["s", "t", "h", 1, 1, 0]]},
+        {"version": 1, "services": [], "types": [], "sites": [["s", "t", None, 1, 1, 0, 0]]},
+        {"version": 1, "services": [], "types": [], "sites": 5},
+    ],
+    ids=repr,
+)
+def test_another_form_is_refused(saved: object) -> None:
+    """A file of another program would be taken for knowledge."""
+    with pytest.raises(ConfigurationError, match="does not have the form"):
+        Kinds.from_dict(saved)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_version_is_refused(version: object) -> None:
+    """After an update old numbers would be read as something they are not."""
+    with pytest.raises(ConfigurationError, match="another version"):
+        Kinds.from_dict({**taught().to_dict(), "version": version})
+
+
+def test_too_much_is_cut() -> None:
+    """A file that was blown up would fill the memory."""
+    saved = taught().to_dict()
+    saved["sites"] = [["s", "t", str(number), 1, 2, 0.5, 0.1] for number in range(6_000)]
+    saved["types"] = [["s", str(number), 1, [1] * BINS, [0] * BINS] for number in range(100)]
+    saved["services"] = [[str(number), 0.5] for number in range(100)]
+    kinds = Kinds.from_dict(saved)
+    assert len(kinds.sites) == 4_096
+    assert list(kinds.sites)[-1].host == "5999"
+    assert len(kinds.to_dict()["types"]) == 64
+    assert len(kinds.to_dict()["services"]) == 16
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=10,
+)
+
+
+@given(json_values, json_values, json_values)
+def test_any_json_is_read_or_refused(services: object, types: object, sites: object) -> None:
+    """A strange file would stop a pool from opening."""
+    saved = {"version": 1, "services": services, "types": types, "sites": sites}
+    try:
+        kinds = Kinds.from_dict(saved)
+    except ConfigurationError:
+        return
+    kinds.learn(KIND, 0.0, 10.0, ready=True)

@@ -1,0 +1,146 @@
+"""Estimated solve times: what polls can tell, and that no sequence of them breaks it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import isfinite
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ezcaptcha_async._timing.solve_times import BINS, EDGES, SolveTimes, edge_near
+
+ages = st.floats(0, 1e6)
+
+
+def learn_from(times: SolveTimes, solved: float, first: float, spacing: float = 3.0) -> None:
+    """Poll one task until it is ready, and learn from each answer."""
+    after, age = 0.0, first
+    while age < solved:
+        times.learn(after, age, ready=False)
+        after, age = age, age + spacing
+    times.learn(after, age, ready=True)
+    times.refresh()
+
+
+def check(times: SolveTimes) -> None:
+    """Check what every estimate keeps to."""
+    assert len(times.survival) == BINS + 1
+    assert times.survival[0] == 1.0
+    assert all(isfinite(share) for share in times.survival)
+    assert all(0 < later < share for share, later in pairwise(times.survival))
+
+
+def test_the_bins() -> None:
+    """Ages would be too coarse to tell a task of 3 s from one of 4 s, or the plans slow."""
+    assert EDGES[0] == 0
+    assert EDGES[-1] >= 300
+    assert BINS < 100
+    for low, high in pairwise(EDGES):
+        assert 0 < high - low <= max(0.5, 0.0501 * low)
+
+
+@given(ages)
+def test_the_nearest_edge(age: float) -> None:
+    """Polls would be counted in the wrong bin."""
+    nearest = edge_near(age)
+    assert abs(EDGES[nearest] - age) == min(abs(edge - age) for edge in EDGES)
+
+
+def test_before_anything_is_learned() -> None:
+    """The first tasks of a type would be polled at absurd ages."""
+    times = SolveTimes()
+    check(times)
+    assert times.age_at(0.5) == pytest.approx(20, rel=0.05)
+    assert 5 < times.age_at(0.95) < 10
+    assert 50 < times.age_at(0.05) < 80
+
+
+@given(st.lists(st.tuples(ages, ages, st.booleans(), st.booleans()), max_size=60))
+def test_no_polls_break_it(polls: list[tuple[float, float, bool, bool]]) -> None:
+    """A clock that jumps, or ages in a wrong order, would stop all polls of a pool."""
+    times = SolveTimes()
+    for after, age, ready, refresh in polls:
+        seen = times.learn(after, age, ready=ready)
+        assert -1 <= seen.surprise <= 1
+        assert seen.surprise >= 0 if ready else seen.surprise <= 0
+        assert (seen.solved_at is not None) is ready
+        if refresh:
+            times.refresh()
+    times.refresh()
+    check(times)
+
+
+def test_a_ready_poll_says_only_that_it_was_before() -> None:
+    """Taking the poll's age for the solve time makes every estimate late, and later polls."""
+    times = SolveTimes()
+    for _ in range(200):
+        learn_from(times, solved=4.0, first=9.0)
+    seen = times.learn(0.0, 9.0, ready=True)
+    assert seen.solved_at is not None
+    assert 3 < seen.solved_at < 8
+    assert seen.surprise == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("median", [3.0, 12.0, 40.0, 120.0])
+def test_it_finds_the_solve_times(median: float) -> None:
+    """Statistics and plans would be about other tasks than those that are polled."""
+    times, rng = SolveTimes(), Random(1)
+    for _ in range(600):
+        learn_from(times, median * rng.lognormvariate(0, 0.3), first=median * rng.random())
+    assert times.age_at(0.5) == pytest.approx(median, rel=0.12)
+    assert times.age_at(0.05) == pytest.approx(1.64 * median, rel=0.2)
+
+
+def test_it_follows_both_ways() -> None:
+    """An estimate that only ever grows later would never recover from one bad hour."""
+    times, rng = SolveTimes(), Random(2)
+    for median in (10.0, 30.0, 10.0):
+        for _ in range(1_500):
+            learn_from(times, median * rng.uniform(0.8, 1.2), first=median * rng.uniform(0.6, 1))
+        assert times.age_at(0.5) == pytest.approx(median, rel=0.15)
+
+
+def test_tasks_that_are_never_solved_fade_too() -> None:
+    """After an outage the service would be thought to be down for hours more."""
+    times = SolveTimes()
+    for _ in range(5_000):
+        times.learn(0.0, 200.0, ready=False)
+    times.refresh()
+    assert times.survival_at(100.0) > 0.95
+    for _ in range(2_000):
+        learn_from(times, solved=10.0, first=9.0)
+    assert times.survival_at(100.0) < 0.02
+
+
+def test_a_long_life_stays_finite() -> None:
+    """The weight of new evidence grows with each task; it would overflow in the end."""
+    times = SolveTimes()
+    for _ in range(6_000):
+        times.learn(0.0, 12.0, ready=True)
+    times.refresh()
+    check(times)
+    assert times.survival_at(12.5) < 0.1
+
+
+@given(st.floats(0, 1.5))
+def test_age_and_share_are_inverse(share: float) -> None:
+    """The median and p95 in the statistics would not be those of the estimate."""
+    times = SolveTimes()
+    age = times.age_at(share)
+    assert 0 <= age <= EDGES[-1]
+    if times.survival[-1] <= share <= 1:
+        before = [edge for edge in EDGES if edge <= age][-1]
+        assert times.survival_at(before) >= share - 1e-9
+
+
+def test_written_down_and_read_again() -> None:
+    """A restarted scraper would start from something else than it had learned."""
+    times, other = SolveTimes(), SolveTimes()
+    for _ in range(50):
+        learn_from(times, solved=20.0, first=12.0)
+    other.restore(*times.evidence())
+    other.refresh()
+    assert other.survival == pytest.approx(times.survival)

@@ -1,0 +1,239 @@
+"""Fields that no class knows: sent as they are, and no way around those that one knows."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ezcaptcha_async._wire.codec import Decoder, Refused, secrets_of, task_fields
+from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA
+from ezcaptcha_async.tasks import (
+    TASK_TYPES,
+    CloudFlare5STask,
+    CloudFlareTurnstileTask,
+    CustomTask,
+    FuncaptchaTaskProxyless,
+    HCaptcha,
+    ReCaptchaV2TaskProxyless,
+    ReCaptchaV3TaskProxyless,
+    Task,
+)
+from ezcaptcha_async.transports import Reply
+
+PAGE: dict[str, Any] = {"website_url": "https://example.com/", "website_key": "6Lc-key"}
+PROXY = "http://user:pa55word@proxy.example.com:8080"
+
+
+def with_extra(task_class: Any, extra: Any) -> Task[Any]:
+    """Return a task with the fewest fields beside `extra`."""
+    names = {field.name for field in attrs.fields(task_class) if field.default is attrs.NOTHING}
+    values = {**PAGE, "proxy": PROXY}
+    task: Task[Any] = task_class(**{name: values[name] for name in names}, extra=extra)
+    return task
+
+
+@pytest.mark.parametrize("task_class", TASK_TYPES, ids=lambda item: item.__name__)
+def test_it_is_sent_as_it_is(task_class: Any) -> None:
+    """A field that the service brought out yesterday would need a new release of this library."""
+    extra = {"someNewField": [True, None, 1.5, {"deep": "\u00e9"}], "proxyType": "dc"}
+    task = with_extra(task_class, extra)
+    bare = task_fields(with_extra(task_class, None), EZCAPTCHA.offer_for(task.type))
+    assert task_fields(task, EZCAPTCHA.offer_for(task.type)) == {**bare, **extra}
+    assert task_fields(task, None) == {**bare, **extra}
+
+
+def test_it_is_a_part_of_the_value() -> None:
+    """A dict that a caller fills again would change a task in the queue, or it not be hashable."""
+    extra = {"some": [1]}
+    task = with_extra(ReCaptchaV2TaskProxyless, extra)
+    extra["some"].append(2)
+    assert task_fields(task, None)["some"] == [1]
+    task_fields(task, None)["some"].append(3)
+    assert task_fields(task, None)["some"] == [1]
+    for same in ('{"some": [1]}', MappingProxyType({"some": [1]}), task.extra):
+        twin = with_extra(ReCaptchaV2TaskProxyless, same)
+        assert twin == task
+        assert hash(twin) == hash(task)
+    assert pickle.loads(pickle.dumps(task)) == attrs.evolve(task) == task
+    bare = with_extra(ReCaptchaV2TaskProxyless, None)
+    assert task != bare
+    assert with_extra(ReCaptchaV2TaskProxyless, {}) == bare
+
+
+def test_flags_in_it_stay_flags() -> None:
+    """1captcha takes its one flag as text; what is given by hand is in the right form already."""
+    task = ReCaptchaV2TaskProxyless(**PAGE, extra={"flag": True})
+    fields = task_fields(task, ONECAPTCHA.offer_for(task.type))
+    assert (fields["isInvisible"], fields["flag"]) == ("false", True)
+
+
+@pytest.mark.parametrize("wrong", ["", "[]", "{", 5, ["a"], {"a": {1}}, {"a": float("nan")}])
+def test_what_is_no_object_is_refused(wrong: Any) -> None:
+    """What is no JSON object cannot be merged into the request."""
+    with pytest.raises(ConfigurationError, match=r"^extra must be a JSON object"):
+        with_extra(HCaptcha, wrong)
+
+
+@pytest.mark.parametrize(
+    ("task_class", "name", "argument"),
+    [
+        (ReCaptchaV2TaskProxyless, "websiteURL", "website_url"),
+        (ReCaptchaV2TaskProxyless, "websiteUrl", "website_url"),
+        (ReCaptchaV2TaskProxyless, "website_url", "website_url"),
+        (ReCaptchaV2TaskProxyless, "WEBSITE-URL", "website_url"),
+        (ReCaptchaV2TaskProxyless, "isInvisible", "is_invisible"),
+        (ReCaptchaV2TaskProxyless, "S", "s"),
+        (ReCaptchaV2TaskProxyless, "proxy", "proxy"),
+        (ReCaptchaV3TaskProxyless, "pageaction", "page_action"),
+        (FuncaptchaTaskProxyless, "funcaptchaApiJSSubdomain", "api_js_subdomain"),
+        (FuncaptchaTaskProxyless, "apiJsSubdomain", "api_js_subdomain"),
+        (CloudFlare5STask, "rqData", "rq_data"),
+        (HCaptcha, "rq_data", "rqdata"),
+    ],
+)
+def test_a_known_field_has_its_own_argument(task_class: Any, name: str, argument: str) -> None:
+    """It would go past the checks, or contradict what the task says itself."""
+    with pytest.raises(ConfigurationError) as caught:
+        with_extra(task_class, {"new": 1, name: "pa55"})
+    assert str(caught.value) == f"extra must not hold {name!r}: give it as {argument}"
+
+
+@pytest.mark.parametrize("name", ["type", "Type", "TYPE"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda extra: ReCaptchaV2TaskProxyless(**PAGE, extra=extra),
+        lambda extra: CustomTask("NewTask", {"a": 1}, extra=extra),
+        lambda extra: Task[Any](extra=extra),
+    ],
+    ids=["class", "custom", "base"],
+)
+def test_the_type_is_what_the_task_says(make: Any, name: str) -> None:
+    """Two types in one request: the wrong one would win and be paid for."""
+    with pytest.raises(ConfigurationError, match="extra must not hold 'type': the class says it"):
+        make({name: "OtherTask"})
+
+
+@pytest.mark.parametrize(
+    ("task_class", "name", "argument"),
+    [
+        (ReCaptchaV2TaskProxyless, "websiteTitel", "website_title"),
+        (ReCaptchaV2TaskProxyless, "websitTitle", "website_title"),
+        (ReCaptchaV2TaskProxyless, "webSiteTittle", "website_title"),
+        (ReCaptchaV2TaskProxyless, "isInvisble", "is_invisible"),
+        (ReCaptchaV2TaskProxyless, "invisible", "is_invisible"),
+        (ReCaptchaV2TaskProxyless, "proyx", "proxy"),
+        (ReCaptchaV2TaskProxyless, "proxys", "proxy"),
+        (ReCaptchaV3TaskProxyless, "page_actoin", "page_action"),
+        (ReCaptchaV3TaskProxyless, "pageActions", "page_action"),
+        (ReCaptchaV3TaskProxyless, "chekField", "check_field"),
+        (FuncaptchaTaskProxyless, "dta", "data"),
+        (FuncaptchaTaskProxyless, "api_subdomain", "api_js_subdomain"),
+        (CloudFlare5STask, "reqData", "rq_data"),
+        (CloudFlareTurnstileTask, "rqdat", "rq_data"),
+        (HCaptcha, "isInvisible", "invisible"),
+        (HCaptcha, "lnag", "lang"),
+    ],
+)
+def test_no_typo_of_a_known_field_passes(task_class: Any, name: str, argument: str) -> None:
+    """The service passes over a name that it does not know: a weaker token would be paid for."""
+    with pytest.raises(ConfigurationError) as caught:
+        with_extra(task_class, {name: "pa55"})
+    assert str(caught.value) == (
+        f"extra holds {name!r}: did you mean {argument}? "
+        "If there is such a field, send it in the fields of a CustomTask"
+    )
+
+
+NEW = """
+    someNewField proxyType proxyLogin proxyPassword proxyAddress proxyPort proxyIP proxies userAgent
+    cookies minScore isEnterprise enterprisePayload apiDomain siteKey language metadata action
+    reference sb k x websiteKind
+"""
+
+
+@pytest.mark.parametrize("name", NEW.split())
+@pytest.mark.parametrize("task_class", TASK_TYPES, ids=lambda item: item.__name__)
+def test_a_new_name_is_no_typo(task_class: Any, name: str) -> None:
+    """What `extra` is for would be refused because it reminds of something."""
+    assert task_fields(with_extra(task_class, {name: 1}), None)[name] == 1
+
+
+def test_one_type_may_have_what_another_has_not() -> None:
+    """The service may give a type a field tomorrow that others have today."""
+    task = ReCaptchaV2TaskProxyless(**PAGE, extra={"pageAction": "login", "cn": True})
+    assert task_fields(task, None)["pageAction"] == "login"
+
+
+def test_beside_the_fields_of_a_custom_task() -> None:
+    """One of two values for a field would win, and nobody know which."""
+    task = CustomTask("NewTask", {"a": 1, "websiteURL": "https://example.com"}, extra={"b": 2})
+    sent = {"type": "NewTask", "a": 1, "websiteURL": "https://example.com", "b": 2}
+    assert task_fields(task, None) == sent
+    assert task != CustomTask("NewTask", task.fields)
+    for name in ("a", "websiteurl"):
+        with pytest.raises(ConfigurationError, match=f"extra must not hold '{name}', which fields"):
+            CustomTask("NewTask", task.fields, extra={"c": 3, name: 4})
+
+
+def test_only_names_are_shown() -> None:
+    """Logins and cookies go here, and tasks are logged by whoever makes them."""
+    task = ReCaptchaV2TaskProxyless(**PAGE, extra={"cookies": "5ecret", "b": PROXY}, sa="a")
+    assert repr(task).endswith(", is_invisible=False, sa='a', extra=<cookies, b>)")
+    custom = CustomTask("NewTask", {"a": "5ecret"}, extra={"b": "5ecret"})
+    assert repr(custom) == "CustomTask('NewTask', fields=<a>, extra=<b>)"
+    assert "extra" not in repr(ReCaptchaV2TaskProxyless(**PAGE))
+
+
+@pytest.mark.parametrize("make", [ReCaptchaV2TaskProxyless, HCaptcha])
+def test_what_is_secret_in_it_is_taken_out_of_what_a_service_says(make: Any) -> None:
+    """A service that repeats the request in an error would write it into every log."""
+    hidden = ["canary-login", "canary-cookie", "canary-pass"]
+    extra = {
+        "proxyLogin": hidden[0],
+        "deep": [{"cookies": {"sid": hidden[1]}}],
+        "otherProxy": f"h:1:me:{hidden[2]}",
+    }
+    task = make(**PAGE, extra=extra)
+    assert set(hidden) <= set(secrets_of(task))
+    body = {"errorId": 1, "errorCode": "E", "errorDescription": json.dumps(extra)}
+    answer = Decoder(EZCAPTCHA, ["a-key"]).created(Reply(200, json.dumps(body).encode()), task)
+    assert isinstance(answer, Refused)
+    assert "canary" not in str(answer.error)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=5))
+@example({"x" * 10_000: 1, "": 2})
+@example({"websiteKey\u0130": 1})
+def test_whatever_is_json_is_sent_or_refused_and_never_changed(extra: dict[str, Any]) -> None:
+    """A field would reach the service changed, or a strange name end in another exception."""
+    try:
+        task = ReCaptchaV2TaskProxyless(**PAGE, extra=extra)
+    except ConfigurationError as error:
+        message = str(error)
+    else:
+        message = ""
+    if message:
+        assert message.startswith("extra ")
+        assert len(message) < 300
+        return
+    bare = task_fields(ReCaptchaV2TaskProxyless(**PAGE), None)
+    assert task_fields(task, None) == {**bare, **extra}
+    assert ReCaptchaV2TaskProxyless(**PAGE, extra=task.extra) == task
+    assert CustomTask("NewTask", {}, extra=extra).extra == task.extra
