@@ -110,7 +110,7 @@ def demo(
     Needs no account and costs nothing. Exits with 1 if anything was lost or charged wrongly.
 
     Args:
-        tasks: How many tasks, of all ten types.
+        tasks: How many tasks, of all types.
         speed: How many times faster than real the service runs.
         seed: Where everything random comes from.
         backend: The event loop.

@@ -20,35 +20,37 @@ class Field:
 
     Args:
         name: As the task class has it.
-        wire: As the services spell it.
+        wire: As the services spell it; None for ``extra``, which holds any other fields.
         form: ``text``; ``flag`` for true or false; ``object`` for a JSON object.
         required: Whether a task must have it.
         default: What it is when left out.
     """
 
     name: str
-    wire: str
+    wire: str | None
     form: Form
     required: bool
     default: bool | str | None
 
 
 def fields_of(task_class: type[Task[Any]]) -> tuple[Field, ...]:
-    """Return the fields of a task class, required ones first."""
+    """Return the fields of a task class: required ones first, ``extra`` last."""
     hints = get_type_hints(task_class)
-    on_the_wire = (item for item in attrs.fields(task_class) if "wire" in item.metadata)
-    found = [_field(item, hints[item.name]) for item in on_the_wire]
-    return tuple(sorted(found, key=lambda field: not field.required))
+    found = [
+        _field(item, hints[item.name])
+        for item in attrs.fields(task_class)
+        if item.name != "reference"  # that goes to no service
+    ]
+    return tuple(sorted(found, key=lambda field: (field.wire is None, not field.required)))
 
 
 def _field(field: Any, hint: Any) -> Field:
-    form: Form = "flag" if hint is bool else "text"
-    if field.converter is not None:  # only JSON objects are converted
-        form = "object"
+    form: Form = "flag" if hint in (bool, bool | None) else "text"
+    form = field.metadata.get("form", form)
     required = field.default is attrs.NOTHING
     return Field(
         name=field.name,
-        wire=field.metadata["wire"],
+        wire=field.metadata.get("wire"),
         form=form,
         required=required,
         default=None if required else field.default,

@@ -37,8 +37,7 @@ _HOSTS: Final = (
     "forum.example.org",
 )
 _VALUES: Final = {
-    "website_key": "an-example-site-key",
-    "s": "an-example-s-parameter",
+    "website_key": "0x-an-example-site-key",  # those of Turnstile begin so
     "page_action": "login",
     "data": '{"blob":"an-example-blob"}',
     "proxy": "http://user:password@proxy.example.net:8080",
@@ -94,8 +93,12 @@ def example_tasks(plan: Plan) -> list[Task[Any]]:
     tasks: list[Task[Any]] = []
     for number in range(plan.tasks):
         task_class = TASK_TYPES[number % len(TASK_TYPES)]
-        fields = {field.name for field in fields_of(task_class)}
-        values: dict[str, Any] = {name: _VALUES[name] for name in _VALUES if name in fields}
+        fields = {field.name: field for field in fields_of(task_class)}
+        values: dict[str, Any] = {
+            name: value
+            for name, value in _VALUES.items()
+            if name in fields and (fields[name].required or name != "proxy")
+        }
         values["website_url"] = f"https://{random.choice(_HOSTS)}/"
         tasks.append(task_class(**values))
     random.shuffle(tasks)

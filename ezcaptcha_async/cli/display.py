@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from rich import box
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -84,18 +84,19 @@ def _totals(found: Tally) -> Table:
 def show_types(output: Output) -> None:
     """Show every task type with its prices and fields."""
     names = "".join(f"{service.name:>12}" for service in SERVICES)
-    lines = [Text(), Text(f"{'type':<{_TYPE_WIDTH}}{names}", style=_FAINT)]
+    lines: list[RenderableType] = ["", Text(f"{'type':<{_TYPE_WIDTH}}{names}", style=_FAINT)]
     for task_class in TASK_TYPES:
         offers = {service.name: offer for service, offer in offers_of(task_class)}
         prices = "".join(f"{_price(offers.get(service.name)):>12}" for service in SERVICES)
         lines.append(Text.assemble((f"{task_class.__name__:<{_TYPE_WIDTH}}", "bold"), prices))
-        lines.append(Text(f"  {' '.join(map(_field, fields_of(task_class)))}", style=_FAINT))
+        fields = " ".join(_field(field) for field in fields_of(task_class) if field.wire)
+        lines.append(Padding(Text(fields, style=_FAINT), _INDENT))
     worth = (
         f"{points(service.points_per_unit)} points are 1 {service.currency} at {service.name}"
         for service in SERVICES
     )
-    lines += [Text(), Text(f"Prices are in points: {', '.join(worth)}.")]
-    lines.append(Text("Fields in brackets may be left out."))
+    lines += ["", Text(f"Prices are in points: {', '.join(worth)}.")]
+    lines.append(Text("Fields in brackets may be left out; extra={...} takes any other."))
     output.show(Padding(Group(*lines), _INDENT))
 
 
@@ -113,8 +114,10 @@ def _field(field: Field) -> str:
     match field.form:
         case "object":
             shown = f"{field.name}={{...}}"
+        case "flag" if field.default is None:
+            shown = f"{field.name}=true|false"
         case "flag":
             shown = f"{field.name}={str(field.default).lower()}"
         case _:
-            shown = field.name
+            shown = field.name if field.default is None else f"{field.name}={field.default}"
     return shown if field.required else f"[{shown}]"

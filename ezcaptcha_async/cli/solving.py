@@ -11,7 +11,9 @@ import attrs
 
 from ezcaptcha_async import (
     Account,
+    CloudFlareTurnstileSolution,
     FuncaptchaSolution,
+    HCaptchaSolution,
     ReCaptchaSolution,
     SessionPool,
     Solution,
@@ -23,6 +25,12 @@ from ezcaptcha_async.cli.output import Output, counted, points, printable
 
 T = TypeVar("T")
 _NOT_OF_THE_ANSWER: Final = {"receipt", "expires_at"}
+_TOKENS: Final = (
+    CloudFlareTurnstileSolution,
+    FuncaptchaSolution,
+    HCaptchaSolution,
+    ReCaptchaSolution,
+)
 
 
 def solve(
@@ -96,7 +104,7 @@ def _in_pool(pool: SessionPool, call: Callable[[], Awaitable[T]]) -> T:
 
 def token(solution: Solution) -> str | None:
     """Return the token, where a solution consists of one."""
-    return solution.token if isinstance(solution, ReCaptchaSolution | FuncaptchaSolution) else None
+    return solution.token if isinstance(solution, _TOKENS) else None
 
 
 def answer(solution: Solution) -> dict[str, Any]:

@@ -49,6 +49,8 @@ def completions(folder: Path, *words: str) -> list[str]:
         (["balance", "--service", ""], ["ezcaptcha", "1captcha"]),
         (["completion", "f"], ["fish"]),
         (["solve", "Fun"], ["FuncaptchaTaskProxyless"]),
+        (["solve", "HC"], ["HCaptcha"]),
+        (["solve", "CloudFlareT"], ["CloudFlareTurnstileTask"]),
         (["solve", "--key-file", "ke"], ["key.txt"]),
         (["resume", "pa"], ["paid.jsonl"]),
     ],

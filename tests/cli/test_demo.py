@@ -20,7 +20,7 @@ from ezcaptcha_async.cli.output import Output
 from ezcaptcha_async.tasks import TASK_TYPES
 from tests.cli.commands import Cli, environment, finish, start
 
-QUICK = ("demo", "--tasks", "20", "--speed", "50")
+QUICK = ("demo", "--tasks", "26", "--speed", "50")
 PLAN = Plan(tasks=300, speed=10, seed=1, backend="asyncio")
 
 
@@ -42,18 +42,18 @@ def test_the_summary_for_a_machine(backend: str, cli: Cli) -> None:
     result = cli(*QUICK, "--backend", backend, "--json")
     document = result.document
     assert document["problems"] == []
-    assert document["plan"] == {"tasks": 20, "speed": 50.0, "seed": 1, "backend": backend}
-    assert document["total"]["solved"] == 20
+    assert document["plan"] == {"tasks": 26, "speed": 50.0, "seed": 1, "backend": backend}
+    assert document["total"]["solved"] == 26
     assert document["points_charged"] == document["points_counted"] == 280
     assert 1 <= document["connections"] <= 32
-    assert len(document["types"]) == 10
+    assert len(document["types"]) == len(TASK_TYPES)
 
 
 def test_a_terminal_shows_how_far_it_is(cli: Cli, terminal: None) -> None:
     """The user would look at nothing for ten seconds."""
     result = cli(*QUICK)
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", result.out)
-    assert "20 tasks at 50 times real speed, against http://127.0.0.1:" in shown
+    assert "26 tasks at 50 times real speed, against http://127.0.0.1:" in shown
     assert "queued  creating  waiting   solved  failed  requests/s       points" in shown
     assert shown.count("requests/s") > 3
     assert "Nothing was lost" in shown
@@ -72,9 +72,9 @@ def test_it_exits_with_1_when_something_was_lost(cli: Cli, monkeypatch: pytest.M
         return ticket
 
     monkeypatch.setattr(SessionPool, "submit", submit_and_lose)
-    result = cli("demo", "--tasks", "10", "--speed", "100")
+    result = cli("demo", "--tasks", "13", "--speed", "100")
     assert result.code == 1
-    assert "not solved: 1 of 10 tasks (1 EzCaptchaError)" in result.out
+    assert "not solved: 1 of 13 tasks (1 EzCaptchaError)" in result.out
 
 
 def test_an_event_loop_that_is_not_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

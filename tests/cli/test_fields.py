@@ -11,6 +11,7 @@ from ezcaptcha_async import (
     ConfigurationError,
     CustomTask,
     FuncaptchaTaskProxyless,
+    HCaptcha,
     ReCaptchaV2STaskProxyless,
     ReCaptchaV3TaskProxyless,
 )
@@ -60,6 +61,23 @@ def test_fields_from_a_file_and_from_arguments() -> None:
     assert task.proxy == "http://user:password@example.net:8080"
 
 
+def test_fields_that_no_class_knows() -> None:
+    """A field that a service brought out yesterday could not be used from a shell."""
+    url, key = (field.partition("=")[2] for field in PAGE)
+    task = HCaptcha(website_url=url, website_key=key, invisible=True, extra={"new": [1]})
+    arguments = [*PAGE, "invisible=yes"]
+    assert task_from("hcaptcha", [*arguments, 'extra:={"new": [1]}']) == task
+    assert task_from("hcaptcha", [*arguments, 'extra={"new": [1]}']) == task
+    assert task_from("hcaptcha", arguments, '{"extra": {"new": [1]}}') == task
+
+
+def test_a_flag_without_a_default() -> None:
+    """``cn=false`` would be a text, and so an error."""
+    task = task_from("FuncaptchaTaskProxyless", [*PAGE, "cn=false", "proxy=h.example:1:u:p"])
+    assert isinstance(task, FuncaptchaTaskProxyless)
+    assert (task.cn, task.proxy) == (False, "http://u:p@h.example:1")
+
+
 def test_any_other_type_with_fields_as_on_the_wire() -> None:
     """A type that a service brought out yesterday could not be used from a shell."""
     fields = ["websiteURL=https://example.com", "isInvisible:=true", "minScore:=0.3"]
@@ -78,13 +96,17 @@ def test_any_other_type_with_fields_as_on_the_wire() -> None:
         ("ReCaptchaV3TaskProxyless", [], None, "needs website_url and website_key"),
         ("ReCaptchaV3TaskProxyless", ["websiteURL=x"], None, "did you mean website_url?"),
         ("ReCaptchaV3TaskProxyless", ["invisible=1"], None, "did you mean is_invisible?"),
-        ("ReCaptchaV3TaskProxyless", ["qqq=1"], None, "it has website_url, website_key, page_a"),
+        ("ReCaptchaV3TaskProxyless", ["qqq=1"], None, "it has website_url, website_key, proxy"),
         ("ReCaptchaV3TaskProxyless", [*PAGE, "is_invisible=x"], None, "must be true or false"),
         ("ReCaptchaV3TaskProxyless", [*PAGE, *PAGE], None, "website_url was given twice"),
         ("ReCaptchaV3TaskProxyless", ["a=1"], '{"a": 2}', "a was given twice"),
         ("ReCaptchaV3TaskProxyless", [PAGE[0], SECRET], None, "field 2 must have the form name="),
         ("CloudFlare5STask", [f"proxy:={SECRET}"], None, "proxy:= must be followed by JSON"),
         ("CloudFlare5STask", [PAGE[0], f"proxy={SECRET}"], None, "proxy must have the form"),
+        ("CloudFlare5STask", [PAGE[0], f"proxy={SECRET}@h:1"], None, "a user and a password"),
+        ("HCaptcha", [*PAGE, f'extra={{"lnag":"{SECRET}"}}'], None, "did you mean lang?"),
+        ("HCaptcha", [*PAGE, f"extra={SECRET}"], None, "extra must be a JSON object"),
+        ("hCaptcah", [], None, "did you mean HCaptcha?"),
         ("CloudFlare5STask", [], f"[{SECRET}", "--fields must hold one JSON object"),
         ("CloudFlare5STask", [], f'["{SECRET}"]', "--fields must hold one JSON object"),
     ],

@@ -17,7 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ezcaptcha_async import ConfigurationError, CustomTask, ReCaptchaV2TaskProxyless
+from ezcaptcha_async import (
+    ConfigurationError,
+    CustomTask,
+    FuncaptchaTaskProxyless,
+    HCaptcha,
+    ReCaptchaV2TaskProxyless,
+)
 from ezcaptcha_async.cli.batching.records import ends_open, read_in_thread
 from ezcaptcha_async.cli.batching.rows import (
     Format,
@@ -83,6 +89,22 @@ async def test_csv(tmp_path: Path) -> None:
     assert (second.id, second.task.sa, second.task.is_invisible) == ("1, 2:", 'a"b', False)
     assert row_of(second.task.reference) == (2, second.key, "1, 2:")
     assert (third.number, third.task) == (3, None)
+
+
+async def test_columns_for_every_field(tmp_path: Path) -> None:
+    """A batch through proxies, or with a field of tomorrow, could not be written down."""
+    page = "FuncaptchaTaskProxyless,https://example.com/,k"
+    text = f'{CSV},proxy,cn,extra\n{page},h.example:1:u:p,yes,"{{""new"": 1}}"\n{page},,,\n'
+    first, second = await read(written(tmp_path / "rows", text), "csv")
+    assert isinstance(first.task, FuncaptchaTaskProxyless)
+    assert (first.task.proxy, first.task.cn) == ("http://u:p@h.example:1", True)
+    assert first.task.extra == '{"new":1}'
+    assert isinstance(second.task, FuncaptchaTaskProxyless)
+    assert (second.task.proxy, second.task.cn, second.task.extra) == (None, None, None)
+    line = {**PAGE, "type": "hcaptcha", "invisible": True, "extra": {"new": 1}}
+    (row,) = await read(written(tmp_path / "rows", json.dumps(line)))
+    assert isinstance(row.task, HCaptcha)
+    assert (row.task.invisible, row.task.extra) == (True, '{"new":1}')
 
 
 async def test_a_type_for_all_rows_and_types_of_ones_own(tmp_path: Path) -> None:

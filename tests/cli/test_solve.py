@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import anyio
 import attrs
@@ -51,6 +52,22 @@ def test_the_solution_for_a_machine(cli: Cli, serving: Serve) -> None:
     assert receipt["polls"] == task.polls
     assert receipt["created_at"] < receipt["ready_at"] < document["expires_at"]
     assert receipt["waited"] == pytest.approx(receipt["ready_at"] - receipt["created_at"])
+
+
+@pytest.mark.parametrize(
+    ("task_type", "solution"),
+    [
+        ("HCaptcha", {"generated_pass_UUID": "P1_a", "ua": "Agent"}),
+        ("CloudFlareTurnstileTask", {"token": "P1_a", "header": {"a": "b"}}),
+    ],
+)
+def test_every_token_is_printed_alone(
+    task_type: str, solution: dict[str, Any], cli: Cli, serving: Serve
+) -> None:
+    """A script would have to take a token out of JSON for one type and not for another."""
+    serving(extra_types={task_type: solution})
+    result = cli("solve", task_type, *V2[1:], *FAST)
+    assert (result.code, result.out) == (0, "P1_a\n")
 
 
 def test_a_solution_without_a_token_is_json(cli: Cli, serving: Serve) -> None:

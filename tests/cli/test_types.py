@@ -15,9 +15,18 @@ def test_the_table_shows_types_fields_and_prices(cli: Cli) -> None:
     assert ["type", "ezcaptcha", "1captcha"] in lines
     assert ["ReCaptchaV2TaskProxyless", "6", "4"] in lines
     assert ["ReCaptchaV2STaskProxyless", "6", "or", "15", "-"] in lines
-    assert ["website_url", "website_key", "s", "[is_invisible=false]", "[sa]"] in lines
     assert ["CloudFlare5STask", "not", "stated", "-"] in lines
+    assert ["HCaptcha", "not", "stated", "-"] in lines
     assert ["website_url", "proxy", "[rq_data={...}]"] in lines
+    shown = " ".join(result.out.split())
+    v2 = "website_url website_key [proxy] [website_title] [is_invisible=false] [sa] [s]"
+    v3 = "website_url website_key [proxy] [website_title] [page_action] [is_invisible=true]"
+    assert shown.count(v2) == 5
+    assert shown.count(f"{v3} [check_field]") == 4
+    assert "[data={...}] [api_js_subdomain] [proxy] [cn=true|false]" in shown
+    assert "website_url website_key [proxy] [lang=en-US] [invisible=false] [rqdata]" in shown
+    assert "Fields in brackets may be left out; extra={...} takes any other." in shown
+    assert all(line[:2] == "  " for line in result.out.splitlines()), "wrapped lines too"
     assert "10,000 points are 1 USD at ezcaptcha" in " ".join(result.out.split())
     assert all(len(line) <= 80 for line in result.out.splitlines())
 
@@ -31,13 +40,25 @@ def test_the_same_for_a_machine(cli: Cli) -> None:
         "ReCaptchaV2TaskProxyless",
         "RecaptchaV2TaskProxyless",
     ]
-    assert first["fields"][2] == {
+    fields = {field["name"]: field for field in first["fields"]}
+    assert list(fields) == [
+        *("website_url", "website_key", "proxy", "website_title"),
+        *("is_invisible", "sa", "s", "extra"),
+    ]
+    assert fields["is_invisible"] == {
         "name": "is_invisible",
         "wire": "isInvisible",
         "form": "flag",
         "required": False,
         "default": False,
     }
+    assert fields["proxy"]["form"] == "text"
+    assert (fields["extra"]["wire"], fields["extra"]["form"]) == (None, "object")
+    by_type = {item["type"]: item for item in document["types"]}
+    (offer,) = by_type["HCaptcha"]["offers"]
+    assert (offer["points"], offer["lowest_points"]) == (None, None), "no page states a price"
+    fun = {field["name"]: field["form"] for field in by_type["FuncaptchaTaskProxyless"]["fields"]}
+    assert (fun["cn"], fun["data"], fun["proxy"]) == ("flag", "object", "text")
     assert [service["currency"] for service in document["services"]] == ["USD", "CNY"]
 
 

@@ -18,6 +18,8 @@ import pytest
 
 import ezcaptcha_async
 from ezcaptcha_async import SessionPool, services
+from ezcaptcha_async.cli.catalogue import fields_of
+from ezcaptcha_async.tasks import TASK_TYPES
 from ezcaptcha_async.testing import Fixed, SimulatedService, VirtualTimeLoop
 from tests.readme import BLOCKS, README, RUN_ELSEWHERE, block_with
 
@@ -88,6 +90,21 @@ def test_every_room_is_on_the_map() -> None:
     """Whoever comes to change something would look for it in the wrong room."""
     named = re.findall(r"`(\w+)`", README.partition("Which room holds what")[2])
     assert sorted(named) == sorted([*LAYERS, TESTING])
+
+
+def test_every_field_of_every_type_is_listed() -> None:
+    """A field that is not in the README is not found, and the task paid for without it."""
+    section = README[README.index("## Tasks\n") : README.index("## After a crash")]
+    rows = [row.split(" | ") for row in section.splitlines() if row.startswith("| `")]
+    listed = {name: row for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    assert listed.keys() == {"CustomTask"} | {item.__name__ for item in TASK_TYPES}
+    for task_class in TASK_TYPES:
+        _, solution, fields = listed[task_class.__name__]
+        assert solution == f"`{task_class.solution_type.__name__}`"
+        found = [field for field in fields_of(task_class) if field.wire]
+        assert set(re.findall(r"`(\w+)`", fields)) == {field.name for field in found}
+        required = {field.name for field in found if field.required}
+        assert set(re.findall(r"\*\*`(\w+)`\*\*", fields)) == required
 
 
 def test_the_first_example_is_complete_and_early() -> None:

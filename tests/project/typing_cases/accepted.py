@@ -17,11 +17,15 @@ from ezcaptcha_async import (
     Balance,
     CloudFlare5SSolution,
     CloudFlare5STask,
+    CloudFlareTurnstileSolution,
+    CloudFlareTurnstileTask,
     CustomSolution,
     CustomTask,
     EzCaptchaError,
     FuncaptchaSolution,
     FuncaptchaTaskProxyless,
+    HCaptcha,
+    HCaptchaSolution,
     Journal,
     Kind,
     KindStatistics,
@@ -36,6 +40,7 @@ from ezcaptcha_async import (
     ReCaptchaV2TaskProxyless,
     ReCaptchaV2TaskProxylessS9,
     ReCaptchaV3EnterpriseTaskProxyless,
+    ReCaptchaV3EnterpriseTaskProxylessS9,
     ReCaptchaV3TaskProxyless,
     ReCaptchaV3TaskProxylessS9,
     Receipt,
@@ -53,9 +58,11 @@ from ezcaptcha_async import (
 URL, KEY, PROXY = "https://example.com", "6Lc", "http://user:word@proxy.example.com:8080"
 
 v2 = ReCaptchaV2TaskProxyless(website_url=URL, website_key=KEY, is_invisible=True, sa="a")
-funcaptcha = FuncaptchaTaskProxyless(website_url=URL, website_key=KEY, data={"blob": "b"})
+funcaptcha = FuncaptchaTaskProxyless(website_url=URL, website_key=KEY, data={"a": 1}, cn=True)
 cloudflare = CloudFlare5STask(website_url=URL, proxy=PROXY, rq_data='{"a": 1}')
-custom = CustomTask("NewTask", {"websiteURL": URL})
+custom = CustomTask("NewTask", {"websiteURL": URL}, extra={"new": 1})
+turnstile = CloudFlareTurnstileTask(website_url=URL, website_key=KEY, rq_data={"a": 1}, proxy=None)
+hcaptcha = HCaptcha(website_url=URL, website_key=KEY, lang="en-US", invisible=True, rqdata="r")
 
 
 async def each_task_leads_to_its_solution(pool: SessionPool) -> None:
@@ -63,7 +70,7 @@ async def each_task_leads_to_its_solution(pool: SessionPool) -> None:
     assert_type(await pool.solve(v2), ReCaptchaSolution)
     for_v2 = ReCaptchaV2TaskProxylessS9(website_url=URL, website_key=KEY)
     assert_type(await pool.solve(for_v2), ReCaptchaSolution)
-    with_s = ReCaptchaV2STaskProxyless(website_url=URL, website_key=KEY, s="s")
+    with_s = ReCaptchaV2STaskProxyless(website_url=URL, website_key=KEY, extra='{"new": 1}')
     assert_type(await pool.solve(with_s), ReCaptchaSolution)
     enterprise = ReCaptchaV2EnterpriseTaskProxyless(website_url=URL, website_key=KEY)
     assert_type(await pool.solve(enterprise), ReCaptchaSolution)
@@ -75,6 +82,10 @@ async def each_task_leads_to_its_solution(pool: SessionPool) -> None:
     assert_type(await pool.solve(v3_s9), ReCaptchaSolution)
     v3_enterprise = ReCaptchaV3EnterpriseTaskProxyless(website_url=URL, website_key=KEY)
     assert_type(await pool.solve(v3_enterprise), ReCaptchaSolution)
+    v3_both = ReCaptchaV3EnterpriseTaskProxylessS9(website_url=URL, website_key=KEY, proxy=PROXY)
+    assert_type(await pool.solve(v3_both), ReCaptchaSolution)
+    assert_type(await pool.solve(turnstile), CloudFlareTurnstileSolution)
+    assert_type(await pool.solve(hcaptcha), HCaptchaSolution)
     assert_type(await pool.solve(funcaptcha), FuncaptchaSolution)
     assert_type(await pool.solve(cloudflare), CloudFlare5SSolution)
     assert_type(await pool.solve(custom, timeout=None), CustomSolution)
@@ -93,6 +104,9 @@ async def what_is_in_a_solution(pool: SessionPool) -> None:
     assert_type(solution.extra, Mapping[str, Any])
     assert_type((await pool.solve(cloudflare)).headers, Mapping[str, str])
     assert_type((await pool.solve(cloudflare)).body, str)
+    assert_type((await pool.solve(cloudflare)).s_token, str | None)
+    assert_type((await pool.solve(turnstile)).headers, Mapping[str, str] | None)
+    assert_type((await pool.solve(hcaptcha)).user_agent, str | None)
 
 
 async def tickets(pool: SessionPool) -> None:
@@ -195,6 +209,7 @@ def ways_to_make_a_pool(client: httpx.AsyncClient) -> list[SessionPool]:
         SessionPool("key"),
         SessionPool("key", service=gateway),
         SessionPool(Account("k1", max_in_flight=200), Account("k2", service=ONECAPTCHA)),
+        SessionPool(Account("k1", app_id=7)),
         SessionPool("key", http_client=client, polling=PollPolicy(first_delay=5), max_requests=16),
         SessionPool("key", polling=Learned(), rng=Random(1)),
         SessionPool("key", polling=LearnedPolling(poll_price=1, state_path="timing.json")),

@@ -7,8 +7,10 @@ from __future__ import annotations
 from ezcaptcha_async import (
     Account,
     CloudFlare5STask,
+    CloudFlareTurnstileTask,
     CustomTask,
     FuncaptchaTaskProxyless,
+    HCaptcha,
     PollPolicy,
     ReCaptchaSolution,
     ReCaptchaV2SEnterpriseTaskProxyless,
@@ -27,8 +29,10 @@ ReCaptchaV2TaskProxyless()  # E
 ReCaptchaV2TaskProxyless(website_url=URL)  # E
 ReCaptchaV2TaskProxyless(website_key=KEY)  # E
 ReCaptchaV3TaskProxyless(website_url=URL)  # E
-ReCaptchaV2STaskProxyless(website_url=URL, website_key=KEY)  # E
-ReCaptchaV2SEnterpriseTaskProxyless(website_url=URL, website_key=KEY)  # E
+ReCaptchaV2STaskProxyless(website_url=URL, s="s")  # E
+ReCaptchaV2SEnterpriseTaskProxyless(website_key=KEY, s="s")  # E
+CloudFlareTurnstileTask(website_url=URL)  # E
+HCaptcha(website_key=KEY)  # E
 FuncaptchaTaskProxyless(website_url=URL)  # E
 CloudFlare5STask(website_url=URL)  # E
 CloudFlare5STask(proxy="http://user:word@proxy.example.com:8080")  # E
@@ -44,7 +48,9 @@ ReCaptchaV2TaskProxyless(URL, KEY)  # E
 CloudFlare5STask(URL, "http://user:word@proxy.example.com:8080")  # E
 ReCaptchaV2TaskProxyless(website_url=URL, website_key=KEY, page_action="login")  # E
 ReCaptchaV2TaskProxyless(website_url=URL, website_key=KEY, websiteUrl=URL)  # E
-ReCaptchaV2TaskProxyless(website_url=URL, website_key=KEY, s="s")  # E
+ReCaptchaV2TaskProxyless(website_url=URL, website_key=KEY, check_field="c")  # E
+HCaptcha(website_url=URL, website_key=KEY, rq_data="r")  # E
+CustomTask("NewTask", {}, {"new": 1})  # E
 ReCaptchaV3TaskProxyless(website_url=URL, website_key=KEY, sa="a")  # E
 FuncaptchaTaskProxyless(website_url=URL, website_key=KEY, blob="b")  # E
 CloudFlare5STask(website_url=URL, website_key=KEY, proxy="http://user:word@example.com:1")  # E
@@ -57,7 +63,14 @@ ReCaptchaV2TaskProxyless(website_url=URL, website_key=5)  # E
 ReCaptchaV2TaskProxyless(website_url=None, website_key=KEY)  # E
 ReCaptchaV2TaskProxyless(website_url=URL, website_key=KEY, is_invisible="true")  # E
 ReCaptchaV3TaskProxyless(website_url=URL, website_key=KEY, page_action=5)  # E
-ReCaptchaV2STaskProxyless(website_url=URL, website_key=KEY, s=None)  # E
+ReCaptchaV2STaskProxyless(website_url=URL, website_key=KEY, s=5)  # E
+ReCaptchaV2TaskProxyless(website_url=URL, website_key=KEY, proxy=("h", 1))  # E
+ReCaptchaV2TaskProxyless(website_url=URL, website_key=KEY, extra=["new"])  # E
+CloudFlare5STask(website_url=URL, proxy=None)  # E
+FuncaptchaTaskProxyless(website_url=URL, website_key=KEY, cn="true")  # E
+HCaptcha(website_url=URL, website_key=KEY, invisible=None)  # E
+CloudFlareTurnstileTask(website_url=URL, website_key=KEY, rq_data=5)  # E
+Account("key", app_id="7")  # E
 FuncaptchaTaskProxyless(website_url=URL, website_key=KEY, data=["blob"])  # E
 CustomTask("NewTask", ["websiteURL"])  # E
 CustomTask(5, {})  # E
