@@ -37,7 +37,7 @@ _HOSTS: Final = (
     "forum.example.org",
 )
 _VALUES: Final = {
-    "website_key": "an-example-site-key",
+    "website_key": "0x-an-example-site-key",
     "page_action": "login",
     "data": '{"blob":"an-example-blob"}',
     "proxy": "http://user:password@proxy.example.net:8080",

@@ -230,9 +230,9 @@ async def test_an_account_in_trouble(caplog: pytest.LogCaptureFixture) -> None:
     assert (told[2].retry_after or 0) > 600
     name = Account(KEY).name
     assert [(item.levelname, item.getMessage()) for item in caplog.records] == [
-        ("WARNING", f"account {name} shut: ERROR_ZERO_BALANCE"),
+        ("WARNING", f"account {name} shut: ERROR_ZERO_BALANCE, request {told[0].request_id}"),
         ("INFO", f"account {name} reopened"),
-        ("WARNING", f"account {name} banned: ERROR_IP_BANNED"),
+        ("WARNING", f"account {name} banned: ERROR_IP_BANNED, request {told[2].request_id}"),
     ]
 
 

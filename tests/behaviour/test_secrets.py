@@ -119,7 +119,7 @@ class Search:
         engine = pool._engine
         if engine is None:
             return
-        self.value(engine, engine.runner, engine._schedule, engine._transport)
+        self.value(engine, engine.runner, engine._books, engine._transport)
         self.value(pool.statistics(), *pool.statistics().accounts)
         self.value(engine.ledger, engine.ledger._standing, *pool.unknowns())
         for session in engine.sessions:
@@ -580,22 +580,22 @@ async def test_no_pool_that_closes_tells(delay: float, caplog: pytest.LogCapture
 @pytest.mark.parametrize(
     "broken",
     [
-        "_gate.Gate.succeeded",
-        "_schedule.Books.advance",
-        "_schedule.Books.created",
-        "_schedule.Books.processing",
-        "_polling.Poller.poll",
-        "_learned.LearnedPolling.first_poll",
-        "_learned.LearnedPolling.next_poll",
-        "_httpx.HttpxTransport.post",
-        "_transport.Evidence.__init__",
-        "_wire.RequestBody.__init__",
-        "_wire.Decoder.created",
-        "_wire.Decoder.result",
-        "_wire.Decoder.balance",
-        "_wire.Reply.__init__",
-        "_wire.json",
-        "_wire.task_fields",
+        "_books.gate.Gate.succeeded",
+        "_books.books.Books.advance",
+        "_books.books.Books.created",
+        "_books.books.Books.processing",
+        "_account.polling.Poller.poll",
+        "_timing.learned.LearnedPolling.first_poll",
+        "_timing.learned.LearnedPolling.next_poll",
+        "_wire.httpx.HttpxTransport.post",
+        "transports.Evidence.__init__",
+        "transports.RequestBody.__init__",
+        "_wire.codec.Decoder.created",
+        "_wire.codec.Decoder.result",
+        "_wire.codec.Decoder.balance",
+        "transports.Reply.__init__",
+        "_wire.codec.json",
+        "_wire.codec.task_fields",
     ],
 )
 async def test_no_mistake_of_this_library_tells(
