@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from math import inf
 from random import Random
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import anyio
 import attrs
 
 from ezcaptcha_async._account.emitter import Emitter
-from ezcaptcha_async._books import Backoff, Books, Entry, Gate, Line, Permit, Terms
+from ezcaptcha_async._books import AnswerTimes, Backoff, Books, Entry, Gate, Line, Permit, Terms
 from ezcaptcha_async._journal import Ledger
 from ezcaptcha_async._wire import MAX_BAN, Decoder, Encoder
 from ezcaptcha_async.accounts import Account
@@ -35,6 +35,11 @@ from ezcaptcha_async.events import (
     RequestOutcome,
 )
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody, Transport
+
+_RETRY_JITTER: Final = 0.1
+_NEARLY: Final = 0.8
+"""Share of a deadline after which a request that failed did so because of it: HTTP clients have
+timeouts of their own, a little shorter."""
 
 
 @attrs.frozen
@@ -107,6 +112,7 @@ class Exchange:
         self.encoder = Encoder(account.client_key, account.app_id)
         self.decoder = Decoder(self.service, secrets=[account.client_key])
         self._terms = Terms.of(self.service)
+        self._answer_times = AnswerTimes(self._terms.least_deadline)
         self._backoff = Backoff(base=self._terms.first_wait, cap=self._terms.longest_wait)
         self.gate = Gate(
             max_creates=account.max_creates,
@@ -149,7 +155,12 @@ class Exchange:
             evidence: Where to write how far the request got.
         """
         self.requests += 1
-        timeout = self._request_timeout
+        is_poll = asked.endpoint == "getTaskResult"
+        timeout: float = self._request_timeout
+        if is_poll:
+            # It is free to repeat, and must not hold a place that others need.
+            timeout = self._answer_times.deadline(timeout)
+        reply: Reply | NoAnswer | None = None
         with anyio.CancelScope(deadline=self.clock() + timeout):
             reply = await self._transport.post(
                 f"{self.service.base_url}/{asked.endpoint}",
@@ -158,23 +169,41 @@ class Exchange:
                 evidence=evidence,
             )
             self.unix_offset = time.time() - self.clock()
-            return reply
-        unsent = evidence is not None and evidence.unsent
-        return NoAnswer(f"no whole answer within {timeout:g} s", unsent=unsent)
+        seconds = self.clock() - asked.at
+        if is_poll and isinstance(reply, Reply):
+            self._answer_times.answered(seconds)
+        elif is_poll and seconds > _NEARLY * timeout:
+            self._answer_times.unanswered()
+        if reply is None:
+            unsent = evidence is not None and evidence.unsent
+            return NoAnswer(f"no whole answer within {timeout:g} s", unsent=unsent)
+        return reply
 
     def backoff(self, failures: int) -> float:
         """Return the seconds to wait after so many failures in a row."""
         return self._backoff.delay(failures, self.rng)
+
+    def retry_poll_in(self, entry: Entry) -> float:
+        """Return the seconds to wait with a poll after one that said nothing of the task.
+
+        As long as others are answered, the spacing is all that the service asks for; a task
+        that is ready is not to wait. Only where none is answered any more, they back off.
+        """
+        if self._polls_seem_dead:
+            return self.backoff(entry.faults + 1)
+        spacing: float = entry.line.spacing
+        return spacing * (1 + _RETRY_JITTER * self.rng.random())
+
+    @property
+    def _polls_seem_dead(self) -> bool:
+        return self.clock() - self.gate.polls_fail_since > self._terms.polls_dead_after
 
     # --------------------------------------------------- what an answer means for all
 
     def answered(self, asked: Asked, outcome: RequestOutcome) -> None:
         """Note that the service answered as asked."""
         self._tell(asked, outcome)
-        was_shut = self.gate.is_shut
-        self.gate.succeeded(asked.permit, self.clock())
-        if was_shut and not self.gate.is_shut:
-            self._tell_of_account("reopened")
+        self._note_success(asked)
 
     def refused(self, asked: Asked, error: ServiceError) -> None:
         """Note a refusal, and answer those whom it concerns."""
@@ -184,7 +213,7 @@ class Exchange:
             self._note_failure(asked)
             return
         if not error.concerns_account:
-            self.gate.succeeded(asked.permit, now)
+            self._note_success(asked)
             return
         before = _state_after(self.gate.refusal(now))
         self.gate.refused(asked.permit, error, now, self.rng.random())
@@ -204,6 +233,15 @@ class Exchange:
         since = self.gate.creates_refused_since
         if since is not None and now - since >= self.create_patience:
             self._turn_away_queued(error, since=now - self.create_patience)
+
+    def _note_success(self, asked: Asked) -> None:
+        now, was_shut, was_dead = self.clock(), self.gate.is_shut, self._polls_seem_dead
+        self.gate.succeeded(asked.permit, now)
+        if was_shut and not self.gate.is_shut:
+            self._tell_of_account("reopened")
+        if was_dead and not self._polls_seem_dead:
+            spread = self._terms.retry_spread
+            self.books.hasten(self.line, lambda: now + spread * self.rng.random())
 
     def reopen(self) -> None:
         """Take new tasks again after a credential or balance error."""

@@ -82,5 +82,5 @@ class Poller:
 
     def _skip(self, entry: Entry, trouble: str) -> None:
         now = self._exchange.clock()
-        poll_at = now + self._exchange.backoff(entry.faults + 1)
+        poll_at = now + self._exchange.retry_poll_in(entry)
         self._books.skipped(entry, now=now, poll_at=poll_at, trouble=trouble)

@@ -5,10 +5,11 @@ from ezcaptcha_async._books.books import Books, Create, Poll
 from ezcaptcha_async._books.budget import Budget
 from ezcaptcha_async._books.entries import IN_FLIGHT, AnyOutcome, Entry, Line, Phase, Solved
 from ezcaptcha_async._books.gate import Gate, Permit
-from ezcaptcha_async._books.limits import Backoff, Terms
+from ezcaptcha_async._books.limits import AnswerTimes, Backoff, Terms
 
 __all__ = [
     "IN_FLIGHT",
+    "AnswerTimes",
     "AnyOutcome",
     "Backoff",
     "BalanceWatch",

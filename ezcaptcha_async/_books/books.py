@@ -7,7 +7,7 @@ command after the other.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from math import inf
 from typing import Any, Final, Literal, Protocol, cast
@@ -311,6 +311,17 @@ class Books:
         entry.faults += 1
         entry.trouble = entry.line.trouble = trouble
         self._rearm(entry, now, poll_at)
+
+    def hasten(self, line: Line, poll_at: Callable[[], float]) -> None:
+        """Polls are answered again: those that had failed go soon, whatever they waited for.
+
+        Args:
+            line: Whose.
+            poll_at: Returns a moment for each of them, so that they do not go all at once.
+        """
+        for entry in line.paid.values():
+            if entry.faults and entry.phase is Phase.WAITING and entry in self._due:
+                self._arm(entry, min(entry.due_at, poll_at()))
 
     def solved(self, entry: Entry, raw: object, now: float) -> None:
         """A poll said ``ready``."""

@@ -5,11 +5,14 @@ happens". It holds back
 
 * every request, while the service throttles the account, above the rate that throttling has
   taught, and above the rates that the user has set; creates or polls or both, while a ban lasts;
-* all but one, while the account is **on trial**: nothing is known of it yet, or nothing but
-  failures came back. One request goes first; the first good answer lets the others follow, and
-  after a failure the next one waits a while;
-* all polls but one, after a ban and while polls are refused for the client key: a **probe**, for
-  what is paid is not given up as long as it can still be fetched;
+* all creates but one, while the account is **on trial**: nothing is known of it yet, or nothing
+  but failures came back. One goes first; the first good answer lets the others follow, and
+  after a failure the next one waits a while. A create costs money when its answer is lost;
+  polls are free, and not asking is what costs, so no failure holds them back here: each of them
+  waits by itself (see `polls_fail_since`);
+* all polls but one, while nothing is known of the client key, after a ban, and while they are
+  refused for the key: a **probe**, for what is paid is not given up as long as it can still be
+  fetched. A probe that is not answered lets one more go beside it;
 * creates, while the service has no capacity and while a limit on them is reached; all but
   one as a **canary** until the first is accepted, so that thousands of callers on a bad
   key or an empty balance cost one refused request; the same, after a while, when the
@@ -111,8 +114,11 @@ class Gate:
         self._was_shut_by_poll = False
         self._in_flight = 0
         self._polls_in_flight = 0
-        self._polls_on_probe = False
+        self._polls_known = False
+        self._polls_on_probe = True
+        self._most_probes = 1
         self._probes = Pause(terms.first_wait, terms.longest_wait)
+        self._polls_fail_since = inf
         self._on_trial = True
         self._trial_at = -inf
         self._trial_wait = self._terms.first_wait
@@ -129,6 +135,11 @@ class Gate:
         """Since when nothing but failures has come back, of creates at least; else None."""
         since = min(self._failing_since, self._creates_lost_since)
         return None if since == inf else since
+
+    @property
+    def polls_fail_since(self) -> float:
+        """Since when no poll has been answered of those that were sent; infinity for none."""
+        return self._polls_fail_since
 
     @property
     def creates_refused_since(self) -> float | None:
@@ -175,8 +186,11 @@ class Gate:
         counting = (
             self._in_flight if self._terms.bans_together and self._polls_on_probe else creating
         )
+        if self._on_trial and self._in_flight > self._polls_in_flight:
+            return inf
         return max(
             self._request_at(now),
+            self._trial_at,
             self._creates_banned_until,
             self._creates.until,
             self._doubt.until,
@@ -189,7 +203,7 @@ class Gate:
         at = max(self._request_at(now), self._polls_banned_until, self._poll_pacer.next_at(now))
         if not self._polls_on_probe:
             return at
-        if self._polls_in_flight:
+        if self._polls_in_flight >= self._most_probes:
             return inf
         counting = self._in_flight if self._terms.bans_together else 0
         return max(at, self._probes.until, self._poll_errors.room_at(now, counting))
@@ -218,7 +232,7 @@ class Gate:
         """Keep silent until then: the service said so to an earlier process."""
         self._creates_banned_until = max(self._creates_banned_until, creates_until)
         self._polls_banned_until = max(self._polls_banned_until, polls_until)
-        self._polls_on_probe = True
+        self._probe_polls()
 
     def inquiry_refusal(self, now: float) -> ServiceError | None:
         """Return why the balance cannot be asked for now; None when it can."""
@@ -252,9 +266,7 @@ class Gate:
         return max(self._creates_banned_until, until) > now
 
     def _request_at(self, now: float) -> float:
-        if self._on_trial and self._in_flight:
-            return inf
-        return max(now, self._all.until, self._rate.next_at(now), self._trial_at)
+        return max(now, self._all.until, self._rate.next_at(now))
 
     # ------------------------------------------------------- what went, and came back
 
@@ -279,10 +291,13 @@ class Gate:
         endpoint = self._use(permit)
         self._all.forget()
         self._quota.succeeded()
+        if endpoint == "getTaskResult":
+            self._polls_fail_since = inf
         # What was sent before a ban tells nothing of what comes after.
         if now >= self.banned_until(endpoint):
             self._pass_trial()
-            if endpoint == "getTaskResult":
+            # At first, any good answer tells that the key is good.
+            if endpoint == "getTaskResult" or not self._polls_known:
                 self._pass_probe()
         if endpoint == "createTask":
             self._creates_proven = True
@@ -303,7 +318,9 @@ class Gate:
             luck: A random number from 0 to 1, against trying again all at once.
             maybe_created: Whether it was a createTask that may have been carried out.
         """
-        self._use(permit)
+        if self._use(permit) == "getTaskResult":
+            self._polls_fail_since = min(self._polls_fail_since, now)
+            self._most_probes += 1
         if maybe_created:
             self._lost_in_a_row += 1
             if self._lost_in_a_row >= _LOST_IN_A_ROW:
@@ -341,6 +358,8 @@ class Gate:
                 if error.retry_after:
                     self._all.extend(now, error.retry_after, stretch)
             case _:
+                if endpoint == "getTaskResult":
+                    self._polls_fail_since = min(self._polls_fail_since, now)
                 self._creates.extend(now, error.retry_after, stretch)
                 self._quota.succeeded()
                 if now >= self.banned_until(endpoint):
@@ -358,7 +377,7 @@ class Gate:
         # An empty balance that a poll meets is counted by nobody, unless all is counted.
         if is_poll and (isinstance(error, CredentialError) or self._terms.bans_together):
             self._poll_errors.note(now)
-            self._polls_on_probe = True
+            self._probe_polls()
             self._probes.extend(now, None, stretch)
         elif not is_poll:
             self._create_errors.note(now)
@@ -397,6 +416,10 @@ class Gate:
             self._polls_in_flight -= 1
         return permit.endpoint
 
+    def _probe_polls(self) -> None:
+        self._polls_on_probe = True
+        self._most_probes = 1
+
     def _pass_trial(self) -> None:
         self._on_trial = False
         self._trial_at = -inf
@@ -404,6 +427,7 @@ class Gate:
         self._failing_since = inf
 
     def _pass_probe(self) -> None:
+        self._polls_known = True
         self._polls_on_probe = False
         self._probes.forget()
         if self._was_shut_by_poll:

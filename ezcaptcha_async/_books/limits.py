@@ -29,6 +29,12 @@ _LIFTED_AT: Final = 4.0
 
 _QUOTA: Final = 100
 
+_TIMES_AS_LONG: Final = 3.0
+"""How many times as long as answers usually take one is waited for."""
+_WEIGHT: Final = 1 / 16
+_IN_A_ROW: Final = 20
+"""So many requests in a row without an answer double their deadline."""
+
 
 @attrs.frozen(kw_only=True)
 class Terms:
@@ -47,6 +53,9 @@ class Terms:
         longest_wait: Most seconds of that where something is to be found out.
         longest_pause: The same where the service says that it has no capacity.
         second: What rates are counted in.
+        polls_dead_after: After so many seconds without an answered poll they back off.
+        retry_spread: Within how many seconds after the next answer all of them try again.
+        least_deadline: Least total deadline of a poll.
         passes_on_after: Seconds of nothing but failures after which what is in line goes to
             other accounts: not at the first failure, for that may have been chance, and there
             is work enough for all of them.
@@ -62,6 +71,9 @@ class Terms:
     longest_wait: float = 15.0
     longest_pause: float = 60.0
     second: float = 1.0
+    polls_dead_after: float = 30.0
+    retry_spread: float = 2.0
+    least_deadline: float = 3.0
     passes_on_after: float = 10.0
 
     @classmethod
@@ -79,6 +91,10 @@ class Terms:
             longest_wait=real.longest_wait / speed,
             longest_pause=real.longest_pause / speed,
             second=real.second / speed,
+            polls_dead_after=real.polls_dead_after / speed,
+            retry_spread=real.retry_spread / speed,
+            # Answers do not come faster because the service's clock runs faster.
+            least_deadline=max(0.5, real.least_deadline / speed),
             passes_on_after=real.passes_on_after / speed,
         )
 
@@ -260,6 +276,40 @@ class RecentErrors:
         if gone + excess > len(self._times):
             return inf
         return self._times[gone + excess - 1] + self._seconds
+
+
+class AnswerTimes:
+    """Learns from how long answers take when to stop waiting for one.
+
+    For requests that are free to repeat: one that hangs holds a place that others need. Those
+    that are cut off tell nothing of how long they would have taken, so when none is answered
+    any more, the deadline grows again.
+
+    Args:
+        least: Least deadline in seconds.
+    """
+
+    def __init__(self, least: float) -> None:
+        self._least = least
+        self._mean = 0.0
+        self._deviation = least / (4 * _TIMES_AS_LONG)
+        self._unanswered = 0
+
+    def answered(self, seconds: float) -> None:
+        """Note how long an answer took."""
+        self._unanswered = 0
+        surprise = seconds - self._mean
+        self._mean += _WEIGHT * surprise
+        self._deviation += _WEIGHT * (abs(surprise) - self._deviation)
+
+    def unanswered(self) -> None:
+        """Note that one did not come in time."""
+        self._unanswered += 1
+
+    def deadline(self, most: float) -> float:
+        """Return the seconds to wait for the next one; `most` at most."""
+        usual = _TIMES_AS_LONG * (self._mean + 4 * self._deviation)
+        return min(most, max(self._least, usual) * 2.0 ** (self._unanswered // _IN_A_ROW))
 
 
 @attrs.frozen(kw_only=True)

@@ -1127,3 +1127,20 @@ def test_entries_are_identities() -> None:
     assert one != other
     assert len({one, other}) == 2
     assert isinstance(keeper.gate, PlainGate)
+
+
+def test_polls_that_had_failed_go_soon_once_others_are_answered() -> None:
+    """After an outage each ticket would wait out a pause of its own, of up to fifteen seconds."""
+    keeper = Keeper()
+    failed, spaced, good = (keeper.polling(), keeper.polling(), keeper.polling())
+    keeper.books.skipped(failed, now=10.0, poll_at=25.0, trouble="502")
+    keeper.books.skipped(spaced, now=19.0, poll_at=34.0, trouble="502")
+    keeper.books.processing(good, now=10.0, sent_age=10.0, poll_at=40.0)
+    orphan = keeper.polling()
+    keeper.books.skipped(orphan, now=10.0, poll_at=25.0, trouble="502")
+    keeper.books.release(orphan)
+    keeper.books.hasten(keeper.line, lambda: 20.5)
+    assert [item.due_at for item in (failed, spaced, good)] == [20.5, 22.0, 40.0]
+    assert keeper.books.next_time(20.0) == 20.5
+    keeper.books.hasten(keeper.line, lambda: 30.0)
+    assert failed.due_at == 20.5, "never later than it was to go"

@@ -390,21 +390,51 @@ def test_throttling_with_a_stated_wait() -> None:
     assert gate.poll_at(NOW) == pytest.approx(NOW + 31.5), "a shorter wait replaced a longer one"
 
 
-def test_an_outage_is_met_with_one_request_at_a_time() -> None:
-    """Ten thousand polls would beat on a service that is down, at every moment of its outage."""
+def test_an_outage_is_met_with_one_create_at_a_time() -> None:
+    """Each create that goes into an outage may be paid for, and nobody gets its id."""
     gate = open_gate()
     sent, now = 0, NOW
     while now < NOW + 600:
-        at = gate.poll_at(now)
+        at = create_at(gate, now)
         if at == now:
-            fail(gate, now)
+            gate.failed(gate.send("createTask", now), now, 1.0)
             sent += 1
         now = max(at, now + 0.01)
     assert 100 <= sent <= 100 + 4 + 600 / 15
     assert gate.failing_since is not None
     assert repr(gate) == "<Gate on trial>"
-    passed(gate, now)
-    assert (gate.poll_at(now), gate.failing_since) == (now, None)
+    answered(gate, now)
+    assert (create_at(gate, now), gate.failing_since) == (now, None)
+
+
+def test_no_failure_holds_back_the_polls_of_others() -> None:
+    """One server of several is down, and what is paid for would not be asked for any more."""
+    gate = open_gate()
+    for step in range(10_000):
+        now = NOW + step / 100
+        assert gate.poll_at(now) == now
+        if step % 100 == 99:
+            passed(gate, now)
+            assert gate.polls_fail_since == inf
+        else:
+            fail(gate, now)
+            assert gate.polls_fail_since == NOW + (step - step % 100) / 100
+    refuse(gate, CapacityError("DOWN"), now, endpoint=POLL)
+    assert gate.polls_fail_since == now
+
+
+def test_polls_with_a_key_that_nothing_is_known_of() -> None:
+    """Thousands of resumed tickets on a bad key would earn a ban, or wait for one that hangs."""
+    gate = new_gate()
+    permits = [gate.send(POLL, NOW)]
+    for _ in range(5):
+        assert gate.poll_at(NOW) == inf
+        gate.failed(permits.pop(), NOW, 0.0)
+        while gate.poll_at(NOW) == NOW:
+            permits.append(gate.send(POLL, NOW))
+    assert len(permits) == 6, "one more beside it for each that was not answered"
+    gate.succeeded(permits.pop(), NOW)
+    assert gate.poll_at(NOW) == NOW
 
 
 def test_bad_luck_is_no_outage() -> None:
@@ -419,15 +449,15 @@ def test_bad_luck_is_no_outage() -> None:
             passed(gate, now)
 
 
-def test_the_first_request_is_repeated_after_a_while_when_it_fails() -> None:
+def test_the_first_create_is_repeated_after_a_while_when_it_fails() -> None:
     """Five thousand callers would try a dead address one right after the other."""
     gate = new_gate()
-    fail(gate, luck=1.0)
-    assert create_at(gate) == gate.poll_at(NOW) == NOW + 1
-    fail(gate, NOW + 1, luck=0.0)
-    assert create_at(gate, NOW + 1) == NOW + 2
-    fail(gate, NOW + 2, luck=1.0)
-    assert create_at(gate, NOW + 2) == NOW + 6
+    waits, now = [], NOW
+    for luck in (1.0, 0.0, 1.0):
+        gate.failed(gate.send("createTask", now), now, luck)
+        waits.append(create_at(gate, now) - now)
+        now += waits[-1]
+    assert waits == [1, 1, 4]
 
 
 def test_rates_that_the_user_sets() -> None:
@@ -603,6 +633,6 @@ def test_a_request_that_did_not_go_out_blocks_nothing() -> None:
     assert create_at(gate) == inf
     gate.take_back(permit)
     assert create_at(gate) == NOW
-    gate.send(POLL, NOW)
+    gate.send("createTask", NOW)
     gate.take_back(permit)
     assert create_at(gate) == inf, "the first permit is used"

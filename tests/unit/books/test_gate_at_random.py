@@ -82,7 +82,9 @@ class _World(RuleBasedStateMachine):
         self.shut_by_poll = False
         self.trusted = False  # something good came back
         self.creates_proven = False  # a create was accepted, and no refusal since
-        self.polls_probe = False  # polls were banned, or refused for the key, and none was good
+        self.polls_probe = True  # nothing good is known since a ban or a refused key
+        self.unanswered_probes = 0
+        self.polls_known = False
 
     @initialize(
         max_creates=st.sampled_from([1, 3, 20, 40]),
@@ -144,15 +146,16 @@ class _World(RuleBasedStateMachine):
     def _check_may_go(self, *, create: bool) -> None:
         assert self.now >= self.silent_until, "sent in a pause"
         assert self.now >= self.banned_until[create], "sent into a ban"
-        if not self.trusted or self.gate.state == "on trial":
-            assert not self.in_flight, "a second request on trial"
         if create:
+            if not self.trusted or self.gate.state == "on trial":
+                assert not self.creating, "a second create on trial"
             assert not self.shut
             assert self.now >= self.no_creates_until
             assert self.creating < (self.max_creates if self.creates_proven else 1)
             assert self.creating + self.paid < self.max_in_flight
         elif self.polls_probe:
-            assert self.creating == len(self.in_flight), "a second poll on probe"
+            most = 1 + self.unanswered_probes
+            assert len(self.in_flight) - self.creating < most, "one poll too many on probe"
             recent = sum(time + WINDOW > self.now for time in self.errors[False])
             assert recent < MOST_ERRORS
 
@@ -188,6 +191,7 @@ class _World(RuleBasedStateMachine):
         elif answer in {"failed", "lost"}:
             lost = request.create and answer == "lost"
             self.gate.failed(request.permit, self.now, luck, maybe_created=lost)
+            self.unanswered_probes += not request.create
         else:
             self._refuse(request, REFUSALS[answer]("NO", retry_after=stated), luck)
 
@@ -198,7 +202,8 @@ class _World(RuleBasedStateMachine):
         if request.create:
             self.creates_proven = True
             self.paid += 1
-        elif is_news:
+        if is_news and (not request.create or not self.polls_known):
+            self.polls_known = True
             self.polls_probe = False
             if self.shut_by_poll:
                 self.shut = self.shut_by_poll = False
@@ -214,13 +219,13 @@ class _World(RuleBasedStateMachine):
                     self.errors[True].append(self.now)
                 elif self.together or isinstance(error, CredentialError):
                     self.errors[False].append(self.now)
-                    self.polls_probe = True
+                    self.polls_probe, self.unanswered_probes = True, 0
             case BannedError():
                 for create, until in self.banned_until.items():
                     least = UNSAID[create] if create is request.create else min(UNSAID.values())
                     self.banned_until[create] = max(until, self.now + (wait or least))
                 self.creates_proven = False
-                self.polls_probe = True
+                self.polls_probe, self.unanswered_probes = True, 0
             case ThrottledError():
                 self.silent_until = max(self.silent_until, self.now + wait)
             case _:

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ezcaptcha_async._books.limits import AdaptiveRate, Pacer, Pause, RecentErrors, RetryQuota
+from ezcaptcha_async._books.limits import (
+    AdaptiveRate,
+    AnswerTimes,
+    Pacer,
+    Pause,
+    RecentErrors,
+    RetryQuota,
+)
 
 NOW = 1_000.0
 gaps = st.lists(st.floats(0, 2), min_size=1, max_size=100)
@@ -170,3 +177,40 @@ def test_looking_ahead_forgets_no_error() -> None:
     assert errors.room_at(NOW + 10, 0) == NOW + 10
     assert errors.room_at(NOW + 10, 1) == inf
     assert errors.room_at(NOW, 0) == NOW + 10
+
+
+def test_a_deadline_is_learned_from_answers() -> None:
+    """One poll in twenty that hangs would hold a place for twenty seconds."""
+    times = AnswerTimes(3.0)
+    assert times.deadline(20.0) == 3.0
+    for _ in range(100):
+        times.answered(0.05)
+    assert times.deadline(20.0) == 3.0
+    assert times.deadline(1.0) == 1.0
+    for _ in range(100):
+        times.answered(2.0)
+    assert times.deadline(20.0) == pytest.approx(6.0, abs=0.5)
+
+
+def test_a_deadline_that_is_too_short_grows_again() -> None:
+    """A service that has become slow would never be heard to its end."""
+    times, deadlines = AnswerTimes(3.0), []
+    for _ in range(100):
+        deadlines.append(times.deadline(20.0))
+        times.unanswered()
+    assert sorted(set(deadlines)) == [3.0, 6.0, 12.0, 20.0]
+    assert deadlines == sorted(deadlines)
+    times.answered(10.0)
+    assert times.deadline(20.0) > 3.0
+
+
+@given(st.lists(st.floats(2.0, 4.0), min_size=200, max_size=200))
+def test_no_spread_of_answers_is_cut_off_for_long(seconds: list[float]) -> None:
+    """Answers that take now a little less and now a little more than it would be lost in part."""
+    times = AnswerTimes(3.0)
+    for taken in seconds:
+        if taken <= times.deadline(20.0):
+            times.answered(taken)
+        else:
+            times.unanswered()
+    assert times.deadline(20.0) >= 4.0 or max(seconds) <= 3.0

@@ -1,0 +1,240 @@
+"""Bad weather: shares of the polls fail or hang, and every paid task is to be fetched all the same.
+
+200 tasks at once at real speed under virtual time, solved after 8 s + Weibull(16 s, 1.7), each
+answer after 0.05 s; beside the pool a loop that polls each task every 3 s to the end of its
+window. Lag is the time from ready to fetched. The aims are those that the README promises.
+
+    python benchmarks/weather.py [--seeds 20] [--slots 32]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from math import inf
+from random import Random
+
+import anyio
+
+from ezcaptcha_async import EzCaptchaError, ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async.testing import SimulatedService, VirtualTimeLoop
+from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
+
+TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/", website_key="site-key")
+TASKS = 200
+ANSWER = 0.05
+BAD_GATEWAY = Reply(502, b"<html>502 Bad Gateway</html>")
+
+
+@dataclass(frozen=True)
+class Weather:
+    """What becomes of polls.
+
+    Args:
+        name: What it is called.
+        fails: Share of the polls that are answered with 502.
+        hangs: Share of the polls that are never answered.
+        outage: From when to when everything fails, in seconds.
+        fetched: Least share of the tasks that must be fetched.
+        lag: Most seconds of mean lag.
+    """
+
+    name: str
+    fails: float = 0.0
+    hangs: float = 0.0
+    outage: tuple[float, float] = (inf, inf)
+    fetched: float = 1.0
+    lag: float = inf
+
+
+WEATHERS = (
+    Weather("nothing fails", lag=3.0),
+    Weather("60 % of the polls fail", fails=0.6, lag=8.0),
+    Weather("90 % of the polls fail", fails=0.9, fetched=0.99, lag=40.0),
+    Weather("97 % of the polls fail", fails=0.97, fetched=0.9),
+    Weather("10 % of the polls hang", hangs=0.1, lag=6.0),
+    Weather("50 % of the polls hang", hangs=0.5, lag=15.0),
+    Weather("all fails for 60 s", outage=(10.0, 70.0)),
+)
+
+
+@dataclass
+class Run:
+    """What one run came to."""
+
+    fetched: int = 0
+    lags: list[float] = field(default_factory=list)
+    polls: int = 0
+    polls_in_outage: list[float] = field(default_factory=list)
+    late_after_outage: float = 0.0
+
+
+class Sky:
+    """A transport to a simulated service, with weather between."""
+
+    def __init__(self, service: SimulatedService, weather: Weather, seed: int, slots: int) -> None:
+        self.max_requests = slots
+        self.run = Run()
+        self._service, self._weather, self._rng = service, weather, Random(seed)
+        self.began = anyio.current_time()
+
+    async def post(
+        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
+    ) -> Reply | NoAnswer:
+        """Answer, or do not."""
+        path = url[url.rindex("/") :]
+        begin, end = self._weather.outage
+        now = anyio.current_time() - self.began
+        if path == "/getTaskResult":
+            self.run.polls += 1
+            if begin <= now < end:
+                self.run.polls_in_outage.append(now)
+            luck = self._rng.random()
+            if luck < self._weather.hangs:
+                await anyio.sleep_forever()
+            if luck < self._weather.fails:
+                await anyio.sleep(ANSWER)
+                return BAD_GATEWAY
+        await anyio.sleep(ANSWER)
+        if begin <= anyio.current_time() - self.began < end:
+            return BAD_GATEWAY
+        reply = self._service.handle(path, body.content, anyio.current_time())
+        return Reply(reply.status, reply.body)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+def solve_times(seed: int) -> Callable[[Random], float]:
+    """Return how long tasks take, the same for the pool and for the loop beside it."""
+    times = Random(seed)
+    return lambda _rng: 8.0 + times.weibullvariate(16.0, 1.7)
+
+
+async def with_the_pool(weather: Weather, seed: int, slots: int) -> Run:
+    """Solve the tasks with a pool."""
+    service = SimulatedService(seed=seed, solve_times=solve_times(seed))
+    sky = Sky(service, weather, seed, slots)
+
+    async def solve(pool: SessionPool) -> None:
+        try:
+            await pool.solve(TASK)
+        except EzCaptchaError:
+            return
+        sky.run.fetched += 1
+
+    async with (
+        SessionPool("a-key", service=service.profile(), transport=sky, rng=Random(seed)) as pool,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(TASKS):
+            group.start_soon(solve, pool)
+    sky.run.lags = [
+        task.fetched_at - task.ready_at
+        for task in service.record.tasks
+        if task.fetched_at is not None
+    ]
+    end = sky.began + weather.outage[1]
+    if end < inf:
+        waits = [
+            task.fetched_at - end
+            for task in service.record.tasks
+            if task.fetched_at is not None and task.ready_at <= end < task.fetched_at
+        ]
+        sky.run.late_after_outage = max(waits, default=0.0)
+    return sky.run
+
+
+async def every_three_seconds(weather: Weather, seed: int, _slots: int) -> Run:
+    """Solve them with a loop for each that polls every 3 s, whatever comes back."""
+    service = SimulatedService(seed=seed, solve_times=solve_times(seed))
+    sky = Sky(service, weather, seed, 10_000)
+
+    async def solve() -> None:
+        body = RequestBody(
+            b'{"clientKey":"k","task":{"type":"ReCaptchaV2TaskProxyless","websiteURL":"https://example.com/","websiteKey":"k"}}'
+        )
+        created = service.handle("/createTask", body.content, anyio.current_time()).json()
+        ask = RequestBody(f'{{"clientKey":"k","taskId":"{created["taskId"]}"}}'.encode())
+        end = anyio.current_time() + 300
+        while anyio.current_time() < end:
+            await anyio.sleep(3.0)
+            answer: Reply | NoAnswer | None = None
+            with anyio.move_on_after(20.0):
+                answer = await sky.post("/getTaskResult", ask, timeout=20.0)
+            if isinstance(answer, Reply) and b'"ready"' in answer.body:
+                sky.run.fetched += 1
+                return
+
+    async with anyio.create_task_group() as group:
+        for _ in range(TASKS):
+            group.start_soon(solve)
+    sky.run.lags = [
+        task.fetched_at - task.ready_at
+        for task in service.record.tasks
+        if task.fetched_at is not None
+    ]
+    return sky.run
+
+
+def run_virtually(
+    work: Callable[[Weather, int, int], object], weather: Weather, seed: int, slots: int
+) -> Run:
+    """Run under virtual time."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(work(weather, seed, slots))  # type: ignore[arg-type]
+
+
+def rows(seeds: int, slots: int) -> Iterator[bool]:
+    """Print a row for each weather, and yield whether its aims were met."""
+    print(f"{'':24s} fetched of {TASKS}  lag mean / p95 s  polls a task | every 3 s: fetched, lag")
+    for weather in WEATHERS:
+        ours = [run_virtually(with_the_pool, weather, seed, slots) for seed in range(seeds)]
+        theirs = [
+            run_virtually(every_three_seconds, weather, seed, slots)
+            for seed in range(min(seeds, 3))
+        ]
+        lags = [lag for run in ours for lag in run.lags]
+        fetched = [run.fetched for run in ours]
+        mean = statistics.fmean(lags)
+        p95 = statistics.quantiles(lags, n=20)[-1]
+        met = sum(fetched) >= weather.fetched * TASKS * seeds and mean <= weather.lag
+        after = ""
+        if weather.outage[1] < inf:
+            begin, end = weather.outage
+            late = max(run.late_after_outage for run in ours)
+            first, last = (
+                statistics.fmean(
+                    sum(low <= at < low + 10 for at in run.polls_in_outage) / 10 for run in ours
+                )
+                for low in (begin + 10, end - 10)
+            )
+            met &= late <= 10.0 and last <= first
+            after = f"; ready at its end, fetched within {late:.1f} s; {first:.0f}/s, {last:.0f}/s"
+        others = statistics.fmean(lag for run in theirs for lag in run.lags)
+        polls = sum(run.polls for run in ours) / seeds / TASKS
+        print(
+            f"{weather.name:24s} {min(fetched):4d} to {max(fetched):3d}    {mean:6.1f} / {p95:5.1f}"
+            f"    {polls:6.1f}       |"
+            f" {statistics.fmean(run.fetched for run in theirs):.0f}, {others:.1f} s"
+            f"{after}  {'' if met else 'MISSED'}",
+            flush=True,
+        )
+        yield met
+
+
+def main() -> int:
+    """Run, and return 1 where an aim was missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--slots", type=int, default=32)
+    options = parser.parse_args()
+    return 0 if all(list(rows(options.seeds, options.slots))) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
