@@ -30,6 +30,8 @@ from ezcaptcha_async.testing import SimulatedService, Uniform
 
 HOST = "127.0.0.1"
 BACKLOG = 4096
+REQUEST_IDS = False
+"""Two of the peers read no answer with a field that the services they are made for have not."""
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -164,10 +166,11 @@ def _cpu_seconds() -> float:
 def _service(settings: Message) -> SimulatedService:
     solve_times = Uniform(settings["low"], settings["high"])
     if "plan" not in settings:
-        return SimulatedService(solve_times=solve_times)
+        return SimulatedService(solve_times=solve_times, request_ids=REQUEST_IDS)
     return WatchedService(
         seed=settings["seed"],
         solve_times=solve_times,
+        request_ids=REQUEST_IDS,
         fault_rates=RATES,
         hang_seconds=HANG_SECONDS,
         ban_after=BAN_AFTER,

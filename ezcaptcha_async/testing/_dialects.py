@@ -32,8 +32,8 @@ class Habits:
         unknown_task: The error code for a task id that is unknown or past its window.
         errors_as_http_status: Whether errors come as HTTP 4xx and 5xx.
         bans: Path → what earns a ban there; each key has its own where the service is live.
-        is_live: Whether every answer has a ``requestId``, one that refuses fields has their
-            names under ``errors``, and one for a failed task a ``status``.
+        is_live: Whether answers have a ``requestId``, those that refuse fields their names
+            under ``errors``, and those for a failed task a ``status``.
     """
 
     refused_fields: Callable[[Mapping[str, str]], str]

@@ -96,6 +96,8 @@ class SimulatedService(Servable, Assertions):
         errors_as_http_status: Whether errors come as HTTP 4xx and 5xx instead of 200, as far
             as the service has been seen to do either: by default those of EzCaptcha do and
             those of 1captcha do not. A task that failed is answered with 200.
+        request_ids: Whether every answer has a ``requestId``, drawn from the seed; by default
+            EzCaptcha's have one and 1captcha's have none.
         failed_error_id: The ``errorId`` of EzCaptcha's answer for a task that failed, beside
             ``"status": "error"``: 1, or 0, which has been seen as well.
         fault_rates: Fault → share of all requests that it strikes, from 0 to 1.
@@ -137,6 +139,7 @@ class SimulatedService(Servable, Assertions):
         points: Mapping[str, float] | None = None,
         integer_ids: bool = False,
         errors_as_http_status: bool | None = None,
+        request_ids: bool | None = None,
         failed_error_id: Literal[0, 1] = 1,
         fault_rates: Mapping[Fault, float] | None = None,
         hang_seconds: float = inf,
@@ -182,7 +185,8 @@ class SimulatedService(Servable, Assertions):
             else errors_as_http_status
         )
         self._failed_error_id = failed_error_id
-        self._request_ids = Random(f"{seed}:requests")
+        with_ids = self._habits.is_live if request_ids is None else request_ids
+        self._request_ids = Random(f"{seed}:requests") if with_ids else None
         # A generator of their own, so that faults do not change solve times.
         self._faults = FaultPlan(
             Random(f"{seed}:faults"),
@@ -451,7 +455,7 @@ class SimulatedService(Servable, Assertions):
                         told = fault if isinstance(fault, str) else None
                         lost = fault in ANSWER_LOST
                         reply = self._route(path, body, now, told=told, lost=lost)
-            if self._habits.is_live:
+            if self._request_ids is not None:
                 request_id = f"{self._request_ids.getrandbits(64):016x}"
                 reply = _replies.with_request_id(reply, request_id)
             return _replies.cut_short(reply) if fault is Fault.MALFORMED else reply

@@ -360,6 +360,14 @@ def test_wrong_types_and_prices_are_named(settings: dict[str, Any], named: str) 
         SimulatedService(**settings)
 
 
+@pytest.mark.parametrize("dialect", ["ezcaptcha", "1captcha"])
+@pytest.mark.parametrize("has_one", [True, False])
+def test_request_ids_can_be_had_or_left_out(dialect: Any, *, has_one: bool) -> None:
+    """A client that reads no field but those that it knows could not be tested at all."""
+    service = SimulatedService(dialect=dialect, request_ids=has_one)
+    assert ("requestId" in post(service, BALANCE, 0.0).json()) is has_one
+
+
 def test_replies_are_json_with_a_content_type() -> None:
     """A client that looks at the content type would refuse the simulator."""
     reply = post(SimulatedService(), BALANCE, 0.0)
