@@ -61,6 +61,11 @@ _MAX_TEXT: Final = 300
 _MAX_SCRUBBED: Final = 10_000
 _MAX_TASK_ID: Final = 200
 _MOST_FIELD_ERRORS: Final = 20
+_MOST_LEVELS: Final = 200
+"""How deep an answer may be nested. Reading, copying, writing and showing have limits of their
+own, of hundreds or, from Python 3.14, of ten thousands of levels: what can be read is not always
+what can be shown, and there showing it takes seconds.
+"""
 _NOT_OF_THE_TASK: Final = (
     BannedError,
     CredentialError,
@@ -258,10 +263,7 @@ class Decoder:
         self, reply: Reply, task: Task[Any] | None = None, *, is_result: bool = False
     ) -> Json | Refused | Unreadable:
         """Return the JSON object of a good answer, else what is wrong with it."""
-        try:
-            body = json.loads(reply.body)
-        except (ValueError, RecursionError):
-            body = None
+        body = _parsed(reply.body)
         if isinstance(body, dict):
             envelope = cast("Json", body)
             if is_result and envelope.get("status") == "error":
@@ -317,6 +319,26 @@ class Decoder:
             return {}
         items = islice(cast("Json", errors).items(), _MOST_FIELD_ERRORS)
         return {self.scrub(path, task): self.scrub(reason, task) for path, reason in items}
+
+
+def _parsed(content: bytes) -> object:
+    """Return the JSON value of an answer; None as well when it is none, or nested too deep."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    items: list[object] = [value]
+    for _ in range(_MOST_LEVELS + 1):
+        items = [part for item in items for part in _parts(item)]
+        if not items:
+            return value
+    return None
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("Json", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
 
 
 def secrets_of(task: Task[Any] | None) -> tuple[str, ...]:

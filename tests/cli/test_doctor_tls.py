@@ -86,7 +86,8 @@ def test_a_certificate_that_ends_soon(cli: Cli, certified: Certified) -> None:
 @pytest.mark.parametrize(
     ("settings", "text", "remedy"),
     [
-        ({"days": -1}, "certificate has expired", "check this machine's clock"),
+        # From its first second on: newer versions of OpenSSL sign nothing that ended before.
+        ({"days": 0}, "certificate has expired", "check this machine's clock"),
         ({"name": "DNS:example.com"}, "IP address mismatch", "check --base-url"),
         ({"trusted": False}, "self-signed certificate", "do not go on"),
     ],

@@ -81,7 +81,7 @@ def test_lowest_python(project: dict[str, Any]) -> None:
         for item in project["classifiers"]
         if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", item)
     }
-    assert {"3.11", "3.12", "3.13"} <= stated
+    assert {"3.11", "3.12", "3.13", "3.14"} <= stated
     assert "Typing :: Typed" in project["classifiers"]
 
 

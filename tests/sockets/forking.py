@@ -106,6 +106,26 @@ async def _print_findings(
     print(json.dumps(found), flush=True)  # noqa: T201
 
 
+async def _let_a_child_exit() -> None:
+    """Fork a child that exits as programs do, and wait for it.
+
+    In a callback of the event loop: in Python 3.14 a child that exits in a coroutine hangs, with
+    or without a pool. asyncio forgets there which loop runs, complains of that in place of
+    ``SystemExit``, and the loop runs on.
+    """
+    over = anyio.Event()
+
+    def fork() -> None:
+        child = os.fork()
+        if not child:
+            sys.exit()
+        os.waitpid(child, 0)
+        over.set()
+
+    asyncio.get_running_loop().call_soon(fork)
+    await over.wait()
+
+
 async def _fork(mode: str, backend: str, client: str, url: str, journal: str) -> None:
     async with _new_pool(client, url, journal) as pool:
         solved, waiting = await pool.submit(TASK), await pool.submit(TASK)
@@ -115,15 +135,15 @@ async def _fork(mode: str, backend: str, client: str, url: str, journal: str) ->
         while pool.statistics().requests_in_flight:
             await anyio.sleep(0.001)
         written = Path(journal).read_bytes()
-        child = os.fork()
-        if not child and mode == "exit":
-            sys.exit()
-        if not child:
+        if mode == "exit":
+            await _let_a_child_exit()
+        elif child := os.fork():
+            os.waitpid(child, 0)  # noqa: ASYNC222 - only the child is to do anything meanwhile
+        else:
             try:
                 await _print_findings(backend, pool, later, solved, client, url, journal)
             finally:
                 os._exit(0)
-        os.waitpid(child, 0)  # noqa: ASYNC222 - only the child is to do anything meanwhile
         untouched = Path(journal).read_bytes() == written
         for ticket in (solved, waiting, later):
             await ticket

@@ -742,7 +742,7 @@ def test_only_the_declared_answers_come_out(
 @pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
 def test_depth_makes_nothing_raise(opened: str, closed: str) -> None:
     """An answer nested just so deep that it can be parsed but not shown would end the pool."""
-    for depth in [*range(1, 1_200, 47), *range(1_200, 12_000, 661), 200_000]:
+    for depth in [*range(1, 1_200, 47), *range(1_200, 12_000, 661), 60_000, 200_000]:
         nested = opened * depth + "0" + closed * depth
         for body in (
             f'{{"errorId":{nested}}}',
@@ -751,6 +751,22 @@ def test_depth_makes_nothing_raise(opened: str, closed: str) -> None:
         ):
             for name, kinds in KINDS.items():
                 assert isinstance(getattr(DECODER, name)(reply(body.encode())), kinds)
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_what_can_be_read_can_be_shown_and_kept(opened: str, closed: str) -> None:
+    """A solution that can be neither printed nor saved would be paid for in vain."""
+
+    def answer(depth: int) -> Processing | Ready | Refused | Unreadable:
+        nested = opened * depth + "0" + closed * depth
+        return DECODER.result(reply(f'{{"status":"ready","solution":{nested}}}'.encode()))
+
+    read = answer(199)
+    assert isinstance(read, Ready)
+    assert repr(read.solution)
+    assert json.loads(json.dumps(read.solution)) == copy.deepcopy(read.solution)
+    assert pickle.loads(pickle.dumps(read.solution)) == read.solution
+    assert isinstance(answer(200), Unreadable)
 
 
 # -------------------------------------------------------------- what is in a solution
