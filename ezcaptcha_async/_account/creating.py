@@ -7,8 +7,11 @@ again by itself.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
+
+import attrs
 
 from ezcaptcha_async._account.exchange import Exchange
 from ezcaptcha_async._books import Create, Entry, Phase
@@ -16,16 +19,22 @@ from ezcaptcha_async._journal import Intent, SavedTask, Submission
 from ezcaptcha_async._wire import Created, Refused, Unreadable
 from ezcaptcha_async.errors import (
     EzCaptchaError,
+    InvalidTaskError,
     JournalError,
     ProtocolError,
     ServiceError,
     SubmissionUnknownError,
     TransportError,
 )
+from ezcaptcha_async.tasks import Task
 from ezcaptcha_async.transports import Evidence, NoAnswer
 
 _NOT_PROCESSED: Final = range(300, 500)
 """HTTP statuses that say, without an envelope, that createTask was not carried out."""
+
+
+_MOST_INVALID: Final = 1_000
+"""Most refused tasks that are remembered, the newest ones."""
 
 
 class Creator:
@@ -53,10 +62,21 @@ class Creator:
         self._first_poll = first_poll
         self._may_repeat = may_repeat
         self._on_paid = on_paid
+        self._invalid = OrderedDict[Task[Any], tuple[InvalidTaskError, float]]()
+
+    def refusal_of(self, task: Task[Any]) -> InvalidTaskError | None:
+        """Return why the service has just refused an equal task, which it would do again."""
+        known = self._invalid.get(_plain(task)) if self._invalid else None
+        return known[0] if known is not None and self._exchange.clock() < known[1] else None
 
     async def create(self, command: Create) -> None:
         """Send createTask and enter its outcome into the books."""
         entry = command.entry
+        refusal = self.refusal_of(command.task)
+        if refusal is not None:  # since it came into line
+            self._exchange.gate.take_back(command.permit)
+            self._books.refuse(entry, refusal)
+            return
         try:
             intent = await self._ledger.intend(self._submission(entry))
         except JournalError as error:
@@ -138,6 +158,14 @@ class Creator:
             self._exchange.turn_away(entry, refusal or error)
         else:
             self._books.refuse(entry, error)
+            if isinstance(error, InvalidTaskError) and entry.task is not None:
+                self._remember(entry.task, error)
+
+    def _remember(self, task: Task[Any], error: InvalidTaskError) -> None:
+        """Remember a refusal: for the very same task it would come again, and earn a ban."""
+        self._invalid[_plain(task)] = error, self._exchange.clock() + self._exchange.ban_window
+        if len(self._invalid) > _MOST_INVALID:
+            self._invalid.popitem(last=False)
 
     def _try_again(self, entry: Entry, error: EzCaptchaError) -> None:
         """Repeat a create that certainly was not accepted, while patience lasts."""
@@ -172,3 +200,8 @@ class Creator:
             sent_at=self._exchange.clock() + self._exchange.unix_offset,
             reference=entry.reference,
         )
+
+
+def _plain(task: Task[Any]) -> Task[Any]:
+    """Return the task as the service sees it, whatever its caller calls it."""
+    return task if task.reference is None else attrs.evolve(task, reference=None)

@@ -179,6 +179,11 @@ class Exchange:
             return NoAnswer(f"no whole answer within {timeout:g} s", unsent=unsent)
         return reply
 
+    @property
+    def ban_window(self) -> float:
+        """Within how many seconds the service counts errors."""
+        return self._terms.ban_window
+
     def backoff(self, failures: int) -> float:
         """Return the seconds to wait after so many failures in a row."""
         return self._backoff.delay(failures, self.rng)
@@ -213,7 +218,10 @@ class Exchange:
             self._note_failure(asked)
             return
         if not error.concerns_account:
-            self._note_success(asked)
+            if asked.endpoint != "createTask":
+                self._note_success(asked)
+            elif self.gate.refused_task(asked.permit, error.code, now):
+                self._turn_away_queued(error)
             return
         before = _state_after(self.gate.refusal(now))
         self.gate.refused(asked.permit, error, now, self.rng.random())

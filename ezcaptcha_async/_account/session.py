@@ -29,7 +29,7 @@ from ezcaptcha_async._journal import SavedTask
 from ezcaptcha_async._runtime import EventLoop, Runner, call_back
 from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async.accounts import Balance
-from ezcaptcha_async.errors import ConfigurationError, EzCaptchaError
+from ezcaptcha_async.errors import ConfigurationError, EzCaptchaError, InvalidTaskError
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.tasks import Kind, Task, kind_of, solution_type_for
 
@@ -172,6 +172,10 @@ class Session:
         self._books.enqueue(entry)
         self._runner.wake()
         return entry
+
+    def refusal_of(self, task: Task[Any]) -> InvalidTaskError | None:
+        """Return why the service has just refused an equal task, which it would do again."""
+        return self._creator.refusal_of(task)
 
     def take_over(self, entry: Entry, task: Task[Any]) -> None:
         """Take a task that another account could not create and that is certainly not paid."""

@@ -33,6 +33,7 @@ from ezcaptcha_async.errors import (
     ResultWindowLapsedError,
     SolveTimeoutError,
     SubmissionUnknownError,
+    TaskNotFoundError,
 )
 from ezcaptcha_async.tasks import Kind, Task
 
@@ -128,7 +129,7 @@ class Books:
             # What may go now is taken as soon as a slot is free; that needs no alarm.
             if line.queue and now < (at := line.create_at(now)) < earliest:
                 earliest = at
-            if line.ready and now < (at := line.gate.poll_at(now)) < earliest:
+            if line.polls_due and now < (at := line.gate.poll_at(now)) < earliest:
                 earliest = at
         return earliest
 
@@ -148,7 +149,8 @@ class Books:
             if (entry := self._deadlines.pop(now)) is not None:
                 self._expire(entry, now)
             elif (entry := self._due.pop(now)) is not None:
-                entry.line.ready.set(entry, min(entry.due_at, self._urgent_at(entry)))
+                line, at = entry.line, min(entry.due_at, self._urgent_at(entry))
+                (line.doubtful if entry.is_doubtful else line.ready).set(entry, at)
             elif (entry := self._retries.pop(now)) is not None:
                 again.append(entry)
             else:
@@ -179,14 +181,17 @@ class Books:
         return command
 
     def _take_poll(self, now: float) -> Poll | None:
-        open_lines = [line for line in self._lines if line.ready and line.gate.poll_at(now) <= now]
+        open_lines = [
+            line for line in self._lines if line.polls_due and line.gate.poll_at(now) <= now
+        ]
         if not open_lines:
             return None
-        line = min(open_lines, key=lambda item: item.ready.next_time())
-        entry = cast("Entry", line.ready.pop())
+        line = min(open_lines, key=lambda item: item.polls_due.next_time())
+        entry = cast("Entry", line.polls_due.pop())
         self._move(entry, Phase.POLLING)
         entry.polls += 1
         entry.request_in_flight = True
+        line.doubtful_in_flight += entry.is_doubtful
         return Poll(entry, entry.task_id or "", line.gate.send("getTaskResult", now))
 
     def _take_create(self, now: float) -> Create | None:
@@ -297,7 +302,7 @@ class Books:
 
     def processing(self, entry: Entry, *, now: float, sent_age: float, poll_at: float) -> None:
         """A poll said ``processing``, received now."""
-        entry.request_in_flight = False
+        self._end_poll(entry, known=True)
         entry.answered += 1
         entry.faults = 0
         entry.trouble = entry.line.trouble = None
@@ -307,7 +312,7 @@ class Books:
 
     def skipped(self, entry: Entry, *, now: float, poll_at: float, trouble: str) -> None:
         """A poll said nothing of the task: a fault, a throttle, a broken answer, a refused key."""
-        entry.request_in_flight = False
+        self._end_poll(entry)
         entry.faults += 1
         entry.trouble = entry.line.trouble = trouble
         self._rearm(entry, now, poll_at)
@@ -325,7 +330,7 @@ class Books:
 
     def solved(self, entry: Entry, raw: object, now: float) -> None:
         """A poll said ``ready``."""
-        entry.request_in_flight = False
+        self._end_poll(entry, known=True)
         entry.line.trouble = None
         outcome = Solved(raw, now)
         if entry.phase is Phase.POLLING:
@@ -335,7 +340,7 @@ class Books:
 
     def failed(self, entry: Entry, error: EzCaptchaError) -> None:
         """The service will not give a result."""
-        entry.request_in_flight = False
+        self._end_poll(entry, known=not isinstance(error, TaskNotFoundError))
         if entry.phase in (*IN_FLIGHT, Phase.ORPHANED):
             self._finish(entry, Phase.FAILED, error)
 
@@ -386,6 +391,7 @@ class Books:
         """A paid task that was created elsewhere; its id and times are set."""
         entry.number = next(self._numbers)
         self._enter(entry, Phase.WAITING)
+        entry.is_doubtful = True
         entry.line.resumed += 1
         if entry.processing_at is not None:
             entry.spaced_until = entry.processing_at + entry.line.spacing
@@ -531,6 +537,18 @@ class Books:
     def _disarm(self, entry: Entry) -> None:
         self._due.discard(entry)
         entry.line.ready.discard(entry)
+        entry.line.doubtful.discard(entry)
+
+    def _end_poll(self, entry: Entry, *, known: bool | None = None) -> None:
+        """Note that a poll came back, and whether the service knows the id if it says so."""
+        was_in_flight, entry.request_in_flight = entry.request_in_flight, False
+        if not entry.is_doubtful or not was_in_flight:
+            return
+        line = entry.line
+        line.doubtful_in_flight -= 1
+        if known is not None:
+            entry.is_doubtful = False
+            line.unknown_ids = 0 if known else line.unknown_ids + 1
 
     def _end_create(self, entry: Entry) -> None:
         entry.request_in_flight = False

@@ -82,6 +82,10 @@ PENDING: Final = (Phase.QUEUED, Phase.CREATING)
 """Not paid yet, and meant to be."""
 
 
+_UNKNOWN_IN_A_ROW: Final = 5
+"""Ids of tickets from elsewhere that the service did not know, before the others go singly."""
+
+
 class IllegalMoveError(Exception):
     """A transition that the table does not have: a mistake in this library."""
 
@@ -132,6 +136,11 @@ class Line:
     queue: OrderedDict[Entry, None] = attrs.field(factory=OrderedDict["Entry", None], repr=False)
     ready: TimeQueue[Entry] = attrs.field(factory=TimeQueue["Entry"], repr=False)
     """Due polls, the most urgent one first."""
+    doubtful: TimeQueue[Entry] = attrs.field(factory=TimeQueue["Entry"], repr=False)
+    """The same of tickets from elsewhere of which nothing good was heard here."""
+    unknown_ids: int = 0
+    """How many of those the service did not know, one after the other."""
+    doubtful_in_flight: int = 0
     creating: set[Entry] = attrs.field(factory=set["Entry"], repr=False)
     paid: dict[str, Entry] = attrs.field(factory=dict[str, "Entry"], repr=False)
     phases: list[int] = attrs.field(factory=lambda: [0] * len(Phase))
@@ -146,6 +155,17 @@ class Line:
     """Prices of creates whose answer was lost; they may have been charged."""
     trouble: str | None = None
     """Why the account's last poll said nothing of its task, where it did not."""
+
+    @property
+    def polls_due(self) -> TimeQueue[Entry]:
+        """The due polls of which the next one is taken.
+
+        Where several ids in a row were unknown, those of which nothing good was heard go one
+        at a time: the services ban for the same error over and over.
+        """
+        if not self.doubtful or (self.unknown_ids >= _UNKNOWN_IN_A_ROW and self.doubtful_in_flight):
+            return self.ready
+        return self.doubtful if self.doubtful.next_time() < self.ready.next_time() else self.ready
 
     @property
     def committed_points(self) -> float:
@@ -220,6 +240,7 @@ class Entry:
     spaced_until: float = -inf  # before when the service wants no poll
     due_at: float = inf  # when the next poll should go out
     request_in_flight: bool = False
+    is_doubtful: bool = False  # it came from elsewhere, and nothing good was heard of it yet
     holders: int = 1  # how many wait, or hold the ticket and may wait later
     delivered: bool = False
     undecodable: bool = False  # there is a solution, of a shape that nobody can read

@@ -53,6 +53,10 @@ MOST_ERRORS: Final = 25
 _OF_ALL: Final = "ERROR_IP_BANNED"
 """The code of a ban that concerns all requests of an address."""
 
+_REFUSED_IN_A_ROW: Final = 5
+"""Creates refused one after the other with one code, whatever it means, before that counts as
+the account's: the services ban for the same error over and over."""
+
 _LOST_IN_A_ROW: Final = 3
 """Creates whose answers are lost one after the other before the next go one at a time: one in
 twenty lost by chance comes to that once in 8,000."""
@@ -102,6 +106,8 @@ class Gate:
         self._creates = Pause(terms.first_wait, terms.longest_pause)
         self._doubt = Pause(terms.first_wait, terms.longest_wait)
         self._lost_in_a_row = 0
+        self._refused_by = ""
+        self._refused_in_a_row = 0
         self._quota = RetryQuota()
         self._create_errors = RecentErrors(MOST_ERRORS, terms.ban_window)
         self._poll_errors = self._create_errors
@@ -288,6 +294,28 @@ class Gate:
 
     def succeeded(self, permit: Permit, now: float) -> None:
         """Note a request that the service answered as asked, or as the task deserves."""
+        endpoint = self._pass(permit, now)
+        if endpoint == "createTask":
+            self._creates_proven = True
+            self._refused_in_a_row = 0
+
+    def refused_task(self, permit: Permit, code: str, now: float) -> bool:
+        """Note a createTask that was refused for what its task is, so that nothing was paid.
+
+        Returns:
+            Whether that is the account's trouble: so many were refused with the same code, and
+            none accepted since. From then on creates go one at a time.
+        """
+        self._pass(permit, now)
+        self._refused_in_a_row = self._refused_in_a_row + 1 if code == self._refused_by else 1
+        self._refused_by = code
+        if self._refused_in_a_row < _REFUSED_IN_A_ROW:
+            return False
+        self._creates_proven = False
+        return True
+
+    def _pass(self, permit: Permit, now: float) -> Endpoint:
+        """Note that the service is there and knows the key."""
         endpoint = self._use(permit)
         self._all.forget()
         self._quota.succeeded()
@@ -300,12 +328,12 @@ class Gate:
             if endpoint == "getTaskResult" or not self._polls_known:
                 self._pass_probe()
         if endpoint == "createTask":
-            self._creates_proven = True
             self._creates.forget()
             self._doubt.forget()
             self._lost_in_a_row = 0
             self._creates_lost_since = inf
             self._creates_refused_since = inf
+        return endpoint
 
     def failed(
         self, permit: Permit, now: float, luck: float, *, maybe_created: bool = False

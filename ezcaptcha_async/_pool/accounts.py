@@ -58,10 +58,14 @@ class Accounts:
 
         Raises:
             ConfigurationError: None serves the type, or the task's proxy.
-            ServiceError: All that do are banned, or were refused for key or balance.
+            ServiceError: All that do are banned, or were refused for key or balance; or the
+                service has just refused the very same task.
             BudgetExceededError: It costs more than is left.
         """
         session = self._session_for(task)
+        refusal = session.refusal_of(task)
+        if refusal is not None:
+            raise refusal.for_ticket(None, None)
         self._budget.check(task.type, session.service.offer_for(task.type))
         deadline = inf if timeout is None else self._clock() + timeout
         return session.enqueue(task, deadline)

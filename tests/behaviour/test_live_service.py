@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import attrs
 import httpx
 import pytest
 
@@ -20,14 +22,17 @@ from ezcaptcha_async import (
     InsufficientBalanceError,
     InvalidTaskError,
     ProtocolError,
+    ReCaptchaV2TaskProxyless,
     RequestError,
     RequestEvent,
     ResultWindowLapsedError,
     ServiceError,
     SessionPool,
     SubscriptionError,
+    Task,
     TaskEvent,
     TaskFailedError,
+    TaskNotFoundError,
 )
 
 from .conftest import KEY, TASK
@@ -82,19 +87,21 @@ async def pool_on(live: Live, **settings: Any) -> AsyncGenerator[SessionPool]:
         yield pool
 
 
-async def solve_all(pool: SessionPool, count: int) -> list[EzCaptchaError]:
+async def solve_all(
+    pool: SessionPool, count: int, task: Callable[[int], Task[Any]] = lambda _: TASK
+) -> list[EzCaptchaError]:
     """Be so many callers at once, and return what they were told."""
     errors: list[EzCaptchaError] = []
 
-    async def solve() -> None:
+    async def solve(number: int) -> None:
         try:
-            await pool.solve(TASK)
+            await pool.solve(task(number))
         except EzCaptchaError as error:
             errors.append(error)
 
     async with anyio.create_task_group() as group:
-        for _ in range(count):
-            group.start_soon(solve)
+        for number in range(count):
+            group.start_soon(solve, number)
     return errors
 
 
@@ -293,3 +300,100 @@ async def test_a_ban_is_waited_out_as_long_as_it_lasts(
             except EzCaptchaError as error:
                 await anyio.sleep(error.retry_after or 1)
     assert silent[0] <= free_at - banned_at <= silent[1]
+
+
+# --------------------------------------------------------------------------------- herds
+
+
+def page(number: int) -> ReCaptchaV2TaskProxyless:
+    """Return one of many different tasks."""
+    return ReCaptchaV2TaskProxyless(website_url=f"https://example.com/{number}", website_key="k")
+
+
+@pytest.mark.parametrize(
+    "code", ["ERROR_KEY_DENIED_ACCESS", "ERROR_OF_TOMORROW", "ERROR_RECAPTCHA_INVALID_SITEKEY"]
+)
+@pytest.mark.parametrize("proven", [False, True])
+async def test_one_code_over_and_over_is_the_account_s(code: str, proven: bool) -> None:  # noqa: FBT001
+    """Three hundred callers would send three hundred createTasks, and earn a ban."""
+    live = Live(createTask=lambda n: created(n) if proven and n == 1 else refusal(code))
+    async with pool_on(live) as pool:
+        if proven:
+            assert (await pool.solve(page(0))).token
+        errors = await solve_all(pool, 300, page)
+        assert len(errors) == 300
+        assert {error.code for error in errors if isinstance(error, ServiceError)} == {code}
+        assert live.asked["createTask"] <= (1 + 20 + 4 if proven else 5)
+        before = live.asked["createTask"]
+        assert len(await solve_all(pool, 10, page)) == 10
+        assert live.asked["createTask"] - before <= 1, "from then on one goes at a time"
+
+
+async def test_where_others_succeed_nobody_is_held_back() -> None:
+    """One customer's bad pages would hold up all the others."""
+    live = Live(createTask=lambda n: refusal("ERROR_OF_TOMORROW") if n % 3 else created(n))
+    async with pool_on(live) as pool:
+        errors = await solve_all(pool, 300, page)
+        assert live.asked["createTask"] == 300
+        assert len(errors) == 200
+
+
+async def test_equal_tasks_fail_with_the_first_of_them() -> None:
+    """A page whose key has changed would be refused once for each of three hundred callers."""
+    live = Live(createTask=lambda _: refusal("ERROR_RECAPTCHA_INVALID_SITEKEY"))
+    async with pool_on(live) as pool:
+        errors = await solve_all(pool, 300, lambda n: attrs.evolve(TASK, reference=f"job {n}"))
+        assert {type(error) for error in errors} == {InvalidTaskError}
+        assert len(errors) == 300
+        assert live.asked["createTask"] == 1
+        with pytest.raises(InvalidTaskError):
+            await pool.solve(TASK)
+        assert live.asked["createTask"] == 1
+        live.answers["createTask"] = created
+        assert (await pool.solve(page(1))).token, "another one is no equal"
+        await anyio.sleep(61)
+        assert (await pool.solve(TASK)).token, "the page is well again"
+
+
+async def test_ids_that_nobody_knows_are_asked_for_one_at_a_time() -> None:
+    """Three hundred wrong tickets would be three hundred errors within a second."""
+    most = going = 0
+
+    async def poll(request: httpx.Request) -> httpx.Response:
+        nonlocal most, going
+        going += 1
+        await anyio.sleep(0.1)
+        most = max(most, going) if live.asked["getTaskResult"] > 40 else 0
+        going -= 1
+        live.asked["getTaskResult"] += 1
+        known = json.loads(request.content)["taskId"].startswith("good")
+        return ready(0) if known else refusal("ERROR_TASK_NOT_EXIST")
+
+    live = Live()
+    saved = {
+        "service": "ezcaptcha",
+        "type": "ReCaptchaV2TaskProxyless",
+        "created_at": time.time(),
+    }
+    async with (
+        httpx.AsyncClient(transport=httpx.MockTransport(poll)) as client,
+        SessionPool(KEY, http_client=client) as pool,
+    ):
+        outcomes = Counter[str]()
+
+        async def resume(task_id: str) -> None:
+            try:
+                await pool.resume({**saved, "task_id": task_id})
+                outcomes["solved"] += 1
+            except TaskNotFoundError:
+                outcomes["unknown"] += 1
+
+        async with anyio.create_task_group() as group:
+            for number in range(100):
+                group.start_soon(resume, f"wrong-{number}")
+        assert outcomes == {"unknown": 100}
+        assert most == 1
+        async with anyio.create_task_group() as group:
+            for number in range(100):
+                group.start_soon(resume, f"good-{number}")
+        assert outcomes == {"unknown": 100, "solved": 100}
