@@ -19,6 +19,7 @@ TaskState: TypeAlias = Literal[
     "solved",
     "failed",
     "lapsed",
+    "expired",
     "unknown",
     "refused",
     "cancelled",
@@ -40,7 +41,8 @@ class TaskEvent:
         state: ``queued`` for creation, again when another account takes it over;
             ``created``: paid from here on; ``resumed``: a paid one was taken up (again);
             ``orphaned``: paid, and nobody waits; ``solved``; ``failed``: the service gave
-            up; ``lapsed``: the result window is over; ``unknown``: the answer to
+            up; ``lapsed``: the result window is over; ``expired``: after ``solved``, the
+            solution had expired when its caller took it; ``unknown``: the answer to
             createTask was lost; ``refused``: not accepted, nothing paid; ``cancelled``:
             given up before anything was paid.
         type: The task's type.

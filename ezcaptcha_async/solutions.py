@@ -59,8 +59,14 @@ class Receipt:
         return self.ready_at - self.created_at
 
 
+class _Ending:
+    """When a solution expires on a clock that nobody sets; no field, for it is of this process."""
+
+    __slots__ = ("_ends",)
+
+
 @attrs.frozen(kw_only=True)
-class Solution:
+class Solution(_Ending):
     """Base of all solutions.
 
     Args:
@@ -81,12 +87,19 @@ class Solution:
     expires_at: float
     extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
 
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_ends", time.monotonic() + self.expires_at - time.time())
+
     def remaining(self, now: float | None = None) -> float:
         """Return the seconds that are left until `expires_at`, 0 when it has passed.
 
         Args:
-            now: Unix time in seconds; the system clock when left out.
+            now: Unix time in seconds. When left out, the seconds since it came are counted,
+                so that a system clock that is set meanwhile makes no difference.
         """
+        ends: float | None = getattr(self, "_ends", None)
+        if now is None and ends is not None:
+            return max(0.0, ends - time.monotonic())
         return max(0.0, self.expires_at - (time.time() if now is None else now))
 
 

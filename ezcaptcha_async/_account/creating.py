@@ -132,7 +132,10 @@ class Creator:
         )
         # First the journal: what is paid is written down before anybody can hear of it.
         await self._ledger.created(intent, task, self._exchange.service.result_window)
-        self._books.created(entry, task_id, now=now, poll_at=now + self._first_poll(entry))
+        wait = self._first_poll(entry)
+        if self._exchange.sends_scout():
+            wait = min(wait, entry.line.spacing)
+        self._books.created(entry, task_id, now=now, poll_at=now + wait)
         if entry.phase is Phase.UNKNOWN:
             self._ledger.unknown(intent)
         self._on_paid(entry)

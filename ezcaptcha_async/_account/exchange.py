@@ -37,6 +37,11 @@ from ezcaptcha_async.events import (
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody, Transport
 
 _RETRY_JITTER: Final = 0.1
+
+_AT_FIRST: Final = 16
+"""Tasks in flight for each request at a time while nothing is known: where a poll takes 5 s, as
+many as can be polled twice in 160 s, of the 300 s that there are."""
+
 _NEARLY: Final = 0.8
 """Share of a deadline after which a request that failed did so because of it: HTTP clients have
 timeouts of their own, a little shorter."""
@@ -81,6 +86,7 @@ class Exchange:
             paid, to another one: see `Accounts.pass_on`.
         emitter: Told of each request, and of the account's troubles.
         rng: The source of jitter.
+        slots: How many requests at a time this account may count on.
         request_timeout: Total deadline of one request, in seconds.
         create_patience: Seconds for which a create that was certainly not accepted is tried
             again.
@@ -97,6 +103,7 @@ class Exchange:
         pass_on: PassOn,
         emitter: Emitter,
         rng: Random,
+        slots: float,
         request_timeout: float,
         create_patience: float,
     ) -> None:
@@ -127,6 +134,10 @@ class Exchange:
             result_window=self.service.result_window,
             spacing=self.service.min_poll_interval,
         )
+        self._slots = slots
+        self._has_scout = False
+        self.line.most_in_flight = self._most_in_flight()
+        self.line.most_late = self._terms.most_late
         self.requests = 0
         # Unix time minus the event loop's clock, taken anew with each answer, because the
         # two drift apart over days and when the machine sleeps.
@@ -174,6 +185,9 @@ class Exchange:
             self._answer_times.answered(seconds)
         elif is_poll and seconds > _NEARLY * timeout:
             self._answer_times.unanswered()
+        if is_poll:
+            self._answer_times.took(seconds)
+            self.line.most_in_flight = self._most_in_flight()
         if reply is None:
             unsent = evidence is not None and evidence.unsent
             return NoAnswer(f"no whole answer within {timeout:g} s", unsent=unsent)
@@ -187,6 +201,29 @@ class Exchange:
     def backoff(self, failures: int) -> float:
         """Return the seconds to wait after so many failures in a row."""
         return self._backoff.delay(failures, self.rng)
+
+    def sends_scout(self) -> bool:
+        """Say once that a poll is to go early, where that lets more be created.
+
+        It tells how long a poll takes, and so how many tasks can be polled.
+        """
+        is_short = self.line.load > self.line.most_in_flight
+        if not is_short or self._has_scout or self._answer_times.usual is not None:
+            return False
+        self._has_scout = True
+        return True
+
+    def _most_in_flight(self) -> float:
+        """Return how many tasks can be polled in time.
+
+        While nobody knows how long a poll takes, as many as would be if it took long.
+        """
+        usual = self._answer_times.usual
+        most = _AT_FIRST * self._slots
+        if usual is not None:
+            most = max(self._slots, self._slots / max(usual, 1e-6) * self._terms.in_flight_for)
+        rate = self.account.polls_per_second
+        return most if rate is None else min(most, max(1.0, rate * self._terms.in_flight_for))
 
     def retry_poll_in(self, entry: Entry) -> float:
         """Return the seconds to wait with a poll after one that said nothing of the task.
@@ -310,6 +347,10 @@ class Exchange:
         if ban is not None:
             until = self.gate.banned_until("getTaskResult")
             self.books.fail_lapsing(self.line, ban, until=until)
+
+    def note_expired(self, entry: Entry) -> None:
+        """Tell that a solution was given out when it had expired already."""
+        self._emitter.moved(entry, "expired")
 
     def _tell(
         self, asked: Asked, outcome: RequestOutcome, error: ServiceError | None = None

@@ -6,8 +6,9 @@ the requests, `_exchange` is what they share.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ezcaptcha_async._account.balance import Inquirer
 from ezcaptcha_async._account.creating import Creator
@@ -32,6 +33,8 @@ from ezcaptcha_async.accounts import Balance
 from ezcaptcha_async.errors import ConfigurationError, EzCaptchaError, InvalidTaskError
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.tasks import Kind, Task, kind_of, solution_type_for
+
+_logger: Final = logging.getLogger("ezcaptcha_async")
 
 
 class Session:
@@ -205,6 +208,22 @@ class Session:
         """Note that a caller has been given what a paid task came to."""
         self._ledger.done(self.service.name, self._exchange.fingerprint, entry.task_id or "")
 
+    def unix_time(self) -> float:
+        """Return Unix time in seconds, as the event loop's clock has it."""
+        return self.loop.clock() + self.unix_offset
+
+    def note_expired(self, entry: Entry) -> None:
+        """Note that a solution was given out only when it had expired already."""
+        if not self.line.expired:
+            _logger.warning(
+                "a solution of %s was given out when it had expired, and so was paid for in "
+                "vain: take outcomes sooner, or begin less at a time (max_in_flight); "
+                "statistics().expired counts them",
+                self.account.name,
+            )
+        self.line.expired += 1
+        self._exchange.note_expired(entry)
+
     def remaining(self, entry: Entry) -> float | None:
         """Return the seconds until a ticket in flight is ready, as expected."""
         return self._poller.remaining(entry) if entry.phase in IN_FLIGHT else None
@@ -267,6 +286,7 @@ class Session:
             solved=count[Phase.SOLVED],
             failed=count[Phase.FAILED],
             lapsed=count[Phase.LAPSED],
+            expired=self.line.expired,
             orphaned=count[Phase.ORPHANED],
             unknown=count[Phase.UNKNOWN] + self.line.repeated,
             refused=count[Phase.REFUSED],

@@ -27,6 +27,7 @@ class Statistics:
         solved: Solutions delivered.
         failed: Paid tasks that the service gave up on or would not give out.
         lapsed: Paid tasks whose result window ended.
+        expired: Solutions among the delivered ones that had expired by then.
         orphaned: Paid tasks that nobody waits for; see ``SessionPool.orphans``.
         unknown: createTask requests whose answer was lost; see ``SessionPool.unknowns``.
         refused: Tasks that the service did not accept; nothing paid.
@@ -52,6 +53,7 @@ class Statistics:
     solved: int = 0
     failed: int = 0
     lapsed: int = 0
+    expired: int = 0
     orphaned: int = 0
     unknown: int = 0
     refused: int = 0

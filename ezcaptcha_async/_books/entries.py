@@ -153,6 +153,12 @@ class Line:
     """Creates whose answer was lost and that were sent once more."""
     unknown_points: float = 0.0
     """Prices of creates whose answer was lost; they may have been charged."""
+    expired: int = 0
+    """Solutions that had expired when they were given out."""
+    most_in_flight: float = inf
+    """How many tasks can be polled in time, as far as that is known."""
+    most_late: float = inf
+    """No more is created while the poll that is most overdue is so many seconds late."""
     trouble: str | None = None
     """Why the account's last poll said nothing of its task, where it did not."""
 
@@ -188,9 +194,15 @@ class Line:
         return self.pending + self.in_flight
 
     def create_at(self, now: float) -> float:
-        """Return when the gate lets the next create through."""
+        """Return when the next create may go: what could not be polled in time is not bought."""
         creating = self.phases[Phase.CREATING]
+        if creating + self.in_flight >= self.most_in_flight or self._is_late(now):
+            return inf
         return self.gate.create_at(now, creating=creating, in_flight=self.in_flight)
+
+    def _is_late(self, now: float) -> bool:
+        first = self.ready.first()
+        return first is not None and now - first.due_at > self.most_late
 
     def orphans(self) -> Iterator[Entry]:
         """Yield the paid entries that nobody waits for."""

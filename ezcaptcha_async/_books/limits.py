@@ -56,6 +56,9 @@ class Terms:
         polls_dead_after: After so many seconds without an answered poll they back off.
         retry_spread: Within how many seconds after the next answer all of them try again.
         least_deadline: Least total deadline of a poll.
+        in_flight_for: For so many seconds of polls as can be sent tasks are in flight at most:
+            about as long as one takes, so that each is asked for when it is ready.
+        most_late: No more is created while the poll that is most overdue is so many seconds late.
         passes_on_after: Seconds of nothing but failures after which what is in line goes to
             other accounts: not at the first failure, for that may have been chance, and there
             is work enough for all of them.
@@ -74,6 +77,8 @@ class Terms:
     polls_dead_after: float = 30.0
     retry_spread: float = 2.0
     least_deadline: float = 3.0
+    in_flight_for: float = 20.0
+    most_late: float = 3.0
     passes_on_after: float = 10.0
 
     @classmethod
@@ -95,6 +100,8 @@ class Terms:
             retry_spread=real.retry_spread / speed,
             # Answers do not come faster because the service's clock runs faster.
             least_deadline=max(0.5, real.least_deadline / speed),
+            in_flight_for=real.in_flight_for / speed,
+            most_late=real.most_late / speed,
             passes_on_after=real.passes_on_after / speed,
         )
 
@@ -294,6 +301,12 @@ class AnswerTimes:
         self._mean = 0.0
         self._deviation = least / (4 * _TIMES_AS_LONG)
         self._unanswered = 0
+        self._usual: float | None = None
+
+    def took(self, seconds: float) -> None:
+        """Note how long a place was held, whatever came of it."""
+        known = seconds if self._usual is None else self._usual
+        self._usual = known + _WEIGHT * (seconds - known)
 
     def answered(self, seconds: float) -> None:
         """Note how long an answer took."""
@@ -305,6 +318,11 @@ class AnswerTimes:
     def unanswered(self) -> None:
         """Note that one did not come in time."""
         self._unanswered += 1
+
+    @property
+    def usual(self) -> float | None:
+        """Seconds that an answer usually takes, those that never came included; None at first."""
+        return self._usual
 
     def deadline(self, most: float) -> float:
         """Return the seconds to wait for the next one; `most` at most."""

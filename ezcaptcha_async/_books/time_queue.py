@@ -64,6 +64,10 @@ class TimeQueue(Generic[T]):
             heapq.heappop(heap)
         return heap[0][0] if heap else inf
 
+    def first(self) -> T | None:
+        """Return the earliest item without taking it out; None when nothing is there."""
+        return None if self.next_time() == inf else self._items[self._heap[0][1]]
+
     def pop(self, until: float = inf) -> T | None:
         """Take out the earliest item at or before `until`; None when there is none."""
         if self.next_time() > until or not self._heap:

@@ -57,12 +57,9 @@ class Engine:
         self.closed_by: PoolClosedError | None = None
         budget = Budget(settings.budget, settings.unknown_budget)
         self.accounts = Accounts(self._books, budget, self.loop.clock)
-        self.runner = Runner(
-            self._books,
-            self.accounts.perform,
-            max_requests=settings.max_requests or transport.max_requests,
-            loop=self.loop,
-        )
+        most = settings.max_requests or transport.max_requests
+        self.runner = Runner(self._books, self.accounts.perform, max_requests=most, loop=self.loop)
+        accounts = tuple(accounts)
         for account in accounts:
             exchange = Exchange(
                 account,
@@ -73,6 +70,7 @@ class Engine:
                 pass_on=self.accounts.pass_on,
                 emitter=emitter,
                 rng=settings.rng,
+                slots=most / len(accounts),
                 request_timeout=settings.request_timeout,
                 create_patience=settings.create_patience,
             )
@@ -158,6 +156,7 @@ class Engine:
             self._give_up(PoolClosedError(reason))
             self._books.abort(self.closed_by or PoolClosedError(reason))
             self._check_books()
+            self._tell_of_orphans()
             try:
                 # In a forked child, closing would take them out of the parent's event loop too.
                 if not self.loop.is_inherited:
@@ -176,6 +175,19 @@ class Engine:
                     session.account.name,
                     missing,
                 )
+
+    def _tell_of_orphans(self) -> None:
+        now = self.loop.clock()
+        left = sum(
+            entry.lapses_at > now for session in self.sessions for entry in session.line.orphans()
+        )
+        if left and not self.loop.is_inherited:
+            _logger.warning(
+                "the pool was closed with %d paid %s left to fetch: pool.orphans() lists them, and "
+                "SessionPool.resume fetches each of them within its result window",
+                left,
+                "task" if left == 1 else "tasks",
+            )
 
     def _give_up(self, error: PoolClosedError) -> None:
         """Take nothing new, and answer all who do not wait for a request in flight."""

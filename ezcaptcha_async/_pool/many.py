@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 from itertools import count
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import anyio
 import attrs
@@ -25,6 +25,9 @@ from ezcaptcha_async.errors import (
 )
 from ezcaptcha_async.solutions import Solution
 from ezcaptcha_async.tasks import Task
+
+MOST_IN_FLIGHT: Final = 500
+"""Most tasks begun and not taken, where the user names no number."""
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Solution)
@@ -92,9 +95,12 @@ def solved(
     start: Callable[[Task[S]], Entry],
     sessions: Callable[[], Sessions],
     *,
-    max_in_flight: int,
+    max_in_flight: int | None,
 ) -> AbstractAsyncContextManager[AsyncIterator[Outcome[S]]]:
     """Solve new tasks; see `SessionPool.solve_many`."""
+
+    def life() -> float:
+        return min(session.service.token_validity for session in sessions().values())
 
     def made(
         index: int, task: Task[S], solution: Solution | None, error: EzCaptchaError | None
@@ -102,7 +108,14 @@ def solved(
         known = cast("S | None", solution)
         return Outcome(index=index, task=task, solution=known, error=error)
 
-    return _outcomes_of(tasks, start, made, sessions, max_in_flight=max_in_flight)
+    return _outcomes_of(
+        tasks,
+        start,
+        made,
+        sessions,
+        max_in_flight=MOST_IN_FLIGHT if max_in_flight is None else max_in_flight,
+        life=life if max_in_flight is None else None,
+    )
 
 
 def resumed(
@@ -147,6 +160,11 @@ def resumed(
     )
 
 
+_UNKNOWN_READER: Final = 0.5
+"""Seconds that a reader is taken to need for each outcome, until it has shown it; of a token's
+half life of 60 s."""
+_READER_WEIGHT: Final = 1 / 8
+
 _Settled: TypeAlias = tuple[int, T, Entry | None, AnyOutcome]
 _Make: TypeAlias = Callable[[int, T, Solution | None, EzCaptchaError | None], R]
 
@@ -160,6 +178,8 @@ async def _outcomes_of(
     *,
     max_in_flight: int,
     told: Callable[[T, EzCaptchaError], None] | None = None,
+    clock: Callable[[], float] = anyio.current_time,
+    life: Callable[[], float] | None = None,
 ) -> AsyncGenerator[AsyncIterator[R]]:
     """See to items side by side and yield an iterator over what becomes of them.
 
@@ -170,6 +190,10 @@ async def _outcomes_of(
         sessions: Returns which account works on which line.
         max_in_flight: Most items begun whose outcome has not been taken yet.
         told: Called when the reader has got why an item could not even be begun.
+        clock: The event loop's clock.
+        life: Seconds for which a solution is of use, where that limits what is begun.
+
+    Where reading the items raises, what was begun is given out first: it may be paid for.
 
     What the reader has got counts as delivered when it asks for more, or leaves without an
     error: until then it may not have kept it.
@@ -178,7 +202,8 @@ async def _outcomes_of(
     input nor a slow reader makes anything grow. What is solved but not taken when the
     reader leaves is released, and so stays among the pool's orphans.
     """
-    places = anyio.Semaphore(max_in_flight)
+    places = _Places(max_in_flight, clock, life)
+    failures: list[Exception] = []
     send, receive = anyio.create_memory_object_stream[_Settled[T]]()
     positions = count()
 
@@ -201,18 +226,21 @@ async def _outcomes_of(
 
     async def feed() -> None:
         async with send:
-            await _for_each(items, begin)
+            try:
+                await _for_each(items, begin)
+            except Exception as error:  # noqa: BLE001 - raised when all that is begun is given out
+                failures.append(error)
 
     try:
         async with receive, anyio.create_task_group() as group:
             group.start_soon(feed)
-            outcomes = _Outcomes(receive, places, make, sessions, told)
+            outcomes = _Outcomes(receive, places, make, sessions, told, failures=failures)
             yield outcomes
             outcomes.confirm()
             group.cancel_scope.cancel()
-    except BaseExceptionGroup as failures:
-        # Whoever reads raised, or the input did; our group means nothing to them.
-        failure = unwrapped(failures)
+    except BaseExceptionGroup as group_of_failures:
+        # Whoever reads raised; our group means nothing to them.
+        failure = unwrapped(group_of_failures)
     else:
         return
     raise failure
@@ -224,16 +252,19 @@ class _Outcomes(AsyncIterator[R], Generic[T, R]):
     def __init__(
         self,
         stream: ObjectReceiveStream[_Settled[T]],
-        places: anyio.Semaphore,
+        places: _Places,
         make: _Make[T, R],
         sessions: Callable[[], Sessions],
         told: Callable[[T, EzCaptchaError], None] | None,
+        *,
+        failures: list[Exception],
     ) -> None:
         self._stream = stream
         self._places = places
         self._make = make
         self._sessions = sessions
         self._told = told
+        self._failures = failures
         self._confirm: Callable[[], None] | None = None
 
     def confirm(self) -> None:
@@ -244,8 +275,17 @@ class _Outcomes(AsyncIterator[R], Generic[T, R]):
 
     async def __anext__(self) -> R:
         self.confirm()
-        index, item, entry, outcome = await self._stream.__anext__()
-        self._places.release()
+        self._places.asked()
+        try:
+            index, item, entry, outcome = await self._stream.receive()
+        except anyio.EndOfStream:
+            failure = self._failures[0] if self._failures else StopAsyncIteration()
+        else:
+            self._places.given()
+            return self._given_out(index, item, entry, outcome)
+        raise failure
+
+    def _given_out(self, index: int, item: T, entry: Entry | None, outcome: AnyOutcome) -> R:
         if entry is None:
             error = cast("EzCaptchaError", outcome)
             if self._told is not None:
@@ -257,6 +297,60 @@ class _Outcomes(AsyncIterator[R], Generic[T, R]):
             return self._make(index, item, reveal(entry, sessions, outcome), None)
         except EzCaptchaError as error:
             return self._make(index, item, None, error)
+
+
+class _Places:
+    """How many items may be begun whose outcome has not been taken yet.
+
+    Where the reader is slow, no more than it takes within half the life of a token: what is
+    solved and not taken grows old. How slow it is shows with the first outcomes; until then as
+    many are begun as a reader takes in that time who needs half a second for each.
+
+    Args:
+        most: Most of them; whoever names a number himself gets it from the beginning.
+        clock: The event loop's clock.
+        life: Seconds for which a solution is of use; None for no such limit.
+    """
+
+    def __init__(
+        self, most: int, clock: Callable[[], float], life: Callable[[], float] | None
+    ) -> None:
+        self._most = most
+        self._clock = clock
+        self._life = life
+        self._taken = 0
+        self._reads_for: float | None = None
+        self._given_at: float | None = None
+        self._free = anyio.Event()
+
+    async def acquire(self) -> None:
+        """Wait for a place."""
+        while self._taken >= self._limit():
+            self._free = anyio.Event()
+            await self._free.wait()
+        self._taken += 1
+
+    def asked(self) -> None:
+        """The reader is done with what it got, and wants the next outcome."""
+        if self._given_at is not None:
+            seconds = self._clock() - self._given_at
+            known = seconds if self._reads_for is None else self._reads_for
+            self._reads_for = max(seconds, known + _READER_WEIGHT * (seconds - known))
+            self._given_at = None
+            self._free.set()
+
+    def given(self) -> None:
+        """The reader has got an outcome."""
+        self._taken -= 1
+        self._given_at = self._clock()
+        self._free.set()
+
+    def _limit(self) -> float:
+        if self._life is None:
+            return self._most
+        half = self._life() / 2
+        seconds = _UNKNOWN_READER * half / 60 if self._reads_for is None else self._reads_for
+        return min(self._most, max(1.0, half / seconds)) if seconds > 0 else self._most
 
 
 async def _for_each(items: Iterable[T] | AsyncIterable[T], call: Callable[[T], Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from contextlib import AbstractAsyncContextManager
 from random import Random
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, cast, overload
+from typing import Any, Literal, NoReturn, Self, TypeVar, cast, overload
 
 import anyio
 
@@ -175,6 +175,12 @@ class SessionPool:
             return f"<SessionPool of {names}, closed>"
         counts = self.statistics()
         return f"<SessionPool of {names}, {counts.queued} queued, {counts.waiting} waiting>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a SessionPool belongs to its process and event loop and cannot be pickled or copied; "
+            "make one in each process"
+        )
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -357,7 +363,7 @@ class SessionPool:
         self,
         tasks: Iterable[Task[S]] | AsyncIterable[Task[S]],
         *,
-        max_in_flight: int = 500,
+        max_in_flight: int | None = None,
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[Outcome[S]]]:
         """Solve many tasks; use as ``async with pool.solve_many(tasks) as outcomes``.
@@ -366,12 +372,15 @@ class SessionPool:
         nothing. Leaving early leaves paid tasks among the `orphans`. In the journal an
         outcome counts as delivered when the next one is asked for, or when the block is
         left without an error: write it down before, and not even a crash in between
-        loses it.
+        loses it. Where reading `tasks` raises, the outcomes of what was begun come first, and
+        then that exception.
 
         Args:
             tasks: Any iterable, also an asynchronous one; read only as far as there is
                 room, so it may be endless.
-            max_in_flight: Most tasks begun whose outcome has not been taken yet.
+            max_in_flight: Most tasks begun whose outcome has not been taken yet. When left out:
+                500, and no more than the reader takes within half the life of a token, so that
+                none is expired when it is given out.
             timeout: Most seconds for each task, as in `solve`.
 
         Raises:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
+from inspect import iscoroutinefunction
 from math import inf
 from random import Random
 
@@ -133,8 +135,8 @@ def check_low_balance(low_balance: object, on_low_balance: object) -> None:
     check_number("low_balance", low_balance, "points")
     if (low_balance is None) is not (on_low_balance is None):
         raise ConfigurationError("low_balance and on_low_balance go together; set both")
-    if on_low_balance is not None and not callable(on_low_balance):
-        raise ConfigurationError("on_low_balance must be a function that takes a Balance")
+    if on_low_balance is not None:
+        _check_callback("on_low_balance", on_low_balance, "a Balance")
 
 
 def check_on_event(on_event: object) -> None:
@@ -143,5 +145,16 @@ def check_on_event(on_event: object) -> None:
     Raises:
         ConfigurationError: It is no function.
     """
-    if on_event is not None and not callable(on_event):
-        raise ConfigurationError("on_event must be a function that takes an event")
+    if on_event is not None:
+        _check_callback("on_event", on_event, "an event")
+
+
+def _check_callback(name: str, function: object, argument: str) -> None:
+    if not callable(function):
+        raise ConfigurationError(f"{name} must be a function that takes {argument}")
+    called = function.func if isinstance(function, partial) else function
+    if iscoroutinefunction(called) or iscoroutinefunction(getattr(called, "__call__", None)):  # noqa: B004 - its code, not whether it is callable
+        raise ConfigurationError(
+            f"{name} must be a plain function, not an async one, which nobody would await: "
+            "let it put what it is told into a queue, or start a task of its own"
+        )

@@ -7,7 +7,7 @@ books, paid or not yet, and on the accounts among which it may still change.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, NoReturn, TypeAlias, TypeVar, cast
 
 from anyio.lowlevel import checkpoint
 
@@ -54,6 +54,12 @@ class Ticket(Generic[S]):
 
     def __repr__(self) -> str:
         return f"<Ticket {self.task_id} of {self.task_type}, {self.state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Ticket belongs to its pool and cannot be pickled or copied; keep ticket.to_dict(), "
+            "which SessionPool.resume takes in any process"
+        )
 
     @property
     def task_id(self) -> str:
@@ -238,6 +244,8 @@ def reveal(entry: Entry, sessions: Sessions, outcome: AnyOutcome) -> Solution:
     session = sessions[entry.line]
     result = _decode(entry, session, outcome) if isinstance(outcome, Solved) else outcome
     if isinstance(result, Solution):
+        if result.expires_at <= session.unix_time():
+            session.note_expired(entry)
         return result
     entry.undecodable = isinstance(outcome, Solved)
     raise with_ticket(entry, session, result)
