@@ -252,7 +252,7 @@ class CredentialError(ServiceError):
         ...         solution = await pool.solve(TASK)
         ...     except CredentialError as error:
         ...         print(error)
-        ERROR_KEY_DOES_NOT_EXIST: the client key does not exist; check the client key
+        ERROR_KEY_DOES_NOT_EXIST: the client key does not exist; check the client key; request ...
     """
 
     remedy = "check the client key"
@@ -269,7 +269,7 @@ class InsufficientBalanceError(ServiceError):
         ...         solution = await pool.solve(TASK)
         ...     except InsufficientBalanceError as error:
         ...         print(error)
-        ERROR_ZERO_BALANCE: the account has no points left; top up the account
+        ERROR_ZERO_BALANCE: the account has no points left; top up the account; request ...
     """
 
     remedy = "top up the account"
@@ -349,8 +349,8 @@ class InvalidTaskError(ServiceError):
         ...     try:
         ...         solution = await pool.solve(task)
         ...     except InvalidTaskError as error:
-        ...         print(error)
-        ERROR_RECAPTCHA_INVALID_SITEKEY: the field websiteKey is not valid; correct the task
+        ...         print(error.code, error.errors)
+        ERROR_REQUEST_PARAMETERS {'task.websiteKey': 'must be a site key'}
     """
 
     remedy = "correct the task"
@@ -379,7 +379,7 @@ class TaskNotFoundError(ServiceError):
         ...         solution = await pool.resume(ticket.to_dict() | {"task_id": "mistyped"})
         ...     except TaskNotFoundError as error:
         ...         print(error.code)
-        ERROR_TASKID_INVALID
+        ERROR_TASK_NOT_EXIST
     """
 
     remedy = "check the task id; results can be fetched for a few minutes only"

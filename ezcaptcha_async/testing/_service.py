@@ -163,6 +163,8 @@ class SimulatedService(Servable, Assertions):
         self._rate_limit = RateLimit(max_requests_per_second)
         self._slots = Slots(capacity)
         self._habits = HABITS[dialect]
+        self._ban_window = ban_window
+        self._ban_seconds = ban_seconds
         self._bans = Bans(
             self._habits.bans,
             per_key=self._habits.is_live,
@@ -386,6 +388,9 @@ class SimulatedService(Servable, Assertions):
             ConfigurationError: An argument is out of range.
         """
         base = EZCAPTCHA if self._dialect == "ezcaptcha" else ONECAPTCHA
+        if self._ban_seconds is not None:
+            lasts = self._ban_seconds
+            base = attrs.evolve(base, create_ban=lasts, poll_ban=lasts, address_ban=lasts)
         scale = positive("time_scale", time_scale)
         return attrs.evolve(
             base,
@@ -396,6 +401,7 @@ class SimulatedService(Servable, Assertions):
             ),
             result_window=self._result_window,
             min_poll_interval=self._min_poll_interval,
+            ban_window=self._ban_window,
         ).at_speed(scale)
 
     # The state machine.

@@ -23,7 +23,7 @@ from ezcaptcha_async.tasks import TASK_TYPES
 from ezcaptcha_async.testing import Fixed, SimulatedService, VirtualTimeLoop
 from tests.readme import BLOCKS, README, RUN_ELSEWHERE, block_with
 
-from .test_layers import LAYERS, TESTING
+from .test_layers import ROOMS, SATELLITES, VALUES
 
 ELSEWHERE = [block_with(marker) for marker in RUN_ELSEWHERE]
 SCRIPTS = [block for block in BLOCKS if "async def main" in block and block not in ELSEWHERE]
@@ -88,8 +88,11 @@ def test_every_block_that_is_run_elsewhere_is_run_there() -> None:
 
 def test_every_room_is_on_the_map() -> None:
     """Whoever comes to change something would look for it in the wrong room."""
-    named = re.findall(r"`(\w+)`", README.partition("Which room holds what")[2])
-    assert sorted(named) == sorted([*LAYERS, TESTING])
+    rows = README.partition("Which room holds what")[2].splitlines()
+    named = re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in rows if "|" in row))
+    there = {path.stem for path in Path(ezcaptcha_async.__file__).parent.iterdir()}
+    rooms = {*VALUES, *ROOMS, *SATELLITES, "testing"} & there
+    assert sorted(named) == sorted(rooms)
 
 
 def test_every_field_of_every_type_is_listed() -> None:
