@@ -15,6 +15,7 @@ import attrs
 
 from ezcaptcha_async._checks import (
     LANGUAGE,
+    SECRET_NAME,
     as_custom_fields,
     as_data,
     as_extra,
@@ -517,6 +518,18 @@ TASK_TYPES: Final[tuple[type[Task[Any]], ...]] = (
     HCaptcha,
 )
 """Every type that has a class of its own."""
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether what a field holds may be secret, going by its name.
+
+    For those who keep fields of tasks in files or logs of their own.
+
+    Example:
+        >>> is_secret_name("proxy"), is_secret_name("sessionToken"), is_secret_name("websiteKey")
+        (True, True, False)
+    """
+    return "proxy" in name.lower() or SECRET_NAME.search(name) is not None
 
 
 def proxy_of(task: Task[Any]) -> str | None:

@@ -24,10 +24,12 @@ from ezcaptcha_async._checks.fields import (
     reference_problem,
     without_user_info,
 )
+from ezcaptcha_async._checks.names import SECRET_NAME
 from ezcaptcha_async._checks.proxies import credentials_last, is_at_private_address, read_proxy
 
 __all__ = [
     "LANGUAGE",
+    "SECRET_NAME",
     "as_custom_fields",
     "as_data",
     "as_extra",

@@ -12,7 +12,6 @@ from ezcaptcha_async._wire.codec import (
     Unreadable,
     decode_solution,
 )
-from ezcaptcha_async._wire.secrets import is_secret_name
 
 __all__ = [
     "MAX_BAN",
@@ -25,6 +24,5 @@ __all__ = [
     "Unreadable",
     "check_transport",
     "decode_solution",
-    "is_secret_name",
     "transport_for",
 ]

@@ -12,16 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
-from ezcaptcha_async._checks import read_proxy
+from ezcaptcha_async._checks import SECRET_NAME, read_proxy
 
 _CREDENTIALS: Final = re.compile(r"://([^/?#\s]*)@")
-_SECRET_NAME: Final = re.compile(
-    r"passw|passphrase|pwd|secret|token|cookie|credential|login|user_?name|session|authoriz"
-    r"|(api|access|client|private)[-_ ]?key|^(pass|auth)$",
-    re.IGNORECASE,
-)
-"""Names of fields whose values are secret. A site key's is not: it stands in the page."""
-
 _PROXY_PARTS: Final = 4
 """Least parts of a proxy with credentials: host:port:user:password, or a scheme before them."""
 
@@ -30,18 +23,13 @@ _LEAST_PART: Final = 4
 tells nothing, and would be found in every other word."""
 
 
-def is_secret_name(name: str) -> bool:
-    """Return whether what a field holds may be secret, going by its name."""
-    return "proxy" in name.lower() or _SECRET_NAME.search(name) is not None
-
-
 def secrets_in(fields: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the secrets among a task's fields, in all their spellings, longest first."""
     found: list[str] = []
     waiting: list[tuple[str, Any, bool]] = [("", fields, False)]
     while waiting:  # not by recursion: the fields of a custom task may be nested deeply
         name, value, is_part = waiting.pop()
-        is_named = _SECRET_NAME.search(name) is not None
+        is_named = SECRET_NAME.search(name) is not None
         if isinstance(value, dict):
             items = cast("dict[str, Any]", value).items()
             waiting += [(inner, item, is_part or is_named) for inner, item in items]

@@ -1,6 +1,6 @@
 """The command line; it comes with the extra ``cli``.
 
-Nothing here imports cyclopts or rich at the top, so that a plain installation can say
+Nothing here imports what comes with it at the top, so that a plain installation can say
 what is missing.
 """
 
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-_FROM_THE_EXTRA: Final = frozenset({"cyclopts", "rich"})
+_FROM_THE_EXTRA: Final = frozenset({"cyclopts", "filelock", "rich"})
 _USAGE: Final = 2
 
 

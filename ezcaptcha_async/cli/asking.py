@@ -1,4 +1,4 @@
-"""One request to the service, sent as the library sends all of them, and what it tells."""
+"""One request to the service, sent by a pool as all of them are, and what it tells."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-import anyio
 import attrs
+import httpx
 
 from ezcaptcha_async import (
     Account,
@@ -21,44 +21,32 @@ from ezcaptcha_async import (
     SessionPool,
     TransportError,
 )
-from ezcaptcha_async._wire import Decoder, Unreadable, transport_for
 from ezcaptcha_async.cli import failures, findings
 from ezcaptcha_async.cli.failures import ExitCode
 from ezcaptcha_async.cli.findings import Finding
-from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody, Transport
 
 _SLOW: Final = 3.0
 _CHECK_WAY: Final = "check the network, --base-url, and what a proxy or firewall does"
-_NOTHING: Final = RequestBody(b"{}")
+_NO_KEY: Final = "there-is-no-key"
+"""Is asked with where there is none: nobody is banned for one of those."""
 
 
-class Witness:
-    """A transport that remembers the last answer, and when it came.
+@attrs.define
+class _Watch:
+    """When an HTTP client sent its last request, and what the answer said of the time."""
 
-    Args:
-        inner: Sends the requests.
-    """
+    sent: float = 0.0
+    received: float = 0.0
+    date: str | None = None
 
-    def __init__(self, inner: Transport) -> None:
-        self.max_requests: int = inner.max_requests
-        self.reply: Reply | None = None
-        self.sent: float = 0.0
-        self.received: float = 0.0
-        self._inner = inner
-
-    async def post(
-        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
-    ) -> Reply | NoAnswer:
-        """POST as `Transport.post` says."""
+    async def note_request(self, request: httpx.Request) -> None:
+        # So that the pool's own limit ends it, which says in words what has passed.
+        request.extensions.pop("timeout", None)
         self.sent = time.time()
-        answer = await self._inner.post(url, body, timeout=timeout, evidence=evidence)
-        self.received = time.time()
-        self.reply = answer if isinstance(answer, Reply) else None
-        return answer
 
-    async def aclose(self) -> None:
-        """Close what the other transport opened."""
-        await self._inner.aclose()
+    async def note_response(self, response: httpx.Response) -> None:
+        self.received = time.time()
+        self.date = response.headers.get("date")
 
 
 @attrs.frozen(kw_only=True)
@@ -67,67 +55,52 @@ class Conversation:
 
     Args:
         account: Whose key it carried; None when there is no key.
-        outcome: What the pool made of it; None for any answer to a request without a key.
-        reply: The answer, if one came.
+        outcome: What the pool made of it.
+        date: The ``Date`` header of the answer.
         sent: Unix time at which it was sent.
         received: Unix time at which the answer was there.
     """
 
     account: Account | None
-    outcome: Balance | EzCaptchaError | None
-    reply: Reply | None
+    outcome: Balance | EzCaptchaError
+    date: str | None
     sent: float
     received: float
 
 
 async def ask(service: Service, account: Account | None, *, timeout: float) -> Conversation:
-    """Ask for the balance, or, without a key, for anything at all.
+    """Ask for the balance, be it with a key that is none.
 
     Raises:
         OSError, ImportError, ValueError: The HTTP client cannot be opened.
     """
-    witness = Witness(transport_for())
-    outcome: Balance | EzCaptchaError | None
-    if account is None:
-        outcome = await _knock(witness, service, timeout)
-    else:
-        # It closes the transport.
-        async with SessionPool(account, transport=witness, request_timeout=timeout) as pool:
-            try:
-                outcome = await pool.balance()
-            except EzCaptchaError as error:
-                outcome = error
+    watch = _Watch()
+    asking = account or Account(_NO_KEY, service=service)
+    async with (
+        httpx.AsyncClient(
+            event_hooks={"request": [watch.note_request], "response": [watch.note_response]}
+        ) as client,
+        SessionPool(asking, http_client=client, request_timeout=timeout) as pool,
+    ):
+        outcome: Balance | EzCaptchaError
+        try:
+            outcome = await pool.balance()
+        except EzCaptchaError as error:
+            outcome = error
     return Conversation(
         account=account,
         outcome=outcome,
-        reply=witness.reply,
-        sent=witness.sent,
-        received=witness.received,
+        date=watch.date,
+        sent=watch.sent,
+        received=watch.received,
     )
-
-
-async def _knock(witness: Witness, service: Service, timeout: float) -> EzCaptchaError | None:
-    """Send a request that has no key, and no harm in it: nobody is banned for one of those."""
-    answer: Reply | NoAnswer = NoAnswer(f"no whole answer within {timeout:g} s")
-    try:
-        with anyio.move_on_after(timeout):
-            answer = await witness.post(f"{service.base_url}/getBalance", _NOTHING, timeout=timeout)
-    finally:
-        await witness.aclose()
-    if isinstance(answer, NoAnswer):
-        return TransportError(f"getBalance was not answered: {answer.reason}")
-    match Decoder(service, secrets=[]).balance(answer):
-        case Unreadable(reason, status):
-            return ProtocolError(f"getBalance was answered with {reason}", status=status)
-        case _:
-            return None
 
 
 def conclusions(spoken: Conversation, service: Service) -> Iterator[Finding]:
     """Yield what the answer says of HTTP, the key, the balance and the clock."""
-    outcome, reply = spoken.outcome, spoken.reply
+    account, outcome = spoken.account, spoken.outcome
     seconds = spoken.received - spoken.sent
-    if reply is None or isinstance(outcome, ProtocolError):
+    if isinstance(outcome, TransportError | ProtocolError):
         yield Finding(
             name="HTTP",
             state="problem",
@@ -137,17 +110,17 @@ def conclusions(spoken: Conversation, service: Service) -> Iterator[Finding]:
         )
     else:
         yield _http(seconds)
-    yield unknown("key") if spoken.account is None else _key(spoken.account, outcome)
+    yield unknown("key") if account is None else _key(account, outcome)
     if isinstance(outcome, InsufficientBalanceError):
         outcome = Balance(0, outcome.code, service.currency, 0.0)
-    if isinstance(outcome, Balance):
+    if isinstance(outcome, Balance) and account is not None:
         yield findings.balance(outcome, service)
     else:
         yield unknown("balance")
-    if reply is None:
+    if isinstance(outcome, TransportError):
         yield unknown("clock")
     else:
-        yield findings.clock(reply.date, spoken.sent, spoken.received)
+        yield findings.clock(spoken.date, spoken.sent, spoken.received)
 
 
 def unknown(name: str) -> Finding:
@@ -169,7 +142,7 @@ def _http(seconds: float) -> Finding:
     return Finding(name="HTTP", text=text, details=details)
 
 
-def _key(account: Account, outcome: Balance | EzCaptchaError | None) -> Finding:
+def _key(account: Account, outcome: Balance | EzCaptchaError) -> Finding:
     details = {"account": account.name}
     if isinstance(outcome, Balance | InsufficientBalanceError):
         return Finding(name="key", text=f"accepted, as {account.name}", details=details)

@@ -154,7 +154,7 @@ class _Demo:
 
     def run(self) -> PoolStatistics:
         try:
-            run_async(self._work, backend=self._plan.backend)
+            run_async(self._work, beside=self._keep_showing, backend=self._plan.backend)
         except Interrupted as interruption:
             note = f"{len(self.solutions)} of {len(self.tasks)} tasks were solved"
             raise Interrupted(interruption.signum, note=note) from None
@@ -163,12 +163,9 @@ class _Demo:
         return counts
 
     async def _work(self) -> None:
-        async with self._pool, anyio.create_task_group() as showing:
-            showing.start_soon(self._keep_showing)
-            async with anyio.create_task_group() as solving:
-                for task in self.tasks:
-                    solving.start_soon(self._solve, task)
-            showing.cancel_scope.cancel()
+        async with self._pool, anyio.create_task_group() as solving:
+            for task in self.tasks:
+                solving.start_soon(self._solve, task)
 
     async def _solve(self, task: Task[Any]) -> None:
         try:

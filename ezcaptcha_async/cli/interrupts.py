@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 import anyio
@@ -12,7 +13,6 @@ import attrs
 from anyio.abc import TaskStatus
 
 from ezcaptcha_async import PoolClosedError, SavedTicket, SessionPool
-from ezcaptcha_async._runtime import unwrapped
 from ezcaptcha_async.cli.failures import Interrupted
 
 T = TypeVar("T")
@@ -27,14 +27,25 @@ class _Run(Generic[T]):
     failure: Exception | None = None
     signum: int = signal.SIGINT
 
-    async def guard(self, work: Callable[[], Awaitable[T]]) -> None:
+    async def guard(
+        self, work: Callable[[], Awaitable[T]], beside: Callable[[], Awaitable[None]] | None
+    ) -> None:
         async with anyio.create_task_group() as group:
             await group.start(self._watch, group.cancel_scope)
-            try:
-                self.value = (await work(),)
-            except Exception as failure:  # noqa: BLE001 - raised again, outside our group
-                self.failure = failure
+            if beside is not None:
+                group.start_soon(self._attempt, beside, group.cancel_scope)
+            await self._attempt(partial(self._do, work), group.cancel_scope)
             group.cancel_scope.cancel()
+
+    async def _do(self, work: Callable[[], Awaitable[T]]) -> None:
+        self.value = (await work(),)
+
+    async def _attempt(self, call: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
+        try:
+            await call()
+        except Exception as failure:  # noqa: BLE001 - raised again, outside our group
+            self.failure = self.failure or failure
+            scope.cancel()
 
     async def _watch(self, scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
         try:
@@ -49,23 +60,31 @@ class _Run(Generic[T]):
         scope.cancel()
 
 
-def run_async(work: Callable[[], Awaitable[T]], *, backend: Backend = "asyncio") -> T:
+def run_async(
+    work: Callable[[], Awaitable[T]],
+    *,
+    beside: Callable[[], Awaitable[None]] | None = None,
+    backend: Backend = "asyncio",
+) -> T:
     """Run `work` in an event loop of its own and return what it returns.
 
     On asyncio that is uvloop where it is installed: here nobody else has a say in it.
     The first signal cancels `work`, which may clean up; a second one does not wait for that.
 
+    Args:
+        work: What to run.
+        beside: Runs for as long as `work` does. What either of them raises ends both.
+        backend: The event loop.
+
     Raises:
         Interrupted: By SIGINT or SIGTERM.
     """
     run: _Run[T] = _Run()
+    options = _options_for(backend)
     forced = False
     try:
-        anyio.run(run.guard, work, backend=backend, backend_options=_options_for(backend))
-    except BaseException as error:
-        # Alone, or in the group of whoever was running.
-        if not isinstance(unwrapped(error), KeyboardInterrupt):
-            raise
+        anyio.run(run.guard, work, beside, backend=backend, backend_options=options)
+    except* KeyboardInterrupt:  # alone, or in the group of whoever was running
         forced = True
     if run.failure is not None:
         raise run.failure

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Final
 
-from ezcaptcha_async import ConfigurationError, __version__
-from ezcaptcha_async._wire import transport_for
+from ezcaptcha_async import EZCAPTCHA, ConfigurationError, SessionPool, __version__
 from ezcaptcha_async.cli.findings import Finding
 
 _DISTRIBUTION: Final = "ezcaptcha-async"
@@ -57,7 +56,8 @@ async def fast() -> Finding:
     """Tell whether the extra is at work: what of it is there may be too old, or in the way."""
     details = {name: _version(name) for name in ("aiohttp", "uvloop")}
     try:
-        await transport_for(choice="aiohttp").aclose()
+        async with SessionPool("any-key", service=EZCAPTCHA, transport="aiohttp"):
+            pass  # opened, it has all that it needs
     except ConfigurationError as error:
         reason = error.message
     except (OSError, ValueError) as error:

@@ -10,8 +10,8 @@ import attrs
 
 from ezcaptcha_async import EzCaptchaError, Solution, Statistics, Task
 from ezcaptcha_async.cli.output import counted, points
+from ezcaptcha_async.cli.reporting.scales import percentile
 from ezcaptcha_async.testing import Record, RecordSummary
-from ezcaptcha_async.testing._record import percentile
 
 
 @attrs.frozen(kw_only=True)

@@ -13,7 +13,7 @@ from ezcaptcha_async.cli.failures import MEANINGS
 from tests.cli.commands import SECRET, Cli, environment, run, start
 
 
-@pytest.mark.parametrize("missing", ["cyclopts", "rich"])
+@pytest.mark.parametrize("missing", ["cyclopts", "filelock", "rich"])
 def test_without_the_extra_one_line_names_the_remedy(missing: str) -> None:
     """A plain installation would greet its user with a traceback."""
     code = (

@@ -39,6 +39,37 @@ def test_results_and_errors_come_out_as_they_are(backend: Backend) -> None:
         run_async(fail, backend=backend)
 
 
+@BACKENDS
+def test_what_runs_beside_it_ends_with_it(backend: Backend) -> None:
+    """A display would go on for ever, or break unnoticed while the work goes on unseen."""
+    ended: list[str] = []
+
+    async def stay() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append("beside")
+
+    async def answer() -> str:
+        await anyio.lowlevel.checkpoint()
+        return "an answer"
+
+    async def work() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append("work")
+
+    async def fail() -> None:
+        await anyio.lowlevel.checkpoint()
+        raise BrokenPipeError
+
+    assert run_async(answer, beside=stay, backend=backend) == "an answer"
+    with pytest.raises(BrokenPipeError):
+        run_async(work, beside=fail, backend=backend)
+    assert ended == ["beside", "work"]
+
+
 @pytest.mark.parametrize("installed", [True, False])
 def test_uvloop_runs_it_where_it_is_installed(
     installed: bool,  # noqa: FBT001

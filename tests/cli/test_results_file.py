@@ -234,6 +234,18 @@ def test_one_run_at_a_time(path: Path, tmp_path: Path) -> None:
     results.close()
     results.close()
     ResultsFile(link).close()
+    assert {item.name for item in tmp_path.iterdir()} == {path.name, f"{path.name}.lock", "link"}
+
+
+def test_a_file_of_that_name_is_not_emptied(path: Path) -> None:
+    """Notes that happen to be called like the lock would be gone."""
+    lock = path.with_name(f"{path.name}.lock")
+    lock.write_text("notes")
+    results = ResultsFile(path)
+    with pytest.raises(ConfigurationError, match="another run of the same batch is writing it"):
+        ResultsFile(path)
+    results.close()
+    assert lock.read_text() == "notes"
 
 
 def test_to_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

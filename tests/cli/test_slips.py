@@ -217,7 +217,7 @@ def test_tickets_of_which_one_cannot_be_fetched(
     result = cli("resume", "-", *FAST)
     assert result.code == 6
     assert result.out.startswith(ticket["task_id"])
-    assert "task mistyped (job 7): ERROR_TASKID_INVALID" in result.err
+    assert "task mistyped (job 7): ERROR_TASK_NOT_EXIST" in result.err
 
 
 def test_tickets_that_are_interrupted_again(serving: Serve, tmp_path: Path) -> None:

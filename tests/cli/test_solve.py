@@ -187,7 +187,8 @@ def test_each_kind_of_failure_has_its_code(cli: Cli, serving: Serve) -> None:
     failed = cli("solve", *V2, *FAST)
     task_id = service.record.tasks[0].task_id
     assert failed.code == 6
-    assert failed.line.endswith(f"; submit a new task (task {task_id})")
+    assert "; submit a new task; request " in failed.line
+    assert failed.line.endswith(f" (task {task_id})")
 
     service.inject(Fault.RESET_AFTER)
     lost = cli("solve", *V2, *FAST, "--json").error

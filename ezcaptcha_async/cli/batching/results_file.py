@@ -17,8 +17,9 @@ from array import array
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 
+from filelock import FileLock, Timeout
+
 from ezcaptcha_async import ConfigurationError, SubmissionUnknownError
-from ezcaptcha_async._journal import DAY, take_lock
 from ezcaptcha_async.cli.batching.records import LONGEST
 from ezcaptcha_async.cli.batching.rows import Row
 
@@ -26,10 +27,14 @@ STDOUT: Final = Path("-")
 
 Standing: TypeAlias = Literal["open", "finished", "changed"]
 
+_DAY: Final = 86_400.0
+"""Seconds for which the journal knows of a createTask that had no answer."""
+
 _LOST: Final = SubmissionUnknownError.__name__
 _BEGINNING: Final = b'{"row":'
 """How each line that is written begins."""
 
+_OWNER_ONLY: Final = 0o600
 _MOST_ROWS: Final = 100_000_000
 _KEY: Final = (1 << 60) - 1
 """As much of a row's key as is kept; the bits above say how it stands."""
@@ -66,12 +71,14 @@ class ResultsFile:
         self._rows = array("Q")
         self._lost = dict[int, float]()
         self._file: BinaryIO | None = None
-        self._lock: int | None = None
+        self._lock: FileLock | None = None
         if path == STDOUT:
             return
         problem = None
         try:
             self._take_over(path)
+        except Timeout:
+            problem = "another run of the same batch is writing it"
         except OSError as error:
             problem = error.strerror or type(error).__name__
         except _UnusableError as error:
@@ -87,9 +94,8 @@ class ResultsFile:
         """Let go of the file."""
         if self._file is not None:
             self._file.close()
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            os.close(lock)
+        if self._lock is not None:
+            self._lock.release()
 
     def standing(self, row: Row) -> Standing:
         """Return where a row stands: ``changed`` when it was paid for and said something else."""
@@ -137,9 +143,8 @@ class ResultsFile:
         if not _is_regular(file):
             return  # a pipe or a device has no past
         # Before it is read: a link must not lead around the lock.
-        self._lock = take_lock(f"{os.path.realpath(path)}.lock")
-        if self._lock is None:
-            raise _UnusableError("another run of the same batch is writing it")
+        self._lock = FileLock(f"{os.path.realpath(path)}.lock", timeout=0, mode=_OWNER_ONLY)
+        self._lock.acquire()
         end = 0
         with path.open("rb") as earlier:
             for line in earlier:
@@ -191,7 +196,7 @@ class ResultsFile:
             isinstance(error, dict)
             and cast("dict[str, Any]", error).get("kind") == _LOST
             and isinstance(at, int | float)
-            and at > time.time() - DAY
+            and at > time.time() - _DAY
         ):
             self._lost[number] = at
 

@@ -16,10 +16,10 @@ from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 import attrs
 
 from ezcaptcha_async import ConfigurationError, Task
-from ezcaptcha_async._wire import is_secret_name
 from ezcaptcha_async.cli.batching.records import CHUNK, LONGEST, Records
 from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.fields import task_of
+from ezcaptcha_async.tasks import is_secret_name
 
 Format: TypeAlias = Literal["jsonl", "csv"]
 

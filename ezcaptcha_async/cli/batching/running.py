@@ -41,7 +41,6 @@ from ezcaptcha_async import (
     ThrottledError,
     TransportError,
 )
-from ezcaptcha_async._runtime import unwrapped
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.progress import Progress
 from ezcaptcha_async.cli.batching.results_file import STDOUT, ResultsFile
@@ -128,7 +127,7 @@ def run_batch(
         )
         batch = _Batch(plan, accounts, results, progress, show, paid=paid)
         try:
-            run_async(batch.run)
+            run_async(batch.run, beside=batch.keep_showing)
         except Interrupted as interruption:
             raise Interrupted(interruption.signum, note=_how_to_go_on(plan, progress)) from None
     finally:
@@ -200,20 +199,11 @@ class _Batch:
         self._was_run_before = plan.journal is not None and plan.journal.exists()
 
     async def run(self) -> None:
-        try:
-            async with anyio.create_task_group() as showing:
-                showing.start_soon(self._keep_showing)
-                await self._fetch_paid()
-                if self._progress.halted_by is None:
-                    await self._solve_rows()
-                showing.cancel_scope.cancel()
-        except BaseExceptionGroup as failures:
-            failure = unwrapped(failures)
-        else:
-            return
-        raise failure  # not the group, which means nothing to anybody
+        await self._fetch_paid()
+        if self._progress.halted_by is None:
+            await self._solve_rows()
 
-    async def _keep_showing(self) -> None:
+    async def keep_showing(self) -> None:
         while True:
             self._show(self._progress)
             await anyio.sleep(_TICK)

@@ -10,9 +10,8 @@ from typing import Final
 import attrs
 
 from ezcaptcha_async.cli.reporting.collecting import Collection, Errors, Solutions
-from ezcaptcha_async.cli.reporting.scales import Bins, bins_for
+from ezcaptcha_async.cli.reporting.scales import Bins, bins_for, percentile
 from ezcaptcha_async.cli.reporting.timeline import Timeline, timeline
-from ezcaptcha_async.testing._record import percentile
 
 _FEW_BINS: Final = 16
 _MANY_BINS: Final = 36

@@ -1,9 +1,9 @@
-"""Where the bins and the ticks of a scale are: round numbers, and round times of this place."""
+"""Percentiles, and where the bins and ticks of a scale are: round numbers and round times."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, count
 from math import ceil, floor
 from typing import Final
@@ -18,6 +18,11 @@ _ROUND_TIMES: Final = (
     *(_MINUTE * number for number in (1, 2, 5, 10, 15, 30)),
     *(_HOUR * number for number in (1, 2, 3, 6, 12)),
 )
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the nearest-rank percentile of sorted values, of which there is at least one."""
+    return ordered[max(0, ceil(share * len(ordered)) - 1)]
 
 
 def round_step(span: float, most: int) -> float:

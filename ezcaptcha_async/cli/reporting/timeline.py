@@ -11,8 +11,7 @@ from typing import Final
 import attrs
 
 from ezcaptcha_async.cli.reporting.collecting import Solutions
-from ezcaptcha_async.cli.reporting.scales import Bins, time_bins
-from ezcaptcha_async.testing._record import percentile
+from ezcaptcha_async.cli.reporting.scales import Bins, percentile, time_bins
 
 _MOST_BINS: Final = 60
 _MOST_TREND_BINS: Final = 20

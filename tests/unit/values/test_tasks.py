@@ -42,6 +42,7 @@ from ezcaptcha_async.tasks import (
     ReCaptchaV3TaskProxyless,
     ReCaptchaV3TaskProxylessS9,
     Task,
+    is_secret_name,
     solution_type_for,
 )
 
@@ -429,6 +430,13 @@ def test_a_kind_tells_services_types_and_hosts_apart() -> None:
     """Solve times of one service would be used for another."""
     kinds = {Kind("a", "T", "h"), Kind("b", "T", "h"), Kind("a", "U", "h"), Kind("a", "T", "i")}
     assert len(kinds) == 4
+
+
+def test_names_of_secret_fields() -> None:
+    """Whoever keeps tasks would keep passwords with them, or lose what tells pages apart."""
+    secret = ("proxy", "proxyAddress", "password", "sessionToken", "USERNAME", "api-key", "auth")
+    assert all(map(is_secret_name, secret))
+    assert not any(map(is_secret_name, ("websiteURL", "websiteKey", "sa", "author", "reference")))
 
 
 json_values = st.recursive(
