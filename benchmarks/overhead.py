@@ -27,14 +27,9 @@ from random import Random
 import anyio
 import attrs
 
-from ezcaptcha_async import (
-    EZCAPTCHA,
-    Kind,
-    KindStatistics,
-    PollPolicy,
-    ReCaptchaV2TaskProxyless,
-    SessionPool,
-)
+from ezcaptcha_async import EZCAPTCHA, PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async.polling import KindStatistics
+from ezcaptcha_async.tasks import Kind
 from ezcaptcha_async.transports import Evidence, Reply, RequestBody
 
 PROCESSING = Reply(200, b'{"errorId":0,"errorCode":null,"status":"processing"}')

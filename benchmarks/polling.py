@@ -27,7 +27,9 @@ from typing import Any, NamedTuple, TypeVar
 from optimum import BIM, LAST_POLL, LN18, optimum
 from polling_runs import SHOCK_EVERY, Job, Run, Source, make_runs, many_kinds
 
-from ezcaptcha_async import Kind, KindStatistics, LearnedPolling, PollTiming
+from ezcaptcha_async import LearnedPolling
+from ezcaptcha_async.polling import KindStatistics, PollTiming
+from ezcaptcha_async.tasks import Kind
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from optimum import BIM, FAST, GAM, HVY, LN18, STUDIED, SolveTimes
 
-from ezcaptcha_async import Kind
+from ezcaptcha_async.tasks import Kind
 
 SHOCK_EVERY = 500.0
 """Seconds between two shocks: into trouble, out of it, and so on."""

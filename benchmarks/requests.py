@@ -36,7 +36,8 @@ import httptools
 import httpx
 import httpx2
 
-from ezcaptcha_async import EZCAPTCHA, Kind, PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async import EZCAPTCHA, PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async.tasks import Kind
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
 KEY = "0123456789abcdef0123456789abcdef"

@@ -33,16 +33,13 @@ import attrs
 
 from ezcaptcha_async import (
     EZCAPTCHA,
-    Evidence,
     EzCaptchaError,
-    NoAnswer,
     PollPolicy,
     ReCaptchaV2TaskProxyless,
-    Reply,
-    RequestBody,
     SessionPool,
 )
 from ezcaptcha_async.testing import SimulatedService, Uniform, VirtualTimeLoop
+from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
 AT_A_TIME = 500

@@ -7,12 +7,13 @@ function around it. They leave out imports; ``TASK`` is any task, such as a
 `ReCaptchaV2TaskProxyless`.
 """
 
+import importlib
 import logging
 
 from ezcaptcha_async._account import PoolStatistics, Statistics
 from ezcaptcha_async._journal import Journal, Submission
 from ezcaptcha_async._pool import Outcome, Resumed, SessionPool, Ticket
-from ezcaptcha_async._timing import KindStatistics, LearnedPolling, PollPolicy, PollTiming
+from ezcaptcha_async._timing import KindStatistics, LearnedPolling, PollPolicy
 from ezcaptcha_async.accounts import Account, Balance
 from ezcaptcha_async.errors import (
     BannedError,
@@ -69,12 +70,28 @@ from ezcaptcha_async.tasks import (
     ReCaptchaV3TaskProxylessS9,
     Task,
 )
-from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody, Transport
 
 __version__ = "0.1.0"
 
 # A library does not decide where its log goes; without this, warnings would go to stderr.
 logging.getLogger("ezcaptcha_async").addHandler(logging.NullHandler())
+
+# What serves writers of transports and of policies is found where it was, but no longer listed.
+_MOVED = {
+    "Evidence": "transports",
+    "NoAnswer": "transports",
+    "PollTiming": "polling",
+    "Reply": "transports",
+    "RequestBody": "transports",
+    "Transport": "transports",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _MOVED:
+        return getattr(importlib.import_module(f"{__name__}.{_MOVED[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "EZCAPTCHA",
@@ -94,7 +111,6 @@ __all__ = [
     "CustomSolution",
     "CustomTask",
     "Event",
-    "Evidence",
     "EzCaptchaError",
     "FuncaptchaSolution",
     "FuncaptchaTaskProxyless",
@@ -107,11 +123,9 @@ __all__ = [
     "Kind",
     "KindStatistics",
     "LearnedPolling",
-    "NoAnswer",
     "Offer",
     "Outcome",
     "PollPolicy",
-    "PollTiming",
     "PoolClosedError",
     "PoolStatistics",
     "ProtocolError",
@@ -126,8 +140,6 @@ __all__ = [
     "ReCaptchaV3TaskProxyless",
     "ReCaptchaV3TaskProxylessS9",
     "Receipt",
-    "Reply",
-    "RequestBody",
     "RequestError",
     "RequestEvent",
     "ResultWindowLapsedError",
@@ -149,7 +161,6 @@ __all__ = [
     "ThrottledError",
     "Ticket",
     "TicketCancelledError",
-    "Transport",
     "TransportError",
     "__version__",
 ]

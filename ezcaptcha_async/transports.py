@@ -12,6 +12,8 @@ from typing import Protocol
 
 import attrs
 
+__all__ = ["Evidence", "NoAnswer", "Reply", "RequestBody", "Transport"]
+
 
 @attrs.frozen(repr=False)
 class RequestBody:

@@ -20,18 +20,14 @@ from ezcaptcha_async._pool.many import Outcome, Resumed, resumed, solved
 from ezcaptcha_async._pool.settings import (
     Settings,
     accounts_from,
-    check_low_balance,
     check_number,
-    check_on_event,
-    check_on_unknown,
     check_whole_number,
     default_polling,
-    journal_from,
 )
 from ezcaptcha_async._pool.ticket import Sessions, Ticket, collect, created, redeem, with_ticket
 from ezcaptcha_async._runtime import on_trio
 from ezcaptcha_async._timing import PollTiming, load_timing
-from ezcaptcha_async._wire import check_transport, transport_for
+from ezcaptcha_async._wire import transport_for
 from ezcaptcha_async.accounts import Account, Balance
 from ezcaptcha_async.errors import ConfigurationError, PoolClosedError, SolveTimeoutError
 from ezcaptcha_async.events import Event
@@ -138,33 +134,23 @@ class SessionPool:
         del accounts
         if problem is not None:
             raise ConfigurationError(problem)
-        if http_client is not None and transport is not None:
-            raise ConfigurationError("give http_client or transport, not both")
-        check_transport(transport)
-        self._journal = journal_from(journal)
-        check_on_unknown(on_unknown, unknown_budget)
-        check_number("budget", budget, "points")
-        check_low_balance(low_balance, on_low_balance)
-        check_on_event(on_event)
-        check_whole_number("max_requests", max_requests)
-        check_number("request_timeout", request_timeout, "seconds")
-        check_number("create_patience", create_patience, "seconds")
-        check_number("close_grace", close_grace, "seconds")
         self._settings = Settings(
+            http_client=http_client,
+            transport=transport,
             polling=default_polling(self._accounts) if polling is None else polling,
+            journal=journal,
+            on_unknown=on_unknown,
+            unknown_budget=unknown_budget,
+            budget=budget,
+            low_balance=low_balance,
+            on_low_balance=on_low_balance,
+            on_event=on_event,
             max_requests=max_requests,
             request_timeout=request_timeout,
             create_patience=create_patience,
             close_grace=close_grace,
-            rng=Random() if rng is None else rng,
-            budget=budget,
-            unknown_budget=unknown_budget,
-            low_balance=low_balance or 0.0,
-            on_low_balance=on_low_balance,
-            on_event=on_event,
+            rng=rng,
         )
-        self._http_client = http_client
-        self._transport = transport
         self._engine: Engine | None = None
 
     def __repr__(self) -> str:
@@ -211,13 +197,13 @@ class SessionPool:
         if self._engine is not None:
             raise PoolClosedError("a pool is opened once; make a new one")
         # First the journal: where it is in use, nothing has been opened that must be closed.
-        file = None if self._journal is None else open_journal(self._journal)
+        file = None if self._settings.journal is None else open_journal(self._settings.journal)
         ledger = Ledger(file, time.time)
         try:
             load_timing(self._settings.polling)
             transport = transport_for(
-                self._http_client,
-                self._transport,
+                self._settings.http_client,
+                self._settings.transport,
                 max_requests=self._settings.max_requests,
                 on_trio=on_trio(),
             )
@@ -431,7 +417,7 @@ class SessionPool:
         """
         check_whole_number("max_in_flight", max_in_flight)
         engine = self._open()
-        if self._journal is None:
+        if self._settings.journal is None:
             raise ConfigurationError("resume_all needs a pool with a journal")
         return resumed(engine.ledger, engine.accounts, max_in_flight=max_in_flight)
 

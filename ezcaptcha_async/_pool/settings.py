@@ -8,47 +8,115 @@ from functools import partial
 from inspect import iscoroutinefunction
 from math import inf
 from random import Random
+from typing import Any, TypeAlias
 
 import attrs
 
 from ezcaptcha_async._journal import Journal
 from ezcaptcha_async._timing import LearnedPolling, PollTiming
+from ezcaptcha_async._wire import check_transport
 from ezcaptcha_async.accounts import Account, Balance, default_key, default_service
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.events import Event
 from ezcaptcha_async.services import Service
+from ezcaptcha_async.transports import Transport
 
 
-@attrs.frozen(kw_only=True)
+def check_number(name: str, value: object, unit: str) -> None:
+    """Check a setting that may be None: its default."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+        raise ConfigurationError(f"{name} must be a positive number of {unit}, not {value!r}")
+
+
+def check_whole_number(name: str, value: object) -> None:
+    """Check a setting that may be None: its default."""
+    if value is not None and (type(value) is not int or value < 1):
+        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+_Check: TypeAlias = Callable[["Settings", "attrs.Attribute[Any]", Any], None]
+
+
+def _number_of(unit: str) -> _Check:
+    def check(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
+        check_number(field.name, value, unit)
+
+    return check
+
+
+def _whole(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
+    check_whole_number(field.name, value)
+
+
+def _function_of(argument: str) -> _Check:
+    def check(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
+        if value is not None:
+            _check_callback(field.name, value, argument)
+
+    return check
+
+
+def _known_or_own(settings: Settings, _field: attrs.Attribute[Any], transport: object) -> None:
+    if transport is not None and settings.http_client is not None:
+        raise ConfigurationError("give http_client or transport, not both")
+    check_transport(transport)
+
+
+def _raise_or_retry(settings: Settings, _field: attrs.Attribute[Any], on_unknown: object) -> None:
+    if on_unknown not in {"raise", "retry"}:
+        raise ConfigurationError(f"on_unknown must be 'raise' or 'retry', not {on_unknown!r}")
+    if (on_unknown == "retry") is (settings.unknown_budget is None):
+        raise ConfigurationError(
+            "on_unknown='retry' may pay twice: set unknown_budget to the points it may cost"
+            if settings.unknown_budget is None
+            else "unknown_budget is for on_unknown='retry'"
+        )
+
+
+def _together(settings: Settings, _field: attrs.Attribute[Any], low_balance: object) -> None:
+    if (low_balance is None) is not (settings.on_low_balance is None):
+        raise ConfigurationError("low_balance and on_low_balance go together; set both")
+
+
+def _as_journal(journal: Journal | str | os.PathLike[str] | None) -> Journal | None:
+    return journal if journal is None or isinstance(journal, Journal) else Journal(journal)
+
+
+def _as_random(rng: Random | None) -> Random:
+    return Random() if rng is None else rng
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
-    """How a pool works, checked. All times in seconds.
+    """How a pool works, checked; see `SessionPool` for what each setting means.
 
-    Args:
-        polling: When to poll.
-        max_requests: None for what the transport is good for.
-        request_timeout: Total deadline of one request.
-        create_patience: How long a create that was certainly not accepted is tried again.
-        close_grace: How long closing waits for requests in flight.
-        rng: The source of jitter.
-        budget: Most points to spend; None for no limit.
-        unknown_budget: Most points to risk on creates that are sent once more after their
-            answer was lost; None for none at all.
-        low_balance: Points below which `on_low_balance` is called.
-        on_low_balance: Told of a balance that has run low; None when nobody wants to know.
-        on_event: Told of all that happens; likewise.
+    Raises:
+        ConfigurationError: A value is wrong, or two do not go together; the message names it.
     """
 
+    http_client: Any = None
+    transport: Transport | str | None = attrs.field(default=None, validator=_known_or_own)
     polling: PollTiming
-    max_requests: int | None
-    request_timeout: float
-    create_patience: float
-    close_grace: float
-    rng: Random
-    budget: float | None
-    unknown_budget: float | None
-    low_balance: float
-    on_low_balance: Callable[[Balance], object] | None
-    on_event: Callable[[Event], object] | None
+    journal: Journal | None = attrs.field(default=None, converter=_as_journal)
+    unknown_budget: float | None = attrs.field(default=None, validator=_number_of("points"))
+    on_unknown: str = attrs.field(default="raise", validator=_raise_or_retry)
+    budget: float | None = attrs.field(default=None, validator=_number_of("points"))
+    on_low_balance: Callable[[Balance], object] | None = attrs.field(
+        default=None, validator=_function_of("a Balance")
+    )
+    low_balance: float | None = attrs.field(
+        default=None, validator=[_number_of("points"), _together]
+    )
+    on_event: Callable[[Event], object] | None = attrs.field(
+        default=None, validator=_function_of("an event")
+    )
+    max_requests: int | None = attrs.field(default=None, validator=_whole)
+    request_timeout: float = attrs.field(validator=_number_of("seconds"))
+    create_patience: float = attrs.field(validator=_number_of("seconds"))
+    close_grace: float = attrs.field(validator=_number_of("seconds"))
+    rng: Random = attrs.field(converter=_as_random)
 
 
 def accounts_from(given: tuple[Account | str, ...], service: Service | None) -> tuple[Account, ...]:
@@ -82,71 +150,6 @@ def default_polling(accounts: Iterable[Account]) -> LearnedPolling:
     late costs time, one that comes too soon is for nothing.
     """
     return LearnedPolling().at_speed(min(account.service.speed for account in accounts))
-
-
-def check_number(name: str, value: object, unit: str) -> None:
-    """Check a setting that may be None: its default."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
-        raise ConfigurationError(f"{name} must be a positive number of {unit}, not {value!r}")
-
-
-def check_whole_number(name: str, value: object) -> None:
-    """Check a setting that may be None: its default."""
-    if value is not None and (type(value) is not int or value < 1):
-        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
-
-
-def journal_from(journal: Journal | str | os.PathLike[str] | None) -> Journal | None:
-    """Return the journal that the user named by its path, or None.
-
-    Raises:
-        ConfigurationError: It is neither.
-    """
-    if journal is None or isinstance(journal, Journal):
-        return journal
-    return Journal(journal)
-
-
-def check_on_unknown(on_unknown: object, unknown_budget: object) -> None:
-    """Check what is to happen when the answer to createTask was lost.
-
-    Raises:
-        ConfigurationError: The two do not go together.
-    """
-    if on_unknown not in {"raise", "retry"}:
-        raise ConfigurationError(f"on_unknown must be 'raise' or 'retry', not {on_unknown!r}")
-    check_number("unknown_budget", unknown_budget, "points")
-    if (on_unknown == "retry") is (unknown_budget is None):
-        raise ConfigurationError(
-            "on_unknown='retry' may pay twice: set unknown_budget to the points it may cost"
-            if unknown_budget is None
-            else "unknown_budget is for on_unknown='retry'"
-        )
-
-
-def check_low_balance(low_balance: object, on_low_balance: object) -> None:
-    """Check when the user wants to be told of a low balance, and how.
-
-    Raises:
-        ConfigurationError: The two do not go together.
-    """
-    check_number("low_balance", low_balance, "points")
-    if (low_balance is None) is not (on_low_balance is None):
-        raise ConfigurationError("low_balance and on_low_balance go together; set both")
-    if on_low_balance is not None:
-        _check_callback("on_low_balance", on_low_balance, "a Balance")
-
-
-def check_on_event(on_event: object) -> None:
-    """Check what is to be told of all that happens.
-
-    Raises:
-        ConfigurationError: It is no function.
-    """
-    if on_event is not None:
-        _check_callback("on_event", on_event, "an event")
 
 
 def _check_callback(name: str, function: object, argument: str) -> None:

@@ -11,8 +11,9 @@ import anyio
 import pytest
 from trio.testing import MockClock
 
-from ezcaptcha_async import Evidence, ReCaptchaV2TaskProxyless, Reply, RequestBody, SessionPool
+from ezcaptcha_async import ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async.testing import SimulatedService
+from ezcaptcha_async.transports import Evidence, Reply, RequestBody
 
 from .virtual_time import CountingLoop
 

@@ -14,12 +14,12 @@ import pytest
 
 from ezcaptcha_async import (
     Account,
-    Kind,
     LearnedPolling,
     PollPolicy,
     ReCaptchaV2TaskProxyless,
     SessionPool,
 )
+from ezcaptcha_async.tasks import Kind
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
 from .conftest import KEY, TASK, DirectTransport, open_pool, open_pool_directly

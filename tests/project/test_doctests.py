@@ -22,10 +22,17 @@ from typing import Any, Final
 import pytest
 
 import ezcaptcha_async
-from ezcaptcha_async import ReCaptchaV2TaskProxyless, SessionPool, otel, testing
+from ezcaptcha_async import (
+    ReCaptchaV2TaskProxyless,
+    SessionPool,
+    otel,
+    polling,
+    testing,
+    transports,
+)
 from ezcaptcha_async.testing import Fixed, SimulatedService, VirtualTimeLoop
 
-MODULES: Final = (ezcaptcha_async, testing, otel)
+MODULES: Final = (ezcaptcha_async, polling, transports, testing, otel)
 PUBLIC: Final[dict[str, Any]] = {
     name: getattr(module, name) for module in MODULES for name in module.__all__
 }

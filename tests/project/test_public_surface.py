@@ -16,10 +16,15 @@ from typing import Any
 import pytest
 
 import ezcaptcha_async
-from ezcaptcha_async import errors, services, solutions, tasks
+from ezcaptcha_async import errors, polling, services, solutions, tasks, transports
 
 PUBLIC = [name for name in ezcaptcha_async.__all__ if name != "__version__"]
-CLASSES = [value for name in PUBLIC if inspect.isclass(value := getattr(ezcaptcha_async, name))]
+LISTED = [
+    getattr(module, name)
+    for module in (ezcaptcha_async, polling, transports)
+    for name in module.__all__
+]
+CLASSES = list(dict.fromkeys(value for value in LISTED if inspect.isclass(value)))
 
 
 def sort_key(name: str) -> tuple[int, list[Any]]:

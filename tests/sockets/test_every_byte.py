@@ -14,9 +14,9 @@ from ezcaptcha_async import (
     Service,
     SessionPool,
     SubmissionUnknownError,
-    Transport,
     TransportError,
 )
+from ezcaptcha_async.transports import Transport
 
 from .clients import KEY, opened
 from .raw_server import End, RawServer, Script, answer

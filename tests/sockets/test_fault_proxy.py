@@ -21,10 +21,10 @@ from ezcaptcha_async import (
     ReCaptchaV2TaskProxyless,
     SessionPool,
     SubmissionUnknownError,
-    Transport,
     TransportError,
 )
 from ezcaptcha_async.testing import Fixed, SimulatedServer, SimulatedService, serve
+from ezcaptcha_async.transports import Transport
 
 from .clients import KEY, SPEED, opened
 from .fault_proxy import CLEAN, FaultProxy, Link, Route, Stop, Way

@@ -10,9 +10,10 @@ import httpx
 import httpx2
 import pytest
 
-from ezcaptcha_async import ConfigurationError, NoAnswer, SessionPool
+from ezcaptcha_async import ConfigurationError, SessionPool
 from ezcaptcha_async._wire.aiohttp import AIOHTTP_REQUESTS
 from ezcaptcha_async._wire.httpx import HTTPX_REQUESTS
+from ezcaptcha_async.transports import NoAnswer
 
 from .clients import CLIENTS
 

@@ -27,8 +27,6 @@ from ezcaptcha_async import (
     HCaptcha,
     HCaptchaSolution,
     Journal,
-    Kind,
-    KindStatistics,
     LearnedPolling,
     Outcome,
     PollPolicy,
@@ -54,6 +52,8 @@ from ezcaptcha_async import (
     Task,
     Ticket,
 )
+from ezcaptcha_async.polling import KindStatistics
+from ezcaptcha_async.tasks import Kind
 
 URL, KEY, PROXY = "https://example.com", "6Lc", "http://user:word@proxy.example.com:8080"
 

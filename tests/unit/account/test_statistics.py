@@ -7,8 +7,9 @@ import inspect
 import attrs
 import pytest
 
-from ezcaptcha_async import Kind, KindStatistics
 from ezcaptcha_async._account.statistics import PoolStatistics, Statistics, sum_up
+from ezcaptcha_async.polling import KindStatistics
+from ezcaptcha_async.tasks import Kind
 
 COUNTS = [field.name for field in attrs.fields(Statistics) if field.name != "account"]
 

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ezcaptcha_async import Kind, LearnedPolling, PollTiming
+from ezcaptcha_async import LearnedPolling
 from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.polling import PollTiming
+from ezcaptcha_async.tasks import Kind
 
 KIND = Kind("ezcaptcha", "ReCaptchaV2TaskProxyless", "example.com")
 SPACING = 3.0

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from ezcaptcha_async import Kind, LearnedPolling, PollPolicy
+from ezcaptcha_async import LearnedPolling, PollPolicy
 from ezcaptcha_async._timing.state_file import load_timing, save_timing
+from ezcaptcha_async.tasks import Kind
 
 KIND = Kind("ezcaptcha", "ReCaptchaV2TaskProxyless", "example.com")
 

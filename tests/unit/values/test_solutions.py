@@ -87,10 +87,24 @@ def test_remaining_counts_down_to_zero() -> None:
     assert solution.remaining(0.0) == 1_130.0
 
 
-def test_remaining_reads_the_system_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`solution.remaining()` would count on the event loop's clock, which is another one."""
+@pytest.mark.parametrize("jump", [-3_600.0, 0.0, 3_600.0])
+def test_remaining_outlives_a_clock_that_is_set(
+    monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """A dying token would say that it has an hour left, and a fresh one that it is dead."""
+    now, since = time.time(), time.monotonic()
+    solution = attrs.evolve(SOLUTIONS[0], expires_at=now + 100.0)
+    monkeypatch.setattr(time, "time", lambda: now + 10.0 + jump)
+    monkeypatch.setattr(time, "monotonic", lambda: since + 10.0)
+    assert solution.remaining() == pytest.approx(90.0, abs=1.0)
+    assert solution.remaining(now + 30.0) == pytest.approx(70.0)
+
+
+def test_remaining_of_one_that_came_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine's clock of that kind says nothing; the system's must do."""
+    solution = pickle.loads(pickle.dumps(SOLUTIONS[0]))
     monkeypatch.setattr(time, "time", lambda: 1_100.0)
-    assert SOLUTIONS[0].remaining() == 30.0
+    assert solution.remaining() == 30.0
 
 
 def test_a_receipt_says_how_long_it_took() -> None:
