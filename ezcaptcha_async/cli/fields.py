@@ -100,19 +100,46 @@ def _object(text: str) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
+_TYPO: Final = 0.9
+_MEANINGS: Final = (
+    ("turnstile", "cloudflareturnstiletask"),
+    ("hcaptcha", "hcaptcha"),
+    ("funcaptcha", "funcaptchataskproxyless"),
+    ("arkose", "funcaptchataskproxyless"),
+    ("cloudflare", "cloudflare5stask"),
+    ("v3enterprise", "recaptchav3enterprisetaskproxyless"),
+    ("v3", "recaptchav3taskproxyless"),
+    ("enterprise", "recaptchav2enterprisetaskproxyless"),
+    ("captcha", "recaptchav2taskproxyless"),
+)
+"""What other services call a type → the type, in lower case; the first word that is there."""
+
+
 def _class_of(task_type: str) -> _TaskClass:
     names = {task_class.__name__.casefold(): task_class for task_class in TASK_TYPES}
     wanted = task_type.casefold()
     if wanted in names:
         return names[wanted]
-    close = get_close_matches(wanted, names, n=1)
-    hint = f"did you mean {names[close[0]].__name__}? " if close else ""
+    meant = _meant(wanted, names)
+    hint = f"did you mean {names[meant].__name__}? " if meant else ""
     # A field in the place of the type may be a secret.
     shown = f"type {task_type}" if task_type.isidentifier() else "the type comes first; that one"
     raise ConfigurationError(
         f"{shown} is not known; {hint}'ezcaptcha types' lists all, "
         "--custom sends any other with its fields as they are on the wire"
     )
+
+
+def _meant(wanted: str, names: Iterable[str]) -> str | None:
+    """Return the type that was probably meant: a typo of its name, else what it is about.
+
+    By letters alone "TurnstileTask" is nearest to FunCaptcha, which would be paid for in vain.
+    """
+    typo = get_close_matches(wanted, names, n=1, cutoff=_TYPO)
+    if typo:
+        return typo[0]
+    about = next((known for word, known in _MEANINGS if word in wanted), None)
+    return about if about is not None else next(iter(get_close_matches(wanted, names, n=1)), None)
 
 
 def _unknown_field(name: str, task_class: _TaskClass, fields: Mapping[str, Field]) -> str:

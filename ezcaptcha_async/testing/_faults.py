@@ -88,10 +88,13 @@ class _Planned:
     drawn: DrawnFault
     path: str | None
     when: FaultPredicate | None
+    share: float
     left: float
 
-    def strikes(self, path: str, body: bytes) -> bool:
-        return self.path in (None, path) and (self.when is None or self.when(path, body))
+    def strikes(self, path: str, body: bytes, random: Random) -> bool:
+        if self.path not in (None, path) or (self.when is not None and not self.when(path, body)):
+            return False
+        return self.share == 1.0 or random.random() < self.share
 
 
 class FaultPlan:
@@ -132,13 +135,15 @@ class FaultPlan:
         times: int | None,
         seconds: float,
         when: FaultPredicate | None,
+        share: float = 1.0,
     ) -> None:
         """Plan a fault after those that are planned already."""
         if not isinstance(fault, str) or not fault or fault in _NAMES:
             _check_fault(fault)
         left = inf if times is None else number("times", times, low=1)
         drawn = DrawnFault(fault, number("seconds", seconds))
-        self._planned.append(_Planned(drawn, path, when, left))
+        part = number("share", share, high=1.0, above=True)
+        self._planned.append(_Planned(drawn, path, when, part, left))
 
     def clear(self) -> None:
         """Forget what is planned and all rates."""
@@ -154,7 +159,7 @@ class FaultPlan:
 
     def _draw_planned(self, path: str, body: bytes) -> DrawnFault | None:
         for planned in self._planned:
-            if planned.strikes(path, body):
+            if planned.strikes(path, body, self._random):
                 planned.left -= 1
                 if not planned.left:
                     self._planned.remove(planned)

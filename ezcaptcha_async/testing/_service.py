@@ -324,6 +324,7 @@ class SimulatedService(Servable, Assertions):
         times: int | None = 1,
         seconds: float = inf,
         when: FaultPredicate | None = None,
+        share: float = 1.0,
     ) -> None:
         """Let a fault strike the next requests, after the faults that are planned already.
 
@@ -337,6 +338,7 @@ class SimulatedService(Servable, Assertions):
             times: How many requests, at least 1; None for all, until `clear_faults`.
             seconds: For HANG: how late the answer is, in seconds of the client.
             when: Further condition on the path and the body of a request.
+            share: Which share of those requests it strikes, by chance; above 0.
 
         Raises:
             ConfigurationError: An argument is out of range.
@@ -361,7 +363,7 @@ class SimulatedService(Servable, Assertions):
         if path is not None and path not in self._endpoints:
             raise ConfigurationError(f"path must be one of {', '.join(self._endpoints)}")
         with self._lock:
-            self._faults.add(fault, path=path, times=times, seconds=seconds, when=when)
+            self._faults.add(fault, path=path, times=times, seconds=seconds, when=when, share=share)
 
     def set_fault_rates(self, rates: Mapping[Fault, float]) -> None:
         """Replace the ``fault_rates`` of the constructor.

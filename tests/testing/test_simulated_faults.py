@@ -50,6 +50,21 @@ def test_faults_can_be_kept_to_a_path_and_a_condition() -> None:
     assert strikes(service, RESULT) is None
 
 
+def test_a_fault_can_strike_a_share_of_the_requests() -> None:
+    """A partial outage, the more frequent kind, would take a condition with a die of its own."""
+    service = SimulatedService(seed=1)
+    service.inject(Fault.HTML, path=RESULT, times=None, share=0.6)
+    struck = [strikes(service, RESULT) is Fault.HTML for _ in range(1_000)]
+    assert 550 < sum(struck) < 650
+    assert strikes(service, CREATE) is None
+    service.clear_faults()
+    service.inject(Fault.HANG, times=3, share=0.5)
+    assert [strikes(service) for _ in range(40)].count(Fault.HANG) == 3, "so often, by chance"
+    for share in (0.0, 1.1, -0.5):
+        with pytest.raises(ConfigurationError, match="share must be a number, more than 0"):
+            service.inject(Fault.HANG, share=share)
+
+
 def test_rates_are_seeded_and_leave_solve_times_alone() -> None:
     """A failure that a test found at random could not be found again."""
     rates = {Fault.HTML: 0.2, Fault.HANG: 0.1}
