@@ -13,8 +13,7 @@ import pytest
 from ezcaptcha_async import ConfigurationError, NoAnswer, SessionPool
 from ezcaptcha_async._wire.aiohttp import AIOHTTP_REQUESTS
 from ezcaptcha_async._wire.httpx import HTTPX_REQUESTS
-
-from .clients import CLIENTS
+from tests.sockets.clients import CLIENTS
 
 
 async def chosen(**settings: Any) -> tuple[str, int]:
