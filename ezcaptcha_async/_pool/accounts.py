@@ -124,8 +124,9 @@ class Accounts:
         return True
 
     def _that_serve(self, task: Task[Any]) -> Sequence[Session]:
-        proxy = proxy_of(task)
-        return [item for item in self._that_know(task) if item.service.takes_proxy(proxy)]
+        # Nothing here is named that an error tracker would show: the proxy has a password.
+        known = self._that_know(task)
+        return [item for item in known if item.service.takes_proxy(proxy_of(task))]
 
     def _that_know(self, task: Task[Any]) -> Sequence[Session]:
         known = [item for item in self.sessions if item.service.offer_for(task.type)]

@@ -250,9 +250,11 @@ class Decoder:
         """Return one bounded line for people, with every secret taken out of it."""
         whole = str(text)
         secrets = (*self._secrets, *secrets_of(task))
-        clean = _USER_INFO.sub("***@", whole[:_MAX_SCRUBBED])
+        clean = whole[:_MAX_SCRUBBED]
+        # First what is known: what only looks like credentials may end within one of them.
         for secret in secrets:
             clean = clean.replace(secret, "***")
+        clean = _USER_INFO.sub("***@", clean)
         if len(whole) > _MAX_SCRUBBED:
             # What was cut off may have been the other half of a secret.
             clean = clean[: -max(map(len, secrets), default=1)]

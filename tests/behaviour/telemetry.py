@@ -73,6 +73,11 @@ class Telemetry:
         """How many have not ended."""
         return self._kept.open
 
+    @property
+    def remembered(self) -> int:
+        """How many tasks are kept in mind that may be taken up again."""
+        return len(self.watch._left)  # noqa: SLF001 - nothing else shows that memory is let go
+
     def points(self, name: str, **attributes: str) -> list[Any]:
         """Return the data points of a metric that have these attributes.
 

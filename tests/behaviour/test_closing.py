@@ -9,7 +9,13 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup
 
-from ezcaptcha_async import EzCaptchaError, PoolClosedError, SessionPool, SubmissionUnknownError
+from ezcaptcha_async import (
+    EzCaptchaError,
+    LearnedPolling,
+    PoolClosedError,
+    SessionPool,
+    SubmissionUnknownError,
+)
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService
 
 from .conftest import KEY, TASK, open_pool, open_pool_directly
@@ -180,7 +186,7 @@ async def test_a_mistake_in_the_library_answers_everybody(
         def broken(*_args: object, **_kwargs: object) -> float:
             raise ZeroDivisionError
 
-        monkeypatch.setattr("ezcaptcha_async._timing.learned.LearnedPolling.next_poll", broken)
+        monkeypatch.setattr(LearnedPolling, "next_poll", broken)
         while len(errors) < 10:
             await anyio.sleep(1)
         with pytest.raises(PoolClosedError, match="ZeroDivisionError"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -43,8 +44,11 @@ async def test_a_copy_sends_nothing_and_closes_nothing(
     assert service.summary().charges == 2
 
 
-async def test_a_copy_whose_event_loop_ends_leaves_the_connections_alone(
+@pytest.mark.parametrize("is_copy", [False, True])
+def test_a_copy_whose_event_loop_ends_leaves_the_connections_alone(
+    is_copy: bool,  # noqa: FBT001
     monkeypatch: pytest.MonkeyPatch,
+    anyio_backend: tuple[str, dict[str, Any]],
 ) -> None:
     """The child would take them out of the parent's event loop, which would wait in vain."""
     closed = False
@@ -54,13 +58,15 @@ async def test_a_copy_whose_event_loop_ends_leaves_the_connections_alone(
             nonlocal closed
             closed = True
 
-    service = SimulatedService()
-    transport = Watched(service, latency=0.1)
-    async with SessionPool(KEY, service=service.profile(), transport=transport) as pool:
-        assert pool._engine is not None
-        with monkeypatch.context() as forked:
+    async def main() -> None:
+        service = SimulatedService()
+        transport = Watched(service, latency=0.1)
+        pool = SessionPool(KEY, service=service.profile(), transport=transport)
+        assert (await (await pool.open()).balance()).points
+        if is_copy:
             child = os.getpid() + 1
-            forked.setattr(os, "getpid", lambda: child)
-            pool._engine._scope.cancel()
-            await pool._engine._ended.wait()
-        assert not closed
+            monkeypatch.setattr(os, "getpid", lambda: child)
+
+    backend, options = anyio_backend
+    anyio.run(main, backend=backend, backend_options=options)
+    assert closed is not is_copy

@@ -397,7 +397,7 @@ async def test_an_orphan_that_nobody_takes_up() -> None:
     (lapsed,) = telemetry.points("tasks", task_state="lapsed")
     assert "error.type" not in lapsed.attributes, "it was told once"
     assert telemetry.total("task.polls") == 1
-    assert telemetry.watch._left == {}
+    assert not telemetry.remembered
     assert is_over(telemetry)
 
 
@@ -424,7 +424,7 @@ async def test_a_caller_who_leaves_as_the_solution_comes(taken: bool) -> None:  
     assert telemetry.total("tasks") == telemetry.total("tasks", task_state="solved") == 1
     assert telemetry.total("task.polls") == telemetry.total("solve.duration") == 1
     assert [state_of(span) for span in telemetry.spans] == ["solved"] * (1 + taken)
-    assert telemetry.watch._left == {}
+    assert not telemetry.remembered
     assert is_over(telemetry)
 
 
@@ -542,7 +542,7 @@ async def test_orphans_are_not_remembered_without_end(monkeypatch: pytest.Monkey
     telemetry = Telemetry()
     async with open_pool(service, on_event=telemetry) as pool:
         tickets = [await pool.submit(TASK) for _ in range(5)]
-    assert len(telemetry.watch._left) == 3
+    assert telemetry.remembered == 3
     async with open_pool(service, on_event=telemetry) as pool:
         for ticket in tickets:
             await pool.resume(ticket.to_dict())

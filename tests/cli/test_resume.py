@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import attrs
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from ezcaptcha_async import (
     Account,
@@ -20,7 +21,6 @@ from ezcaptcha_async import (
     SubmissionUnknownError,
     Task,
 )
-from ezcaptcha_async._journal.file import JournalFile
 from ezcaptcha_async.testing import Fault, SimulatedServer
 from tests.cli.commands import FAST, SCALE, SECRET, Cli, finish, json_lines, start
 from tests.cli.conftest import Serve
@@ -140,10 +140,12 @@ def test_a_journal_that_is_not_there(cli: Cli, serving: Serve, journal: Path) ->
 
 def test_a_journal_in_use(cli: Cli, serving: Serve, journal: Path) -> None:
     """The program still runs, and fetches its tasks itself."""
-    serving()
-    file = JournalFile(str(journal))
-    result = cli("resume", str(journal), *FAST)
-    file.close()
+    server = serving()
+    with start_blocking_portal() as portal:
+        pool = SessionPool(SECRET, service=server.profile, journal=journal)
+        portal.call(pool.open)
+        result = cli("resume", str(journal), *FAST)
+        portal.call(pool.aclose)
     assert result.code == 2
     assert "another pool or process uses it" in result.line
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,11 @@ PERMITTED: Final = (
     ("_timing", "random.Random"),  # the type of an argument
     ("_books", "random.Random"),  # likewise
 )
+
+OUTSIDE: Final = ("behaviour", "benchmarks", "cli", "recipes", "sockets", "testing")
+"""Folders of tests that use the package as its users do, and no private module of it."""
+INSIDE: Final = "sockets/adapters"
+"""Looks inside all the same: what the adapters say of a payment is the subject there."""
 
 HTTP_CLIENTS: Final = ("httpx", "httpcore", "httpx2", "aiohttp", "yarl", "multidict")
 CORE_USES: Final = ("attrs", "anyio", *HTTP_CLIENTS)
@@ -155,6 +161,42 @@ def test_every_room_says_what_it_is_for() -> None:
         text = ast.get_docstring(ast.parse(source))
         assert text, room
         assert "__all__" in source, room
+
+
+def private_names(source: str) -> list[str]:
+    """Return the private modules that a test imports or patches."""
+    imported = (f"{module}.{name}" for _, module, name in imports(source, []))
+    patched = re.findall(r'"(ezcaptcha_async(?:\.\w+)+)"', source)
+    private = re.compile(r"ezcaptcha_async(\.testing)?\._[a-z]")
+    return [name for name in (*imported, *patched) if private.match(name)]
+
+
+def test_tests_from_outside_use_public_names() -> None:
+    """They would fail with each change that no user notices, and hold back good ones."""
+    files = [path for folder in OUTSIDE for path in (ROOT / "tests" / folder).rglob("*.py")]
+    assert len(files) > 80
+    found = {
+        str(path): names
+        for path in files
+        if INSIDE not in path.as_posix() and (names := private_names(path.read_text("utf-8")))
+    }
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from ezcaptcha_async._wire import Decoder",
+        "from ezcaptcha_async import _wire",
+        "import ezcaptcha_async._wire.codec",
+        "from ezcaptcha_async.testing._record import Record",
+        'monkeypatch.setattr("ezcaptcha_async._wire.codec.MAX_BAN", 1)',
+    ],
+)
+def test_a_private_name_is_seen(line: str) -> None:
+    """A rule that sees nothing would permit everything."""
+    assert private_names(line)
+    assert not private_names(re.sub(r"\b_", "", line))
 
 
 @pytest.mark.parametrize(

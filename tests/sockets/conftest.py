@@ -6,15 +6,27 @@ import shutil
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Final
 
 import certifi
 import pytest
 
 from . import clients
 
+HERE: Final = Path(__file__).parent
+
+left_half_way = pytest.mark.filterwarnings(
+    "ignore:Async generator '(httpx|httpcore):ResourceWarning"
+)
+"""Where a request breaks off, httpx and httpcore drop generators of their own half-way; on trio
+each of them says so. Nothing else may be left open."""
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out aiohttp on trio, where it is not, and uvloop where it makes no difference."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(left_half_way)
     superfluous = [item for item in items if _is_superfluous(item)]
     config.hook.pytest_deselected(items=superfluous)
     items[:] = [item for item in items if item not in superfluous]

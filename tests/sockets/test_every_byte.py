@@ -16,30 +16,15 @@ from ezcaptcha_async import (
     SubmissionUnknownError,
     TransportError,
 )
-from ezcaptcha_async.transports import Transport
 
-from .clients import KEY, opened
+from .clients import KEY, lent
 from .raw_server import End, RawServer, Script, answer
-
-# As in `test_transport_faults`: what httpx itself leaves behind on trio.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning")
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com", website_key="k")
 CREATED = answer(
     b'{"errorId":0,"errorCode":null,"taskId":"8f14e45f"}', headers={"connection": "close"}
 )
 NOT_PAID, PAID, UNKNOWN = "not paid", "paid", "unknown"
-
-
-class _Lent:
-    """A transport that one pool after the other uses and none of them closes."""
-
-    def __init__(self, transport: Transport) -> None:
-        self.post = transport.post
-        self.max_requests = transport.max_requests
-
-    async def aclose(self) -> None:
-        """Leave it open."""
 
 
 async def _submit(pool: SessionPool) -> str:
@@ -61,12 +46,12 @@ async def _outcomes(kind: str, scripts: list[Script]) -> list[tuple[str, int]]:
     outcomes = []
     with RawServer(*scripts) as server:
         service = _service_at(server.url)
-        async with opened(kind) as transport:
+        async with lent(kind) as client:
             for _ in scripts:
                 before = len(server.complete)
                 # A pool for each: after so many faults one would wait for a better time.
                 async with SessionPool(
-                    KEY, service=service, transport=_Lent(transport), create_patience=0.001
+                    KEY, service=service, create_patience=0.001, **client
                 ) as pool:
                     said = await _submit(pool)
                 outcomes.append((said, len(server.complete) - before))
@@ -76,10 +61,9 @@ async def _outcomes(kind: str, scripts: list[Script]) -> list[tuple[str, int]]:
 async def _length_of_a_create(kind: str) -> int:
     """Return how many bytes a create of this client has."""
     with RawServer(Script(send=CREATED)) as server:
-        async with opened(kind) as transport:
-            service = _service_at(server.url)
-            async with SessionPool(KEY, service=service, transport=_Lent(transport)) as pool:
-                (await pool.submit(TASK)).cancel()
+        service = _service_at(server.url)
+        async with lent(kind) as client, SessionPool(KEY, service=service, **client) as pool:
+            (await pool.submit(TASK)).cancel()
         (request,) = server.received
     return len(request.head) + len(request.body)
 
@@ -117,12 +101,10 @@ async def test_silent_after_every_part_of_the_answer(package: str) -> None:
     cuts = range(0, len(CREATED), 40)
     with RawServer(*(Script(send=CREATED[:n], end=End.HANG) for n in cuts)) as server:
         service = _service_at(server.url)
-        async with opened(package) as transport:
+        async with lent(package) as client:
 
             async def submit() -> None:
-                async with SessionPool(
-                    KEY, service=service, transport=_Lent(transport), request_timeout=0.5
-                ) as pool:
+                async with SessionPool(KEY, service=service, request_timeout=0.5, **client) as pool:
                     with anyio.fail_after(5):
                         assert await _submit(pool) == UNKNOWN
 

@@ -24,15 +24,9 @@ from ezcaptcha_async import (
     TransportError,
 )
 from ezcaptcha_async.testing import Fixed, SimulatedServer, SimulatedService, serve
-from ezcaptcha_async.transports import Transport
 
-from .clients import KEY, SPEED, opened
+from .clients import KEY, SPEED, lent
 from .fault_proxy import CLEAN, FaultProxy, Link, Route, Stop, Way
-
-pytestmark = [
-    # See test_transport_faults.
-    pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning"),
-]
 
 TASK: Final = ReCaptchaV2TaskProxyless(website_url="https://example.com", website_key="k")
 POLLING: Final = PollPolicy().at_speed(SPEED)
@@ -50,12 +44,15 @@ def server() -> Iterator[SimulatedServer]:
 
 @asynccontextmanager
 async def open_pool(
-    transport: Transport, server: SimulatedServer, proxy: FaultProxy, **settings: Any
+    kind: str, server: SimulatedServer, proxy: FaultProxy, **settings: Any
 ) -> AsyncGenerator[SessionPool]:
     """Open a pool that reaches the service through the proxy."""
     service = attrs.evolve(server.profile, base_url=proxy.url)
     settings = {"polling": POLLING, "rng": Random(7), **settings}
-    async with SessionPool(KEY, service=service, transport=transport, **settings) as pool:
+    async with (
+        lent(kind) as client,
+        SessionPool(KEY, service=service, **client, **settings) as pool,
+    ):
         yield pool
 
 
@@ -112,13 +109,12 @@ async def _pass(
     passages: list[Passage] = []
 
     async def solve(route: Route, proxy: FaultProxy) -> None:
-        async with opened(kind) as transport:
-            # No patience: what could not be sent is not sent again, but told.
-            settings = {"request_timeout": timeout, "create_patience": 0.001}
-            async with open_pool(transport, server, proxy, **settings) as pool:
-                said, task_id = await _solve(pool)
-                unknowns = pool.unknowns()
-            counts = pool.statistics()
+        # No patience: what could not be sent is not sent again, but told.
+        settings = {"request_timeout": timeout, "create_patience": 0.001}
+        async with open_pool(kind, server, proxy, **settings) as pool:
+            said, task_id = await _solve(pool)
+            unknowns = pool.unknowns()
+        counts = pool.statistics()
         assert len(unknowns) == counts.unknown == (said == UNKNOWN)
         assert counts.created == counts.solved == (said == SOLVED)
         assert counts.unaccounted == counts.orphaned == 0
@@ -270,18 +266,17 @@ async def test_in_a_bad_network_the_books_agree(package: str, server: SimulatedS
     before = {task.task_id for task in server.service.record.tasks}
     outcomes: list[tuple[str, str]] = []
     with FaultProxy(server.port, *routes, CLEAN) as proxy:
-        async with opened(package, limit=8) as transport:
-            settings = {"request_timeout": SHORT, "max_requests": 8}
-            async with open_pool(transport, server, proxy, **settings) as pool:
+        settings = {"request_timeout": SHORT, "max_requests": 8}
+        async with open_pool(package, server, proxy, **settings) as pool:
 
-                async def solve() -> None:
-                    outcomes.append(await _solve(pool))
+            async def solve() -> None:
+                outcomes.append(await _solve(pool))
 
-                with anyio.fail_after(30):
-                    async with anyio.create_task_group() as group:
-                        for _ in range(40):
-                            group.start_soon(solve)
-                assert len(pool.unknowns()) == pool.statistics().unknown
+            with anyio.fail_after(30):
+                async with anyio.create_task_group() as group:
+                    for _ in range(40):
+                        group.start_soon(solve)
+            assert len(pool.unknowns()) == pool.statistics().unknown
         links = len(proxy.links)
     counts = pool.statistics()
     solved = {task_id for said, task_id in outcomes if said == SOLVED}

@@ -46,11 +46,6 @@ ACTED_ON: Final = (Fault.RESET_AFTER, Fault.MALFORMED, Fault.HANG)
 ANSWERLESS: Final = (*ACTED_ON, Fault.RESET_BEFORE, Fault.HTML)
 """Faults after which the client cannot know."""
 
-pytestmark = [
-    # What a connection that breaks off leaves behind in httpx; see test_transport_faults.
-    pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning"),
-]
-
 
 @pytest.fixture(params=["aiohttp", "httpx", "httpx2"])
 def one_kind(request: pytest.FixtureRequest) -> str:

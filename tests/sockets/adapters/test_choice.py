@@ -14,8 +14,7 @@ from ezcaptcha_async import ConfigurationError, SessionPool
 from ezcaptcha_async._wire.aiohttp import AIOHTTP_REQUESTS
 from ezcaptcha_async._wire.httpx import HTTPX_REQUESTS
 from ezcaptcha_async.transports import NoAnswer
-
-from .clients import CLIENTS
+from tests.sockets.clients import CLIENTS
 
 
 async def chosen(**settings: Any) -> tuple[str, int]:

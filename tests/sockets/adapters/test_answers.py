@@ -11,13 +11,9 @@ import anyio
 import pytest
 
 from ezcaptcha_async._wire.transport import MAX_BODY
+from tests.sockets.raw_server import GOOD, HEAD_ONLY, End, RawServer, Script, answer, chunked
 
-from .clients import BODY, all_closed, fault_of, fault_to, opened, reply_of, reply_to
-from .raw_server import GOOD, HEAD_ONLY, End, RawServer, Script, answer, chunked
-
-# Where a request breaks off, httpx and httpcore drop generators of their own half-way; on
-# trio each of them says so. Nothing else may be left open.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning")
+from .asking import BODY, all_closed, fault_of, fault_to, opened, reply_of, reply_to
 
 BOMB: Final = gzip.compress(bytes(32 * MAX_BODY), compresslevel=6)
 """32 MiB of zeros in 32 KiB."""

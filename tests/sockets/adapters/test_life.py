@@ -6,16 +6,13 @@ from itertools import pairwise
 from typing import Final
 
 import anyio
-import pytest
 
 from ezcaptcha_async._wire.clients import transport_for
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
+from tests.sockets.clients import CLIENTS, KEY
+from tests.sockets.raw_server import EVERYTHING, GOOD, End, RawServer, Script
 
-from .clients import BODY, CLIENTS, KEY, all_closed, fault_of, opened, post, reply_of
-from .raw_server import EVERYTHING, GOOD, End, RawServer, Script
-
-# See test_transport_faults.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning")
+from .asking import BODY, all_closed, fault_of, opened, post, reply_of
 
 RESET_AT_ONCE: Final = Script(read=0, end=End.RESET)
 

@@ -12,12 +12,9 @@ from typing import Final
 import anyio
 import pytest
 
-from .clients import BODY, all_closed, fault_of, fault_to, opened, post, reply_of
-from .raw_server import GOOD, HEAD_ONLY, End, RawServer, Script, answer, chunked
+from tests.sockets.raw_server import GOOD, HEAD_ONLY, End, RawServer, Script, answer, chunked
 
-# Where a request breaks off, httpx and httpcore drop generators of their own half-way; on
-# trio each of them says so. Nothing else may be left open.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning")
+from .asking import BODY, all_closed, fault_of, fault_to, opened, post, reply_of
 
 RESET_AT_ONCE: Final = Script(read=0, end=End.RESET)
 SILENT: Final = Script(end=End.HANG)

@@ -13,9 +13,9 @@ from aiohttp import hdrs
 from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async._wire.aiohttp import AIOHTTP_REQUESTS, AiohttpTransport
 from ezcaptcha_async.transports import NoAnswer
+from tests.sockets.raw_server import GOOD, HEAD_ONLY, End, RawServer, Script, answer
 
-from .clients import BODY, all_closed, fault_of, opened, post, reply_of
-from .raw_server import GOOD, HEAD_ONLY, End, RawServer, Script, answer
+from .asking import BODY, all_closed, fault_of, opened, post, reply_of
 
 Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
 

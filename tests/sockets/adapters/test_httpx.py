@@ -12,12 +12,10 @@ import pytest
 from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async._wire.httpx import HttpxTransport
 from ezcaptcha_async.transports import Evidence, NoAnswer
+from tests.sockets.clients import PACKAGES
+from tests.sockets.raw_server import GOOD, End, RawServer, Script, answer
 
-from .clients import BODY, PACKAGES, fault_of, opened, post, reply_of
-from .raw_server import GOOD, End, RawServer, Script, answer
-
-# See test_transport_faults.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning")
+from .asking import BODY, fault_of, opened, post, reply_of
 
 
 @pytest.fixture(params=PACKAGES)

@@ -12,12 +12,10 @@ from typing import Any, Final
 import anyio
 import pytest
 
-from .clients import OWN, all_closed, fault_of, opened, reply_of
-from .raw_server import GOOD, HEAD_ONLY, End, RawServer, Script, answer
+from tests.sockets.clients import OWN
+from tests.sockets.raw_server import GOOD, HEAD_ONLY, End, RawServer, Script, answer
 
-# Where a request breaks off, httpx and httpcore drop generators of their own half-way; on
-# trio each of them says so. Nothing else may be left open.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx|httpcore):ResourceWarning")
+from .asking import all_closed, fault_of, opened, reply_of
 
 RESET_AT_ONCE: Final = Script(read=0, end=End.RESET)
 SILENT: Final = Script(end=End.HANG)
