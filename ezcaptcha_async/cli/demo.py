@@ -15,9 +15,9 @@ import attrs
 from ezcaptcha_async import (
     EzCaptchaError,
     LearnedPolling,
+    Outcome,
     PoolStatistics,
     SessionPool,
-    Solution,
     Statistics,
     Task,
     Ticket,
@@ -25,7 +25,7 @@ from ezcaptcha_async import (
 from ezcaptcha_async.cli.catalogue import fields_of
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.interrupts import Backend, run_async
-from ezcaptcha_async.cli.tally import Results, Tally, tally
+from ezcaptcha_async.cli.tally import Tally, tally
 from ezcaptcha_async.tasks import TASK_TYPES
 from ezcaptcha_async.testing import SimulatedServer, SimulatedService, serve
 
@@ -120,13 +120,7 @@ def run_demo(plan: Plan, show: Callable[[Progress], None]) -> Tally:
     with serve(service, latency=_LATENCY, time_scale=plan.speed) as server:
         demo = _Demo(plan, server, show)
         counts = demo.run()
-    return tally(
-        Results(tasks=demo.tasks, solutions=demo.solutions, errors=demo.errors),
-        counts,
-        service.record,
-        elapsed=demo.elapsed,
-        speed=plan.speed,
-    )
+    return tally(demo.outcomes, counts, service, elapsed=demo.elapsed, speed=plan.speed)
 
 
 class _Demo:
@@ -135,9 +129,7 @@ class _Demo:
     def __init__(
         self, plan: Plan, server: SimulatedServer, show: Callable[[Progress], None]
     ) -> None:
-        self.tasks = example_tasks(plan)
-        self.solutions: list[Solution] = []
-        self.errors: list[EzCaptchaError] = []
+        self.outcomes: list[Outcome[Any]] = []
         self.elapsed = 0.0
         self._plan = plan
         self._url = server.url
@@ -156,7 +148,8 @@ class _Demo:
         try:
             run_async(self._work, beside=self._keep_showing, backend=self._plan.backend)
         except Interrupted as interruption:
-            note = f"{len(self.solutions)} of {len(self.tasks)} tasks were solved"
+            solved = sum(outcome.error is None for outcome in self.outcomes)
+            note = f"{solved} of {self._plan.tasks} tasks were solved"
             raise Interrupted(interruption.signum, note=note) from None
         counts = self._pool.statistics()
         self._show(self._progress(counts))
@@ -164,19 +157,20 @@ class _Demo:
 
     async def _work(self) -> None:
         async with self._pool, anyio.create_task_group() as solving:
-            for task in self.tasks:
-                solving.start_soon(self._solve, task)
+            for index, task in enumerate(example_tasks(self._plan)):
+                solving.start_soon(self._solve, index, task)
 
-    async def _solve(self, task: Task[Any]) -> None:
+    async def _solve(self, index: int, task: Task[Any]) -> None:
         try:
             ticket = await self._pool.submit(task)
             self._in_flight.add(ticket)
             try:
-                self.solutions.append(await ticket)
+                outcome = Outcome(index=index, task=task, solution=await ticket)
             finally:
                 self._in_flight.discard(ticket)
         except EzCaptchaError as error:
-            self.errors.append(error)
+            outcome = Outcome(index=index, task=task, error=error)
+        self.outcomes.append(outcome)
 
     async def _keep_showing(self) -> None:
         while True:

@@ -44,9 +44,13 @@ def show_tally(output: Output, found: Tally) -> None:
     output.show("")
     output.show(Padding(_totals(found), _INDENT))
     output.show("")
-    words = [Text(problem, style="bold red") for problem in found.problems]
+    words = [_problem(*problem.partition("\n")) for problem in found.problems]
     good = Text("Nothing was lost: each task was charged once and its solution fetched.", "green")
     output.show(Padding(Group(*(words or [good])), _INDENT))
+
+
+def _problem(what: str, end: str, details: str) -> Text:
+    return Text.assemble((what, "bold red"), end, (details, _FAINT))
 
 
 def _figures(item: TypeTally) -> tuple[str, ...]:

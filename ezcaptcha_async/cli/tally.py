@@ -1,32 +1,18 @@
-"""What came of the demonstration: the pool's counts held against what the service saw."""
+"""What came of the demonstration, and whether the service says so too."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
 
-from ezcaptcha_async import EzCaptchaError, Solution, Statistics, Task
-from ezcaptcha_async.cli.output import counted, points
+from ezcaptcha_async import Outcome, PoolStatistics
+from ezcaptcha_async.cli.output import counted
 from ezcaptcha_async.cli.reporting.scales import percentile
-from ezcaptcha_async.testing import Record, RecordSummary
-
-
-@attrs.frozen(kw_only=True)
-class Results:
-    """What the callers of the pool were given.
-
-    Args:
-        tasks: What was asked for.
-        solutions: What was solved.
-        errors: What was not, and why.
-    """
-
-    tasks: Sequence[Task[Any]]
-    solutions: Sequence[Solution]
-    errors: Sequence[EzCaptchaError]
+from ezcaptcha_async.testing import SimulatedService
 
 
 @attrs.frozen(kw_only=True)
@@ -88,9 +74,9 @@ class Tally:
 
 
 def tally(
-    results: Results,
-    counts: Statistics,
-    record: Record,
+    outcomes: Sequence[Outcome[Any]],
+    counts: PoolStatistics,
+    service: SimulatedService,
     *,
     elapsed: float,
     speed: float,
@@ -98,19 +84,19 @@ def tally(
     """Add everything up and look for problems.
 
     Args:
-        results: What the callers were given.
+        outcomes: What became of each task.
         counts: What the pool counted.
-        record: What the service saw.
+        service: What solved them, and nothing else.
         elapsed: Real seconds that it took.
         speed: Service seconds per second.
     """
-    summary = record.summary()
-    names = sorted({task.type for task in results.tasks})
+    summary = service.summary()
+    names = sorted({outcome.task.type for outcome in outcomes})
     return Tally(
         elapsed=elapsed,
-        types=tuple(_of_type(name, results, speed) for name in names),
-        total=_of_type("", results, speed),
-        errors=Counter(type(error).__name__ for error in results.errors),
+        types=tuple(_of_type(name, outcomes, speed) for name in names),
+        total=_of_type("", outcomes, speed),
+        errors=_errors(outcomes),
         requests=summary.requests,
         requests_per_second=summary.requests_per_second,
         connections=summary.connections,
@@ -120,20 +106,17 @@ def tally(
         spacing_violations=summary.spacing_violations,
         points_charged=summary.points,
         points_counted=counts.points,
-        problems=tuple(_problems(results, counts, record, summary)),
+        problems=tuple(_problems(outcomes, counts, service)),
     )
 
 
-def _of_type(name: str, results: Results, speed: float) -> TypeTally:
-    receipts = [
-        solution.receipt
-        for solution in results.solutions
-        if name in {"", solution.receipt.task_type}
-    ]
+def _of_type(name: str, outcomes: Sequence[Outcome[Any]], speed: float) -> TypeTally:
+    of_type = [outcome for outcome in outcomes if name in {"", outcome.task.type}]
+    receipts = [outcome.solution.receipt for outcome in of_type if outcome.solution is not None]
     waits = sorted(receipt.waited * speed for receipt in receipts)
     return TypeTally(
         type=name,
-        tasks=sum(name in {"", task.type} for task in results.tasks),
+        tasks=len(of_type),
         solved=len(receipts),
         median=percentile(waits, 0.5) if waits else None,
         p95=percentile(waits, 0.95) if waits else None,
@@ -141,34 +124,31 @@ def _of_type(name: str, results: Results, speed: float) -> TypeTally:
     )
 
 
+def _errors(outcomes: Sequence[Outcome[Any]]) -> Counter[str]:
+    return Counter(type(item.error).__name__ for item in outcomes if item.error is not None)
+
+
 def _problems(
-    results: Results, counts: Statistics, record: Record, summary: RecordSummary
+    outcomes: Sequence[Outcome[Any]], counts: PoolStatistics, service: SimulatedService
 ) -> Iterator[str]:
-    asked = len(results.tasks)
-    unsolved = asked - len(results.solutions)
-    if unsolved:
-        kinds = Counter(type(error).__name__ for error in results.errors)
-        reasons = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        yield f"not solved: {unsolved} of {counted(asked, 'task')} ({reasons})"
-    if summary.unfetched:
-        yield f"paid and never fetched: {counted(summary.unfetched, 'task')}"
-    if summary.charges != asked:
-        yield f"{counted(asked, 'task')} asked for, {summary.charges:,} charged"
-    if summary.points != counts.points:
-        yield f"{points(summary.points)} points charged, {points(counts.points)} counted"
-    if len({solution.receipt.task_id for solution in results.solutions}) != len(results.solutions):
-        yield "the same task was given out twice"
-    if any(_is_foreign(solution, record) for solution in results.solutions):
-        yield "a solution belongs to a task of another type or price"
-    if summary.spacing_violations:
-        yield f"sooner than the service asks for: {counted(summary.spacing_violations, 'poll')}"
-
-
-def _is_foreign(solution: Solution, record: Record) -> bool:
-    receipt = solution.receipt
-    task = record.task(receipt.task_id)
-    return (
-        task is None
-        or task.type.casefold() != receipt.task_type.casefold()
-        or task.points != (receipt.points or 0)
-    )
+    # A task that was given to two callers, or to one who wanted another type, counts once.
+    paid = {(task.task_id, task.type.casefold()) for task in service.record.tasks}
+    given = {
+        (outcome.solution.receipt.task_id, outcome.task.type.casefold())
+        for outcome in outcomes
+        if outcome.solution is not None
+    }
+    missing = len(outcomes) - len(paid & given)
+    if missing:
+        kinds = sorted(_errors(outcomes).items())
+        reasons = ", ".join(f"{count} {kind}" for kind, count in kinds) or "mixed up"
+        yield f"not solved: {missing} of {counted(len(outcomes), 'task')} ({reasons})"
+    for holds in (
+        partial(service.assert_charged, len(outcomes), points=counts.points),
+        service.assert_all_fetched,
+        service.assert_spacing_kept,
+    ):
+        try:
+            holds()
+        except AssertionError as failure:
+            yield str(failure)
