@@ -36,7 +36,7 @@ from ezcaptcha_async._ticket import Ticket
 from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async._timing_file import load_timing
 from ezcaptcha_async._transport import Transport
-from ezcaptcha_async._transports import check_transport, transport_for
+from ezcaptcha_async._transports import check_transport, prepare, transport_for
 from ezcaptcha_async._wire import Balance
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
@@ -207,6 +207,8 @@ class SessionPool:
             >>> solution = await pool.solve(TASK)
             >>> await pool.aclose()
         """
+        await prepare(self._http_client, self._transport)
+        # From here on nobody else gets a turn who may open it as well.
         if self._engine is not None:
             raise PoolClosedError("a pool is opened once; make a new one")
         # First the journal: where it is in use, nothing has been opened that must be closed.
