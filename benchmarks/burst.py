@@ -19,6 +19,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import attrs
 import httpx
@@ -103,11 +104,12 @@ async def watched(port: int, figures: dict[str, float]) -> AsyncIterator[None]:
         watcher.cancel()
 
 
-async def burst(url: str, tasks: int) -> dict[str, float]:
+async def burst(url: str, tasks: int, transport: str | None) -> dict[str, float]:
     """Solve so many tasks at once and return the figures."""
     figures: dict[str, float] = {}
     service = attrs.evolve(EZCAPTCHA, base_url=url)
-    async with SessionPool("key", service=service, polling=PollPolicy()) as pool:
+    settings: dict[str, Any] = {"service": service, "polling": PollPolicy()}
+    async with SessionPool("key", transport=transport, **settings) as pool:
         async with watched(int(url.rpartition(":")[2]), figures):
             solutions = await asyncio.gather(*(pool.solve(TASK) for _ in range(tasks)))
         counts = pool.statistics()
@@ -129,12 +131,13 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1_000)
     parser.add_argument("--solve-seconds", type=float, default=10.0)
     parser.add_argument("--latency", type=float, default=0.1)
+    parser.add_argument("--transport", choices=["aiohttp", "httpx"], help="else as the pool likes")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print one JSON object a round")
     options = parser.parse_args()
     for _ in range(options.rounds):
         with service_elsewhere(options.solve_seconds, options.latency) as url:
-            figures = asyncio.run(burst(url, options.tasks))
+            figures = asyncio.run(burst(url, options.tasks, options.transport))
         if options.json:
             print(json.dumps(figures))
             continue

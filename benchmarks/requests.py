@@ -5,7 +5,10 @@
 A service in a process of its own answers every poll with ``processing`` as fast as Python
 can. Against it run, one after the other and again for each round, a bare loop of the same
 posts over each HTTP client and a pool over the same client with as many requests at a time;
-JSON is written and read by both. Each ratio is that of the medians of one run.
+JSON is written and read by both. Each ratio is that of the medians of one run. httpx2 and
+"injected httpx" are clients that are handed to the pool; the others it opens itself. With
+``--paced 200`` both send so many a second instead, which costs more: most requests then find
+the event loop asleep.
 
 Then a pool over aiohttp holds more and more tickets at a constant number of polls per second,
 each number in a process of its own: CPU per poll, the longest stall of the event loop while
@@ -27,6 +30,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from math import inf
 from random import Random
 from typing import Any
 
@@ -130,29 +134,39 @@ async def bare_httpx(url: str, in_flight: int, package: Any) -> AsyncIterator[Po
         yield post
 
 
-async def cpu_of_a_bare_loop(opened: Any, in_flight: int, seconds: float) -> float:
+async def cpu_of_a_bare_loop(
+    opened: Any, in_flight: int, seconds: float, rate: float = inf
+) -> float:
     """Return the CPU time of one post in µs."""
-    done = 0
+    done, ending = 0, False
+    loop = asyncio.get_running_loop()
 
-    async def worker() -> None:
+    async def worker(due: float) -> None:
         nonlocal done
-        while True:
+        while not ending:
+            if rate < inf:
+                await asyncio.sleep(due - loop.time())
+                due += in_flight / rate
             assert (await post())["status"] == "processing"
             done += 1
 
     async with opened as post, asyncio.TaskGroup() as group:
-        workers = [group.create_task(worker()) for _ in range(in_flight)]
+        start = loop.time()
+        for number in range(in_flight):
+            group.create_task(worker(start + number / rate))
         cpu = await _cpu_per(lambda: done, seconds)
-        for item in workers:
-            item.cancel()
+        ending = True  # httpx may swallow a cancellation
     return cpu
 
 
-async def cpu_of_a_pool(url: str, in_flight: int, seconds: float, **settings: Any) -> float:
-    """Return the CPU time of one poll in µs, with always more polls due than can go."""
-    async with pool_for(url, 0.0, max_requests=in_flight, **settings) as pool:
-        # Many, because each may be polled only so often.
-        tickets = await asyncio.gather(*(pool.submit(TASK) for _ in range(40 * in_flight)))
+async def cpu_of_a_pool(
+    url: str, in_flight: int, seconds: float, rate: float = inf, **settings: Any
+) -> float:
+    """Return the CPU time of one poll in µs; without a rate more are due than can go."""
+    # Many, because each may be polled only so often.
+    number = 40 * in_flight
+    async with pool_for(url, number / rate, max_requests=in_flight, **settings) as pool:
+        tickets = await asyncio.gather(*(pool.submit(TASK) for _ in range(number)))
         cpu = await _cpu_per(lambda: pool.statistics().polls, seconds)
         assert len(tickets) == pool.statistics().waiting
         return cpu
@@ -181,25 +195,30 @@ class _Steady(PollPolicy):
         return self.interval * rng.random()
 
 
-async def cpu_of_a_pool_over(url: str, in_flight: int, seconds: float, package: Any) -> float:
+async def cpu_of_a_pool_over(
+    url: str, in_flight: int, seconds: float, rate: float, package: Any
+) -> float:
     """Return the same with an injected client of httpx or httpx2."""
     limits = package.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
     async with package.AsyncClient(limits=limits) as client:
-        return await cpu_of_a_pool(url, in_flight, seconds, http_client=client)
+        return await cpu_of_a_pool(url, in_flight, seconds, rate, http_client=client)
 
 
 def compare(url: str, options: argparse.Namespace) -> dict[str, float]:
     """Return the CPU of bare loops and of pools, and their ratios."""
-    many, few, seconds = options.aiohttp_requests, options.httpx_requests, options.seconds
+    many, few = options.aiohttp_requests, options.httpx_requests
+    how = options.seconds, options.paced
     bare = {
-        "aiohttp": lambda: cpu_of_a_bare_loop(bare_aiohttp(url, many), many, seconds),
-        "httpx": lambda: cpu_of_a_bare_loop(bare_httpx(url, few, httpx), few, seconds),
-        "httpx2": lambda: cpu_of_a_bare_loop(bare_httpx(url, few, httpx2), few, seconds),
+        "aiohttp": lambda: cpu_of_a_bare_loop(bare_aiohttp(url, many), many, *how),
+        "httpx": lambda: cpu_of_a_bare_loop(bare_httpx(url, few, httpx), few, *how),
+        "httpx2": lambda: cpu_of_a_bare_loop(bare_httpx(url, few, httpx2), few, *how),
     }
+    bare["injected httpx"] = bare["httpx"]
     ours = {
-        "aiohttp": lambda: cpu_of_a_pool(url, many, seconds, transport="aiohttp"),
-        "httpx": lambda: cpu_of_a_pool_over(url, few, seconds, httpx),
-        "httpx2": lambda: cpu_of_a_pool_over(url, few, seconds, httpx2),
+        "aiohttp": lambda: cpu_of_a_pool(url, many, *how, transport="aiohttp"),
+        "httpx": lambda: cpu_of_a_pool(url, few, *how, transport="httpx"),
+        "httpx2": lambda: cpu_of_a_pool_over(url, few, *how, httpx2),
+        "injected httpx": lambda: cpu_of_a_pool_over(url, few, *how, httpx),
     }
     rounds: dict[tuple[str, str], list[float]] = {}
     for _ in range(options.rounds):
@@ -288,6 +307,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--clients", nargs="*", default=["aiohttp", "httpx", "httpx2"])
+    parser.add_argument("--paced", type=float, default=inf, help="posts per second to compare at")
     parser.add_argument("--aiohttp-requests", type=int, default=50, help="at a time")
     parser.add_argument("--httpx-requests", type=int, default=10, help="at a time")
     parser.add_argument("--tickets", nargs="*", type=int, default=[1_000, 10_000, 50_000])

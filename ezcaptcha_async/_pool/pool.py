@@ -27,7 +27,7 @@ from ezcaptcha_async._pool.settings import (
 from ezcaptcha_async._pool.ticket import Sessions, Ticket, collect, created, redeem, with_ticket
 from ezcaptcha_async._runtime import on_trio
 from ezcaptcha_async._timing import PollTiming, load_timing
-from ezcaptcha_async._wire import transport_for
+from ezcaptcha_async._wire import prepare, transport_for
 from ezcaptcha_async.accounts import Account, Balance
 from ezcaptcha_async.errors import ConfigurationError, PoolClosedError, SolveTimeoutError
 from ezcaptcha_async.events import Event
@@ -194,6 +194,8 @@ class SessionPool:
             >>> solution = await pool.solve(TASK)
             >>> await pool.aclose()
         """
+        await prepare(self._settings.http_client, self._settings.transport, on_trio=on_trio())
+        # From here on nobody else gets a turn who may open it as well.
         if self._engine is not None:
             raise PoolClosedError("a pool is opened once; make a new one")
         # First the journal: where it is in use, nothing has been opened that must be closed.

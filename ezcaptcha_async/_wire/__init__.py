@@ -1,6 +1,6 @@
 """Bytes and HTTP: what is sent, what an answer means, and the HTTP clients that carry both."""
 
-from ezcaptcha_async._wire.clients import check_transport, transport_for
+from ezcaptcha_async._wire.clients import check_transport, prepare, transport_for
 from ezcaptcha_async._wire.codec import (
     MAX_BAN,
     Created,
@@ -24,5 +24,6 @@ __all__ = [
     "Unreadable",
     "check_transport",
     "decode_solution",
+    "prepare",
     "transport_for",
 ]

@@ -13,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
+from ezcaptcha_async._wire.httpx import ssl_context
 from ezcaptcha_async._wire.transport import (
     CLOSED,
     HEADERS,
@@ -183,11 +184,9 @@ async def _read(response: aiohttp.ClientResponse) -> Reply | NoAnswer:
 
 
 def _open_session(max_requests: int) -> aiohttp.ClientSession:
-    import httpx  # noqa: PLC0415 - slow, and not for those who bring a session
-
     # The authorities that httpx trusts, so that it makes no difference which one is at work.
     connector = aiohttp.TCPConnector(
-        limit=max_requests, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=httpx.create_ssl_context()
+        limit=max_requests, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=ssl_context()
     )
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from typing import Any, Final
 
-from ezcaptcha_async._wire.httpx import HttpxTransport
+from anyio import to_thread
+
+from ezcaptcha_async._wire.httpx import HttpxTransport, certificates_named, ssl_context
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.transports import Transport
 
 TRANSPORTS: Final = ("aiohttp", "httpx")
 """What can be asked for by name."""
+
+_PREPARED: Final[set[object]] = set()
+"""What `prepare` has done in this process."""
 
 _LOWEST_AIOHTTP: Final = (3, 14)
 _REMEDY: Final = "pip install 'ezcaptcha-async[fast]'"
@@ -25,6 +30,42 @@ def check_transport(transport: object) -> None:
     if isinstance(transport, str) and transport not in TRANSPORTS:
         names = " or ".join(repr(name) for name in TRANSPORTS)
         raise ConfigurationError(f"transport must be {names}, not {transport!r}")
+
+
+async def prepare(
+    client: Any = None, choice: Transport | str | None = None, *, on_trio: bool = False
+) -> None:
+    """Do in a worker thread, once a process, what `transport_for` would take long for.
+
+    Importing an HTTP client and reading certificates takes 0.2 to 0.6 s, for which the event
+    loop would stand still.
+
+    Args:
+        client: As for `transport_for`.
+        choice: Likewise.
+        on_trio: Likewise.
+
+    Raises:
+        ImportError, OSError, ValueError: What the environment names cannot be used.
+    """
+    if client is None and (choice is None or isinstance(choice, str)):
+        with_aiohttp = choice != "httpx" and not on_trio
+        work = (with_aiohttp, certificates_named())
+        if work not in _PREPARED:
+            await to_thread.run_sync(_load, with_aiohttp)
+            _PREPARED.add(work)
+
+
+def _load(with_aiohttp: bool) -> None:  # noqa: FBT001 - called by a worker thread
+    if with_aiohttp:
+        try:
+            import aiohttp  # noqa: F401, PLC0415 - see `_aiohttp_transport`
+        except ImportError:
+            pass
+        else:
+            ssl_context()
+            return
+    HttpxTransport()
 
 
 def transport_for(

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
 
 import aiohttp
+import anyio
 import httpx
 import httpx2
 import pytest
 
-from ezcaptcha_async import ConfigurationError, SessionPool
+from ezcaptcha_async import ConfigurationError, PoolClosedError, SessionPool
 from ezcaptcha_async._wire.aiohttp import AIOHTTP_REQUESTS
 from ezcaptcha_async._wire.httpx import HTTPX_REQUESTS
 from ezcaptcha_async.transports import NoAnswer
 from tests.sockets.clients import CLIENTS
+
+OWN_HTTPX: Final = (
+    "<HttpxTransport on its own httpx.AsyncHTTPTransport, 0 connections>",
+    HTTPX_REQUESTS,
+)
 
 
 async def chosen(**settings: Any) -> tuple[str, int]:
@@ -33,7 +43,10 @@ async def test_aiohttp_is_the_default_where_it_can_be(anyio_backend: str) -> Non
     """Whoever installs the extra wants its speed, without another word; trio has no aiohttp."""
     expected = {
         "asyncio": ("<AiohttpTransport on its own aiohttp.ClientSession>", AIOHTTP_REQUESTS),
-        "trio": ("<HttpxTransport on its own httpx.AsyncClient>", HTTPX_REQUESTS),
+        "trio": (
+            "<HttpxTransport on its own httpx.AsyncHTTPTransport, 0 connections>",
+            HTTPX_REQUESTS,
+        ),
     }
     assert await chosen() == expected[anyio_backend]
 
@@ -41,7 +54,10 @@ async def test_aiohttp_is_the_default_where_it_can_be(anyio_backend: str) -> Non
 async def test_httpx_is_the_default_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plain installation works."""
     _hide("aiohttp", monkeypatch)
-    assert await chosen() == ("<HttpxTransport on its own httpx.AsyncClient>", HTTPX_REQUESTS)
+    assert await chosen() == (
+        "<HttpxTransport on its own httpx.AsyncHTTPTransport, 0 connections>",
+        HTTPX_REQUESTS,
+    )
 
 
 @pytest.mark.parametrize("version", ["3.13.5", "3.8.0", "2.0"])
@@ -137,3 +153,102 @@ async def test_a_transport_of_the_users_own_says_how_many_requests_it_takes() ->
 
     assert (await chosen(transport=Own()))[1] == 3
     assert (await chosen(transport=Own(), max_requests=2))[1] == 2
+
+
+# ----------------------------------------------------------------------------- preparing
+
+
+@pytest.fixture
+def unprepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no pool had been opened in this process."""
+    monkeypatch.setattr("ezcaptcha_async._wire.clients._PREPARED", set())
+
+
+@pytest.mark.usefixtures("unprepared")
+async def test_what_takes_long_does_not_hold_up_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A web server would answer nobody for half a second, at the first pool of each worker."""
+    others_go_on, calls = threading.Event(), []
+
+    def load(with_aiohttp: bool) -> None:  # noqa: FBT001
+        assert others_go_on.wait(10)
+        calls.append(with_aiohttp)
+
+    monkeypatch.setattr("ezcaptcha_async._wire.clients._load", load)
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(partial(chosen, transport="httpx"))
+        await anyio.sleep(0.01)
+        assert not calls
+        others_go_on.set()
+    before = len(calls)
+    await chosen(transport="httpx")
+    assert calls == [False] * before, "once is enough"
+
+
+@pytest.mark.usefixtures("unprepared")
+async def test_who_brings_a_client_waits_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is imported for them; and virtual time would pass while a thread works."""
+    monkeypatch.setattr("ezcaptcha_async._wire.clients._load", None)
+    async with CLIENTS["httpx2-client"]() as client:
+        await chosen(http_client=client)
+    await chosen(transport=_Recorder())
+
+
+@pytest.mark.usefixtures("unprepared")
+@pytest.mark.parametrize("installed", [True, False])
+async def test_what_is_prepared_is_what_is_used(
+    installed: bool,  # noqa: FBT001
+    anyio_backend: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the first pool pays for it, and for one client only."""
+    opened_in: list[bool] = []
+    here = threading.get_ident()
+
+    class Witness(_Recorder):
+        def __init__(self) -> None:
+            opened_in.append(threading.get_ident() == here)
+
+    if not installed:
+        _hide("aiohttp", monkeypatch)
+    monkeypatch.setattr("ezcaptcha_async._wire.clients.HttpxTransport", Witness)
+    for _ in range(2):
+        await chosen()
+    uses_aiohttp = installed and anyio_backend == "asyncio"
+    assert opened_in == ([] if uses_aiohttp else [False, True, True])
+
+
+@pytest.mark.usefixtures("unprepared")
+async def test_a_pool_is_opened_once_whoever_comes_meanwhile() -> None:
+    """Two at the same time would hold one journal, and one of them would never be closed."""
+    pool = SessionPool("key", transport="httpx")
+    refused: list[PoolClosedError] = []
+
+    async def open_it() -> None:
+        try:
+            await pool.open()
+        except PoolClosedError as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(open_it)
+    assert len(refused) == 1
+    await pool.aclose()
+
+
+@pytest.mark.usefixtures("unprepared")
+async def test_certificates_that_are_not_there_are_told_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever mounts them a moment later can open a pool then."""
+    missing = tmp_path / "missing.pem"
+    good = os.environ["SSL_CERT_FILE"]
+    monkeypatch.setenv("SSL_CERT_FILE", str(missing))
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            await chosen()
+    missing.write_bytes(Path(good).read_bytes())
+    await chosen()

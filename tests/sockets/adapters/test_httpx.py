@@ -99,5 +99,8 @@ async def test_no_free_connection_is_never_sent(name: str) -> None:
             fault = await transport.post(server.url, BODY, timeout=0.03, evidence=evidence)
             assert isinstance(fault, NoAnswer)
             assert fault.unsent
+            # A poll is repeated in any case, so nobody asks.
+            fault = await transport.post(server.url, BODY, timeout=0.03)
+            assert fault == NoAnswer("PoolTimeout")
             group.cancel_scope.cancel()
         assert len(server.complete) == 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 import anyio
+import pytest
 
 from ezcaptcha_async._wire.clients import transport_for
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
@@ -14,6 +16,7 @@ from tests.sockets.raw_server import EVERYTHING, GOOD, End, RawServer, Script
 
 from .asking import BODY, all_closed, fault_of, opened, post, reply_of
 
+FILES: Final = Path("/proc/self/fd")
 RESET_AT_ONCE: Final = Script(read=0, end=End.RESET)
 
 
@@ -40,6 +43,21 @@ async def test_its_own_client_is_closed_with_its_connections(own: str) -> None:
             assert await all_closed(server)
             fault = await fault_of(transport, server.url)
             assert fault.unsent
+
+
+@pytest.mark.skipif(not FILES.exists(), reason="needs Linux's list of open files")
+async def test_many_of_them_leave_no_file_open(own: str) -> None:
+    """A program that opens a pool for each of its jobs would come to its limit of files."""
+    before = None
+    with RawServer(Script(end=End.RESET), GOOD) as server:
+        for _ in range(20):
+            async with opened(own) as transport, anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(post, transport, server.url)
+            assert await all_closed(server)
+            # What an event loop needs for itself it has after the first.
+            before = len(list(FILES.iterdir())) if before is None else before
+        assert len(list(FILES.iterdir())) <= before
 
 
 async def test_closing_does_not_wait_for_a_server_that_does_not_read(own: str) -> None:
