@@ -98,8 +98,8 @@ class Terms:
             second=real.second / speed,
             polls_dead_after=real.polls_dead_after / speed,
             retry_spread=real.retry_spread / speed,
-            # Answers do not come faster because the service's clock runs faster.
-            least_deadline=max(0.5, real.least_deadline / speed),
+            # Not scaled: answers do not come faster because the service's clock runs faster.
+            least_deadline=real.least_deadline,
             in_flight_for=real.in_flight_for / speed,
             most_late=real.most_late / speed,
             passes_on_after=real.passes_on_after / speed,

@@ -244,7 +244,8 @@ def reveal(entry: Entry, sessions: Sessions, outcome: AnyOutcome) -> Solution:
     session = sessions[entry.line]
     result = _decode(entry, session, outcome) if isinstance(outcome, Solved) else outcome
     if isinstance(result, Solution):
-        if result.expires_at <= session.unix_time():
+        # A ticket that is done can be awaited anywhere, also where its loop has no time any more.
+        if session.loop.is_running and result.expires_at <= session.unix_time():
             session.note_expired(entry)
         return result
     entry.undecodable = isinstance(outcome, Solved)

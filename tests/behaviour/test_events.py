@@ -29,7 +29,6 @@ from ezcaptcha_async import (
     TaskEvent,
     TaskFailedError,
 )
-from ezcaptcha_async._account.emitter import Emitter
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
 from .conftest import KEY, TASK, open_pool, open_pool_directly
@@ -304,13 +303,6 @@ async def test_a_function_may_look_at_the_pool() -> None:
     async with open_pool_directly(service, on_event=look) as pool:
         await solve_all(pool, 50)
     assert set(unaccounted) == {0}
-
-
-def test_repr_says_whether_anybody_watches() -> None:
-    """The user's function, with whatever it is bound to, would be in our logs."""
-    clock = lambda: 0.0  # noqa: E731
-    assert repr(Emitter(None, clock)) == "<Emitter, unwatched>"
-    assert repr(Emitter(print, clock)) == "<Emitter, watched>"
 
 
 def test_what_is_no_function_is_refused() -> None:

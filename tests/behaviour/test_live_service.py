@@ -355,6 +355,23 @@ async def test_equal_tasks_fail_with_the_first_of_them() -> None:
         assert (await pool.solve(TASK)).token, "the page is well again"
 
 
+async def test_not_every_refused_task_is_remembered_for_ever() -> None:
+    """A service that refuses millions of pages would fill the memory with them."""
+    codes = ("ERROR_RECAPTCHA_INVALID_SITEKEY", "INVALID_RECAPTCHA_SITEURL")
+    live = Live(createTask=lambda n: refusal(codes[n % 2]))
+    async with pool_on(live) as pool:
+        for number in range(1_002):
+            with pytest.raises(InvalidTaskError):
+                await pool.solve(page(number))
+        assert live.asked["createTask"] == 1_002
+        with pytest.raises(InvalidTaskError):
+            await pool.solve(page(1_001))
+        assert live.asked["createTask"] == 1_002
+        with pytest.raises(InvalidTaskError):
+            await pool.solve(page(0))
+        assert live.asked["createTask"] == 1_003
+
+
 async def test_ids_that_nobody_knows_are_asked_for_one_at_a_time() -> None:
     """Three hundred wrong tickets would be three hundred errors within a second."""
     most = going = 0

@@ -107,6 +107,7 @@ def test_any_other_type_with_fields_as_on_the_wire() -> None:
         ("HCaptcha", [*PAGE, f'extra={{"lnag":"{SECRET}"}}'], None, "did you mean lang?"),
         ("HCaptcha", [*PAGE, f"extra={SECRET}"], None, "extra must be a JSON object"),
         ("hCaptcah", [], None, "did you mean HCaptcha?"),
+        ("ReCaptchaV2TaskProxyles", [], None, "did you mean ReCaptchaV2TaskProxyless?"),
         ("TurnstileTask", [], None, "did you mean CloudFlareTurnstileTask?"),
         ("TurnstileTaskProxyless", [], None, "did you mean CloudFlareTurnstileTask?"),
         ("ArkoseLabs", [], None, "did you mean FuncaptchaTaskProxyless?"),

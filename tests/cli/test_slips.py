@@ -53,6 +53,17 @@ def test_the_wrong_file_to_resume(cli: Cli, serving: Serve, tmp_path: Path, cont
     assert server.service.summary().requests == 0
 
 
+def test_a_large_file_to_resume(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+    """Gigabytes would be read into memory in search of a ticket."""
+    serving()
+    path = tmp_path / "disk.img"
+    with path.open("wb") as file:
+        file.truncate(17 * 1024 * 1024)
+    result = cli("resume", str(path), *FAST)
+    assert result.code == 2
+    assert "holds no line of a journal" in result.line
+
+
 def test_the_results_instead_of_their_journal(cli: Cli, serving: Serve, tmp_path: Path) -> None:
     """The shell completes the name of the results first, and they were emptied."""
     server = serving(time_scale=4.0, solve_times=250.0)
@@ -103,6 +114,13 @@ def test_the_journal_of_another_batch(cli: Cli, serving: Serve, tmp_path: Path) 
     assert result.code == 2
     assert "holds what was paid for other rows, such as another row" in result.line
     assert untouched(journal)[0] == before[0]
+    # Of its own rows it may be given fewer, or get them into another file.
+    fewer, copy = tmp_path / "fewer.jsonl", tmp_path / "copy"
+    fewer.write_text(rows.read_text().splitlines(keepends=True)[0])
+    copy.write_bytes(journal.read_bytes())
+    assert (
+        cli("batch", str(fewer), "-o", str(tmp_path / "f"), "--journal", str(copy), *SLOW).code == 0
+    )
     # Its own rows, though into another file, are those that were paid for.
     mine.write_bytes(results.read_bytes())
     assert cli("batch", str(rows), "-o", str(mine), "--journal", str(journal), *SLOW).code == 0
@@ -133,6 +151,15 @@ def test_the_wrong_file_for_results(
     before = untouched(path)
     assert cli("batch", str(rows), "-o", str(path), *FAST).code == 2
     assert untouched(path) == before
+
+
+def test_a_page_beside_results_that_are_not_there(cli: Cli, tmp_path: Path) -> None:
+    """The older page would be blamed for a slip in the name of the results."""
+    page = tmp_path / "page.html"
+    page.write_text("<!doctype html>\n")
+    result = cli("report", str(tmp_path / "missing"), "--html", str(page))
+    assert result.code == 2
+    assert "No such file" in result.line
 
 
 @pytest.mark.parametrize("content", [OTHERS["results"], OTHERS["rows"], b"notes"])

@@ -56,6 +56,15 @@ def test_every_public_name_of_the_package_is_in_all() -> None:
     assert names == set(PUBLIC)
 
 
+def test_what_moved_is_still_found_at_the_root() -> None:
+    """A transport that somebody has written would break with an update."""
+    for name in ("Evidence", "NoAnswer", "Reply", "RequestBody", "Transport"):
+        assert getattr(ezcaptcha_async, name) is getattr(transports, name)
+    assert ezcaptcha_async.PollTiming is polling.PollTiming
+    with pytest.raises(AttributeError, match="has no attribute 'Fleets'"):
+        _ = ezcaptcha_async.Fleets
+
+
 @pytest.mark.parametrize("module", [errors, solutions, tasks, services])
 def test_every_public_class_of_the_public_modules_is_in_all(module: types.ModuleType) -> None:
     """An error that is raised could not be caught by its name, a task not be made."""

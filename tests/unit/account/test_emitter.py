@@ -1,4 +1,4 @@
-"""Who tells of what happens, and what it says of itself."""
+"""Whoever watches a pool: the user's function, and the log."""
 
 from __future__ import annotations
 

@@ -220,7 +220,9 @@ def check(schedule: Books, entries: list[Entry]) -> None:
         assert line.creating == {entry for entry in mine if entry.phase is Phase.CREATING}
         assert line.paid == {entry.task_id: entry for entry in mine if entry.phase in PAID}
         assert set(line.orphans()) == {item for item in mine if item.phase is Phase.ORPHANED}
-    ready = [entry for line in schedule._lines for entry in line.ready.items()]
+    ready = [
+        entry for line in schedule._lines for entry in (*line.ready.items(), *line.doubtful.items())
+    ]
     armed = {*schedule._due.items(), *ready}
     assert len(armed) == len(schedule._due) + len(ready)
     alarms = set(schedule._deadlines.items())

@@ -328,6 +328,15 @@ def test_an_answer_from_before_the_ban_is_no_proof_that_it_is_over() -> None:
     assert gate.poll_at(end) == inf
 
 
+def test_no_capacity_from_before_the_ban_is_no_proof_either() -> None:
+    """A new account would be taken for one that is known to be good."""
+    gate = new_gate()
+    permit = gate.send("createTask", NOW)
+    refuse(gate, BannedError("BAN"))
+    gate.refused(permit, CapacityError("FULL"), NOW + 1, 0.0)
+    assert gate.state == "on trial"
+
+
 def test_a_probe_that_meets_the_ban_again_waits_as_long_again() -> None:
     """The ban would be prolonged for ever by one probe after the other."""
     gate = open_gate()
