@@ -140,6 +140,7 @@ class _Demo:
             polling=LearnedPolling().at_speed(plan.speed),
             rng=Random(plan.seed),
         )
+        self._opened = anyio.Event()
         self._in_flight: set[Ticket[Any]] = set()
         self._recent = deque([(0.0, 0)])
         self._started_at = monotonic()
@@ -157,6 +158,7 @@ class _Demo:
 
     async def _work(self) -> None:
         async with self._pool, anyio.create_task_group() as solving:
+            self._opened.set()
             for index, task in enumerate(example_tasks(self._plan)):
                 solving.start_soon(self._solve, index, task)
 
@@ -173,6 +175,7 @@ class _Demo:
         self.outcomes.append(outcome)
 
     async def _keep_showing(self) -> None:
+        await self._opened.wait()
         while True:
             self._show(self._progress(self._pool.statistics()))
             await anyio.sleep(_TICK)
