@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any, Final
 
 from anyio import to_thread
@@ -59,7 +60,7 @@ async def prepare(
 def _load(with_aiohttp: bool) -> None:  # noqa: FBT001 - called by a worker thread
     if with_aiohttp:
         try:
-            import aiohttp  # noqa: F401, PLC0415 - see `_aiohttp_transport`
+            import_module("aiohttp")
         except ImportError:
             pass
         else:

@@ -114,18 +114,20 @@ def test_the_journal_of_another_batch(cli: Cli, serving: Serve, tmp_path: Path) 
     assert result.code == 2
     assert "holds what was paid for other rows, such as another row" in result.line
     assert untouched(journal)[0] == before[0]
-    # Of its own rows it may be given fewer, or get them into another file.
-    fewer, copy = tmp_path / "fewer.jsonl", tmp_path / "copy"
-    fewer.write_text(rows.read_text().splitlines(keepends=True)[0])
+    copy = tmp_path / "copy"
     copy.write_bytes(journal.read_bytes())
-    assert (
-        cli("batch", str(fewer), "-o", str(tmp_path / "f"), "--journal", str(copy), *SLOW).code == 0
-    )
     # Its own rows, though into another file, are those that were paid for.
     mine.write_bytes(results.read_bytes())
     assert cli("batch", str(rows), "-o", str(mine), "--journal", str(journal), *SLOW).code == 0
     assert sorted(item["row"] for item in read(mine)) == list(range(1, 13))
     assert charged(server) == 12
+    # It may be given fewer of its rows; one that was solved before is bought for the new file.
+    fewer = tmp_path / "fewer.jsonl"
+    fewer.write_text(rows.read_text().splitlines(keepends=True)[0])
+    assert (
+        cli("batch", str(fewer), "-o", str(tmp_path / "f"), "--journal", str(copy), *SLOW).code == 0
+    )
+    assert len(read(tmp_path / "f")) == 1
 
 
 def test_an_empty_file_is_a_new_journal(cli: Cli, serving: Serve, tmp_path: Path) -> None:
