@@ -121,13 +121,14 @@ def test_the_journal_of_another_batch(cli: Cli, serving: Serve, tmp_path: Path) 
     assert cli("batch", str(rows), "-o", str(mine), "--journal", str(journal), *SLOW).code == 0
     assert sorted(item["row"] for item in read(mine)) == list(range(1, 13))
     assert charged(server) == 12
-    # It may be given fewer of its rows; one that was solved before is bought for the new file.
+    # It may be given fewer of its rows: what is paid for is fetched all the same, and one that
+    # was solved before is bought for the new file.
     fewer = tmp_path / "fewer.jsonl"
     fewer.write_text(rows.read_text().splitlines(keepends=True)[0])
     assert (
         cli("batch", str(fewer), "-o", str(tmp_path / "f"), "--journal", str(copy), *SLOW).code == 0
     )
-    assert len(read(tmp_path / "f")) == 1
+    assert 1 in {item["row"] for item in read(tmp_path / "f")}
 
 
 def test_an_empty_file_is_a_new_journal(cli: Cli, serving: Serve, tmp_path: Path) -> None:
