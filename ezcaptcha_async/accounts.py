@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from math import inf
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
 
+from ezcaptcha_async._checks import NamesItsArguments, is_count, is_number
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import EZCAPTCHA, LOOPBACK_HOSTS, Service
 
@@ -20,6 +20,10 @@ OTHER_KEY_VARIABLES: Final = ("EZCAPTCHA_API_KEY", "EZCAPSOLVER_API_KEY")
 
 URL_VARIABLE: Final = "EZCAPTCHA_BASE_URL"
 SCALE_VARIABLE: Final = "EZCAPTCHA_TIME_SCALE"
+
+
+_SLOWEST: Final = 1e-6
+"""Requests per second, one in twelve days: fewer would hold every one back for ever."""
 
 
 def default_service(environ: Mapping[str, str] = os.environ) -> Service:
@@ -56,15 +60,21 @@ def _time_scale(text: str, service: Service) -> float:
     raise ConfigurationError(problem)
 
 
+_QUOTES: Final = frozenset({'"', "'"})
+
+
 def _check_key(_account: object, _field: attrs.Attribute[str], key: object) -> None:
     sound = isinstance(key, str) and key != "" and key.isascii() and key.isprintable()
-    stripped = isinstance(key, str) and key == key.strip()
+    is_bare = isinstance(key, str) and key[:1] not in _QUOTES and key[-1:] not in _QUOTES
+    is_one = isinstance(key, str) and " " not in key
     # Neither the message nor the locals of a traceback may show it.
     del key
     if not sound:
         raise ConfigurationError("client_key must be a non-empty str of printable ASCII characters")
-    if not stripped:
-        raise ConfigurationError("client_key must not begin or end with white space; strip it")
+    if not is_one:
+        raise ConfigurationError("client_key must be one key, without blanks; strip it")
+    if not is_bare:
+        raise ConfigurationError("client_key must not stand in quotes, as in a file of variables")
 
 
 def _check_service(_account: object, _field: attrs.Attribute[Service], service: object) -> None:
@@ -73,17 +83,19 @@ def _check_service(_account: object, _field: attrs.Attribute[Service], service: 
 
 
 def _check_limit(_account: object, field: attrs.Attribute[Any], limit: object) -> None:
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+    if not is_count(limit):
         raise ConfigurationError(f"{field.name} must be a whole number of at least 1")
 
 
 def _check_rate(_account: object, field: attrs.Attribute[Any], rate: object) -> None:
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < inf:
-        raise ConfigurationError(f"{field.name} must be a positive number per second")
+    if not is_number(rate, _SLOWEST):
+        raise ConfigurationError(
+            f"{field.name} must be a positive number per second, of {_SLOWEST:g} or more"
+        )
 
 
 @attrs.frozen
-class Account:
+class Account(NamesItsArguments):
     """One client key at one service.
 
     Args:
@@ -92,8 +104,9 @@ class Account:
             ``EZCAPTCHA_BASE_URL`` where that is set.
         max_in_flight: Most paid tasks at a time; further ones wait in line. None: no limit.
         max_creates: Most createTask requests in flight at a time. The services ban a client
-            after about 30 refused ones in a minute, so 20 keeps a burst on a key that has
-            just run dry below that.
+            after about 30 refused ones in a minute, and where a key runs dry all that are in
+            flight are refused. So no more than 25 are, less the errors of the last minute,
+            whatever is asked for here: as many as succeed would not make another number safe.
         creates_per_second: Most createTask requests per second, evenly spaced. None: no limit.
         polls_per_second: Most getTaskResult requests per second, likewise.
         app_id: Your number as a developer, 1 or more, where the service has given you one:

@@ -1,29 +1,30 @@
-"""Everything that this library raises, as one tree.
+"""Everything that this library raises, as one tree, and what to do about it.
 
 ::
 
     EzCaptchaError
-    ├── ConfigurationError            (also ValueError)
-    ├── TransportError
-    ├── ProtocolError
-    ├── SubmissionUnknownError
-    ├── ServiceError                  the service answered with an error code
-    │   ├── CredentialError
-    │   ├── InsufficientBalanceError
-    │   │   └── SubscriptionError
-    │   ├── BannedError
-    │   ├── ThrottledError
-    │   ├── CapacityError
-    │   ├── InvalidTaskError
-    │   ├── TaskFailedError
-    │   ├── TaskNotFoundError
-    │   └── RequestError              (also ProtocolError)
-    ├── ResultWindowLapsedError       (also TimeoutError)
-    ├── SolveTimeoutError             (also TimeoutError)
-    ├── BudgetExceededError
-    ├── JournalError
-    ├── TicketCancelledError
-    └── PoolClosedError
+    ├── ConfigurationError         (also ValueError) correct what it names; nothing was sent
+    │   └── UnknownArgumentError       (also TypeError) give what it names instead
+    ├── TransportError             check the network: createTask could not be sent
+    ├── ProtocolError              look at the path it names; the ticket is kept
+    ├── SubmissionUnknownError     decide yourself, it may be paid; `SessionPool.unknowns`
+    ├── ServiceError               see its code: the service's answer is an error
+    │   ├── CredentialError            correct the key; `SessionPool.balance` reopens the account
+    │   ├── InsufficientBalanceError   top up; `SessionPool.balance` reopens the account
+    │   │   └── SubscriptionError      renew it, then `SessionPool.reopen`
+    │   ├── BannedError                wait ``retry_after`` seconds; until then nothing is sent
+    │   ├── ThrottledError             try again later: throttled all through `create_patience`
+    │   ├── CapacityError              likewise: the service was full
+    │   ├── InvalidTaskError           correct site key, URL or fields
+    │   ├── TaskFailedError            submit a new task: the service gave up
+    │   ├── TaskNotFoundError          check where the ticket came from, or it is too old
+    │   └── RequestError               (also ProtocolError) check ``base_url`` and proxies
+    ├── ResultWindowLapsedError    (also TimeoutError) submit a new task: 300 s are over
+    ├── SolveTimeoutError          (also TimeoutError) resume its ticket, if it has one
+    ├── BudgetExceededError        set another `budget`; nothing was sent
+    ├── JournalError               make room on the disk; nothing was sent
+    ├── TicketCancelledError       you ended it: resume the ticket, if you want it after all
+    └── PoolClosedError            likewise, in another pool
 
 Every error says whether something was paid: ``ticket`` is the saved ticket (what
 ``Ticket.to_dict`` gives) as soon as a task id is known, and ``SessionPool.resume``
@@ -35,10 +36,45 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypedDict
 
-SavedTicket: TypeAlias = dict[str, Any]
-"""A paid task written down: JSON-able, without any secret."""
+
+class SavedTicket(TypedDict):
+    """A paid task written down: a dict, JSON-able, without any secret.
+
+    `SessionPool.resume` takes it as it is, and any mapping with what was read from its JSON.
+
+    Attributes:
+        version: Of this form: 1.
+        task_id: The service's id.
+        service: Name of the service.
+        account: Fingerprint of the account that paid; None when it is not known.
+        type: The task's type, as this library names it.
+        host: Host of the task's page.
+        created_at: Unix time in seconds of its creation.
+        processing_at: Unix time in seconds of the last ``processing``; None before the first.
+        polls: How many polls were sent so far.
+        points: Listed price; None when it is not known.
+        reference: What the task is to whoever had it solved.
+
+    Example:
+        >>> async with SessionPool() as pool:
+        ...     saved: SavedTicket = (await pool.submit(TASK)).to_dict()
+        >>> saved["type"], saved["points"]
+        ('ReCaptchaV2TaskProxyless', 6)
+    """
+
+    version: int
+    task_id: str
+    service: str
+    account: str | None
+    type: str
+    host: str
+    created_at: float
+    processing_at: float | None
+    polls: int
+    points: float | None
+    reference: str | None
 
 
 class EzCaptchaError(Exception):
@@ -126,6 +162,16 @@ class ConfigurationError(EzCaptchaError, ValueError):
     """
 
 
+class UnknownArgumentError(ConfigurationError, TypeError):
+    """A call has no argument of that name. The message names the one that is meant.
+
+    Example:
+        >>> Account(api_key="a-key")
+        Traceback (most recent call last):
+        ezcaptcha_async.errors.UnknownArgumentError: Account() has no argument 'api_key': ...
+    """
+
+
 class TransportError(EzCaptchaError):
     """No answer came: the connection failed, or the total deadline of the request passed.
 
@@ -155,6 +201,9 @@ class ProtocolError(EzCaptchaError):
         message: One line that names the path of the offending value, such as
             ``$.solution.gRecaptchaResponse``.
         status: The HTTP status of the answer, when there was one.
+        payload: What was paid for, where it is not of the form that its type has: the
+            solution as it came, or, of an answer of more than 64 KiB, the answer as a text.
+            It is in no message.
         **details: As for `EzCaptchaError`.
 
     Example:
@@ -163,9 +212,17 @@ class ProtocolError(EzCaptchaError):
         (502, False)
     """
 
-    def __init__(self, message: str = "", *, status: int | None = None, **details: Any) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = None,
+        payload: object = None,
+        **details: Any,
+    ) -> None:
         super().__init__(message, **details)
         self.status = status
+        self.payload = payload
 
 
 class SubmissionUnknownError(EzCaptchaError):

@@ -2,6 +2,9 @@
 
 No event holds a URL, a key or anything else of a task but its type and its caller's own
 reference, so that events may go to logs and traces as they are.
+
+The logger ``ezcaptcha_async`` is told the same: tasks and requests at ``DEBUG``, accounts in
+trouble as warnings, each with the event's fields as ``extra`` (``ezcaptcha_task_id`` and so on).
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ except ModuleNotFoundError as _missing:
     if (_missing.name or "").partition(".")[0] != "opentelemetry":
         raise
     raise ModuleNotFoundError(
-        "OpenTelemetry is an extra: pip install 'ezcaptcha-async[otel]'", name=_missing.name
+        "OpenTelemetry is an extra: pip install 'opentelemetry-api>=1.34'", name=_missing.name
     ) from None
 
 __all__ = ["OpenTelemetry"]

@@ -6,14 +6,15 @@ of one service disagree, both readings are kept and the safe one is used.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from math import inf
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
-from ezcaptcha_async._checks import is_at_private_address
+from ezcaptcha_async._checks import check_flag, check_text, is_at_private_address, is_number
 from ezcaptcha_async.errors import (
     BannedError,
     CapacityError,
@@ -67,6 +68,51 @@ ERROR_CODES: Final[Mapping[str, type[ServiceError]]] = {
 }
 """Service code → error class: the one place that knows what a code means."""
 
+_IN_OTHER_WORDS: Final[tuple[tuple[re.Pattern[str], type[ServiceError] | None], ...]] = (
+    (
+        re.compile(
+            r"(CAPT?CHA_|TASK_|RESULT_|SOLUTION_)?(STILL_|IS_)*"
+            r"(NOT_(YET_)?(READY|SOLVED|FINISHED|COMPLETED?|DONE|AVAILABLE_YET)(_YET)?"
+            r"|PROCESSING|PENDING|QUEUED|IN_PROGRESS|IN_QUEUE)"
+        ),
+        None,
+    ),
+    (
+        re.compile(
+            r"((API|REQUESTS?|CLIENT|QUERY|POLL)_)?(TOO_(MANY|MUCH|FREQUENT|FAST)(_\w+)?"
+            r"|(RATE|FREQUENCY|QPS)_?LIMIT(_?\w+)?|LIMIT_(EXCEEDED|REACHED)|THROTTL\w+|SLOW_DOWN)"
+        ),
+        ThrottledError,
+    ),
+)
+"""The same for what no table can list: other spellings of "not yet", which is no error, and of
+"slow down". Neither says anything of a task, so taking it for an error would end a paid one.
+"""
+
+_MOST_OF_A_CODE: Final = 200
+_BETWEEN_WORDS: Final = re.compile(r"[\W_]+")
+
+
+@lru_cache(maxsize=256)
+def _words_of(code: str) -> str:
+    """Return a code in the one spelling in which codes are compared; empty for what is none."""
+    if len(code) > _MOST_OF_A_CODE:
+        return ""
+    return _BETWEEN_WORDS.sub("_", code).strip("_").upper().removeprefix("ERROR_")
+
+
+_LEAST: Final = 1e-9
+_MOST: Final = 1e12
+"""Bounds on every number: sums of any of them, and what it is divided by, stay numbers."""
+
+
+def _check_price(_offer: object, field: attrs.Attribute[Any], price: object) -> None:
+    if price is not None and not is_number(price, 0, _MOST):
+        raise ConfigurationError(
+            f"{field.name} must be a number of at least 0, or None where no page states it, "
+            f"not {price!r}"
+        )
+
 
 @attrs.frozen(kw_only=True)
 class Offer:
@@ -80,19 +126,24 @@ class Offer:
         lowest_points: The lowest price that its pages state, where they disagree.
         booleans_as_text: True when the service documents booleans as ``"true"``/``"false"``.
 
+    Raises:
+        ConfigurationError: A value has not the right form; the message names it.
+
     Example:
         >>> offer = EZCAPTCHA.offer_for("ReCaptchaV2STaskProxyless")
         >>> offer.lowest_points, offer.points  # the pages disagree; budgets use the higher one
         (6, 15)
     """
 
-    type: str
-    wire_type: str = attrs.field(default=attrs.Factory(lambda offer: offer.type, takes_self=True))
-    points: float | None = None
-    lowest_points: float | None = attrs.field(
-        default=attrs.Factory(lambda offer: offer.points, takes_self=True)
+    type: str = attrs.field(validator=check_text)
+    wire_type: str = attrs.field(
+        default=attrs.Factory(lambda offer: offer.type, takes_self=True), validator=check_text
     )
-    booleans_as_text: bool = False
+    points: float | None = attrs.field(default=None, validator=_check_price)
+    lowest_points: float | None = attrs.field(
+        default=attrs.Factory(lambda offer: offer.points, takes_self=True), validator=_check_price
+    )
+    booleans_as_text: bool = attrs.field(default=False, validator=check_flag)
 
 
 def _without_trailing_slash(url: str) -> str:
@@ -102,12 +153,53 @@ def _without_trailing_slash(url: str) -> str:
 
 
 def _as_tuple(offers: Iterable[Offer]) -> tuple[Offer, ...]:
-    return tuple(offers)
+    known = tuple(offers) if isinstance(offers, Iterable) else (offers,)
+    for offer in known:
+        if not isinstance(offer, Offer):
+            raise ConfigurationError(f"offers must hold Offers, not {type(offer).__name__}")
+    return known
 
 
-def _check_name(_service: object, _field: attrs.Attribute[str], name: object) -> None:
+def _as_table(codes: Mapping[str, type[ServiceError]]) -> Mapping[str, type[ServiceError]]:
+    if not isinstance(codes, Mapping):
+        raise ConfigurationError(f"error_codes must be a mapping, not {type(codes).__name__}")
+    for code, kind in codes.items():
+        if not isinstance(code, str):
+            raise ConfigurationError(f"error_codes must have codes that are str, not {code!r}")
+        if not isinstance(kind, type) or not issubclass(kind, ServiceError) or not _is_made(kind):
+            raise ConfigurationError(
+                f"error_codes must name a class of error for {code!r}, ServiceError or one below "
+                f"it that is made as they are, and not {kind!r}"
+            )
+    return codes
+
+
+def _is_made(kind: type[ServiceError]) -> bool:
+    """Return whether a class of error can be made of what a service says, and told to callers."""
+    try:
+        error = kind("CODE", "text", request_id="1", errors={}, retry_after=1.0)
+        return isinstance(error.for_ticket("1", None), ServiceError)
+    except Exception:  # noqa: BLE001 - whatever an __init__ of the user's raises
+        return False
+
+
+def _by_spelling(service: Service) -> Mapping[str, Offer]:
+    """Return spelling → offer; where several have the same, the first of them counts."""
+    return {
+        spelling.casefold(): offer
+        for offer in reversed(service.offers)
+        for spelling in (offer.wire_type, offer.type)
+    }
+
+
+def _by_words(service: Service) -> Mapping[str, type[ServiceError]]:
+    """Return code → error class, by the spelling in which codes are compared; likewise."""
+    return {_words_of(code): kind for code, kind in reversed([*service.error_codes.items()])}
+
+
+def _check_name(_service: object, field: attrs.Attribute[str], name: object) -> None:
     if not isinstance(name, str) or not name:
-        raise ConfigurationError("name must be a non-empty str")
+        raise ConfigurationError(f"{field.name} must be a non-empty str")
 
 
 def _split(url: str) -> SplitResult | None:
@@ -130,17 +222,23 @@ def _check_base_url(service: Service, _field: attrs.Attribute[str], url: str) ->
     if (
         parts.scheme == "http"
         and parts.hostname not in LOOPBACK_HOSTS
-        and not service.allow_plain_http
+        and service.allow_plain_http is not True
     ):
         raise ConfigurationError(
-            "base_url would send the client key unencrypted; use https, "
-            "or set allow_plain_http=True inside a network that you trust"
+            "base_url would send the client key unencrypted; use https, or from Python, "
+            "inside a network that you trust, a Service with allow_plain_http=True"
         )
 
 
 def _check_positive(_owner: object, field: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
-        raise ConfigurationError(f"{field.name} must be a positive number, not {value!r}")
+    _require_positive(field.name, value)
+
+
+def _require_positive(name: str, value: object) -> None:
+    if not is_number(value, _LEAST, _MOST):
+        raise ConfigurationError(
+            f"{name} must be a positive number, not {value!r}, of {_LEAST:g} to {_MOST:g}"
+        )
 
 
 def check_speed(speed: float) -> None:
@@ -149,8 +247,7 @@ def check_speed(speed: float) -> None:
     Raises:
         ConfigurationError: It is not a positive number.
     """
-    if not 0 < speed < inf:
-        raise ConfigurationError(f"speed must be a positive number, not {speed!r}")
+    _require_positive("speed", speed)
 
 
 @attrs.frozen(kw_only=True)
@@ -166,7 +263,8 @@ class Service:
         token_validity: Seconds for which a token can be used.
         points_per_unit: How many points one unit of ``currency`` buys.
         currency: ISO 4217 code.
-        error_codes: Service code → error class.
+        error_codes: Service code → error class. Neither case nor what stands between the words
+            makes a difference.
         create_ban: Seconds for which createTask is to keep silent after an
             ``ERROR_REQUEST_BANNED`` that does not say how long it lasts. EzCaptcha's own
             clients of October 2026 say 3 minutes.
@@ -203,18 +301,30 @@ class Service:
     min_poll_interval: float = attrs.field(default=3.0, validator=_check_positive)
     token_validity: float = attrs.field(default=120.0, validator=_check_positive)
     points_per_unit: float = attrs.field(default=10_000.0, validator=_check_positive)
-    currency: str = "USD"
+    currency: str = attrs.field(default="USD", validator=_check_name)
     error_codes: Mapping[str, type[ServiceError]] = attrs.field(
-        default=ERROR_CODES, repr=False, hash=False
+        default=ERROR_CODES, repr=False, hash=False, converter=_as_table
     )
     create_ban: float = attrs.field(default=180.0, validator=_check_positive)
     poll_ban: float = attrs.field(default=60.0, validator=_check_positive)
     address_ban: float = attrs.field(default=600.0, validator=_check_positive)
     ban_window: float = attrs.field(default=60.0, validator=_check_positive)
-    bans_together: bool = False
-    allow_plain_http: bool = False
-    allow_private_proxies: bool = False
+    bans_together: bool = attrs.field(default=False, validator=check_flag)
+    allow_plain_http: bool = attrs.field(default=False, validator=check_flag)
+    allow_private_proxies: bool = attrs.field(default=False, validator=check_flag)
     speed: float = attrs.field(default=1.0, validator=_check_positive)
+    _offers_by_spelling: Mapping[str, Offer] = attrs.field(
+        init=False,
+        repr=False,
+        eq=False,
+        default=attrs.Factory(_by_spelling, takes_self=True),
+    )
+    _errors_by_words: Mapping[str, type[ServiceError]] = attrs.field(
+        init=False,
+        repr=False,
+        eq=False,
+        default=attrs.Factory(_by_words, takes_self=True),
+    )
 
     def offer_for(self, task_type: str) -> Offer | None:
         """Return the offer for a task type, matched as the services do: without case.
@@ -223,11 +333,7 @@ class Service:
             >>> EZCAPTCHA.offer_for("ReCaptchaV2TaskProxyless").points
             6
         """
-        wanted = task_type.casefold()
-        for offer in self.offers:
-            if wanted in (offer.type.casefold(), offer.wire_type.casefold()):
-                return offer
-        return None
+        return self._offers_by_spelling.get(task_type.casefold())
 
     def takes_proxy(self, proxy: str | None) -> bool:
         """Return whether a task with that proxy may be sent there; no name is looked up.
@@ -265,8 +371,43 @@ class Service:
         )
 
     def error_class(self, code: str) -> type[ServiceError]:
-        """Return the error class for a service code; `ServiceError` when it is unknown."""
-        return self.error_codes.get(code, ServiceError)
+        """Return the error class for a service code; `ServiceError` when it is unknown.
+
+        Codes such as ``ERROR_TOO_MUCH_REQUESTS``, in whatever words, are a `ThrottledError`.
+
+        Example:
+            >>> EZCAPTCHA.error_class("error_zero_balance").remedy
+            'top up the account'
+        """
+        return self._meaning_of(code) or ServiceError
+
+    def means_processing(self, code: str) -> bool:
+        """Return whether a service code says only that a task is not solved yet.
+
+        Example:
+            >>> EZCAPTCHA.means_processing("CAPTCHA_NOT_READY")
+            True
+        """
+        return self._meaning_of(code) is None
+
+    def lists_code(self, code: str) -> bool:
+        """Return whether a code is in `error_codes`, however it is spelled, and not only like one.
+
+        Example:
+            >>> EZCAPTCHA.lists_code("zero-balance"), EZCAPTCHA.lists_code("TOO_MANY_POLLS")
+            (True, False)
+        """
+        return _words_of(code) in self._errors_by_words
+
+    def _meaning_of(self, code: str) -> type[ServiceError] | None:
+        words = _words_of(code)
+        listed = self._errors_by_words.get(words)
+        if listed is not None:
+            return listed
+        for pattern, meaning in _IN_OTHER_WORDS:
+            if pattern.fullmatch(words):
+                return meaning
+        return ServiceError
 
 
 EZCAPTCHA: Final = Service(

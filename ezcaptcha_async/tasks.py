@@ -16,6 +16,7 @@ import attrs
 from ezcaptcha_async._checks import (
     LANGUAGE,
     SECRET_NAME,
+    NamesItsArguments,
     as_custom_fields,
     as_data,
     as_extra,
@@ -50,7 +51,7 @@ from ezcaptcha_async.solutions import (
 
 _RQ_DATA: Final = {"wire": "rqData", "form": "object", "write": json.loads}
 
-S = TypeVar("S", bound=Solution)
+S_co = TypeVar("S_co", bound=Solution, covariant=True)
 SolutionType: TypeAlias = type[Solution]
 
 
@@ -76,8 +77,8 @@ def kind_of(service: str, task_type: str, host: str) -> Kind:
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Task(Generic[S]):
-    """Base of all tasks; ``S`` is the solution that it leads to.
+class Task(NamesItsArguments, Generic[S_co]):
+    """Base of all tasks; ``S_co`` is the solution that it leads to.
 
     Args:
         reference: What this task is to you: the id of a job or a row. It goes to no service,
@@ -130,7 +131,7 @@ def _shown(task: Task[Any]) -> Iterator[str]:
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class _PageTask(Task[S]):
+class _PageTask(Task[S_co]):
     website_url: str = attrs.field(
         metadata={"wire": "websiteURL"}, validator=check_url, repr=without_user_info
     )
@@ -141,7 +142,7 @@ class _PageTask(Task[S]):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class _SiteKeyTask(_PageTask[S]):
+class _SiteKeyTask(_PageTask[S_co]):
     website_key: str = attrs.field(metadata={"wire": "websiteKey"}, validator=check_text)
     proxy: str | None = attrs.field(
         default=None,
@@ -469,8 +470,8 @@ class CustomTask(Task[CustomSolution]):
 
     Args:
         type: The service's name of the type.
-        fields: Its fields as the service spells them, without ``type``. Kept as JSON
-            text; the values are shown nowhere. Where the service repeats credentials,
+        fields: Its fields as the service spells them, without ``type``, at most 256 KiB. Kept
+            as JSON text; the values are shown nowhere. Where the service repeats credentials,
             or what a field holds whose name says that it is secret (``proxyPassword``,
             ``cookies``), that is taken out of the text of its error.
 
@@ -485,7 +486,9 @@ class CustomTask(Task[CustomSolution]):
     solution_type: ClassVar[SolutionType] = CustomSolution
 
     _type: str = attrs.field(validator=check_text)
-    fields: str = attrs.field(converter=as_custom_fields, validator=check_no_field_twice)
+    fields: str = attrs.field(
+        converter=as_custom_fields, validator=check_no_field_twice, repr=keys_only
+    )
 
     def __repr__(self) -> str:
         extra = "" if self.extra is None else f", extra={keys_only(self.extra)}"

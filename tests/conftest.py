@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
 from zlib import crc32
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+# A busy machine is no reason for a property to fail.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # The same examples each time, so that who breaks nothing sees nothing fail; HYPOTHESIS_SEARCH=1
 # looks for new ones, and for more of them.
-settings.register_profile("steady", derandomize=True, max_examples=50)
-if "HYPOTHESIS_SEARCH" not in os.environ:
-    settings.load_profile("steady")
+settings.register_profile(
+    "steady", settings.get_profile("search"), derandomize=True, max_examples=50
+)
+settings.load_profile("search" if "HYPOTHESIS_SEARCH" in os.environ else "steady")
 
 pytest_plugins = ["ezcaptcha_async.pytest_plugin"]
 
@@ -57,3 +64,29 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with a self-signed certificate for 127.0.0.1 and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("making a certificate needs the openssl command")
+    folder = tmp_path_factory.mktemp("tls")
+    command = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+        "-subj /CN=test -addext subjectAltName=IP:127.0.0.1 "
+        "-addext keyUsage=critical,digitalSignature,keyCertSign -keyout key.pem -out cert.pem"
+    )
+    subprocess.run([openssl, *command.split()], cwd=folder, check=True, capture_output=True)  # noqa: S603
+    both = folder / "both.pem"
+    both.write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
+    return both
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    """Return a server's TLS settings with the self-signed certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context

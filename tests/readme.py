@@ -10,19 +10,6 @@ README: Final = (Path(__file__).parents[1] / "README.md").read_text(encoding="ut
 BLOCKS: Final[list[str]] = re.findall(
     r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL
 )
-RUN_ELSEWHERE: Final = (
-    "FastAPI(",
-    "web.Application()",
-    "trio.run(",
-    "scrapy.Spider",
-    "ParselCrawler(",
-    "# %%",
-    "async def test_",
-    "# With pytest-asyncio",
-    "# With anyio",
-    "TestClient(",
-)
-"""What is in one block alone: those that need a framework, and so a test of their own."""
 
 
 def block_with(marker: str) -> str:

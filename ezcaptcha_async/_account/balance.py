@@ -9,6 +9,7 @@ import anyio
 import attrs
 
 from ezcaptcha_async._account.exchange import Asked, Exchange
+from ezcaptcha_async._account.standing import Standing
 from ezcaptcha_async._wire import Refused, Unreadable
 from ezcaptcha_async.accounts import Balance
 from ezcaptcha_async.errors import EzCaptchaError, PoolClosedError, ProtocolError, TransportError
@@ -28,6 +29,7 @@ class Inquirer:
 
     Args:
         exchange: Sends the requests.
+        standing: Told what the answers say of the account.
         send: Lets a request run in the pool's own time, whatever becomes of who asked.
         on_answer: Called with each balance, and with each reason why there is none.
     """
@@ -35,11 +37,13 @@ class Inquirer:
     def __init__(
         self,
         exchange: Exchange,
+        standing: Standing,
         *,
         send: Callable[[Callable[[], Awaitable[None]]], None],
         on_answer: Callable[[Balance | EzCaptchaError], None],
     ) -> None:
         self._exchange = exchange
+        self._standing = standing
         self._send = send
         self._on_answer = on_answer
         self._inquiry: Inquiry | None = None
@@ -56,7 +60,7 @@ class Inquirer:
             ProtocolError: The answer means nothing.
             ServiceError: The service refused for another reason.
         """
-        refusal = self._exchange.gate.inquiry_refusal(self._exchange.clock())
+        refusal = self._standing.gate.inquiry_refusal(self._exchange.clock())
         if refusal is not None:
             raise refusal.for_ticket(None, None)
         inquiry = self.begin()
@@ -81,12 +85,12 @@ class Inquirer:
 
     async def _inquire(self) -> None:
         exchange = self._exchange
-        refusal = exchange.gate.inquiry_refusal(exchange.clock())
+        refusal = self._standing.gate.inquiry_refusal(exchange.clock())
         if refusal is not None:  # since it was begun
             self.answer(refusal)
             self._on_answer(refusal)
             return
-        asked = exchange.ask(exchange.gate.send("getBalance", exchange.clock()))
+        asked = exchange.ask(self._standing.gate.send("getBalance", exchange.clock()))
         outcome = self._read(asked, await exchange.post(asked, exchange.encoder.get_balance()))
         self.answer(outcome)
         self._on_answer(outcome)
@@ -94,23 +98,23 @@ class Inquirer:
     def _read(self, asked: Asked, reply: Reply | NoAnswer) -> Balance | EzCaptchaError:
         exchange, service = self._exchange, self._exchange.service
         if isinstance(reply, NoAnswer):
-            exchange.failed(asked, "unanswered")
+            self._standing.failed(asked, "unanswered", reply.reason)
             return TransportError(
                 f"getBalance was not answered: {reply.reason}", retryable=not reply.permanent
             )
         answer = exchange.decoder.balance(reply)
         match answer:
             case int() | float() as points:
-                exchange.answered(asked, "balance")
-                if points > 0 and not exchange.gate.is_shut_for_more_than_points:
-                    exchange.reopen()
+                self._standing.answered(asked, "balance")
+                if points > 0 and not self._standing.gate.is_shut_for_more_than_points:
+                    self._standing.reopen()
                 value = points / service.points_per_unit
                 return Balance(points, exchange.account.name, service.currency, value)
             case Refused(error):
-                exchange.refused(asked, error)
+                self._standing.refused(asked, error)
                 return error
             case Unreadable(reason, status):
-                exchange.failed(asked, "unreadable")
+                self._standing.failed(asked, "unreadable", reason)
                 return ProtocolError(f"getBalance was answered with {reason}", status=status)
             case _:
                 assert_never(answer)

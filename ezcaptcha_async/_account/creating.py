@@ -14,10 +14,12 @@ from typing import Any, Final, assert_never
 import attrs
 
 from ezcaptcha_async._account.exchange import Exchange
+from ezcaptcha_async._account.standing import Standing
 from ezcaptcha_async._books import Create, Entry, Phase
 from ezcaptcha_async._journal import Intent, SavedTask, Submission
 from ezcaptcha_async._wire import Created, Refused, Unreadable
 from ezcaptcha_async.errors import (
+    BudgetExceededError,
     EzCaptchaError,
     InvalidTaskError,
     JournalError,
@@ -26,6 +28,7 @@ from ezcaptcha_async.errors import (
     SubmissionUnknownError,
     TransportError,
 )
+from ezcaptcha_async.fleets import Known
 from ezcaptcha_async.tasks import Task
 from ezcaptcha_async.transports import Evidence, NoAnswer
 
@@ -42,6 +45,7 @@ class Creator:
 
     Args:
         exchange: Sends the requests.
+        standing: Told what the answers say of the account.
         first_poll: Returns the age, in seconds, at which to poll a new task.
         may_repeat: Says whether a create whose answer was lost is sent once more, and
             enters it into the limit on that.
@@ -51,14 +55,16 @@ class Creator:
     def __init__(
         self,
         exchange: Exchange,
+        standing: Standing,
         *,
         first_poll: Callable[[Entry], float],
         may_repeat: Callable[[Entry], bool],
         on_paid: Callable[[Entry], None],
     ) -> None:
         self._exchange = exchange
-        self._books = exchange.books
-        self._ledger = exchange.ledger
+        self._standing = standing
+        self._books = standing.books
+        self._ledger = standing.ledger
         self._first_poll = first_poll
         self._may_repeat = may_repeat
         self._on_paid = on_paid
@@ -74,18 +80,30 @@ class Creator:
         entry = command.entry
         refusal = self.refusal_of(command.task)
         if refusal is not None:  # since it came into line
-            self._exchange.gate.take_back(command.permit)
+            self._standing.gate.take_back(command.permit)
             self._books.refuse(entry, refusal)
             return
+        intent: Intent | Known | EzCaptchaError
         try:
-            intent = await self._ledger.intend(self._submission(entry))
-        except JournalError as error:
-            problem = error.for_ticket(None, None)
-        else:
+            intent = await self._ledger.intend(
+                self._submission(entry),
+                command.permit.name,
+                once=entry.once,
+                again=entry.repeated,
+            )
+        except (JournalError, BudgetExceededError) as error:
+            intent = error.for_ticket(None, None)
+        if isinstance(intent, Intent):
             await self._create(command, intent)
             return
-        self._exchange.gate.take_back(command.permit)
-        self._books.refuse(entry, problem)
+        self._standing.gate.take_back(command.permit)
+        if isinstance(intent, Known):
+            self._books.set_aside(entry)
+            self._ledger.looks_up()
+        elif intent.retry_after is not None:
+            self._try_again(entry, intent)
+        else:
+            self._books.refuse(entry, intent)
 
     async def _create(self, command: Create, intent: Intent) -> None:
         entry, task = command.entry, command.task
@@ -94,21 +112,25 @@ class Creator:
         asked = exchange.ask(command.permit, entry)
         reply = await exchange.post(asked, body, evidence)
         if isinstance(reply, NoAnswer):
-            exchange.failed(asked, "unanswered", maybe_created=not reply.unsent)
+            self._standing.failed(asked, "unanswered", reply.reason, maybe_created=not reply.unsent)
             self._fault(entry, intent, reply)
             return
         answer = exchange.decoder.created(reply, task)
+        repeats_secret = exchange.decoder.scrubber.repeats_secret
+        if isinstance(answer, Created) and repeats_secret(answer.task_id, task, body):
+            # It would stand in every log, ticket and journal.
+            answer = Unreadable("an id that holds a secret", 200)
         match answer:
             case Created(task_id):
-                exchange.answered(asked, "created")
+                self._standing.answered(asked, "created")
                 await self._paid(entry, intent, task_id)
             case Refused(error):
                 self._ledger.not_paid(intent)
-                exchange.refused(asked, error)
+                self._standing.refused(asked, error)
                 self._refused(entry, error)
             case Unreadable(reason, status):
                 certain = status in _NOT_PROCESSED
-                exchange.failed(asked, "unreadable", maybe_created=not certain)
+                self._standing.failed(asked, "unreadable", reason, maybe_created=not certain)
                 if certain:
                     self._ledger.not_paid(intent)
                     problem = ProtocolError(f"createTask was answered with {reason}", status=status)
@@ -133,7 +155,7 @@ class Creator:
         # First the journal: what is paid is written down before anybody can hear of it.
         await self._ledger.created(intent, task, self._exchange.service.result_window)
         wait = self._first_poll(entry)
-        if self._exchange.sends_scout():
+        if self._exchange.pace.sends_scout():
             wait = min(wait, entry.line.spacing)
         self._books.created(entry, task_id, now=now, poll_at=now + wait)
         if entry.phase is Phase.UNKNOWN:
@@ -157,8 +179,8 @@ class Creator:
             self._try_again(entry, error)
         elif error.concerns_account:
             # The gate's word, which knows how long a ban still lasts.
-            refusal = self._exchange.gate.refusal(self._exchange.clock())
-            self._exchange.turn_away(entry, refusal or error)
+            refusal = self._standing.gate.refusal(self._exchange.clock())
+            self._standing.turn_away(entry, refusal or error)
         else:
             self._books.refuse(entry, error)
             if isinstance(error, InvalidTaskError) and entry.task is not None:
@@ -166,20 +188,25 @@ class Creator:
 
     def _remember(self, task: Task[Any], error: InvalidTaskError) -> None:
         """Remember a refusal: for the very same task it would come again, and earn a ban."""
-        self._invalid[_plain(task)] = error, self._exchange.clock() + self._exchange.ban_window
+        self._invalid[_plain(task)] = error, self._exchange.clock() + self._standing.ban_window
         if len(self._invalid) > _MOST_INVALID:
             self._invalid.popitem(last=False)
 
     def _try_again(self, entry: Entry, error: EzCaptchaError) -> None:
         """Repeat a create that certainly was not accepted, while patience lasts."""
         now = self._exchange.clock()
+        refusal = self._standing.gate.refusal(now)
+        if refusal is not None:  # another's answer has shut the account; nobody waits there
+            self._standing.turn_away(entry, refusal)
+            return
         if entry.first_attempt_at is None:
             entry.first_attempt_at = now
-        at = now + max(self._exchange.backoff(entry.attempts), error.retry_after or 0.0)
-        lasts = error.retryable and at < entry.first_attempt_at + self._exchange.create_patience
+        at = now + max(self._exchange.pace.backoff(entry.attempts), error.retry_after or 0.0)
+        lasts = error.retryable and at < entry.first_attempt_at + self._standing.create_patience
         if not lasts:
-            self._exchange.turn_away(entry, error)
-        elif not self._exchange.pass_on(entry, untroubled=True):
+            self._standing.turn_away(entry, error)
+        elif not self._standing.pass_on(entry, untroubled=True):
+            entry.trouble = str(error)
             self._books.retry_create(entry, at)
 
     def _lost(self, entry: Entry, intent: Intent, reason: str) -> None:
@@ -187,8 +214,10 @@ class Creator:
         error = SubmissionUnknownError(
             f"createTask was sent, but its answer was lost ({reason}); it may have been paid for"
         )
-        if not entry.repeated and self._may_repeat(entry):
-            at = self._exchange.clock() + self._exchange.backoff(entry.attempts)
+        now = self._exchange.clock()
+        is_open = self._standing.gate.refusal(now) is None  # nobody waits where it is shut
+        if is_open and not entry.repeated and self._may_repeat(entry):
+            at = now + self._exchange.pace.backoff(entry.attempts)
             self._books.repeat_create(entry, error, at)
         else:
             self._books.lost(entry, error)

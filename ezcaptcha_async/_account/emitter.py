@@ -9,11 +9,10 @@ from typing import Final
 import attrs
 
 from ezcaptcha_async._books import Entry, Phase, Solved
+from ezcaptcha_async._log import log
 from ezcaptcha_async._runtime import call_back
 from ezcaptcha_async.errors import EzCaptchaError, ServiceError
 from ezcaptcha_async.events import Event, RequestEvent, TaskEvent, TaskState
-
-_logger: Final = logging.getLogger("ezcaptcha_async")
 
 _STATES: Final[dict[Phase, TaskState]] = {
     Phase.QUEUED: "queued",
@@ -47,7 +46,7 @@ class Emitter:
     @property
     def watched(self) -> bool:
         """Whether an event would reach anybody."""
-        return self._on_event is not None or _logger.isEnabledFor(logging.DEBUG)
+        return self._on_event is not None or log.isEnabledFor(logging.DEBUG)
 
     def moved(self, entry: Entry, state: TaskState | None = None) -> None:
         """Tell that a task has come to where it stands now.
@@ -103,8 +102,8 @@ def _log(event: Event) -> None:
     else:
         text = f"account {event.account} {event.state}"
         level = logging.INFO if event.state == "reopened" else logging.WARNING
-    if _logger.isEnabledFor(level):
+    if log.isEnabledFor(level):
         fields = {f"ezcaptcha_{name}": value for name, value in attrs.asdict(event).items()}
         code = f": {event.code}" if event.code else ""
         asked = f", request {event.request_id}" if event.request_id else ""
-        _logger.log(level, "%s%s%s", text, code, asked, extra=fields)
+        log.log(level, "%s%s%s", text, code, asked, extra=fields)

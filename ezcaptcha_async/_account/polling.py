@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable
+from math import isnan
+from typing import Any, Final, TypeVar, assert_never
 
 from ezcaptcha_async._account.exchange import Exchange
+from ezcaptcha_async._account.standing import Standing
 from ezcaptcha_async._books import Entry, Poll
-from ezcaptcha_async._timing import PollTiming
+from ezcaptcha_async._runtime import ask
+from ezcaptcha_async._timing import PollTiming, Scouting
 from ezcaptcha_async._wire import Processing, Ready, Refused, Unreadable
-from ezcaptcha_async.errors import ServiceError
-from ezcaptcha_async.transports import NoAnswer
+from ezcaptcha_async.errors import ServiceError, TaskNotFoundError
+from ezcaptcha_async.transports import NoAnswer, Reply
+
+_UNSURE: Final = frozenset({ServiceError, TaskNotFoundError})
+"""What a paid task is not given up for at once."""
+
+_SURE: Final = 3
+_SURE_AT_LAST: Final = 20
+"""After so many polls in a row it is; the latter where tasks have survived the same."""
+
+_MOST_SURVIVED: Final = 100
+"""Most codes and faults that are remembered."""
+
+T = TypeVar("T")
 
 
 class Poller:
@@ -17,70 +33,165 @@ class Poller:
 
     Args:
         exchange: Sends the requests.
+        standing: Told what the answers say of the account.
         timing: Says when to poll, and learns from the answers.
+        on_settled: Called with each task of which it is known what it came to, and with what its
+            solution is decoded from, or its error.
     """
 
-    def __init__(self, exchange: Exchange, timing: PollTiming) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        standing: Standing,
+        timing: PollTiming,
+        *,
+        on_settled: Callable[[Entry, Reply | ServiceError], None],
+    ) -> None:
         self.polls = 0
+        self._on_settled = on_settled
         self._exchange = exchange
-        self._books = exchange.books
+        self._standing = standing
+        self._books = standing.books
         self._timing = timing
+        self._survived = set[str]()
+        self._scouting = isinstance(timing, Scouting)
 
     def first_poll(self, entry: Entry) -> float:
         """Return the age, in seconds, at which to poll a task for the first time."""
-        return self._timing.first_poll(entry.kind, entry.line.spacing, self._exchange.rng)
+        spacing: float = entry.line.spacing
+        if self._scouts(entry):
+            return spacing
+        rng = self._exchange.pace.rng
+        return self._asked("first_poll", _seconds, entry.kind, spacing, rng, default=spacing)
+
+    def _next_poll(self, entry: Entry, age: float, polls: int) -> float:
+        """Return the seconds to wait after a poll at an age that said ``processing``."""
+        spacing: float = entry.line.spacing
+        if self._scouts(entry):
+            return spacing
+        rng = self._exchange.pace.rng
+        told = entry.kind, spacing, age, polls, rng
+        return self._asked("next_poll", _seconds, *told, default=spacing)
+
+    def _scouts(self, entry: Entry) -> bool:
+        return self._scouting and self._says("scouts", entry.kind, entry.place)
+
+    def _says(self, name: str, *arguments: Any, **options: Any) -> bool:
+        return self._asked(name, bool, *arguments, default=False, **options)
+
+    def _asked(
+        self, name: str, read: Callable[[Any], T], *arguments: Any, default: T, **options: Any
+    ) -> T:
+        """Ask the policy, which may be the user's: no paid task may suffer from what it answers."""
+        return ask(
+            f"polling.{name}",
+            lambda: read(getattr(self._timing, name)(*arguments, **options)),
+            default,
+        )
+
+    def _poll_at(self, entry: Entry) -> float:
+        """Return when to poll a task that waits, as things look now."""
+        if entry.processing_at is None or not entry.answered:
+            return entry.created_at + self.first_poll(entry)
+        return entry.processing_at + self._next_poll(entry, entry.polled_age, entry.answered)
+
+    def _learn(self, entry: Entry, age: float, *, ready: bool) -> None:
+        if self._says("learn", entry.kind, entry.polled_age, age, ready=ready):
+            self._books.replan(entry.kind, self._poll_at)
 
     def remaining(self, entry: Entry) -> float | None:
         """Return the seconds until a task is ready, as expected; None when nobody knows."""
-        return self._timing.remaining(entry.kind, self._exchange.clock() - entry.created_at)
+        age = self._exchange.clock() - entry.created_at
+        return self._asked("remaining", _seconds_if_known, entry.kind, age, default=None)
 
     async def poll(self, command: Poll) -> None:
         """Send getTaskResult and enter its outcome into the books."""
         exchange, entry = self._exchange, command.entry
         self.polls += 1
         now = exchange.clock()
-        self._timing.paced(now - entry.due_at, now)
+        self._says("paced", now - entry.due_at, now)
         sent_age = now - entry.created_at
         asked = exchange.ask(command.permit, entry)
         reply = await exchange.post(asked, exchange.encoder.get_task_result(command.task_id))
         if isinstance(reply, NoAnswer):
-            exchange.failed(asked, "unanswered")
+            self._standing.failed(asked, "unanswered", reply.reason)
             self._skip(entry, reply.reason)
             return
-        answer = exchange.decoder.result(reply, entry.task)
+        answer = exchange.decoder.result(reply, entry.task, entry.solution_type)
         match answer:
             case Processing():
-                exchange.answered(asked, "processing")
+                self._standing.answered(asked, "processing")
+                self._survive(entry)
                 self._processing(entry, sent_age)
-            case Ready(raw):
-                exchange.answered(asked, "ready")
-                self._timing.learn(entry.kind, entry.polled_age, sent_age, ready=True)
-                self._books.solved(entry, raw, exchange.clock())
+            case Ready(kept):
+                self._standing.answered(asked, "ready")
+                self._survive(entry)
+                if not self._books.has_room_for(entry, kept):
+                    self._skip(entry, "too many solutions are kept that nobody has awaited")
+                    return
+                self._learn(entry, sent_age, ready=True)
+                self._books.solved(entry, kept, exchange.clock())
+                self._on_settled(entry, kept)
             case Refused(error):
-                exchange.refused(asked, error)
+                self._standing.refused(asked, error)
                 self._refused(entry, error)
             case Unreadable(reason, _):
-                exchange.failed(asked, "unreadable")
+                self._standing.failed(asked, "unreadable", reason)
                 self._skip(entry, reason)
             case _:
                 assert_never(answer)
 
     def _processing(self, entry: Entry, sent_age: float) -> None:
-        timing, now = self._timing, self._exchange.clock()
-        timing.learn(entry.kind, entry.polled_age, sent_age, ready=False)
-        wait = timing.next_poll(
-            entry.kind, entry.line.spacing, sent_age, entry.answered + 1, self._exchange.rng
-        )
+        now = self._exchange.clock()
+        self._learn(entry, sent_age, ready=False)
+        wait = self._next_poll(entry, sent_age, entry.answered + 1)
         self._books.processing(entry, now=now, sent_age=sent_age, poll_at=now + wait)
 
     def _refused(self, entry: Entry, error: ServiceError) -> None:
-        if error.is_of_task:
+        if error.is_of_task and self._is_sure(entry, error):
             self._books.failed(entry, error)
+            self._on_settled(entry, error)
         else:
             # Not even a refused key takes it away: that may be good again in time.
-            self._skip(entry, error.code)
+            self._skip(entry, error.code, error.retry_after or 0.0)
 
-    def _skip(self, entry: Entry, trouble: str) -> None:
+    def _is_sure(self, entry: Entry, error: ServiceError) -> bool:
+        """Return whether an error ends a paid task; one more poll costs nothing.
+
+        A code that nobody knows may be the service's own trouble, and one of several servers may
+        not know the id yet. So it is believed when it comes again and again; later where a
+        task has got over it. Of tickets from elsewhere, which may be anything, it is at once.
+        """
+        if entry.is_doubtful or type(error) not in _UNSURE:
+            return True
+        again = entry.alike if entry.trouble == error.code else 0
+        return again + 1 >= (_SURE_AT_LAST if error.code in self._survived else _SURE)
+
+    def _survive(self, entry: Entry) -> None:
+        """Note that a task goes on after what its last polls were answered with."""
+        if entry.trouble is not None and len(self._survived) < _MOST_SURVIVED:
+            self._survived.add(entry.trouble)
+
+    def _skip(self, entry: Entry, trouble: str, asked: float = 0.0) -> None:
         now = self._exchange.clock()
-        poll_at = now + self._exchange.retry_poll_in(entry)
-        self._books.skipped(entry, now=now, poll_at=poll_at, trouble=trouble)
+        # As long as others are answered, the spacing is all that the service asks for; a task
+        # that is ready is not to wait. Only where none is answered any more, they back off.
+        pace = self._exchange.pace
+        is_dead = self._standing.polls_seem_dead
+        wait = pace.backoff(entry.faults + 1) if is_dead else pace.spaced()
+        self._books.skipped(entry, now=now, poll_at=now + max(wait, asked), trouble=trouble)
+
+
+def _seconds(answer: Any) -> float:
+    """Return the seconds of a policy's answer; infinitely many are as late as is of use.
+
+    Raises:
+        TypeError: It is no number.
+    """
+    if not isinstance(answer, int | float) or isinstance(answer, bool) or isnan(answer):
+        raise TypeError(f"it must return seconds, not {answer!r}")
+    return max(0.0, float(answer))
+
+
+def _seconds_if_known(answer: Any) -> float | None:
+    return None if answer is None else _seconds(answer)

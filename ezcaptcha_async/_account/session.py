@@ -1,19 +1,22 @@
 """One account at work: its gate, its books, and the three things that it does.
 
-What a pool asks of an account comes in here; `_creating`, `_polling` and `_inquiring` send
-the requests, `_exchange` is what they share.
+What a pool asks of an account comes in here; `creating`, `polling` and `balance` each do one of
+the three, with the `Exchange` that sends their requests, and the `Standing` that hears of each.
 """
 
 from __future__ import annotations
 
-import logging
+import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
+
+import attrs
 
 from ezcaptcha_async._account.balance import Inquirer
 from ezcaptcha_async._account.creating import Creator
 from ezcaptcha_async._account.exchange import Exchange
 from ezcaptcha_async._account.polling import Poller
+from ezcaptcha_async._account.standing import Standing
 from ezcaptcha_async._account.statistics import Statistics
 from ezcaptcha_async._books import (
     IN_FLIGHT,
@@ -25,16 +28,23 @@ from ezcaptcha_async._books import (
     Permit,
     Phase,
     Poll,
+    Solved,
 )
 from ezcaptcha_async._journal import SavedTask
+from ezcaptcha_async._log import log
 from ezcaptcha_async._runtime import EventLoop, Runner, call_back
 from ezcaptcha_async._timing import PollTiming
 from ezcaptcha_async.accounts import Balance
-from ezcaptcha_async.errors import ConfigurationError, EzCaptchaError, InvalidTaskError
+from ezcaptcha_async.errors import (
+    ConfigurationError,
+    EzCaptchaError,
+    InvalidTaskError,
+    ServiceError,
+)
+from ezcaptcha_async.fleets import Gates
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.tasks import Kind, Task, kind_of, solution_type_for
-
-_logger: Final = logging.getLogger("ezcaptcha_async")
+from ezcaptcha_async.transports import Reply
 
 
 class Session:
@@ -42,6 +52,7 @@ class Session:
 
     Args:
         exchange: Sends its requests.
+        standing: How it stands with its service.
         runner: Decides when requests go out, for all accounts of the pool.
         loop: The event loop that all of this runs in.
         polling: When to poll.
@@ -54,6 +65,7 @@ class Session:
     def __init__(
         self,
         exchange: Exchange,
+        standing: Standing,
         *,
         runner: Runner,
         loop: EventLoop,
@@ -64,21 +76,25 @@ class Session:
     ) -> None:
         self.account = exchange.account
         self.service: Service = exchange.service
-        self.gate: Gate = exchange.gate
-        self.line: Line = exchange.line
+        self.gate: Gate = standing.gate
+        self.line: Line = standing.line
         self.loop = loop
         self._exchange = exchange
-        self._books = exchange.books
-        self._ledger = exchange.ledger
+        self._standing = standing
+        self._books = standing.books
+        self._ledger = standing.ledger
         self._runner = runner
-        self._poller = Poller(exchange, polling)
+        self._poller = Poller(exchange, standing, polling, on_settled=self._settled)
         self._creator = Creator(
             exchange,
+            standing,
             first_poll=self._poller.first_poll,
             may_repeat=may_repeat,
             on_paid=self._note_payment,
         )
-        self._inquirer = Inquirer(exchange, send=runner.send, on_answer=self._note_balance)
+        self._inquirer = Inquirer(
+            exchange, standing, send=runner.send, on_answer=self._note_balance
+        )
         self._tell = on_low_balance
         self._watch = None if on_low_balance is None else BalanceWatch(low_balance)
 
@@ -98,7 +114,8 @@ class Session:
         """
         if not self.loop.is_running:
             raise ConfigurationError(
-                "this pool belongs to another event loop or process; open one pool in each"
+                "this pool belongs to another event loop or process; open one pool in each, and "
+                "from another thread let the pool's own loop do it: loop.call_soon_threadsafe"
             )
 
     # --------------------------------------------------------------------- requests
@@ -120,7 +137,7 @@ class Session:
     def _end(self, permit: Permit) -> None:
         # Of whatever was cut off in the middle: on trial, the next one waits for it.
         self.gate.take_back(permit)
-        self._exchange.tell_who_lapses()
+        self._standing.tell_who_lapses()
 
     async def balance(self) -> Balance:
         """Ask for the balance; raises as `Inquirer.balance`."""
@@ -128,7 +145,8 @@ class Session:
 
     def reopen(self) -> None:
         """Take new tasks again after a credential or balance error."""
-        self._exchange.reopen()
+        self._standing.reopen()
+        self._runner.wake()
 
     def _note_payment(self, entry: Entry) -> None:
         if self._watch is not None:
@@ -155,26 +173,75 @@ class Session:
 
     # ---------------------------------------------------------------------- tickets
 
-    def enqueue(self, task: Task[Any], deadline: float) -> Entry:
+    def enqueue(
+        self,
+        task: Task[Any],
+        points: float | None,
+        deadline: float,
+        *,
+        once: bool = False,
+        repeated: bool = False,
+    ) -> Entry:
         """Put a task in line for creation.
 
         Args:
             task: What to solve.
+            points: Its listed price.
             deadline: On the event loop's clock, when the caller's patience ends.
+            once: Whether at most one payment is made for its reference.
+            repeated: Whether its createTask was sent before, and the answer lost.
         """
         entry = Entry(
             line=self.line,
             kind=self._kind_of(task),
             solution_type=task.solution_type,
             task=task,
-            points=self._points_of(task),
+            points=points,
             reference=task.reference,
             deadline=deadline,
             queued_at=self.loop.clock(),
+            once=once,
         )
-        self._books.enqueue(entry)
+        entry.repeated = repeated
+        self._books.enqueue(entry, aside=once and self._ledger.looks_up())
         self._runner.wake()
         return entry
+
+    def line_up(self, entry: Entry) -> None:
+        """Let a task be created that no other pool sees to."""
+        self._books.line_up(entry)
+        self._runner.wake()
+
+    def found(
+        self, entry: Entry, task: SavedTask, result: Reply | ServiceError, seconds: float
+    ) -> None:
+        """Take what another pool has paid for and had solved.
+
+        Args:
+            entry: What was to be created for the same reference.
+            task: What was.
+            result: What its solution is decoded from, or the error that it ended with.
+            seconds: For how long that is of use.
+        """
+        now = self.loop.clock()
+        outcome = result if isinstance(result, ServiceError) else Solved(result, now)
+        entry.processing_at = now + seconds - self.line.token_validity
+        created_at = min(task.created_at - self.unix_offset, entry.processing_at, now)
+        self._books.found(entry, task.task_id, outcome, created_at=created_at)
+
+    def heed(self, gates: Gates, *, was_shut: bool, reopened: bool) -> None:
+        """Do as the gates of all pools stand; see `Standing.heed`."""
+        self._standing.heed(gates, was_shut=was_shut, reopened=reopened)
+        self._runner.wake()
+
+    def turn_away_queued(self, error: EzCaptchaError) -> None:
+        """Tell all who are in line for creation why they must not wait any longer."""
+        for entry in self._books.queued(self.line):
+            self._standing.turn_away(entry, error)
+
+    def refuse(self, entry: Entry, error: EzCaptchaError) -> None:
+        """Tell one of those who wait for another pool why it will not get what that paid for."""
+        self._books.refuse(entry, error)
 
     def refusal_of(self, task: Task[Any]) -> InvalidTaskError | None:
         """Return why the service has just refused an equal task, which it would do again."""
@@ -182,7 +249,9 @@ class Session:
 
     def take_over(self, entry: Entry, task: Task[Any]) -> None:
         """Take a task that another account could not create and that is certainly not paid."""
-        self._books.hand_over(entry, self.line, self._kind_of(task), self._points_of(task))
+        offer = self.service.offer_for(task.type)
+        points = None if offer is None else offer.points
+        self._books.hand_over(entry, self.line, self._kind_of(task), points)
         self._runner.wake()
 
     def adopt(self, entry: Entry) -> None:
@@ -199,30 +268,61 @@ class Session:
     def release(self, entry: Entry) -> None:
         """Note that one of those who wait for a ticket went away."""
         self._books.release(entry)
+        self._note_room()
 
     def abandon(self, entry: Entry, error: EzCaptchaError) -> None:
         """Stop polling a ticket and tell `error` to whoever waits."""
         self._books.abandon(entry, error)
+        self._note_room()
+
+    def _note_room(self) -> None:
+        """Have the next one in line created, where one less is in flight."""
+        if self.line.queue:
+            self._runner.wake()
 
     def delivered(self, entry: Entry) -> None:
         """Note that a caller has been given what a paid task came to."""
-        self._ledger.done(self.service.name, self._exchange.fingerprint, entry.task_id or "")
+        if entry.once and entry.phase in {Phase.SOLVED, Phase.FAILED}:
+            heard_at = entry.unsolved_at + self.unix_offset
+            task = attrs.evolve(self.saved(entry), processing_at=heard_at)
+            self._ledger.delivered(task, entry.stands_until + self.unix_offset)
+        else:
+            self._ledger.done(self.service.name, self._exchange.fingerprint, entry.task_id or "")
+        self._books.delivered(entry)
+
+    def _settled(self, entry: Entry, result: Reply | ServiceError) -> None:
+        if entry.once:
+            until = entry.lapses_at
+            if not isinstance(result, ServiceError):
+                until = entry.unsolved_at + self.line.token_validity
+                result = self._exchange.decoder.scrubber.for_others(result, entry.task)
+            self._ledger.settled(self.saved(entry), until + self.unix_offset, result)
+
+    def can_be_fetched(self, entry: Entry) -> bool:
+        """Return whether a paid task's window is still open, also when the event loop has ended."""
+        running = self.loop.is_running
+        now = self.loop.clock() if running else time.time() - self.unix_offset
+        return now < entry.lapses_at
 
     def unix_time(self) -> float:
         """Return Unix time in seconds, as the event loop's clock has it."""
         return self.loop.clock() + self.unix_offset
 
+    def without_secrets(self, payload: object, entry: Entry) -> object:
+        """Return what was paid for and has no known form, without what was sent to get it."""
+        return self._exchange.decoder.scrubber.without_secrets(payload, entry.task)
+
     def note_expired(self, entry: Entry) -> None:
         """Note that a solution was given out only when it had expired already."""
         if not self.line.expired:
-            _logger.warning(
+            log.warning(
                 "a solution of %s was given out when it had expired, and so was paid for in "
                 "vain: take outcomes sooner, or begin less at a time (max_in_flight); "
                 "statistics().expired counts them",
                 self.account.name,
             )
         self.line.expired += 1
-        self._exchange.note_expired(entry)
+        self._standing.note_expired(entry)
 
     def remaining(self, entry: Entry) -> float | None:
         """Return the seconds until a ticket in flight is ready, as expected."""
@@ -250,6 +350,8 @@ class Session:
         # A clock that was wrong must not give it more time than it has.
         age = max(0.0, now + self.unix_offset - saved.created_at)
         heard = saved.processing_at
+        if heard is not None:
+            heard = max(now - age, min(heard - self.unix_offset, now))
         return Entry(
             line=self.line,
             kind=kind_of(saved.service, saved.type, saved.host),
@@ -260,16 +362,12 @@ class Session:
             task_id=saved.task_id,
             created_at=now - age,
             lapses_at=now - age + window,
-            processing_at=None if heard is None else heard - self.unix_offset,
+            processing_at=heard,
             polls=saved.polls,
         )
 
     def _kind_of(self, task: Task[Any]) -> Kind:
         return kind_of(self.service.name, task.type, task.host)
-
-    def _points_of(self, task: Task[Any]) -> float | None:
-        offer = self.service.offer_for(task.type)
-        return None if offer is None else offer.points
 
     # ---------------------------------------------------------------------- looking
 

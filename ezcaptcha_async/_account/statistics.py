@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from ezcaptcha_async._timing import KindStatistics
 
+_SAID: Final = (
+    *("queued", "creating", "resumed", "waiting", "solved", "failed", "lapsed", "orphaned"),
+    *("expired", "unknown", "refused", "cancelled", "unaccounted"),
+)
+"""What is told to people where it is not 0."""
 
-@attrs.frozen(kw_only=True)
+
+@attrs.frozen(kw_only=True, repr=False)
 class Statistics:
-    """Counts of one account, or of a whole pool.
+    """Counts of one account, or of a whole pool; as `str` they are said for people.
 
     At every moment ``created + resumed`` is the sum of ``waiting``, ``solved``,
     ``failed``, ``lapsed`` and ``orphaned``.
@@ -62,6 +68,20 @@ class Statistics:
     polls: int = 0
     points: float = 0.0
 
+    def __repr__(self) -> str:
+        of = f" of {self.account}" if self.account else ""
+        return (
+            f"<{type(self).__name__}{of}: {self.queued} queued, {self.waiting} waiting, "
+            f"{self.solved} solved, {self.points:.10g} points>"
+        )
+
+    def __str__(self) -> str:
+        """Say what there is to say: counts of nothing are left out."""
+        counts = [f"{number:,} {name}" for name in _SAID if (number := getattr(self, name))]
+        paid = f"{self.created:,} tasks paid for {self.points:,.10g} points"
+        sent = f"{self.requests:,} requests, {self.polls:,} of them polls"
+        return f"{paid}: {', '.join(counts) or 'nothing yet'}; {sent}"
+
     @property
     def unaccounted(self) -> int:
         """Paid tasks that are in none of the counts; anything but 0 is a mistake of ours."""
@@ -69,9 +89,9 @@ class Statistics:
         return self.created + self.resumed - self.waiting - self.orphaned - ended
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class PoolStatistics(Statistics):
-    """Counts of a whole pool.
+    """Counts of a whole pool; as `str` they are said for people.
 
     Args:
         accounts: The same for each account, in the order in which they were given.
@@ -84,6 +104,8 @@ class PoolStatistics(Statistics):
         >>> counts = pool.statistics()
         >>> counts.solved, counts.points, counts.unaccounted
         (10, 60.0, 0)
+        >>> print(counts)
+        10 tasks paid for 60 points: 10 solved; ... requests, ... of them polls
     """
 
     accounts: tuple[Statistics, ...] = ()

@@ -3,12 +3,23 @@
 from ezcaptcha_async._books.balance_watch import BalanceWatch
 from ezcaptcha_async._books.books import Books, Create, Poll
 from ezcaptcha_async._books.budget import Budget
-from ezcaptcha_async._books.entries import IN_FLIGHT, AnyOutcome, Entry, Line, Phase, Solved
-from ezcaptcha_async._books.gate import Gate, Permit
+from ezcaptcha_async._books.entries import (
+    IN_FLIGHT,
+    AnyOutcome,
+    Entry,
+    Gatekeeper,
+    Line,
+    Phase,
+    Solved,
+    Waiters,
+)
+from ezcaptcha_async._books.gate import MOST_ERRORS, Gate, Permit
+from ezcaptcha_async._books.leave import LeaveKeeper
 from ezcaptcha_async._books.limits import AnswerTimes, Backoff, Terms
 
 __all__ = [
     "IN_FLIGHT",
+    "MOST_ERRORS",
     "AnswerTimes",
     "AnyOutcome",
     "Backoff",
@@ -18,10 +29,13 @@ __all__ = [
     "Create",
     "Entry",
     "Gate",
+    "Gatekeeper",
+    "LeaveKeeper",
     "Line",
     "Permit",
     "Phase",
     "Poll",
     "Solved",
     "Terms",
+    "Waiters",
 ]

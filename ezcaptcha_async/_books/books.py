@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
-from math import inf
+from math import ceil, inf
 from typing import Any, Final, Literal, Protocol, cast
 
 import attrs
 
 from ezcaptcha_async._books.entries import (
+    AT_SERVICE,
     IN_FLIGHT,
     MOVES,
     PENDING,
@@ -23,6 +24,7 @@ from ezcaptcha_async._books.entries import (
     IllegalMoveError,
     Line,
     Phase,
+    Room,
     Solved,
     Watcher,
 )
@@ -31,11 +33,11 @@ from ezcaptcha_async._books.time_queue import TimeQueue
 from ezcaptcha_async.errors import (
     EzCaptchaError,
     ResultWindowLapsedError,
-    SolveTimeoutError,
     SubmissionUnknownError,
-    TaskNotFoundError,
+    TaskFailedError,
 )
 from ezcaptcha_async.tasks import Kind, Task
+from ezcaptcha_async.transports import Reply
 
 _POLLS_IN_A_ROW: Final = 8
 """Most polls that go before a create which could go as well."""
@@ -45,6 +47,12 @@ _LAST_POLL_AT: Final = 29 / 30
 
 _MOST_POLLS: Final = 110
 """Most polls of one task; services stop answering at about 120."""
+
+_WORTH_MOVING: Final = 1 / 12
+"""Share of the spacing by which a new plan must differ from the old one to be followed: 0.25 s
+of 3 s. Less is no more than the jitter in it."""
+_MOST_KEPT: Final = 128 * 1024 * 1024
+"""Most bytes of solutions that nobody waits for: the pages of some hundred Cloudflare checks."""
 
 _URGENT: Final = 1 / 5
 """Last share of the result window in which a poll goes before others: 60 s of 300 s."""
@@ -103,7 +111,12 @@ class Books:
         self._due: TimeQueue[Entry] = TimeQueue()  # by the time of the next poll
         self._retries: TimeQueue[Entry] = TimeQueue()  # creates that wait for another try
         self._deadlines: TimeQueue[Entry] = TimeQueue()
+        self._aside: dict[Entry, None] = {}  # others may see to them
+        self._references: dict[str | None, Entry] = {}
+        self._remembered: TimeQueue[Entry] = TimeQueue()  # by when what they came to is stale
+        self._replans: dict[tuple[str, str], _Replan] = {}  # by service and type
         self._closed_by: EzCaptchaError | None = None
+        self._room = Room()
 
     def __repr__(self) -> str:
         load = sum(line.load for line in self._lines)
@@ -122,6 +135,8 @@ class Books:
 
     def next_time(self, now: float) -> float:
         """Return when something will have to be done next; infinity when idle."""
+        if self._replans:
+            return now
         earliest = min(
             self._due.next_time(), self._deadlines.next_time(), self._retries.next_time()
         )
@@ -153,6 +168,10 @@ class Books:
                 (line.doubtful if entry.is_doubtful else line.ready).set(entry, at)
             elif (entry := self._retries.pop(now)) is not None:
                 again.append(entry)
+            elif (entry := self._remembered.pop(now)) is not None:
+                self._unlist(entry)
+            elif self._replans:
+                self._replan_next(now)
             else:
                 more = False
                 break
@@ -162,7 +181,7 @@ class Books:
             entry.line.queue.move_to_end(entry, last=False)
         return more
 
-    def take(self, now: float) -> Create | Poll | None:
+    def take(self, now: float, *, creates: bool = True) -> Create | Poll | None:
         """Give out the next command: polls before creates, in the order in which they fell due.
 
         What is near the end of its window goes first. Only that, because oldest first at all
@@ -170,9 +189,15 @@ class Books:
 
         When polls alone would fill all slots, every ninth command is a create all the same:
         new callers get their turn, and an account's canary is not held up.
+
+        Args:
+            now: Seconds on the event loop's clock.
+            creates: Whether it may be a create.
         """
         if self._closed_by is not None:
             return None
+        if not creates:
+            return self._take_poll(now)
         if self._polls_in_a_row < _POLLS_IN_A_ROW:
             command: Create | Poll | None = self._take_poll(now) or self._take_create(now)
         else:
@@ -210,10 +235,14 @@ class Books:
 
     # -------------------------------------------------------------- events: creating
 
-    def enqueue(self, entry: Entry) -> None:
-        """A caller wants a task."""
+    def enqueue(self, entry: Entry, *, aside: bool = False) -> None:
+        """A caller wants a task; `aside`: it must first be known whether others see to it."""
         entry.number = next(self._numbers)
+        if entry.once:
+            self._list(entry)
         self._join(entry)
+        if aside:
+            self._put_aside(entry)
         self._watch(entry)
 
     def created(self, entry: Entry, task_id: str, *, now: float, poll_at: float) -> None:
@@ -230,6 +259,7 @@ class Books:
         line.created += 1
         line.points += entry.points or 0.0
         entry.task_id = task_id
+        entry.trouble = None
         entry.created_at = now
         entry.lapses_at = now + line.result_window
         self._keep(entry)
@@ -238,8 +268,8 @@ class Books:
             self.abandon(entry, self._closed_by)
         else:
             self._arm(entry, max(now, poll_at))
-        if entry.creator is not None:
-            entry.creator.answer(entry.outcome)
+        for creator in entry.creators:
+            creator.answer(entry.outcome)
 
     def retry_create(self, entry: Entry, at: float) -> None:
         """CreateTask was certainly not accepted, and may be tried again."""
@@ -261,6 +291,38 @@ class Books:
         entry.line.unknown_points += entry.points or 0.0
         self._retries.set(entry, at)
         self._end_create(entry)
+
+    def set_aside(self, entry: Entry) -> None:
+        """CreateTask was not sent, because others see to the same reference."""
+        if self._closed_by is not None or not entry.holders:
+            self._finish(entry, Phase.CANCELLED, self._closed_by)
+        else:
+            self._move(entry, Phase.QUEUED)
+            self._put_aside(entry)
+        self._end_create(entry)
+
+    def aside(self) -> list[Entry]:
+        """Return what waits until it is known what others make of it."""
+        return list(self._aside)
+
+    def line_up(self, entry: Entry) -> None:
+        """Nobody else sees to it: it goes into line for creation."""
+        del self._aside[entry]
+        entry.line.queue[entry] = None
+
+    def found(self, entry: Entry, task_id: str, outcome: AnyOutcome, *, created_at: float) -> None:
+        """Others have had it created, and this is what it came to."""
+        self._move(entry, Phase.WAITING)
+        entry.line.resumed += 1
+        entry.task_id = task_id
+        entry.created_at = created_at
+        entry.lapses_at = created_at + entry.line.result_window
+        self._tell(entry, "resumed")
+        self._move(entry, Phase.POLLING)
+        solved = isinstance(outcome, Solved)
+        self._finish(entry, Phase.SOLVED if solved else Phase.FAILED, outcome)
+        for creator in entry.creators:
+            creator.answer(outcome)
 
     def refuse(self, entry: Entry, error: EzCaptchaError) -> None:
         """The task was not accepted, and nothing was paid."""
@@ -314,6 +376,7 @@ class Books:
         """A poll said nothing of the task: a fault, a throttle, a broken answer, a refused key."""
         self._end_poll(entry)
         entry.faults += 1
+        entry.alike = entry.alike + 1 if trouble == entry.trouble else 1
         entry.trouble = entry.line.trouble = trouble
         self._rearm(entry, now, poll_at)
 
@@ -328,11 +391,32 @@ class Books:
             if entry.faults and entry.phase is Phase.WAITING and entry in self._due:
                 self._arm(entry, min(entry.due_at, poll_at()))
 
-    def solved(self, entry: Entry, raw: object, now: float) -> None:
+    def replan(self, kind: Kind, poll_at: Callable[[Entry], float]) -> None:
+        """More is known of a type: its tasks that wait are planned anew.
+
+        That is done in parts, as time is let pass, because tens of thousands may wait. What
+        failed keeps its time: it does not wait for its solution.
+
+        Args:
+            kind: Of the type, at any site.
+            poll_at: Returns when an entry that waits is to be polled, as things look now.
+        """
+        waiting = [entry for line in self._lines for entry in line.paid.values()]
+        self._replans[kind[:2]] = _Replan(iter(waiting), poll_at)
+
+    def has_room_for(self, entry: Entry, kept: Reply) -> bool:
+        """Return whether a solution is taken: whoever waits takes it away again at once.
+
+        Else it is left with the service, which keeps it as long, and fetched when there is
+        room, or when somebody waits for it.
+        """
+        return bool(entry.waiters) or self._room.used + len(kept.body) <= _MOST_KEPT
+
+    def solved(self, entry: Entry, kept: Reply, now: float) -> None:
         """A poll said ``ready``."""
         self._end_poll(entry, known=True)
         entry.line.trouble = None
-        outcome = Solved(raw, now)
+        outcome = Solved(kept, now, self._room)
         if entry.phase is Phase.POLLING:
             self._finish(entry, Phase.SOLVED, outcome)
         elif entry.phase is Phase.ORPHANED:
@@ -340,7 +424,7 @@ class Books:
 
     def failed(self, entry: Entry, error: EzCaptchaError) -> None:
         """The service will not give a result."""
-        self._end_poll(entry, known=not isinstance(error, TaskNotFoundError))
+        self._end_poll(entry, known=isinstance(error, TaskFailedError))
         if entry.phase in (*IN_FLIGHT, Phase.ORPHANED):
             self._finish(entry, Phase.FAILED, error)
 
@@ -357,7 +441,7 @@ class Books:
         """One of those who wait went away; abandon the entry with the last one."""
         if entry.holders > 1:
             entry.holders -= 1
-        elif entry.holders:
+        elif entry.holders and not entry.waiters:  # nobody awaits its ticket either
             self.abandon(entry)
 
     def abandon(self, entry: Entry, error: EzCaptchaError | None = None) -> None:
@@ -402,9 +486,14 @@ class Books:
     def hold(self, entry: Entry, now: float) -> None:
         """One more waits. An orphan is taken up again, to the end of its window."""
         entry.holders += 1
+        if entry.phase is Phase.CREATING:
+            entry.outcome = None  # what those who gave up meanwhile were told
         if entry.phase is not Phase.ORPHANED:
             return
         entry.outcome = None
+        if self._closed_by is not None:
+            entry.answer(self._closed_by)  # nothing is polled any more
+            return
         entry.deadline = inf
         self._tell(entry, "resumed")
         if entry.kept is not None:
@@ -416,6 +505,26 @@ class Books:
             self._move(entry, Phase.WAITING)
             self._watch(entry)
             self._arm(entry, now)
+
+    def delivered(self, entry: Entry) -> None:
+        """A caller has been given what a paid task came to."""
+        if not entry.once:
+            self._unlist(entry)
+
+    def standing_for(self, reference: str, now: float) -> Entry | None:
+        """Return what was begun for a reference, until what it came to is of no more use.
+
+        That is a task that was to be created once for it, or any that is paid and not delivered.
+        """
+        while (entry := self._remembered.pop(now)) is not None:
+            self._unlist(entry)
+        entry = self._references.get(reference)
+        if entry is None or entry.kept is None:
+            return entry
+        if now < entry.unsolved_at + entry.line.token_validity:
+            return entry
+        self._unlist(entry)
+        return None
 
     # -------------------------------------------------------------- events: the end
 
@@ -429,7 +538,7 @@ class Books:
                 # An answer that is on its way may still be a solution; wait for it.
                 if not entry.request_in_flight:
                     self.abandon(entry, error)
-        for entry in self._retries.items():
+        for entry in (*self._retries.items(), *self._aside):
             self.abandon(entry, error)
 
     def abort(self, error: EzCaptchaError) -> None:
@@ -454,12 +563,18 @@ class Books:
                 message += f"; the account's last poll: {entry.line.trouble}"
             self._finish(entry, Phase.LAPSED, ResultWindowLapsedError(message))
         else:
-            step = "created" if entry.task_id is None else "solved"
-            error = SolveTimeoutError(
-                f"the timeout passed before the task was {step}",
-                may_be_charged=entry.phase is not Phase.QUEUED,
-            )
-            self.abandon(entry, error)
+            self.abandon(entry, entry.late())
+
+    def _replan_next(self, now: float) -> None:
+        """Plan one entry anew, or note that all were."""
+        kind_of_type, replan = next(iter(self._replans.items()))
+        entry = next(replan.entries, None)
+        if entry is None:
+            del self._replans[kind_of_type]
+        elif entry.kind[:2] == kind_of_type and entry in self._due and not entry.faults:
+            at = max(now, replan.poll_at(entry))
+            if abs(at - entry.due_at) > _WORTH_MOVING * entry.line.spacing:
+                self._arm(entry, at)
 
     def _join(self, entry: Entry) -> None:
         """Put an entry last in its account's line for creation."""
@@ -468,9 +583,15 @@ class Books:
         entry.line.queue[entry] = None
         self._tell(entry)
 
+    def _put_aside(self, entry: Entry) -> None:
+        entry.line.queue.pop(entry, None)
+        self._aside[entry] = None
+
     def _enter(self, entry: Entry, phase: Phase) -> None:
         entry.phase = phase
         entry.line.phases[phase] += 1
+        if phase in AT_SERVICE:
+            entry.line.enter(entry)
 
     def _move(self, entry: Entry, phase: Phase) -> None:
         if phase not in MOVES[entry.phase]:
@@ -482,19 +603,43 @@ class Books:
             line.pending_points -= entry.points or 0.0
             if phase is Phase.UNKNOWN:
                 line.unknown_points += entry.points or 0.0
+        if (phase in AT_SERVICE) is not (entry.phase in AT_SERVICE):
+            (line.enter if phase in AT_SERVICE else line.leave)(entry)
         entry.phase = phase
 
     def _finish(self, entry: Entry, phase: Phase, outcome: AnyOutcome | None) -> None:
+        was_left = entry.phase is Phase.ORPHANED
         self._move(entry, phase)
         self._disarm(entry)
         entry.line.queue.pop(entry, None)
+        self._aside.pop(entry, None)
         self._retries.discard(entry)
         self._deadlines.discard(entry)
         if entry.task_id is not None:
             entry.line.paid.pop(entry.task_id, None)
-        if outcome is not None:
+        if was_left and entry.outcome is not None:
+            entry.outcome = outcome  # for whoever asks next; those who left were told already
+        elif outcome is not None:
             entry.answer(outcome)
+        if phase not in {Phase.SOLVED, Phase.FAILED}:
+            self._unlist(entry)
+        elif self._references.get(entry.reference) is entry:
+            self._remembered.set(entry, entry.stands_until)
         self._tell(entry)
+
+    def _list(self, entry: Entry) -> None:
+        """Let an entry be found by its reference, unless there is one that is not finished."""
+        known = self._references.get(entry.reference)
+        # What was bought once stands, as long as it does, whatever is bought beside it.
+        if known is not None and known in self._remembered and (entry.once or not known.once):
+            self._unlist(known)
+        if entry.reference is not None:
+            self._references.setdefault(entry.reference, entry)
+
+    def _unlist(self, entry: Entry) -> None:
+        self._remembered.discard(entry)
+        if self._references.get(entry.reference) is entry:
+            del self._references[entry.reference]
 
     def _tell(self, entry: Entry, state: Literal["created", "resumed"] | None = None) -> None:
         if self._watcher is not None:
@@ -503,6 +648,7 @@ class Books:
     def _keep(self, entry: Entry) -> None:
         """List a paid entry, and see to it that it leaves the list again."""
         entry.line.paid[cast("str", entry.task_id)] = entry
+        self._list(entry)
         self._watch(entry)
 
     def _urgent_at(self, entry: Entry) -> float:
@@ -521,6 +667,8 @@ class Books:
         """Set the next poll: not sooner than the service asks, nor too late to be of use."""
         if entry.polls < _MOST_POLLS:
             entry.due_at = max(entry.spaced_until, min(poll_at, _last_poll_at(entry)))
+            if entry.due_at < self._urgent_at(entry):
+                entry.due_at = _with_others(entry.due_at, entry.line.tick)
             self._due.set(entry, entry.due_at)
 
     def _rearm(self, entry: Entry, now: float, poll_at: float) -> None:
@@ -553,6 +701,27 @@ class Books:
     def _end_create(self, entry: Entry) -> None:
         entry.request_in_flight = False
         entry.line.creating.discard(entry)
+
+
+@attrs.frozen
+class _Replan:
+    """A pass over what waits.
+
+    Args:
+        entries: Those that were not looked at yet.
+        poll_at: See `Books.replan`.
+    """
+
+    entries: Iterator[Entry]
+    poll_at: Callable[[Entry], float]
+
+
+def _with_others(at: float, tick: float) -> float:
+    """Return the next moment at which others are polled too.
+
+    Not the nearest one: what is polled just before it is solved waits for another poll.
+    """
+    return max(at, ceil(at / tick) * tick) if tick else at
 
 
 def _last_poll_at(entry: Entry) -> float:

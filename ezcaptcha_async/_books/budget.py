@@ -6,9 +6,14 @@ perhaps spent are sums over the accounts' own lines.
 
 from __future__ import annotations
 
-from ezcaptcha_async._books.entries import Entry, Line
+from typing import Final
+
+from ezcaptcha_async._books.entries import Line
 from ezcaptcha_async.errors import BudgetExceededError, ConfigurationError
 from ezcaptcha_async.services import Offer
+
+_ROUNDING: Final = 1e-9
+"""Share of a limit that sums of decimal prices may come out too high by: 0.1 + 0.2 is above 0.3."""
 
 
 class Budget:
@@ -59,18 +64,18 @@ class Budget:
                 "*service.offers])"
             )
         left = self._limit - self.committed + freed
-        if offer.points > left:
+        if offer.points > left + _ROUNDING * self._limit:
             raise BudgetExceededError(
                 f"{task_type} costs {offer.points:g} points, and of the budget of "
                 f"{self._limit:g} there are {max(0.0, left):g} left"
             )
 
-    def may_repeat(self, entry: Entry) -> bool:
+    def may_repeat(self, price: float | None) -> bool:
         """Say whether a create whose answer was lost is sent again, and count what it risks."""
-        limit, price = self._unknown_budget, entry.points
-        if limit is None or price is None or self._risked + price > limit:
+        limit = self._unknown_budget
+        if limit is None or price is None or self._risked + price > limit * (1 + _ROUNDING):
             return False
-        if self._limit is not None and self.committed + price > self._limit:
+        if self._limit is not None and self.committed + price > self._limit * (1 + _ROUNDING):
             return False
         self._risked += price
         return True

@@ -3,7 +3,7 @@
 Values and plain records only; `Books` makes the moves. The legal ones are a table, and
 an illegal one raises and changes nothing::
 
-    QUEUED ◄─► CREATING ──► WAITING ◄──► POLLING ──► SOLVED
+    QUEUED ◄─► CREATING ──► WAITING ◄──► POLLING ──► SOLVED    (QUEUED ──► WAITING: see `found`)
       │           │            │            │
       │           │            ├────────────┴──► FAILED, LAPSED
       │           │            ▼
@@ -27,9 +27,10 @@ import attrs
 
 from ezcaptcha_async._books.gate import Permit
 from ezcaptcha_async._books.time_queue import TimeQueue
-from ezcaptcha_async.errors import EzCaptchaError
+from ezcaptcha_async.errors import EzCaptchaError, SolveTimeoutError
 from ezcaptcha_async.events import Endpoint
 from ezcaptcha_async.tasks import Kind, SolutionType, Task
+from ezcaptcha_async.transports import Reply
 
 
 class Phase(IntEnum):
@@ -49,7 +50,14 @@ class Phase(IntEnum):
 
 
 MOVES: Final[Mapping[Phase, frozenset[Phase]]] = {
-    Phase.QUEUED: frozenset({Phase.CREATING, Phase.REFUSED, Phase.CANCELLED}),
+    Phase.QUEUED: frozenset(
+        {
+            Phase.CREATING,
+            Phase.WAITING,  # another pool has it created
+            Phase.REFUSED,
+            Phase.CANCELLED,
+        }
+    ),
     Phase.CREATING: frozenset(
         {
             Phase.QUEUED,
@@ -78,6 +86,9 @@ MOVES: Final[Mapping[Phase, frozenset[Phase]]] = {
 IN_FLIGHT: Final = (Phase.WAITING, Phase.POLLING)
 """Paid, and polled for somebody."""
 
+AT_SERVICE: Final = (Phase.CREATING, Phase.WAITING, Phase.POLLING, Phase.ORPHANED)
+"""Sent to the service, and not over."""
+
 PENDING: Final = (Phase.QUEUED, Phase.CREATING)
 """Not paid yet, and meant to be."""
 
@@ -94,6 +105,12 @@ class Waiting(Protocol):
     def answer(self, outcome: AnyOutcome | None) -> None: ...
 
 
+Waiters: TypeAlias = tuple[()] | tuple[Waiting] | dict[Waiting, None]
+"""Those who wait. A tuple while nobody or one does, as nearly always: with tens of thousands of
+tickets each object less is one that the garbage collector does not stop the event loop for.
+"""
+
+
 class Watcher(Protocol):
     def moved(self, entry: Entry, state: Literal["created", "resumed"] | None = None) -> None: ...
 
@@ -106,12 +123,36 @@ class Gatekeeper(Protocol):
     def send(self, endpoint: Endpoint, now: float) -> Permit: ...
 
 
+@attrs.define
+class Room:
+    """What solutions take up that can still be asked for.
+
+    Args:
+        used: Bytes.
+    """
+
+    used: int = 0
+
+
 @attrs.frozen
 class Solved:
-    """The outcome of a solved ticket: the raw solution and when its answer came."""
+    """The outcome of a solved ticket.
 
-    raw: Any = attrs.field(repr=False)
+    Args:
+        kept: What its solution is decoded from.
+        at: When its answer came.
+        room: Where it is kept, for as long as somebody holds it.
+    """
+
+    kept: Reply = attrs.field(repr=False)
     at: float
+    room: Room = attrs.field(factory=Room, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.room.used += len(self.kept.body)
+
+    def __del__(self) -> None:
+        self.room.used -= len(self.kept.body)
 
 
 AnyOutcome: TypeAlias = Solved | EzCaptchaError
@@ -127,12 +168,16 @@ class Line:
         account: Its name.
         result_window: Seconds for which a paid task can be fetched.
         spacing: Least seconds between a ``processing`` answer and the next poll.
+        token_validity: Seconds for which a solution is of use.
+        tick: Seconds within which polls that fall due go out together; 0 for each by itself.
     """
 
     gate: Gatekeeper
     account: str = ""
     result_window: float
     spacing: float
+    token_validity: float = inf
+    tick: float = 0.0
     queue: OrderedDict[Entry, None] = attrs.field(factory=OrderedDict["Entry", None], repr=False)
     ready: TimeQueue[Entry] = attrs.field(factory=TimeQueue["Entry"], repr=False)
     """Due polls, the most urgent one first."""
@@ -144,6 +189,8 @@ class Line:
     creating: set[Entry] = attrs.field(factory=set["Entry"], repr=False)
     paid: dict[str, Entry] = attrs.field(factory=dict[str, "Entry"], repr=False)
     phases: list[int] = attrs.field(factory=lambda: [0] * len(Phase))
+    at_service: dict[str, int] = attrs.field(factory=dict[str, int], repr=False)
+    """How many tasks of each type are at the service."""
     created: int = 0
     resumed: int = 0
     points: float = 0.0
@@ -193,6 +240,19 @@ class Line:
         """Tickets that this account still has work with."""
         return self.pending + self.in_flight
 
+    def enter(self, entry: Entry) -> None:
+        """Count one more that is at the service."""
+        kind = entry.kind.task_type
+        entry.place = self.at_service.get(kind, 0)
+        self.at_service[kind] = entry.place + 1
+
+    def leave(self, entry: Entry) -> None:
+        """Count one less."""
+        kind = entry.kind.task_type
+        self.at_service[kind] -= 1
+        if not self.at_service[kind]:
+            del self.at_service[kind]
+
     def create_at(self, now: float) -> float:
         """Return when the next create may go: what could not be polled in time is not bought."""
         creating = self.phases[Phase.CREATING]
@@ -223,6 +283,7 @@ class Entry:
         number: Which of all tasks of the process it is, for whoever watches.
         deadline: When the caller's patience ends.
         queued_at: When the caller came.
+        once: Whether at most one payment is made for its reference.
     """
 
     line: Line
@@ -234,11 +295,13 @@ class Entry:
     number: int = 0
     deadline: float = inf
     queued_at: float = -inf
+    once: bool = False
 
     phase: Phase = Phase.QUEUED
     task_id: str | None = None
     created_at: float = inf
     lapses_at: float = inf
+    place: int = 0  # how many tasks of its type were at the service before it
     attempts: int = 0  # createTask requests sent
     first_attempt_at: float | None = None  # when the first of them was turned down
     hand_overs: int = 0  # how often another account took it over
@@ -246,7 +309,8 @@ class Entry:
     polls: int = 0  # getTaskResult requests sent
     answered: int = 0  # polls that said processing
     faults: int = 0  # polls in a row that said nothing
-    trouble: str | None = None  # why the last of them said nothing
+    trouble: str | None = None  # why its last request said nothing
+    alike: int = 0  # how many of them in a row said nothing for that reason
     polled_age: float = 0.0  # when the last poll that was answered was sent
     processing_at: float | None = None  # when the last "processing" was received
     spaced_until: float = -inf  # before when the service wants no poll
@@ -258,10 +322,32 @@ class Entry:
     undecodable: bool = False  # there is a solution, of a shape that nobody can read
     outcome: AnyOutcome | None = None  # what to tell whoever waits
     kept: Solved | None = None  # a solution that came when nobody waited
-    creator: Waiting | None = attrs.field(default=None, repr=False)  # waits for the creation
-    # A tuple, because nearly always nobody or one waits: with tens of thousands of tickets
-    # each object less is one that the garbage collector does not stop the event loop for.
-    waiters: tuple[Waiting, ...] = attrs.field(default=(), repr=False)
+    creators: Waiters = attrs.field(default=(), repr=False)  # wait for the creation
+    waiters: Waiters = attrs.field(default=(), repr=False)
+
+    @property
+    def unsolved_at(self) -> float:
+        """The last moment at which the task was certainly not solved yet."""
+        if self.answered:
+            # The service judged between sending and receipt; the earlier one is safe.
+            return self.created_at + self.polled_age
+        return self.created_at if self.processing_at is None else self.processing_at
+
+    @property
+    def stands_until(self) -> float:
+        """Until when what a paid task came to is what its reference came to."""
+        if self.phase is Phase.SOLVED:
+            return self.unsolved_at + self.line.token_validity
+        return self.lapses_at
+
+    def late(self) -> SolveTimeoutError:
+        """Return what to tell a caller whose patience ends now."""
+        step = "created" if self.task_id is None else "solved"
+        why = "" if self.trouble is None else f"; its last request: {self.trouble}"
+        return SolveTimeoutError(
+            f"the timeout passed before the task was {step}{why}",
+            may_be_charged=self.phase is not Phase.QUEUED,
+        )
 
     def answer(self, outcome: AnyOutcome) -> None:
         """Give everybody who waits their outcome; the first one stands."""

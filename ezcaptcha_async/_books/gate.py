@@ -28,12 +28,13 @@ from typing import Final
 
 import attrs
 
+from ezcaptcha_async._books.adaptive_rate import AdaptiveRate
 from ezcaptcha_async._books.limits import (
     DEFAULT_TERMS,
-    AdaptiveRate,
     Pacer,
     Pause,
     RecentErrors,
+    RefusedInARow,
     RetryQuota,
     Terms,
 )
@@ -53,13 +54,16 @@ MOST_ERRORS: Final = 25
 _OF_ALL: Final = "ERROR_IP_BANNED"
 """The code of a ban that concerns all requests of an address."""
 
-_REFUSED_IN_A_ROW: Final = 5
-"""Creates refused one after the other with one code, whatever it means, before that counts as
-the account's: the services ban for the same error over and over."""
-
 _LOST_IN_A_ROW: Final = 3
 """Creates whose answers are lost one after the other before the next go one at a time: one in
 twenty lost by chance comes to that once in 8,000."""
+
+_FAILED_IN_A_ROW: Final = 10
+"""The same of those that fail in whatever way, and may cost nothing."""
+
+_PASSED_IT: Final = 3
+"""So many requests accepted that were sent after a throttled one say that what it asks for is
+asked of it alone: where a limit is reached, hardly one is accepted before the pause begins."""
 
 
 @attrs.define(eq=False)
@@ -69,10 +73,14 @@ class Permit:
     Args:
         endpoint: What may be asked.
         at: When it was given.
+        number: How many had been given before.
+        name: What it is known by, where leave is given to many pools together.
     """
 
     endpoint: Endpoint
     at: float
+    number: int = 0
+    name: str | None = None
     is_used: bool = False
 
 
@@ -105,9 +113,11 @@ class Gate:
         self._all = Pause(terms.first_wait, terms.longest_pause)
         self._creates = Pause(terms.first_wait, terms.longest_pause)
         self._doubt = Pause(terms.first_wait, terms.longest_wait)
-        self._lost_in_a_row = 0
-        self._refused_by = ""
-        self._refused_in_a_row = 0
+        self._paused_by = 0
+        self._passed_it = 0
+        self._asked_of_one_until = -inf
+        self._failed_in_a_row = self._lost_in_a_row = 0
+        self._refusals = RefusedInARow()
         self._quota = RetryQuota()
         self._create_errors = RecentErrors(MOST_ERRORS, terms.ban_window)
         self._poll_errors = self._create_errors
@@ -118,6 +128,7 @@ class Gate:
         self._polls_banned_until = -inf
         self._shut_by: ServiceError | None = None
         self._was_shut_by_poll = False
+        self._sent = 0
         self._in_flight = 0
         self._polls_in_flight = 0
         self._polls_known = False
@@ -130,7 +141,7 @@ class Gate:
         self._trial_wait = self._terms.first_wait
         self._creates_proven = False
         self._failing_since = inf
-        self._creates_lost_since = inf
+        self._creates_fail_since = inf
         self._creates_refused_since = inf
 
     def __repr__(self) -> str:
@@ -139,7 +150,7 @@ class Gate:
     @property
     def failing_since(self) -> float | None:
         """Since when nothing but failures has come back, of creates at least; else None."""
-        since = min(self._failing_since, self._creates_lost_since)
+        since = min(self._failing_since, self._creates_fail_since)
         return None if since == inf else since
 
     @property
@@ -152,6 +163,11 @@ class Gate:
         """Since when creates have only been refused for now: no capacity, or throttled."""
         since = self._creates_refused_since
         return None if since == inf else since
+
+    @property
+    def most_creates(self) -> int:
+        """Most createTask requests at a time, at this moment."""
+        return self._max_creates if self._creates_proven and not self._on_trial else 1
 
     @property
     def is_shut(self) -> bool:
@@ -285,7 +301,8 @@ class Gate:
         elif endpoint == "getTaskResult":
             self._poll_pacer.take(now)
             self._polls_in_flight += 1
-        return Permit(endpoint, now)
+        self._sent += 1
+        return Permit(endpoint, now, self._sent)
 
     def take_back(self, permit: Permit) -> None:
         """Note that a request did not go out, or that nothing is known of it; twice is fine."""
@@ -297,27 +314,31 @@ class Gate:
         endpoint = self._pass(permit, now)
         if endpoint == "createTask":
             self._creates_proven = True
-            self._refused_in_a_row = 0
+            self._refusals.end()
 
     def refused_task(self, permit: Permit, code: str, now: float) -> bool:
         """Note a createTask that was refused for what its task is, so that nothing was paid.
 
         Returns:
-            Whether that is the account's trouble: so many were refused with the same code, and
-            none accepted since. From then on creates go one at a time.
+            Whether that is the account's trouble: so many were refused, and none accepted
+            since. From then on creates go one at a time, and no more than would earn a ban.
         """
         self._pass(permit, now)
-        self._refused_in_a_row = self._refused_in_a_row + 1 if code == self._refused_by else 1
-        self._refused_by = code
-        if self._refused_in_a_row < _REFUSED_IN_A_ROW:
+        if not self._refusals.note(code):
             return False
+        self._create_errors.note(now)
         self._creates_proven = False
         return True
 
     def _pass(self, permit: Permit, now: float) -> Endpoint:
         """Note that the service is there and knows the key."""
         endpoint = self._use(permit)
-        self._all.forget()
+        self._rate.heard(now, permit.at, throttled=False)
+        if now < self._all.until and permit.number > self._paused_by:
+            self._passed_it += 1
+            if self._passed_it >= _PASSED_IT:
+                self._all.until = now
+                self._asked_of_one_until = now + self._terms.polls_dead_after
         self._quota.succeeded()
         if endpoint == "getTaskResult":
             self._polls_fail_since = inf
@@ -330,8 +351,8 @@ class Gate:
         if endpoint == "createTask":
             self._creates.forget()
             self._doubt.forget()
-            self._lost_in_a_row = 0
-            self._creates_lost_since = inf
+            self._failed_in_a_row = self._lost_in_a_row = 0
+            self._creates_fail_since = inf
             self._creates_refused_since = inf
         return endpoint
 
@@ -346,15 +367,17 @@ class Gate:
             luck: A random number from 0 to 1, against trying again all at once.
             maybe_created: Whether it was a createTask that may have been carried out.
         """
-        if self._use(permit) == "getTaskResult":
+        endpoint = self._use(permit)
+        if endpoint == "getTaskResult":
             self._polls_fail_since = min(self._polls_fail_since, now)
             self._most_probes += 1
-        if maybe_created:
-            self._lost_in_a_row += 1
-            if self._lost_in_a_row >= _LOST_IN_A_ROW:
+        elif endpoint == "createTask":
+            self._failed_in_a_row += 1
+            self._lost_in_a_row += maybe_created
+            if self._lost_in_a_row >= _LOST_IN_A_ROW or self._failed_in_a_row >= _FAILED_IN_A_ROW:
                 self._creates_proven = False
                 self._doubt.extend(now, None, 1 + luck / 10)
-                self._creates_lost_since = min(self._creates_lost_since, now)
+                self._creates_fail_since = min(self._creates_fail_since, now)
         self._quota.failed()
         if self._quota.used_up:
             self._on_trial = True
@@ -382,8 +405,10 @@ class Gate:
             case BannedError():
                 self._banned(error, now, stretch, endpoint)
             case ThrottledError():
-                self._rate.throttled(now)
-                if error.retry_after:
+                self._rate.heard(now, permit.at, throttled=True)
+                if error.retry_after and now >= self._asked_of_one_until:
+                    if now >= self._all.until:
+                        self._paused_by, self._passed_it = permit.number, 0
                     self._all.extend(now, error.retry_after, stretch)
             case _:
                 if endpoint == "getTaskResult":
@@ -392,6 +417,15 @@ class Gate:
                 self._quota.succeeded()
                 if now >= self.banned_until(endpoint):
                     self._pass_trial()
+
+    def shut(self, error: ServiceError) -> None:
+        """Take no new tasks: another pool was refused for the key or the balance."""
+        self._shut_by = error
+        self._creates_proven = False
+
+    def pause(self, until: float) -> None:
+        """Send nothing until then: another pool was asked to wait."""
+        self._all.until = max(self._all.until, until)
 
     def reopen(self) -> None:
         """Take new tasks again: the key and the balance were found good, or the user says so."""

@@ -1,7 +1,7 @@
 """Limits on what is sent: small, pure, and each with one job. Time comes in as an argument.
 
-`Pause` holds back for a while, `Pacer` keeps to a rate that the user sets, `AdaptiveRate`
-to one that a service's throttling teaches, `RetryQuota` tells an outage from bad luck,
+`Pause` holds back for a while, `Pacer` keeps to a rate that the user sets, `RetryQuota` tells an
+outage from bad luck and `RefusedInARow` bad tasks from an account that is turned away,
 `RecentErrors` counts what a service counts before it bans, and `Backoff` says how long to wait
 after a failure. All that they and the gate measure in seconds is one value, `Terms`, made for
 the speed at which a service runs.
@@ -18,16 +18,19 @@ import attrs
 
 from ezcaptcha_async.services import Service
 
-_SLACK_SECONDS: Final = 0.05
+_POLLED_IN_LIFE: Final = 6
+"""Polls of each task in flight that are to be possible within the life of a token."""
+
+SLACK_SECONDS: Final = 0.05
 """How far a pacer lets requests run ahead, so that a late event loop does not lose its turns."""
 
-_LEAST_SHARE: Final = 1 / 20
-"""Share of what was sent when throttling began that is sent at least: less would let paid
-tasks lapse, and a service that throttles even that does not do so because of the rate."""
-_LIFTED_AT: Final = 4.0
-"""At so many times the halved rate, twice of what was throttled, the limit is forgotten."""
-
 _QUOTA: Final = 100
+
+_SAME_IN_A_ROW: Final = 5
+_BY_CHANCE: Final = 1e-6
+"""How likely a row may be, by the share that is refused, and still be taken for no chance."""
+_STAYS: Final = 31 / 32
+"""Share of what was counted before that still counts after one more."""
 
 _TIMES_AS_LONG: Final = 3.0
 """How many times as long as answers usually take one is waited for."""
@@ -58,6 +61,8 @@ class Terms:
         least_deadline: Least total deadline of a poll.
         in_flight_for: For so many seconds of polls as can be sent tasks are in flight at most:
             about as long as one takes, so that each is asked for when it is ready.
+        tick: What falls due within so many seconds is polled at the same moment: what goes out
+            together costs half of what goes out alone (one wake-up, one turn of the event loop).
         most_late: No more is created while the poll that is most overdue is so many seconds late.
         passes_on_after: Seconds of nothing but failures after which what is in line goes to
             other accounts: not at the first failure, for that may have been chance, and there
@@ -78,6 +83,7 @@ class Terms:
     retry_spread: float = 2.0
     least_deadline: float = 3.0
     in_flight_for: float = 20.0
+    tick: float = 0.05
     most_late: float = 3.0
     passes_on_after: float = 10.0
 
@@ -100,7 +106,9 @@ class Terms:
             retry_spread=real.retry_spread / speed,
             # Not scaled: answers do not come faster because the service's clock runs faster.
             least_deadline=real.least_deadline,
-            in_flight_for=real.in_flight_for / speed,
+            # A token's age is counted from the last poll before it was ready.
+            in_flight_for=min(real.in_flight_for / speed, service.token_validity / _POLLED_IN_LIFE),
+            tick=real.tick / speed,
             most_late=real.most_late / speed,
             passes_on_after=real.passes_on_after / speed,
         )
@@ -155,72 +163,11 @@ class Pacer:
 
     def next_at(self, now: float) -> float:
         """Return when the next one may pass."""
-        return max(now, self._due - _SLACK_SECONDS)
+        return max(now, self._due - SLACK_SECONDS)
 
     def take(self, now: float) -> None:
         """Note that one passes."""
         self._due = max(now, self._due) + self._gap
-
-
-class AdaptiveRate:
-    """A rate that throttling teaches: halved at once, growing back steadily (AIMD).
-
-    Without throttling there is no limit. The first throttled request sets one, at half of
-    what was sent in the last second; it grows by a tenth of that in each further second,
-    and is forgotten at twice the rate that was throttled.
-
-    Args:
-        second: What is taken for a second.
-    """
-
-    def __init__(self, second: float = 1.0) -> None:
-        self._second = second
-        self._least = 0.5 / second
-        self._growth = 0.1 / second
-        """Share of the halved rate that comes back each second: ten seconds restore it."""
-        self._halved = inf  # per second, when it was throttled last
-        self._since = -inf
-        self._due = -inf
-        self._counting_from = -inf
-        self._count = 0
-        self._count_before = 0
-
-    def rate(self, now: float) -> float:
-        """Return the present limit per second; infinity when there is none."""
-        grown = self._halved * (1 + self._growth * (now - self._since))
-        return grown if grown < _LIFTED_AT * self._halved else inf
-
-    def next_at(self, now: float) -> float:
-        """Return when the next request may go."""
-        return now if self.rate(now) == inf else max(now, self._due - _SLACK_SECONDS)
-
-    def take(self, now: float) -> None:
-        """Note that a request goes out."""
-        self._roll(now)
-        self._count += 1
-        self._due = max(now, self._due) + 1.0 / self.rate(now)
-
-    def throttled(self, now: float) -> None:
-        """Note that the service throttled a request.
-
-        For one second further throttling tells of the load before the rate was halved.
-        """
-        if now < self._since + self._second:
-            return
-        self._roll(now)
-        sent = max(self._count, self._count_before) / self._second
-        if self.rate(now) == inf:
-            self._least = max(0.5 / self._second, _LEAST_SHARE * sent)
-        self._halved = max(self._least, min(self.rate(now), sent) / 2)
-        self._since = now
-        self._due = now
-
-    def _roll(self, now: float) -> None:
-        if now >= self._counting_from + self._second:
-            recent = now < self._counting_from + 2 * self._second
-            self._count_before = self._count if recent else 0
-            self._count = 0
-            self._counting_from = now
 
 
 class RetryQuota:
@@ -283,6 +230,41 @@ class RecentErrors:
         if gone + excess > len(self._times):
             return inf
         return self._times[gone + excess - 1] + self._seconds
+
+
+class RefusedInARow:
+    """Tells tasks that deserve to be refused from an account whose tasks all are.
+
+    The services ban for the same error over and over, whatever it means. Five in a row are too
+    many, or ten where their codes differ, unless so many are refused anyway that as long a row
+    comes about by chance: then what others have succeeded with is not held back.
+    """
+
+    def __init__(self) -> None:
+        self._codes = set[str]()
+        self._row = 0
+        self._refused = 0.0
+        self._all = 0.0
+        self._usual = 0.0
+
+    def note(self, code: str) -> bool:
+        """Note a refusal, and return whether there are too many in a row."""
+        self._count(refused=True)
+        self._codes.add(code)
+        self._row += 1
+        enough = _SAME_IN_A_ROW if len(self._codes) == 1 else 2 * _SAME_IN_A_ROW
+        return self._row >= enough and self._usual**self._row < _BY_CHANCE
+
+    def end(self) -> None:
+        """Note that one was not refused."""
+        self._count(refused=False)
+        self._usual = self._refused / self._all
+        self._codes.clear()
+        self._row = 0
+
+    def _count(self, *, refused: bool) -> None:
+        self._refused = _STAYS * self._refused + refused
+        self._all = _STAYS * self._all + 1
 
 
 class AnswerTimes:

@@ -1,7 +1,9 @@
 """What users write down, checked before anything is sent: fields, proxies, numbers."""
 
+from ezcaptcha_async._checks.arguments import NamesItsArguments, refuse_unknown
 from ezcaptcha_async._checks.fields import (
     LANGUAGE,
+    SECRET_NAME,
     as_custom_fields,
     as_data,
     as_extra,
@@ -19,17 +21,27 @@ from ezcaptcha_async._checks.fields import (
     check_reference,
     check_text,
     check_url,
+    checked,
+    filled_problem,
     host_of,
     keys_only,
+    number_problem,
     reference_problem,
+    str_problem,
     without_user_info,
 )
-from ezcaptcha_async._checks.names import SECRET_NAME
-from ezcaptcha_async._checks.proxies import credentials_last, is_at_private_address, read_proxy
+from ezcaptcha_async._checks.numbers import is_count, is_number, is_positive
+from ezcaptcha_async._checks.proxies import (
+    credentials_last,
+    is_at_private_address,
+    is_loopback,
+    read_proxy,
+)
 
 __all__ = [
     "LANGUAGE",
     "SECRET_NAME",
+    "NamesItsArguments",
     "as_custom_fields",
     "as_data",
     "as_extra",
@@ -47,11 +59,20 @@ __all__ = [
     "check_reference",
     "check_text",
     "check_url",
+    "checked",
     "credentials_last",
+    "filled_problem",
     "host_of",
     "is_at_private_address",
+    "is_count",
+    "is_loopback",
+    "is_number",
+    "is_positive",
     "keys_only",
+    "number_problem",
     "read_proxy",
     "reference_problem",
+    "refuse_unknown",
+    "str_problem",
     "without_user_info",
 ]

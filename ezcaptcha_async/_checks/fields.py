@@ -8,22 +8,39 @@ then: it may be a proxy with its password, and a traceback may show locals.
 # the task classes, in whose module their names would not be found.
 
 import json
+import math
 import re
 from collections.abc import Callable, Hashable, Mapping
+from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import attrs
 
+from ezcaptcha_async._checks.numbers import is_number
 from ezcaptcha_async._checks.proxies import credentials_last, read_proxy
 from ezcaptcha_async.errors import ConfigurationError
 
 LONGEST_REFERENCE: Final = 200
 """Most characters of a task's reference."""
 
+LONGEST_TEXT: Final = 64 * 1024
+"""Most characters of any other field."""
+
+LONGEST_OBJECT: Final = 256 * 1024
+"""Most characters of a field that is a JSON object: each create reads and writes it anew, for
+which the event loop stands still."""
+
 LANGUAGE: Final = "en-US"
 """The only one that HCaptcha is solved in."""
+
+SECRET_NAME: Final = re.compile(
+    r"passw|passphrase|pwd|secret|token|cookie|credential|login|user_?name|session|authoriz"
+    r"|(api|access|client|private)[-_ ]?key|^(pass|auth)$",
+    re.IGNORECASE,
+)
+"""Names of fields whose values are secret. A site key's is not: it stands in the page."""
 
 _UNPRINTABLE: Final = re.compile(r"[\s\x00-\x1f\x7f]")
 _USER_INFO: Final = re.compile(r"(?<=://)[^/?#]*@")
@@ -34,27 +51,38 @@ def without_user_info(url: str | None) -> str:
     return repr(url and _USER_INFO.sub("***@", url))
 
 
-def _host_and_port(url: str) -> tuple[str | None, int | None]:
-    try:
-        parts = urlsplit(url)
-        address = parts.hostname, parts.port
-    except ValueError:
-        address = None, None
-    return address
-
-
 @lru_cache(maxsize=1_024)
 def host_of(url: str) -> str:
-    """Return the host of a URL, in lower case; empty when there is none."""
-    return _host_and_port(url)[0] or ""
+    """Return the host of a URL, in lower case; empty when there is none, or no such port."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # both may raise
+    except ValueError:
+        return ""
+    return host or ""
+
+
+def str_problem(value: object, most: float = math.inf) -> str | None:
+    """Return what is wrong with what should be a str of at most so many characters."""
+    if not isinstance(value, str):
+        return f"must be a str, not {type(value).__name__}"
+    return None if len(value) <= most else f"must have at most {most:,} characters"
+
+
+def filled_problem(value: object) -> str | None:
+    """Return what is wrong with what should be a str that is not empty."""
+    return None if isinstance(value, str) and value else "must be a non-empty str"
+
+
+def number_problem(value: object) -> str | None:
+    """Return what is wrong with what should be a number."""
+    return None if is_number(value) else "must be a finite number"
 
 
 def _text_problem(value: object) -> str | None:
-    if not isinstance(value, str):
-        return f"must be a str, not {type(value).__name__}"
-    if not value or _UNPRINTABLE.search(value):
+    if isinstance(value, str) and (not value or _UNPRINTABLE.search(value)):
         return "must not be empty or hold white space"
-    return None
+    return str_problem(value, LONGEST_TEXT)
 
 
 def _flag_problem(value: object) -> str | None:
@@ -71,9 +99,8 @@ def _url_problem(value: object) -> str | None:
 
 
 def _title_problem(value: object) -> str | None:
-    if not isinstance(value, str):
-        return f"must be a str, not {type(value).__name__}"
-    return None if value.strip() else "must not be empty"
+    is_blank = isinstance(value, str) and not value.strip()
+    return "must not be empty" if is_blank else str_problem(value, LONGEST_TEXT)
 
 
 def _language_problem(value: object) -> str | None:
@@ -99,25 +126,32 @@ def reference_problem(value: object) -> str | None:
 _Check: TypeAlias = Callable[[object, "attrs.Attribute[Any]", Any], None]
 
 
-def _checked(problem_with: Callable[[object], str | None]) -> _Check:
+def checked(problem_with: Callable[[object], str | None], whose: str = "") -> _Check:
+    """Return a validator that raises for what is wrong with a value.
+
+    Args:
+        problem_with: Returns that, or None.
+        whose: Stands before the name of the field.
+    """
+
     def check(task: object, field: "attrs.Attribute[Any]", value: object) -> None:
         problem = problem_with(value)
         del task, value
         if problem is not None:
-            raise ConfigurationError(f"{field.alias} {problem}")
+            raise ConfigurationError(f"{whose}{field.alias} {problem}")
 
     return check
 
 
-check_text: Final = _checked(_text_problem)
+check_text: Final = checked(_text_problem)
 check_optional_text: Final = attrs.validators.optional(check_text)
-check_flag: Final = _checked(_flag_problem)
-check_url: Final = _checked(_url_problem)
+check_flag: Final = checked(_flag_problem)
+check_url: Final = checked(_url_problem)
 check_optional_flag: Final = attrs.validators.optional(check_flag)
-check_optional_title: Final = attrs.validators.optional(_checked(_title_problem))
-check_language: Final = _checked(_language_problem)
-check_credentials_last: Final = _checked(_credentials_last_problem)
-check_reference: Final = attrs.validators.optional(_checked(reference_problem))
+check_optional_title: Final = attrs.validators.optional(checked(_title_problem))
+check_language: Final = checked(_language_problem)
+check_credentials_last: Final = checked(_credentials_last_problem)
+check_reference: Final = attrs.validators.optional(checked(reference_problem))
 
 
 def _proxy_of(value: object) -> tuple[str, str]:
@@ -148,7 +182,7 @@ def as_optional_proxy(value: str | None) -> str | None:
 
 
 def _json_text(value: Mapping[str, Any] | str) -> str:
-    """Return a JSON object as compact text; empty when `value` is none.
+    """Return a JSON object as compact text; empty when `value` is none, or too long.
 
     Text is what makes it immutable, hashable and cheap to keep.
     """
@@ -157,12 +191,15 @@ def _json_text(value: Mapping[str, Any] | str) -> str:
         text = json.dumps(loaded, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         return ""
-    return text if text.startswith("{") else ""
+    return text if text.startswith("{") and len(text) <= LONGEST_OBJECT else ""
 
 
 def _require_object(text: str | None, *, field: str) -> None:
     if text == "":  # and not None, which is a field that is left out
-        raise ConfigurationError(f"{field} must be a JSON object: a mapping or its JSON text")
+        raise ConfigurationError(
+            f"{field} must be a JSON object: a mapping or its JSON text, of at most "
+            f"{LONGEST_OBJECT:,} characters"
+        )
 
 
 def as_data(value: Mapping[str, Any] | str | None) -> str | None:
@@ -223,16 +260,16 @@ def check_no_field_twice(task: Any, _field: "attrs.Attribute[Any]", fields: str)
 @lru_cache(maxsize=1_024)
 def extra_problem(task_class: Hashable, name: str) -> str | None:
     """Return why a task must not be sent a field of that name beside its own, if so."""
-    plain, shown = _plain(name), repr(name[:40])
-    if plain == "type":
+    meant, shown = plain(name), repr(name[:40])
+    if meant == "type":
         return "must not hold 'type': the class says it, and of a CustomTask the first argument"
     for field in attrs.fields(cast("type[Any]", task_class)):
         if "wire" not in field.metadata:
             continue
-        known = {_plain(field.name), _plain(field.metadata["wire"])}
-        if plain in known:
+        known = {plain(field.name), plain(field.metadata["wire"])}
+        if meant in known:
             return f"must not hold {shown}: give it as {field.alias}"
-        if any(_is_misspelt(plain, other) for other in known):
+        if any(is_misspelt(meant, other) for other in known):
             return (
                 f"holds {shown}: did you mean {field.alias}? "
                 "If there is such a field, send it in the fields of a CustomTask"
@@ -240,32 +277,21 @@ def extra_problem(task_class: Hashable, name: str) -> str | None:
     return None
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return a name as it is compared: however it is spelt, in letters and digits alone."""
     return name.replace("_", "").replace("-", "").casefold()
 
 
-def _is_misspelt(name: str, known: str) -> bool:
+def is_misspelt(name: str, known: str) -> bool:
     """Return whether one is so near to the other that it is meant: of four letters, one is wrong.
 
     Two in eight or more; no new name, such as proxyType beside proxy, is so near.
     """
-    most = min(len(known) // 4, 2)
-    return abs(len(name) - len(known)) <= most and _edits(name, known) <= most
-
-
-def _edits(one: str, other: str) -> int:
-    """Return how many letters are wrong, too many, missing, or in the place of the next one."""
-    before: list[int] = []
-    last = list(range(len(other) + 1))
-    for row, mine in enumerate(one):
-        line = [row + 1]
-        for column, theirs in enumerate(other):
-            edits = min(last[column + 1] + 1, line[column] + 1, last[column] + (mine != theirs))
-            if row and column and (mine, one[row - 1]) == (other[column - 1], theirs):
-                edits = min(edits, before[column - 1] + 1)
-            line.append(edits)
-        before, last = last, line
-    return last[-1]
+    most, longer = min(len(known) // 4, 2), max(len(name), len(known))
+    if abs(len(name) - len(known)) > most:
+        return False
+    blocks = SequenceMatcher(None, name, known, autojunk=False).get_matching_blocks()
+    return longer - sum(block.size for block in blocks) <= most
 
 
 def keys_only(text: str | None) -> str:

@@ -39,8 +39,7 @@ _LEGAL: Final = "!$&'()*+,;="
 """What a URL may hold in a user or a password, beside letters, digits and ``-._~``."""
 
 _LAST_PORT: Final = 65_535
-_NUMBER: Final = re.compile("0x[0-9a-f]*|[0-9]+")
-_MOST_NUMBERS: Final = 4
+_NUMBERS: Final = re.compile(r"(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+)){0,3}")
 
 
 def read_proxy(text: str) -> tuple[str, str]:
@@ -87,12 +86,17 @@ def is_at_private_address(proxy: str) -> bool:
     name may lead anywhere.
     """
     host = proxy.rpartition("@")[2].rpartition(":")[0].strip("[]").removesuffix(".")
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    return any(
+    return is_loopback(host) or any(
         not address.is_global or address.is_multicast or address.is_reserved
         for address in _addresses(host)
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, as far as what is written tells."""
+    name = host.removesuffix(".").lower()
+    is_named = name == "localhost" or name.endswith(".localhost")
+    return is_named or any(address.is_loopback for address in _addresses(name))
 
 
 def _address(host: str, port: str) -> str:
@@ -119,30 +123,16 @@ def _addresses(host: str) -> Iterator[IPv4Address | IPv6Address]:
             six = IPv6Address(host)
             yield six.ipv4_mapped or six
         return
-    numbers = host.split(".")
-    if len(numbers) <= _MOST_NUMBERS and all(map(_NUMBER.fullmatch, numbers)):
-        # With a zero in front, a number is octal to some and decimal to others.
+    if _NUMBERS.fullmatch(host):
+        # With a zero in front, a number is octal to some resolvers and decimal to others.
         for base_after_zero in (8, 10):
-            with suppress(ValueError):
-                yield _ipv4(numbers, base_after_zero)
+            with suppress(ValueError, OverflowError):
+                *first, last = (int(text, _base(text, base_after_zero)) for text in host.split("."))
+                # The last one fills what is left.
+                yield IPv4Address(bytes(first) + last.to_bytes(4 - len(first)))
 
 
-def _ipv4(numbers: list[str], base_after_zero: int) -> IPv4Address:
-    """Return the address that some numbers are to resolvers: the last one fills what is left.
-
-    Raises:
-        ValueError: They are none.
-    """
-    *first, last = (_number(text, base_after_zero) for text in numbers)
-    if any(number > 255 for number in first):  # noqa: PLR2004 - a byte
-        raise ValueError
-    high = int.from_bytes(bytes(first).ljust(4, b"\0"))
-    if last >= 1 << 8 * (4 - len(first)):
-        raise ValueError
-    return IPv4Address(high + last)
-
-
-def _number(text: str, base_after_zero: int) -> int:
-    if text.startswith("0x"):
-        return int(text[2:] or "0", 16)
-    return int(text, base_after_zero if text.startswith("0") else 10)
+def _base(number: str, after_zero: int) -> int:
+    if number.startswith("0x"):
+        return 16
+    return after_zero if number.startswith("0") else 10

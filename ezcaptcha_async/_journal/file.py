@@ -27,6 +27,7 @@ import anyio
 import anyio.to_thread
 
 from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.private_files import check_way, open_private
 
 if sys.platform == "win32":
     import msvcrt
@@ -50,9 +51,8 @@ else:
 _open_files: Final[WeakSet[JournalFile]] = WeakSet()
 _OWNER_ONLY: Final = 0o600
 _OTHERS: Final = 0o077
-_BINARY: Final = getattr(os, "O_BINARY", 0)
-_APPEND: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+_APPEND: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 class JournalFile:
@@ -151,14 +151,13 @@ class JournalFile:
         self._check_ours()
         number = 0
         while True:
-            name = f"{self.path}.damaged{f'.{number}' if number else ''}"
-            try:
-                Path(name).hardlink_to(self.path)
-            except FileExistsError:
-                if not Path(name).samefile(self.path):
-                    number += 1
-                    continue  # else it was kept before, and could not be replaced then
-            return name
+            kept = Path(f"{self.path}.damaged{f'.{number}' if number else ''}")
+            with suppress(FileExistsError):
+                kept.hardlink_to(self.path)
+            # If it is the same, and not made now, then the file could not be replaced before.
+            if kept.samefile(self.path):
+                return str(kept)
+            number += 1
 
     def replace(self, lines: bytes) -> None:
         """Let the file have this content instead, all or nothing.
@@ -171,13 +170,12 @@ class JournalFile:
         # A name that is not likely to be that of a file of the user's.
         new = path.with_name(f".{path.name}.ezcaptcha-new")
         new.unlink(missing_ok=True)
-        descriptor = os.open(new, _NEW, _OWNER_ONLY)
+        descriptor = open_private(str(new), _NEW)
         try:
-            try:
-                _write_all(descriptor, lines)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(lines)
+                file.flush()
                 os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
             # Windows replaces no file that is open; the next append opens it again.
             self._close_file()
             new.replace(path)
@@ -199,22 +197,27 @@ class JournalFile:
     # ---------------------------------------------------------------------- details
 
     def _locked(self) -> int:
-        """Take the lock and return the descriptor that holds it."""
-        problem = "another pool or process uses it; give each one a journal of its own"
+        """Take the lock, until it is closed, and return the descriptor that holds it."""
+        path, descriptor = f"{self.path}.lock", -1
         try:
-            descriptor = take_lock(f"{self.path}.lock")
+            check_way(path)
+            descriptor = open_private(path, _APPEND)
+            _lock(descriptor)
         except OSError as error:
             problem = reason_of(error)
+            if descriptor >= 0:
+                os.close(descriptor)
+                if error.errno in {errno.EAGAIN, errno.EACCES, errno.EDEADLK}:
+                    problem = "another pool or process uses it; give each one a journal of its own"
         else:
-            if descriptor is not None:
-                return descriptor
+            return descriptor
         raise ConfigurationError(f"cannot use the journal {self.path}: {problem}")
 
     def _opened(self) -> int:
         """Return the descriptor of the file, which is opened when it is not."""
         self._check_ours()
         if self._descriptor < 0:
-            descriptor = os.open(self.path, _APPEND, _OWNER_ONLY)
+            descriptor = open_private(self.path, _APPEND)
             try:
                 _make_private(descriptor)
             except OSError:
@@ -270,26 +273,6 @@ def lines_of(path: str, most: int) -> Iterator[bytes]:
                 line = file.readline(most + 1)
 
 
-def take_lock(path: str) -> int | None:
-    """Lock a file, which is made when it is not there, until it is closed.
-
-    Returns:
-        The descriptor that holds the lock; None when another one holds it.
-
-    Raises:
-        OSError: It cannot be opened or locked.
-    """
-    descriptor = os.open(path, _APPEND, _OWNER_ONLY)
-    try:
-        _lock(descriptor)
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno not in {errno.EAGAIN, errno.EACCES, errno.EDEADLK}:
-            raise
-        return None
-    return descriptor
-
-
 def _make_private(descriptor: int) -> None:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
@@ -309,9 +292,3 @@ def _sync_and_close(descriptor: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]

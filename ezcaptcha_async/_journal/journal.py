@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import SequenceMatcher
 from itertools import islice
 from pathlib import Path
@@ -18,9 +20,11 @@ from typing import Any, Final
 
 import attrs
 
+from ezcaptcha_async._checks import check_flag
 from ezcaptcha_async._journal.file import JournalFile, lines_of, reason_of
-from ezcaptcha_async._journal.records import MAX_LINE, Reading, replay
+from ezcaptcha_async._journal.records import MAX_LINE, Reading, Standing, Submission, replay
 from ezcaptcha_async.errors import ConfigurationError, SavedTicket
+from ezcaptcha_async.private_files import check_way
 
 _MOST_NAMES: Final = 1_000
 """Most files of a folder among which the journal that was meant is looked for."""
@@ -32,20 +36,10 @@ def _as_path(path: str | os.PathLike[str]) -> str:
 
 
 def _check_path(_journal: object, _field: attrs.Attribute[Any], path: object) -> None:
-    if not isinstance(path, str) or not path or not _names_a_file(path):
-        raise ConfigurationError("journal must be the path of a file, or a Journal with one")
-
-
-def _names_a_file(path: str) -> bool:
-    try:
-        return b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-
-
-def _check_flag(_journal: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"{field.name} must be True or False, not {value!r}")
+    with suppress(UnicodeEncodeError):
+        if isinstance(path, str) and path and b"\0" not in os.fsencode(path):
+            return
+    raise ConfigurationError("journal must be the path of a file, or a Journal with one")
 
 
 @attrs.frozen
@@ -69,7 +63,7 @@ class Journal:
     """
 
     path: str = attrs.field(converter=_as_path, validator=_check_path)
-    power_loss_safe: bool = attrs.field(default=False, kw_only=True, validator=_check_flag)
+    power_loss_safe: bool = attrs.field(default=False, kw_only=True, validator=check_flag)
 
     def unfinished(self) -> tuple[SavedTicket, ...]:
         """Return the paid tasks whose outcome nobody has been given, as far as it says.
@@ -87,6 +81,31 @@ class Journal:
             >>> saved == ticket.to_dict()
             True
         """
+        return tuple(item.task.to_dict() for item in self._standing().unfinished.values())
+
+    def unknowns(self) -> tuple[Submission, ...]:
+        """Return the createTask requests of the last day of which it says no outcome.
+
+        Each may have been paid for, and none can be fetched: see `SessionPool.unknowns`. The file
+        is only read. While a pool has it open, those that are under way are among them.
+
+        Raises:
+            ConfigurationError: It is not there, cannot be read, or is not a journal.
+
+        Example:
+            >>> service = SimulatedService()
+            >>> service.inject(Fault.RESET_AFTER, path="/createTask")
+            >>> async with SessionPool(journal="paid.jsonl", http_client=service.client()) as pool:
+            ...     lost = await asyncio.gather(pool.solve(TASK), return_exceptions=True)
+            >>> [submission.type for submission in Journal("paid.jsonl").unknowns()]
+            ['ReCaptchaV2TaskProxyless']
+        """
+        standing = self._standing()
+        standing.settle()
+        standing.expire(time.time())
+        return tuple(standing.unknown.values())
+
+    def _standing(self) -> Standing:
         path = os.path.realpath(self.path)
         problem = None
         try:
@@ -97,8 +116,7 @@ class Journal:
         else:
             problem = _problem_of(reading, path)
             if problem is None:
-                unfinished = reading.standing.unfinished.values()
-                return tuple(created.task.to_dict() for created in unfinished)
+                return reading.standing
         raise ConfigurationError(f"cannot read the journal {path}: {problem}")
 
 
@@ -112,6 +130,7 @@ def open_journal(journal: Journal) -> JournalFile:
     path = os.path.realpath(journal.path)
     problem = None
     try:
+        check_way(str(journal.path))
         _check_regular(path)
         problem = _problem_of(_beginning(lines_of(path, MAX_LINE)), path)
     except FileNotFoundError:

@@ -7,18 +7,19 @@ it, even where the lines before it are gone. All times are Unix time in seconds.
 A createTask writes an `Intent` before it is sent, and one of `Paid`, `NotPaid` and
 `Unknown` after it. An intent that nothing follows was in flight when its process died, so
 its outcome is unknown. `Paid` stands until `Done`: after its result window ended for a day,
-so that somebody hears of the money.
+so that somebody hears of the money. `Delivered` is a `Done` that somebody may ask for again.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar, assert_never, cast
 
 import attrs
+from attrs.validators import optional
 
+from ezcaptcha_async._checks import checked, filled_problem, number_problem, str_problem
 from ezcaptcha_async._journal.saved import SavedTask
 
 VERSION: Final = 1
@@ -38,7 +39,6 @@ are lost for hours must not fill the memory."""
 MOST_LAPSED: Final = 1_000
 """Most paid tasks whose window is over that are kept, the newest ones, for the same reason."""
 
-_LARGEST: Final = sys.float_info.max
 
 T = TypeVar("T")
 Key: TypeAlias = tuple[str, str | None, str]
@@ -48,19 +48,9 @@ Key: TypeAlias = tuple[str, str | None, str]
 # ------------------------------------------------------------------------------- records
 
 
-def _check_text(_record: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{field.name} must be a non-empty str")
-
-
-def _check_host(_record: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str):
-        raise ValueError(f"{field.name} must be a str")  # noqa: TRY004 - as of other fields
-
-
-def _check_number(_record: object, field: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
-        raise ValueError(f"{field.name} must be a finite number")
+_check_text: Final = checked(filled_problem)
+_check_text_or_none: Final = optional(_check_text)
+_check_number: Final = checked(number_problem)
 
 
 @attrs.frozen(kw_only=True)
@@ -88,17 +78,14 @@ class Submission:
     service: str = attrs.field(validator=_check_text)
     account: str = attrs.field(validator=_check_text)
     type: str = attrs.field(validator=_check_text)
-    host: str = attrs.field(default="", validator=_check_host)
-    points: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_check_number)
-    )
+    host: str = attrs.field(default="", validator=checked(str_problem))
+    points: float | None = attrs.field(default=None, validator=optional(_check_number))
     sent_at: float = attrs.field(validator=_check_number)
-    reference: str | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_check_text)
-    )
+    reference: str | None = attrs.field(default=None, validator=_check_text_or_none)
 
 
-def _as_submission(value: Submission | Mapping[str, Any]) -> Submission:
+def submission_of(value: Submission | Mapping[str, Any]) -> Submission:
+    """Return a submission, made of those fields that it knows where it is none yet."""
     return value if isinstance(value, Submission) else _made(Submission, value)
 
 
@@ -106,12 +93,17 @@ def _as_task(value: SavedTask | Mapping[str, Any]) -> SavedTask:
     return value if isinstance(value, SavedTask) else SavedTask.from_dict(value)
 
 
+def key_of(task: SavedTask) -> Key:
+    """Return what a paid task is known by."""
+    return task.service, task.account, task.task_id
+
+
 @attrs.frozen
 class Intent:
     """A createTask is about to be sent; `attempt` is a name that no other one has."""
 
     attempt: str = attrs.field(validator=_check_text)
-    submission: Submission = attrs.field(converter=_as_submission)
+    submission: Submission = attrs.field(converter=submission_of)
 
 
 @attrs.frozen
@@ -121,14 +113,9 @@ class Paid:
     `attempt` is None when it was created without this journal.
     """
 
-    attempt: str | None = attrs.field(validator=attrs.validators.optional(_check_text))
+    attempt: str | None = attrs.field(validator=_check_text_or_none)
     task: SavedTask = attrs.field(converter=_as_task)
     window: float = attrs.field(validator=_check_number)
-
-    @property
-    def key(self) -> Key:
-        """What the task is known by."""
-        return self.task.service, self.task.account, self.task.task_id
 
     @property
     def ends_at(self) -> float:
@@ -148,7 +135,7 @@ class Unknown:
     """The answer to a createTask was lost."""
 
     attempt: str = attrs.field(validator=_check_text)
-    submission: Submission = attrs.field(converter=_as_submission)
+    submission: Submission = attrs.field(converter=submission_of)
 
 
 @attrs.frozen
@@ -156,8 +143,19 @@ class Done:
     """A paid task's solution, or its final error, was given to the caller."""
 
     service: str = attrs.field(validator=_check_text)
-    account: str | None = attrs.field(validator=attrs.validators.optional(_check_text))
+    account: str | None = attrs.field(validator=_check_text_or_none)
     task_id: str = attrs.field(validator=_check_text)
+
+
+@attrs.frozen
+class Delivered:
+    """The same of a task that was created once for its reference.
+
+    Until then in Unix time, whoever asks for that reference gets what it came to again.
+    """
+
+    task: SavedTask = attrs.field(converter=_as_task)
+    until: float = attrs.field(validator=_check_number)
 
 
 @attrs.frozen
@@ -183,7 +181,7 @@ class Banned:
         )
 
 
-Record: TypeAlias = Intent | Paid | NotPaid | Unknown | Done | Banned
+Record: TypeAlias = Intent | Paid | NotPaid | Unknown | Done | Delivered | Banned
 
 _EVENTS: Final[Mapping[str, type[Record]]] = {
     "intent": Intent,
@@ -191,6 +189,7 @@ _EVENTS: Final[Mapping[str, type[Record]]] = {
     "not_paid": NotPaid,
     "unknown": Unknown,
     "done": Done,
+    "delivered": Delivered,
     "banned": Banned,
 }
 _BEGINNING: Final = b'{"v":'
@@ -238,6 +237,10 @@ class Standing:
         """Attempt → createTask requests whose answer was lost, oldest first."""
         self.unfinished: dict[Key, Paid] = {}
         """The paid tasks whose outcome nobody has been given."""
+        self.delivered: dict[Key, Delivered] = {}
+        """Those whose outcome may be asked for again."""
+        self.lost: dict[str | None, str] = {}
+        """Reference → the last attempt in `unknown`, as long as nothing was paid for it since."""
         self.bans: dict[tuple[str, str], Banned] = {}
         """Service and account → the ban that ends last."""
 
@@ -249,11 +252,12 @@ class Standing:
         match record:
             case Intent(attempt, submission):
                 self.unanswered[attempt] = submission
-            case Paid(attempt):
-                if attempt is not None:
-                    self.unanswered.pop(attempt, None)
+            case Paid(attempt, task):
+                self.unanswered.pop(attempt or "", None)
                 # A service that repeats an id has sold one task, the first.
-                self.unfinished.setdefault(record.key, record)
+                self.unfinished.setdefault(key_of(task), record)
+                self.delivered.pop(key_of(task), None)
+                self._note_paid(task)
             case NotPaid(attempt):
                 self.unanswered.pop(attempt, None)
             case Unknown(attempt, submission):
@@ -261,6 +265,10 @@ class Standing:
                 self._list_unknown(attempt, submission)
             case Done(service, account, task_id):
                 self.unfinished.pop((service, account, task_id), None)
+            case Delivered(task):
+                self.unfinished.pop(key_of(task), None)
+                self.delivered[key_of(task)] = record
+                self._note_paid(task)
             case Banned(service, account):
                 known = self.bans.get((service, account))
                 self.bans[service, account] = record if known is None else known.joined(record)
@@ -292,12 +300,27 @@ class Standing:
             for attempt, item in self.unknown.items()
             if now - DAY < item.sent_at < now + DAY
         }
+        self.lost = {name: last for name, last in self.lost.items() if last in self.unknown}
+        self.delivered = {
+            key: item for key, item in self.delivered.items() if now < item.until < now + DAY
+        }
         self.bans = {key: ban for key, ban in self.bans.items() if now < ban.until < now + DAY}
 
     def _list_unknown(self, attempt: str, submission: Submission) -> None:
         self.unknown[attempt] = submission
+        if submission.reference is not None:
+            self.lost[submission.reference] = attempt
         if len(self.unknown) > MOST_UNKNOWN:
-            del self.unknown[next(iter(self.unknown))]
+            oldest = next(iter(self.unknown))
+            let_go = self.unknown.pop(oldest)
+            if self.lost.get(let_go.reference) == oldest:
+                del self.lost[let_go.reference]
+
+    def _note_paid(self, task: SavedTask) -> None:
+        # By time and not by order, which is another one in a file that was rewritten.
+        attempt = self.lost.get(task.reference)
+        if attempt is not None and self.unknown[attempt].sent_at <= task.created_at:
+            del self.lost[task.reference]
 
     def lines(self) -> list[bytes]:
         """Return the least number of lines that come to the same."""
@@ -305,6 +328,7 @@ class Standing:
             *(encoded(Unknown(*item)) for item in self.unknown.items()),
             *(encoded(Intent(*item)) for item in self.unanswered.items()),
             *(encoded(attrs.evolve(item, attempt=None)) for item in self.unfinished.values()),
+            *(encoded(item) for item in self.delivered.values()),
             *(encoded(ban) for ban in self.bans.values()),
         ]
 

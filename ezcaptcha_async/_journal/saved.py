@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
+from attrs.validators import optional
 
-from ezcaptcha_async._checks import reference_problem
+from ezcaptcha_async._checks import (
+    checked,
+    filled_problem,
+    number_problem,
+    reference_problem,
+    str_problem,
+)
 from ezcaptcha_async.errors import ConfigurationError, SavedTicket
 
 _VERSION: Final = 1
-_LARGEST: Final = sys.float_info.max
 
 
-def _check_text(_saved: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"the saved ticket's {field.name} must be a non-empty str")
+_WHOSE: Final = "the saved ticket's "
+_check_filled: Final = checked(filled_problem, _WHOSE)
+_check_number: Final = checked(number_problem, _WHOSE)
+_check_number_or_none: Final = optional(_check_number)
 
 
-def _check_host(_saved: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str):
-        raise ConfigurationError(f"the saved ticket's {field.name} must be a str")
-
-
-def _check_reference(_saved: object, _field: attrs.Attribute[Any], value: object) -> None:
-    problem = reference_problem(value)
-    if problem is not None:
-        raise ConfigurationError(f"the saved ticket's reference {problem}")
-
-
-def _check_number(_saved: object, field: attrs.Attribute[Any], value: object) -> None:
-    # Compared and not converted: JSON knows whole numbers that no float can hold.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
-        raise ConfigurationError(f"the saved ticket's {field.name} must be a finite number")
+def _id_problem(value: object) -> str | None:
+    # A line end in an id would forge a line in a log.
+    is_harmless = isinstance(value, str) and value.isascii() and value.isprintable()
+    return filled_problem(value) or (None if is_harmless else "must hold printable ASCII only")
 
 
 @attrs.frozen(kw_only=True)
@@ -57,28 +52,22 @@ class SavedTask:
         ConfigurationError: A value is missing or has not the right form.
     """
 
-    task_id: str = attrs.field(validator=_check_text)
-    service: str = attrs.field(validator=_check_text)
-    account: str | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_check_text)
-    )
-    type: str = attrs.field(validator=_check_text)
-    host: str = attrs.field(default="", validator=_check_host)
+    task_id: str = attrs.field(validator=checked(_id_problem, _WHOSE))
+    service: str = attrs.field(validator=_check_filled)
+    account: str | None = attrs.field(default=None, validator=optional(_check_filled))
+    type: str = attrs.field(validator=_check_filled)
+    host: str = attrs.field(default="", validator=checked(str_problem, _WHOSE))
     created_at: float = attrs.field(validator=_check_number)
-    processing_at: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_check_number)
-    )
+    processing_at: float | None = attrs.field(default=None, validator=_check_number_or_none)
     polls: int = attrs.field(default=0, validator=_check_number)
-    points: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_check_number)
-    )
+    points: float | None = attrs.field(default=None, validator=_check_number_or_none)
     reference: str | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_check_reference)
+        default=None, validator=optional(checked(reference_problem, _WHOSE))
     )
 
     def to_dict(self) -> SavedTicket:
         """Return the JSON-able form."""
-        return {"version": _VERSION, **attrs.asdict(self)}
+        return cast("SavedTicket", {"version": _VERSION, **attrs.asdict(self)})
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> SavedTask:

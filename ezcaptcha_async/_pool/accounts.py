@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ezcaptcha_async._account import Session
 from ezcaptcha_async._books import Books, Budget, Create, Entry, Line, Poll
-from ezcaptcha_async._journal import SavedTask
+from ezcaptcha_async._journal import SavedTask, Submission
 from ezcaptcha_async._pool.ticket import with_ticket
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
@@ -16,8 +16,9 @@ from ezcaptcha_async.errors import (
     ConfigurationError,
     PoolClosedError,
     ResultWindowLapsedError,
+    SubmissionUnknownError,
 )
-from ezcaptcha_async.tasks import CustomTask, Task, proxy_of
+from ezcaptcha_async.tasks import TASK_TYPES, CustomTask, Task, proxy_of
 
 
 class Accounts:
@@ -31,6 +32,8 @@ class Accounts:
 
     def __init__(self, books: Books, budget: Budget, clock: Callable[[], float]) -> None:
         self.session_of: dict[Line, Session] = {}
+        self.sessions: tuple[Session, ...] = ()
+        """The accounts at work, in the order in which the user named them."""
         self._books = books
         self._budget = budget
         self._clock = clock
@@ -38,14 +41,10 @@ class Accounts:
     def __repr__(self) -> str:
         return f"<Accounts over {len(self.session_of)} accounts>"
 
-    @property
-    def sessions(self) -> tuple[Session, ...]:
-        """The accounts at work, in the order in which the user named them."""
-        return tuple(self.session_of.values())
-
     def add(self, session: Session) -> None:
         """Give work to one more account."""
         self.session_of[session.line] = session
+        self.sessions = (*self.sessions, session)
 
     def perform(self, command: Create | Poll) -> Awaitable[None]:
         """Have a command performed by the account whose it is."""
@@ -53,22 +52,42 @@ class Accounts:
 
     # ------------------------------------------------------------------- new tasks
 
-    def begin(self, task: Task[Any], timeout: float | None) -> Entry:
+    def begin(
+        self,
+        task: Task[Any],
+        deadline: float = inf,
+        *,
+        once: bool = False,
+        lost: Submission | None = None,
+    ) -> Entry:
         """Put a task in line at the account that suits it best, and return its entry.
+
+        Args:
+            task: What to solve.
+            deadline: On the event loop's clock, when the caller's patience ends.
+            once: Whether at most one payment is made for its reference.
+            lost: What was sent for it before, where the answer was lost.
 
         Raises:
             ConfigurationError: None serves the type, or the task's proxy.
             ServiceError: All that do are banned, or were refused for key or balance; or the
                 service has just refused the very same task.
             BudgetExceededError: It costs more than is left.
+            SubmissionUnknownError: It may be paid for already, and is not to be sent again.
         """
         session = self._session_for(task)
         refusal = session.refusal_of(task)
         if refusal is not None:
             raise refusal.for_ticket(None, None)
-        self._budget.check(task.type, session.service.offer_for(task.type))
-        deadline = inf if timeout is None else self._clock() + timeout
-        return session.enqueue(task, deadline)
+        offer = session.service.offer_for(task.type)
+        self._budget.check(task.type, offer)
+        price = None if offer is None else offer.points
+        if lost is not None and not self._budget.may_repeat(price):
+            raise SubmissionUnknownError(
+                f"the answer to createTask for the reference {task.reference!r} was lost; "
+                "it may have been paid for"
+            )
+        return session.enqueue(task, price, deadline, once=once, repeated=lost is not None)
 
     def pass_on(self, entry: Entry, *, untroubled: bool) -> bool:
         """Give a task that its account cannot create to another one, if there is one for it.
@@ -80,6 +99,8 @@ class Accounts:
         Returns:
             Whether another account has taken it over.
         """
+        if len(self.sessions) == 1:
+            return False
         task = cast("Task[Any]", entry.task)
         session = self._stand_in_for(entry, task, untroubled=untroubled)
         if session is not None:
@@ -92,6 +113,8 @@ class Accounts:
             raise ConfigurationError(self._why_none_serves(task))
         now = self._clock()
         willing = [item for item in candidates if item.gate.refusal(now) is None]
+        if len(willing) == 1:
+            return willing[0]
         if willing:
             affordable = [item for item in willing if self._affords(task, item)]
             return self._quickest(affordable or willing)
@@ -142,7 +165,13 @@ class Accounts:
                 f"(services: {services}); for one that can, set allow_private_proxies=True in "
                 "its Service"
             )
-        return f"no account serves {task.type} (services: {services})"
+        problem = f"no account serves {task.type} (services: {services})"
+        if type(task) in TASK_TYPES:
+            return problem
+        return (
+            f"{problem}: a class of your own is a type of its own; use the class that it is made "
+            f"from, or CustomTask, or give the Service an Offer(type={task.type!r})"
+        )
 
     def _quickest(self, willing: Sequence[Session]) -> Session:
         """Return the least loaded one without trouble; of those in trouble, the least loaded."""

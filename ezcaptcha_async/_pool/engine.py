@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
 from collections.abc import Iterable
 from itertools import count
@@ -10,21 +9,32 @@ from typing import Final
 
 import anyio
 
-from ezcaptcha_async._account import Emitter, Exchange, Session
+from ezcaptcha_async._account import (
+    Emitter,
+    Exchange,
+    Pace,
+    Session,
+    Standing,
+    gate_of,
+    line_of,
+    member_of,
+)
 from ezcaptcha_async._books import Books, Budget
-from ezcaptcha_async._journal import Ledger
+from ezcaptcha_async._journal import Ledger, SharedLedger
+from ezcaptcha_async._log import log
 from ezcaptcha_async._pool.accounts import Accounts
+from ezcaptcha_async._pool.membership import Membership, Post
+from ezcaptcha_async._pool.once import Once
 from ezcaptcha_async._pool.settings import Settings
 from ezcaptcha_async._runtime import Runner, current_event_loop, unwrapped
 from ezcaptcha_async._timing import save_timing
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import PoolClosedError
+from ezcaptcha_async.fleets import SharedBooks
 from ezcaptcha_async.transports import Transport
 
 _NUMBERS: Final = count(1)
 """Shared by all pools: whoever watches several of them can tell their tasks apart."""
-
-_logger: Final = logging.getLogger("ezcaptcha_async")
 
 
 class Engine:
@@ -35,6 +45,7 @@ class Engine:
         transport: Sends the requests; closed with the engine.
         ledger: Where what is paid is written down; likewise.
         settings: How.
+        fleet: What it shares with the other pools of a fleet; None where there is none.
     """
 
     def __init__(
@@ -43,6 +54,7 @@ class Engine:
         transport: Transport,
         ledger: Ledger,
         settings: Settings,
+        fleet: SharedBooks | None = None,
     ) -> None:
         self.ledger = ledger
         self._transport = transport
@@ -50,7 +62,6 @@ class Engine:
         self.loop = current_event_loop()
         emitter = Emitter(settings.on_event, self.loop.clock)
         self._books = Books(emitter, numbers=_NUMBERS)
-        self._closed = anyio.Event()
         self._ended = anyio.Event()
         self._scope = anyio.CancelScope()
         self._closing = False
@@ -60,32 +71,57 @@ class Engine:
         most = settings.max_requests or transport.max_requests
         self.runner = Runner(self._books, self.accounts.perform, max_requests=most, loop=self.loop)
         accounts = tuple(accounts)
+        posts: dict[Post, Session] = {}
         for account in accounts:
+            gate = gate_of(account, shared=fleet is not None)
+            member = member_of(account, request_timeout=settings.request_timeout)
+            post = None if fleet is None else Post(member, gate)
+            line = line_of(account, gate if post is None else post.keeper)
             exchange = Exchange(
                 account,
-                books=self._books,
+                pace=Pace(account, line, slots=most / len(accounts), rng=settings.rng),
                 clock=self.loop.clock,
                 transport=transport,
+                request_timeout=settings.request_timeout,
+            )
+            standing = Standing(
+                exchange,
+                gate=gate,
+                line=line,
+                books=self._books,
                 ledger=ledger,
                 pass_on=self.accounts.pass_on,
                 emitter=emitter,
-                rng=settings.rng,
-                slots=most / len(accounts),
-                request_timeout=settings.request_timeout,
                 create_patience=settings.create_patience,
             )
             session = Session(
                 exchange,
+                standing,
                 runner=self.runner,
                 loop=self.loop,
                 polling=settings.polling,
-                may_repeat=budget.may_repeat,
+                may_repeat=lambda entry: budget.may_repeat(entry.points),
                 low_balance=settings.low_balance or 0.0,
                 on_low_balance=settings.on_low_balance,
             )
             self.accounts.add(session)
+            if post is not None:
+                posts[post] = session
             budget.add_line(session.line)
         self.sessions = self.accounts.sessions
+        self.once = Once(self.accounts, self._books, ledger, self.loop.clock)
+        self.membership: Membership | None = None
+        if fleet is not None and isinstance(ledger, SharedLedger):
+            self.membership = Membership(
+                fleet,
+                ledger,
+                posts,
+                books=self._books,
+                budget=budget,
+                sessions=self.accounts.session_of,
+                runner=self.runner,
+                loop=self.loop,
+            )
 
     def __repr__(self) -> str:
         return f"<Engine of {len(self.sessions)} accounts, {self._books}>"
@@ -114,25 +150,26 @@ class Engine:
     async def close(self) -> None:
         """Answer everybody, give requests in flight a short grace, and stop.
 
-        Not even a cancelled caller leaves before that is done: it takes at most the grace
-        and the time to close the HTTP client. In a forked child nothing is done: all that
-        there is to close is the parent's.
+        That takes at most the grace and the time to close the HTTP client, and goes on in the
+        background when whoever asked for it is cancelled. In a forked child nothing is done: all
+        that there is to close is the parent's.
         """
-        if self.loop.is_inherited:
+        if self.loop.is_inherited or self._ended.is_set():
             return
-        with anyio.CancelScope(shield=True):
-            if self._closing:
-                await self._closed.wait()
-                return
-            self._closing = True
+        is_first, self._closing = not self._closing, True
+        if is_first:
             self._give_up(PoolClosedError("the pool was closed"))
-            with anyio.move_on_after(self._settings.close_grace):
-                await self.runner.wait_quiet()
-            self._scope.cancel()
+            self.loop.spawn(self._stop)
+        # Not even a cancelled caller leaves before, if asyncio's own cancelling lets it stay.
+        with anyio.CancelScope(shield=True):
             await self._ended.wait()
-            self.ledger.close()
-            self._closed.set()
+        if is_first:
             save_timing(self._settings.polling)
+
+    async def _stop(self) -> None:
+        with anyio.move_on_after(self._settings.close_grace):
+            await self.runner.wait_quiet()
+        self._scope.cancel()
 
     async def _run(self) -> None:
         try:
@@ -144,33 +181,45 @@ class Engine:
     async def _schedule_until_cancelled(self) -> None:
         reason = "the pool's event loop ended before the pool was closed"
         try:
-            await self.runner.run()
+            await self._work()
         except Exception as error:  # noqa: BLE001 - logged, and told to everybody who waits
             # A mistake in this library. Nobody may wait for ever because of it.
             cause = unwrapped(error)
             reason = f"the pool failed by an internal error ({type(cause).__name__})"
             # As text: an error tracker would add the locals of each frame to an exception.
             trace = "".join(traceback.format_exception(cause))
-            _logger.critical("%s; please report it\n%s", reason, trace)
+            log.critical("%s; please report it\n%s", reason, trace)
         finally:
             self._give_up(PoolClosedError(reason))
             self._books.abort(self.closed_by or PoolClosedError(reason))
             self._check_books()
             self._tell_of_orphans()
-            try:
-                # In a forked child, closing would take them out of the parent's event loop too.
-                if not self.loop.is_inherited:
-                    with anyio.CancelScope(shield=True):
+            # In a forked child, closing would take them out of the parent's event loop too, and
+            # write in the parent's name.
+            if not self.loop.is_inherited:
+                with anyio.CancelScope(shield=True):
+                    try:
                         await self._transport.aclose()
-            finally:
-                # A solution that is taken later is fetched again by the next process.
-                self.ledger.close()
+                    finally:
+                        # A solution that is taken later is fetched again by the next process.
+                        await self.ledger.aclose()
+
+    async def _work(self) -> None:
+        if self.membership is None:
+            await self.runner.run()
+        else:
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self.membership.run)
+                    await self.runner.run()
+            except ExceptionGroup as error:
+                raise unwrapped(error) from None
 
     def _check_books(self) -> None:
         for session in self.sessions:
             missing = session.statistics().unaccounted
             if missing:
-                _logger.critical(
+                log.critical(
                     "the books of %s do not balance by %d paid tasks; please report it",
                     session.account.name,
                     missing,
@@ -182,7 +231,7 @@ class Engine:
             entry.lapses_at > now for session in self.sessions for entry in session.line.orphans()
         )
         if left and not self.loop.is_inherited:
-            _logger.warning(
+            log.warning(
                 "the pool was closed with %d paid %s left to fetch: pool.orphans() lists them, and "
                 "SessionPool.resume fetches each of them within its result window",
                 left,

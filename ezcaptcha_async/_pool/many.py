@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+)
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 from itertools import count
+from math import inf
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import anyio
 import attrs
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
+from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._books import AnyOutcome, Entry
 from ezcaptcha_async._journal import Ledger, SavedTask
 from ezcaptcha_async._pool.accounts import Accounts
-from ezcaptcha_async._pool.ticket import Sessions, confirm, reveal, settled
+from ezcaptcha_async._pool.ticket import Sessions, confirm, reveal, settled, shared
 from ezcaptcha_async._runtime import unwrapped
 from ezcaptcha_async.errors import (
     ConfigurationError,
@@ -82,25 +91,42 @@ class Resumed:
     @property
     def task_id(self) -> str:
         """The service's id of the task."""
-        return str(self.ticket["task_id"])
+        return self.ticket["task_id"]
 
     @property
     def reference(self) -> str | None:
         """What the task is to whoever wanted it solved: ``Task.reference``."""
-        return cast("str | None", self.ticket.get("reference"))
+        return self.ticket["reference"]
 
 
 def solved(
     tasks: Iterable[Task[S]] | AsyncIterable[Task[S]],
-    start: Callable[[Task[S]], Entry],
+    start: Callable[[Task[S]], Awaitable[Entry]],
     sessions: Callable[[], Sessions],
     *,
     max_in_flight: int | None,
+    patience: float | None,
 ) -> AbstractAsyncContextManager[AsyncIterator[Outcome[S]]]:
-    """Solve new tasks; see `SessionPool.solve_many`."""
+    """Solve new tasks; see `SessionPool.solve_many`.
 
-    def life() -> float:
-        return min(session.service.token_validity for session in sessions().values())
+    Args:
+        tasks: What to solve.
+        start: Begins with one of them.
+        sessions: Returns which account works on which line.
+        max_in_flight: Most tasks begun whose outcome has not been taken yet.
+        patience: Seconds to wait for a task that others may wait for too; None where entries
+            have the deadline of their only caller.
+    """
+
+    def life() -> tuple[float, float]:
+        services = [session.service for session in sessions().values()]
+        seconds = min(service.token_validity for service in services)
+        return seconds, _UNKNOWN_READER / max(service.speed for service in services)
+
+    def settle(entry: Entry) -> Awaitable[AnyOutcome]:
+        if patience is None:
+            return settled(entry, sessions())
+        return shared(entry, sessions(), anyio.current_time() + patience)
 
     def made(
         index: int, task: Task[S], solution: Solution | None, error: EzCaptchaError | None
@@ -111,6 +137,7 @@ def solved(
     return _outcomes_of(
         tasks,
         start,
+        settle,
         made,
         sessions,
         max_in_flight=MOST_IN_FLIGHT if max_in_flight is None else max_in_flight,
@@ -131,9 +158,12 @@ def resumed(
     orphans = (
         session.saved(entry) for session in accounts.sessions for entry in session.line.orphans()
     )
-    tasks = sorted([*ledger.inherited(), *orphans], key=lambda task: task.created_at)
+    # In a fleet, what others have left behind may be both.
+    left = (*ledger.inherited(), *orphans)
+    known = {(task.service, task.account, task.task_id): task for task in left}
+    tasks = sorted(known.values(), key=lambda task: task.created_at)
 
-    def take_up(task: SavedTask) -> Entry:
+    async def take_up(task: SavedTask) -> Entry:
         ledger.taken_up(task)
         problem = None
         try:
@@ -156,14 +186,22 @@ def resumed(
         return Resumed(ticket=task.to_dict(), solution=solution, error=error)
 
     return _outcomes_of(
-        tasks, take_up, made, lambda: accounts.session_of, max_in_flight=max_in_flight, told=told
+        tasks,
+        take_up,
+        lambda entry: shared(entry, accounts.session_of, inf),
+        made,
+        lambda: accounts.session_of,
+        max_in_flight=max_in_flight,
+        told=told,
     )
 
 
-_UNKNOWN_READER: Final = 0.5
-"""Seconds that a reader is taken to need for each outcome, until it has shown it; of a token's
-half life of 60 s."""
+_UNKNOWN_READER: Final = 1.5
+"""Seconds that a reader is taken to need for each outcome, until it has shown it."""
 _READER_WEIGHT: Final = 1 / 8
+
+_TURN: Final = 100
+"""Items after which other coroutines get their turn."""
 
 _Settled: TypeAlias = tuple[int, T, Entry | None, AnyOutcome]
 _Make: TypeAlias = Callable[[int, T, Solution | None, EzCaptchaError | None], R]
@@ -172,26 +210,28 @@ _Make: TypeAlias = Callable[[int, T, Solution | None, EzCaptchaError | None], R]
 @asynccontextmanager
 async def _outcomes_of(
     items: Iterable[T] | AsyncIterable[T],
-    start: Callable[[T], Entry],
+    start: Callable[[T], Awaitable[Entry]],
+    settle: Callable[[Entry], Awaitable[AnyOutcome]],
     make: _Make[T, R],
     sessions: Callable[[], Sessions],
     *,
     max_in_flight: int,
     told: Callable[[T, EzCaptchaError], None] | None = None,
     clock: Callable[[], float] = anyio.current_time,
-    life: Callable[[], float] | None = None,
+    life: Callable[[], tuple[float, float]] | None = None,
 ) -> AsyncGenerator[AsyncIterator[R]]:
     """See to items side by side and yield an iterator over what becomes of them.
 
     Args:
         items: New tasks, or paid ones.
         start: Begins with one of them.
+        settle: Waits for what it comes to.
         make: Puts together what the reader gets for one.
         sessions: Returns which account works on which line.
         max_in_flight: Most items begun whose outcome has not been taken yet.
         told: Called when the reader has got why an item could not even be begun.
         clock: The event loop's clock.
-        life: Seconds for which a solution is of use, where that limits what is begun.
+        life: See `_Places`; where it limits what is begun.
 
     Where reading the items raises, what was begun is given out first: it may be paid for.
 
@@ -209,20 +249,23 @@ async def _outcomes_of(
 
     async def solve(index: int, item: T, out: ObjectSendStream[_Settled[T]]) -> None:
         async with out:
+            entry = None
             try:
-                entry = start(item)
-            except EzCaptchaError as error:
+                entry = await start(item)
+                await out.send((index, item, entry, await settle(entry)))
+            except EzCaptchaError as error:  # not even begun, or too late for this caller
+                _release(entry, sessions())
                 await out.send((index, item, None, error))
-                return
-            try:
-                await out.send((index, item, entry, await settled(entry, sessions())))
             except BaseException:
-                sessions()[entry.line].release(entry)
+                _release(entry, sessions())
                 raise
 
     async def begin(item: T) -> None:
         await places.acquire()
-        group.start_soon(solve, next(positions), item, send.clone())
+        index = next(positions)
+        if index % _TURN == 0:
+            await checkpoint()  # what is read without waiting would starve the event loop
+        group.start_soon(solve, index, item, send.clone())
 
     async def feed() -> None:
         async with send:
@@ -244,6 +287,11 @@ async def _outcomes_of(
     else:
         return
     raise failure
+
+
+def _release(entry: Entry | None, sessions: Sessions) -> None:
+    if entry is not None:
+        sessions[entry.line].release(entry)
 
 
 class _Outcomes(AsyncIterator[R], Generic[T, R]):
@@ -303,17 +351,20 @@ class _Places:
     """How many items may be begun whose outcome has not been taken yet.
 
     Where the reader is slow, no more than it takes within half the life of a token: what is
-    solved and not taken grows old. How slow it is shows with the first outcomes; until then as
-    many are begun as a reader takes in that time who needs half a second for each.
+    solved and not taken grows old. How slow it is shows with the first outcomes.
 
     Args:
         most: Most of them; whoever names a number himself gets it from the beginning.
         clock: The event loop's clock.
-        life: Seconds for which a solution is of use; None for no such limit.
+        life: Returns the seconds for which a solution is of use, and those that a reader is taken
+            to need for one at first; None for no such limit.
     """
 
     def __init__(
-        self, most: int, clock: Callable[[], float], life: Callable[[], float] | None
+        self,
+        most: int,
+        clock: Callable[[], float],
+        life: Callable[[], tuple[float, float]] | None,
     ) -> None:
         self._most = most
         self._clock = clock
@@ -348,9 +399,9 @@ class _Places:
     def _limit(self) -> float:
         if self._life is None:
             return self._most
-        half = self._life() / 2
-        seconds = _UNKNOWN_READER * half / 60 if self._reads_for is None else self._reads_for
-        return min(self._most, max(1.0, half / seconds)) if seconds > 0 else self._most
+        life, at_first = self._life()
+        seconds = at_first if self._reads_for is None else self._reads_for
+        return min(self._most, max(1.0, life / 2 / seconds)) if seconds > 0 else self._most
 
 
 async def _for_each(items: Iterable[T] | AsyncIterable[T], call: Callable[[T], Any]) -> None:

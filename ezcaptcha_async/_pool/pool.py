@@ -6,31 +6,42 @@ import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from random import Random
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, TypeVar, cast, overload
+from typing import Any, Literal, Never, NoReturn, Self, TypeVar, cast, overload
 
 import anyio
 
-from ezcaptcha_async._account import PoolStatistics, sum_up
+from ezcaptcha_async._account import PoolStatistics, member_of, sum_up
 from ezcaptcha_async._books import Entry
-from ezcaptcha_async._journal import Journal, Ledger, SavedTask, Submission, open_journal
+from ezcaptcha_async._checks import NamesItsArguments, refuse_unknown
+from ezcaptcha_async._journal import (
+    FileLedger,
+    Journal,
+    SavedTask,
+    SharedLedger,
+    Submission,
+    open_journal,
+)
 from ezcaptcha_async._pool.engine import Engine
 from ezcaptcha_async._pool.many import Outcome, Resumed, resumed, solved
 from ezcaptcha_async._pool.settings import (
     Settings,
     accounts_from,
+    check_flag,
     check_number,
     check_whole_number,
     default_polling,
 )
-from ezcaptcha_async._pool.ticket import Sessions, Ticket, collect, created, redeem, with_ticket
-from ezcaptcha_async._runtime import on_trio
+from ezcaptcha_async._pool.ticket import Sessions, Ticket, collect, created, redeem
+from ezcaptcha_async._runtime import ask, on_trio, prepare_anyio
 from ezcaptcha_async._timing import PollTiming, load_timing
 from ezcaptcha_async._wire import prepare, transport_for
 from ezcaptcha_async.accounts import Account, Balance
-from ezcaptcha_async.errors import ConfigurationError, PoolClosedError, SolveTimeoutError
+from ezcaptcha_async.errors import ConfigurationError, PoolClosedError
 from ezcaptcha_async.events import Event
+from ezcaptcha_async.fleets import FleetStatus, Funds, SharedBooks, Sharing
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.solutions import Solution
 from ezcaptcha_async.tasks import Task
@@ -39,7 +50,7 @@ from ezcaptcha_async.transports import Transport
 S = TypeVar("S", bound=Solution)
 
 
-class SessionPool:
+class SessionPool(NamesItsArguments):
     """Solves tasks over one or more accounts. Open it with ``async with``, or `open` and `aclose`.
 
     One pool serves any number of concurrent callers in its event loop, asyncio or trio. It
@@ -63,6 +74,10 @@ class SessionPool:
             of the slowest service.
         journal: Path of a file, or a `Journal`, in which this pool writes down what it pays
             for and what bans it, so that after a crash `resume_all` fetches what is paid.
+        fleet: A `Fleet`, instead of `journal`: then this pool is one of many on any number of
+            machines, which work as one. The limits of each `Account`, `budget`,
+            `unknown_budget`, ``once`` and the books are those of all of them. What a pool has
+            paid for that dies is fetched by the others.
         on_unknown: What to do when the answer to createTask was lost, so that the task may
             have been paid for: ``"raise"`` `SubmissionUnknownError`, or ``"retry"`` once,
             as long as `unknown_budget` and `budget` last. A type without a listed price
@@ -113,6 +128,7 @@ class SessionPool:
         transport: Transport | str | None = None,
         polling: PollTiming | None = None,
         journal: Journal | str | os.PathLike[str] | None = None,
+        fleet: Sharing | None = None,
         on_unknown: Literal["raise", "retry"] = "raise",
         unknown_budget: float | None = None,
         budget: float | None = None,
@@ -139,6 +155,7 @@ class SessionPool:
             transport=transport,
             polling=default_polling(self._accounts) if polling is None else polling,
             journal=journal,
+            fleet=fleet,
             on_unknown=on_unknown,
             unknown_budget=unknown_budget,
             budget=budget,
@@ -186,7 +203,8 @@ class SessionPool:
         cells of a notebook. Whoever calls this calls `aclose` in the end.
 
         Raises:
-            ConfigurationError: The HTTP client or the journal cannot be used.
+            ConfigurationError: The HTTP client or the journal cannot be used, or what the
+                environment says of proxies and certificates; the message names the variable.
             PoolClosedError: It was opened before.
 
         Example:
@@ -194,26 +212,42 @@ class SessionPool:
             >>> solution = await pool.solve(TASK)
             >>> await pool.aclose()
         """
-        await prepare(self._settings.http_client, self._settings.transport, on_trio=on_trio())
+        if self._settings.opens_client:
+            await prepare_anyio()
+        way: dict[str, Any] = {
+            "urls": [account.service.base_url for account in self._accounts],
+            "on_trio": on_trio(),
+        }
+        await prepare(self._settings.http_client, self._settings.transport, **way)
+        fleet = await self._joined()
         # From here on nobody else gets a turn who may open it as well.
         if self._engine is not None:
+            if fleet is not None:
+                await fleet.aclose()
             raise PoolClosedError("a pool is opened once; make a new one")
         # First the journal: where it is in use, nothing has been opened that must be closed.
         file = None if self._settings.journal is None else open_journal(self._settings.journal)
-        ledger = Ledger(file, time.time)
+        ledger = FileLedger(file, time.time) if fleet is None else SharedLedger(fleet, time.time)
         try:
             load_timing(self._settings.polling)
             transport = transport_for(
                 self._settings.http_client,
                 self._settings.transport,
                 max_requests=self._settings.max_requests,
-                on_trio=on_trio(),
+                **way,
             )
-            self._engine = Engine(self._accounts, transport, ledger, self._settings)
+            self._engine = Engine(self._accounts, transport, ledger, self._settings, fleet)
         except BaseException:
-            ledger.close()
+            await ledger.aclose()
             raise
         self._engine.start()
+        if self._engine.membership is not None:
+            try:
+                await self._engine.membership.beat()  # a ban that others have met holds at once
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await self.aclose()
+                raise
         return self
 
     async def aclose(self) -> None:
@@ -235,7 +269,9 @@ class SessionPool:
 
     # ---------------------------------------------------------------------- solving
 
-    async def solve(self, task: Task[S], *, timeout: float | None = None) -> S:
+    async def solve(
+        self, task: Task[S], *, timeout: float | None = None, once: bool = False, **unknown: Never
+    ) -> S:
         """Create a task, wait until it is solved, and return the solution.
 
         A caller who is cancelled loses nothing that is paid: see `orphans`.
@@ -244,10 +280,24 @@ class SessionPool:
             task: What to solve.
             timeout: Most seconds to wait. The task's own limit is its result window,
                 300 s after creation.
+            once: Pay at most once for the task's `reference`, whoever asks for it in this
+                pool and however often. Who asks while it is being solved waits for the same
+                task; who asks later gets the same solution as long as it is valid, or the
+                same error until the result window has ended; then a new one is bought. As a
+                token is used once, this is for a job that may be run again, not for two
+                that need a token each. With a `journal` it holds after a crash too: what was
+                paid is resumed, and a createTask among the `unknowns` raises
+                `SubmissionUnknownError`, unless it may be repeated (`on_unknown`). With a
+                `fleet` all of this holds for all of its pools. A call without it always buys.
+                What that has bought, or may have, counts here only where nobody waits for it or
+                was given it: its caller gave up, or the process ended.
+            **unknown: None; another argument is answered with the one that is meant.
 
         Raises:
             ConfigurationError: No account serves the type, or takes the task's proxy; its
                 price is not known, which a `budget` needs; or `timeout` is out of range.
+                With `once`: the task has no reference, or one that stands for a task of
+                another type or page, or that an account has paid for which this pool lacks.
             CredentialError: The key is wrong. Sent at most once; others fail at once.
             InsufficientBalanceError: The account is out of points, likewise.
             BannedError: The account is banned for now; see ``retry_after``.
@@ -269,16 +319,33 @@ class SessionPool:
             ...     solution = await pool.solve(TASK, timeout=120)
             >>> solution.token
             'simulated.recaptcha...'
-        """
-        entry = self._start(task, timeout)
-        return cast("S", await redeem(entry, self._sessions()))
 
-    async def submit(self, task: Task[S], *, timeout: float | None = None) -> Ticket[S]:
+            A job that a queue delivers twice is paid for once:
+
+            >>> job = ReCaptchaV2TaskProxyless(
+            ...     website_url="https://example.com/", website_key="site-key", reference="job 17"
+            ... )
+            >>> async with SessionPool() as pool:
+            ...     first = await pool.solve(job, once=True)
+            ...     again = await pool.solve(job, once=True)
+            >>> again.token == first.token, pool.statistics().created
+            (True, 1)
+        """
+        refuse_unknown(self.solve, unknown)
+        entry, deadline = await self._start(task, timeout, once=once)
+        return cast("S", await redeem(entry, self._sessions(), deadline))
+
+    async def submit(
+        self, task: Task[S], *, timeout: float | None = None, once: bool = False, **unknown: Never
+    ) -> Ticket[S]:
         """Create a task and return its ticket as soon as it is paid.
 
         Args:
             task: What to solve.
             timeout: Most seconds to wait for the solution, counted from now.
+            once: Pay at most once for the task's `reference`, as in `solve`. All tickets for
+                one reference are one task: to cancel one is to stop polling.
+            **unknown: None, as of `solve`.
 
         Raises:
             EzCaptchaError: The task was not created; the same errors as of `solve`.
@@ -290,15 +357,17 @@ class SessionPool:
             >>> solution.receipt.task_id == ticket.task_id
             True
         """
-        entry, sessions = self._start(task, timeout), self._sessions()
+        refuse_unknown(self.submit, unknown)
+        entry, deadline = await self._start(task, timeout, once=once)
+        sessions = self._sessions()
         try:
-            outcome = await created(entry, sessions)
+            outcome = await created(entry, sessions, deadline)
         except BaseException:
             sessions[entry.line].release(entry)
             raise
         if entry.task_id is None and outcome is not None:
             collect(entry, sessions, outcome)  # raises: it was not created
-        return Ticket(entry, sessions)
+        return Ticket(entry, sessions, deadline)
 
     @overload
     async def resume(self, saved: Ticket[S], *, timeout: float | None = None) -> S: ...
@@ -341,11 +410,9 @@ class SessionPool:
                 solution: Solution = await saved
                 return solution
             saved = saved.to_dict()
-        entry, sessions = engine.accounts.take_up(SavedTask.from_dict(saved)), self._sessions()
-        with anyio.move_on_after(timeout):
-            return await redeem(entry, sessions)
-        late = SolveTimeoutError("the timeout passed before the task was solved")
-        raise with_ticket(entry, sessions[entry.line], late)
+        task, deadline = SavedTask.from_dict(saved), self._deadline(timeout)
+        await self._turn(engine)
+        return await redeem(engine.accounts.take_up(task), self._sessions(), deadline)
 
     def solve_many(
         self,
@@ -353,6 +420,8 @@ class SessionPool:
         *,
         max_in_flight: int | None = None,
         timeout: float | None = None,
+        once: bool = False,
+        **unknown: Never,
     ) -> AbstractAsyncContextManager[AsyncIterator[Outcome[S]]]:
         """Solve many tasks; use as ``async with pool.solve_many(tasks) as outcomes``.
 
@@ -370,9 +439,13 @@ class SessionPool:
                 500, and no more than the reader takes within half the life of a token, so that
                 none is expired when it is given out.
             timeout: Most seconds for each task, as in `solve`.
+            once: Pay at most once for each `reference`, as in `solve`. An input that is read
+                again after a crash is bought once, as far as its results are still valid.
+            **unknown: None, as of `solve`.
 
         Raises:
-            ConfigurationError: `max_in_flight` or `timeout` is out of range.
+            ConfigurationError: `max_in_flight`, `timeout` or `once` is out of range, or `tasks`
+                cannot be iterated over.
 
         Example:
             >>> tasks = (TASK for _ in range(200))
@@ -382,13 +455,18 @@ class SessionPool:
             >>> len(tokens)
             200
         """
+        refuse_unknown(self.solve_many, unknown)
         check_whole_number("max_in_flight", max_in_flight)
         check_number("timeout", timeout, "seconds")
+        check_flag("once", once)
+        _check_many(tasks)
 
-        def start(task: Task[S]) -> Entry:
-            return self._start(task, timeout)
+        async def start(task: Task[S]) -> Entry:
+            entry, _ = await self._start(task, timeout, once=once)
+            return entry
 
-        return solved(tasks, start, self._sessions, max_in_flight=max_in_flight)
+        patience = (inf if timeout is None else timeout) if once else None
+        return solved(tasks, start, self._sessions, max_in_flight=max_in_flight, patience=patience)
 
     def resume_all(
         self, *, max_in_flight: int = 500
@@ -400,13 +478,16 @@ class SessionPool:
         any more comes once with `ResultWindowLapsedError`, one that another account paid
         for with `ConfigurationError`, and stays in the journal. What is left when the reader
         leaves can be resumed again, and so can an outcome after which no other was asked
-        for, if the block is left by an error. See also `unknowns`.
+        for, if the block is left by an error. With a `fleet`, what pools have paid for that are
+        gone is fetched by the others without being asked for, and the one that has it gives it
+        out here. See also `unknowns`.
 
         Args:
             max_in_flight: Most tasks taken up whose outcome has not been taken yet.
 
         Raises:
-            ConfigurationError: The pool has no journal, or `max_in_flight` is out of range.
+            ConfigurationError: The pool has neither a journal nor a fleet, or `max_in_flight` is
+                out of range.
             PoolClosedError: The pool is not open.
 
         Example:
@@ -419,8 +500,8 @@ class SessionPool:
         """
         check_whole_number("max_in_flight", max_in_flight)
         engine = self._open()
-        if self._settings.journal is None:
-            raise ConfigurationError("resume_all needs a pool with a journal")
+        if self._settings.journal is None and self._settings.fleet is None:
+            raise ConfigurationError("resume_all needs a pool with a journal or a fleet")
         return resumed(engine.ledger, engine.accounts, max_in_flight=max_in_flight)
 
     # ---------------------------------------------------------------------- looking
@@ -489,7 +570,7 @@ class SessionPool:
         return sum_up(
             (session.statistics() for session in engine.sessions),
             requests_in_flight=engine.runner.requests_in_flight,
-            kinds=self._settings.polling.kinds(),
+            kinds=ask("polling.kinds", lambda: tuple(self._settings.polling.kinds()), ()),
         )
 
     def orphans(self) -> tuple[Ticket[Any], ...]:
@@ -511,13 +592,19 @@ class SessionPool:
             'simulated.recaptcha...'
         """
         sessions = self._sessions()
-        return tuple(Ticket(entry, sessions) for line in sessions for entry in line.orphans())
+        return tuple(
+            Ticket(entry, sessions)
+            for line, session in sessions.items()
+            for entry in line.orphans()
+            if session.can_be_fetched(entry)
+        )
 
     def unknowns(self) -> tuple[Submission, ...]:
         """Return the createTask requests of the last day whose answer was lost.
 
         Each may have been paid for, and none can be fetched. Where the pool has a journal,
-        those of earlier processes are among them. At most the last 1,000;
+        those of earlier processes are among them; where it is in a fleet, those of all its
+        pools, as they were a second ago. At most the last 1,000;
         ``statistics().unknown`` counts all of this pool's. Also after the pool was closed.
 
         Raises:
@@ -533,7 +620,36 @@ class SessionPool:
         """
         return tuple(self._entered().ledger.unknown_submissions())
 
+    async def fleet_status(self) -> FleetStatus:
+        """Ask how the fleet of this pool stands: pools, gates, money, tasks.
+
+        Raises:
+            ConfigurationError: The pool is in no fleet.
+            JournalError: What the fleet shares cannot be reached.
+            PoolClosedError: The pool is not open.
+
+        Example:
+            >>> async def watch(pool: SessionPool) -> None:
+            ...     status = await pool.fleet_status()
+            ...     print(f"{status.pools} pools have spent {status.spent:g} points")
+        """
+        membership = self._open().membership
+        if membership is None:
+            raise ConfigurationError("fleet_status needs a pool in a fleet: SessionPool(fleet=...)")
+        return await membership.status()
+
     # ---------------------------------------------------------------------- details
+
+    async def _joined(self) -> SharedBooks | None:
+        settings = self._settings
+        if settings.fleet is None:
+            return None
+        members = [
+            member_of(account, request_timeout=settings.request_timeout)
+            for account in self._accounts
+        ]
+        funds = Funds(budget=settings.budget, unknown_budget=settings.unknown_budget)
+        return await settings.fleet.join(members, funds)
 
     def _entered(self) -> Engine:
         if self._engine is None:
@@ -548,9 +664,42 @@ class SessionPool:
     def _sessions(self) -> Sessions:
         return self._entered().accounts.session_of
 
-    def _start(self, task: Task[Any], timeout: float | None) -> Entry:
+    async def _start(
+        self, task: Task[Any], timeout: float | None, *, once: bool
+    ) -> tuple[Entry, float | None]:
+        """Begin with a task.
+
+        Returns:
+            Its entry; and where others may wait for it as well, when this caller's patience ends.
+        """
         engine = self._open()
         if not isinstance(task, Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
         check_number("timeout", timeout, "seconds")
-        return engine.accounts.begin(task, timeout)
+        check_flag("once", once)
+        deadline = self._deadline(timeout)
+        await self._turn(engine)
+        if once:
+            return engine.once.begin(task), deadline
+        return engine.accounts.begin(task, deadline), None
+
+    async def _turn(self, engine: Engine) -> None:
+        """Wait until this caller may begin: thousands at once leave turns to others."""
+        turn = engine.runner.turn()
+        if turn is not None:
+            await turn
+            engine.check_open()
+
+    def _deadline(self, timeout: float | None) -> float:
+        return inf if timeout is None else self._entered().loop.clock() + timeout
+
+
+def _check_many(tasks: object) -> None:
+    if isinstance(tasks, Iterable | AsyncIterable) or (
+        hasattr(tasks, "__getitem__") and not isinstance(tasks, type)
+    ):
+        return
+    remedy = "call it" if callable(tasks) else "one task alone is for solve, or goes into a list"
+    raise ConfigurationError(
+        f"tasks must be an iterable of tasks, not {type(tasks).__name__}: {remedy}"
+    )

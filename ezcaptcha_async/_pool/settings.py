@@ -6,44 +6,57 @@ import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from inspect import iscoroutinefunction
-from math import inf
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 
+from ezcaptcha_async._checks import is_count, is_positive
 from ezcaptcha_async._journal import Journal
 from ezcaptcha_async._timing import LearnedPolling, PollTiming
 from ezcaptcha_async._wire import check_transport
 from ezcaptcha_async.accounts import Account, Balance, default_key, default_service
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.events import Event
+from ezcaptcha_async.fleets import Sharing
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.transports import Transport
+
+_POLL_TIMING: Final = ("first_poll", "next_poll", "learn", "paced", "remaining", "kinds")
 
 
 def check_number(name: str, value: object, unit: str) -> None:
     """Check a setting that may be None: its default."""
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+    if not is_positive(value):
         raise ConfigurationError(f"{name} must be a positive number of {unit}, not {value!r}")
 
 
 def check_whole_number(name: str, value: object) -> None:
     """Check a setting that may be None: its default."""
-    if value is not None and (type(value) is not int or value < 1):
+    if value is not None and not is_count(value):
         raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Check an argument that switches something."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {value!r}")
+
+
+def _check_seconds(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
+    if not is_positive(value):
+        raise ConfigurationError(
+            f"{field.name} must be a positive number of seconds, not {value!r}"
+        )
 
 
 _Check: TypeAlias = Callable[["Settings", "attrs.Attribute[Any]", Any], None]
 
 
-def _number_of(unit: str) -> _Check:
-    def check(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
-        check_number(field.name, value, unit)
-
-    return check
+def _points(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
+    check_number(field.name, value, "points")
 
 
 def _whole(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
@@ -58,14 +71,60 @@ def _function_of(argument: str) -> _Check:
     return check
 
 
+def _check_methods(name: str, value: object, remedy: str, methods: Iterable[str]) -> None:
+    """Check that something of the user's own can be asked what it is for."""
+    if isinstance(value, type):
+        raise ConfigurationError(
+            f"{name} must not be the class {value.__name__}; make one: {value.__name__}(...)"
+        )
+    missing = [method for method in methods if not callable(getattr(value, method, None))]
+    if missing:
+        raise ConfigurationError(
+            f"{name} must be {remedy}; {type(value).__name__} has no method {', '.join(missing)}"
+        )
+
+
 def _known_or_own(settings: Settings, _field: attrs.Attribute[Any], transport: object) -> None:
     if transport is not None and settings.http_client is not None:
         raise ConfigurationError("give http_client or transport, not both")
     check_transport(transport)
+    if transport is None or isinstance(transport, str):
+        return
+    remedy = "'httpx', 'aiohttp' or a Transport"
+    _check_methods("transport", transport, remedy, ("post", "aclose"))
+    if not is_count(getattr(transport, "max_requests", None)):
+        raise ConfigurationError(
+            "transport must have max_requests, a whole number of at least 1: how many requests "
+            "at a time it is good for"
+        )
+
+
+def _plan(_settings: Settings, _field: attrs.Attribute[Any], polling: object) -> None:
+    remedy = "a PollPolicy, a LearnedPolling, or what has the methods of a PollTiming"
+    _check_methods("polling", polling, remedy, _POLL_TIMING)
+    for method in _POLL_TIMING:
+        if iscoroutinefunction(getattr(polling, method)):
+            raise ConfigurationError(f"polling must have plain methods, and {method} is async")
+
+
+def _generator(_settings: Settings, _field: attrs.Attribute[Any], rng: object) -> None:
+    if not isinstance(rng, Random):
+        raise ConfigurationError(
+            f"rng must be a random.Random, such as random.Random(7), not {type(rng).__name__}"
+        )
+
+
+def _instead_of_a_journal(settings: Settings, _field: attrs.Attribute[Any], fleet: object) -> None:
+    if fleet is None:
+        return
+    if not iscoroutinefunction(getattr(fleet, "join", None)):
+        raise ConfigurationError("fleet must be a Fleet, of ezcaptcha_async.redis")
+    if settings.journal is not None:
+        raise ConfigurationError("give journal or fleet, not both: a fleet keeps the books")
 
 
 def _raise_or_retry(settings: Settings, _field: attrs.Attribute[Any], on_unknown: object) -> None:
-    if on_unknown not in {"raise", "retry"}:
+    if not isinstance(on_unknown, str) or on_unknown not in {"raise", "retry"}:
         raise ConfigurationError(f"on_unknown must be 'raise' or 'retry', not {on_unknown!r}")
     if (on_unknown == "retry") is (settings.unknown_budget is None):
         raise ConfigurationError(
@@ -98,25 +157,30 @@ class Settings:
 
     http_client: Any = None
     transport: Transport | str | None = attrs.field(default=None, validator=_known_or_own)
-    polling: PollTiming
+    polling: PollTiming = attrs.field(validator=_plan)
     journal: Journal | None = attrs.field(default=None, converter=_as_journal)
-    unknown_budget: float | None = attrs.field(default=None, validator=_number_of("points"))
+    fleet: Sharing | None = attrs.field(default=None, validator=_instead_of_a_journal)
+    unknown_budget: float | None = attrs.field(default=None, validator=_points)
     on_unknown: str = attrs.field(default="raise", validator=_raise_or_retry)
-    budget: float | None = attrs.field(default=None, validator=_number_of("points"))
+    budget: float | None = attrs.field(default=None, validator=_points)
     on_low_balance: Callable[[Balance], object] | None = attrs.field(
         default=None, validator=_function_of("a Balance")
     )
-    low_balance: float | None = attrs.field(
-        default=None, validator=[_number_of("points"), _together]
-    )
+    low_balance: float | None = attrs.field(default=None, validator=[_points, _together])
     on_event: Callable[[Event], object] | None = attrs.field(
         default=None, validator=_function_of("an event")
     )
     max_requests: int | None = attrs.field(default=None, validator=_whole)
-    request_timeout: float = attrs.field(validator=_number_of("seconds"))
-    create_patience: float = attrs.field(validator=_number_of("seconds"))
-    close_grace: float = attrs.field(validator=_number_of("seconds"))
-    rng: Random = attrs.field(converter=_as_random)
+    request_timeout: float = attrs.field(validator=_check_seconds)
+    create_patience: float = attrs.field(validator=_check_seconds)
+    close_grace: float = attrs.field(validator=_check_seconds)
+    rng: Random = attrs.field(converter=_as_random, validator=_generator)
+
+    @property
+    def opens_client(self) -> bool:
+        """Whether the pool sends its requests with an HTTP client of its own."""
+        brought = self.transport is not None and not isinstance(self.transport, str)
+        return self.http_client is None and not brought
 
 
 def accounts_from(given: tuple[Account | str, ...], service: Service | None) -> tuple[Account, ...]:
@@ -129,6 +193,10 @@ def accounts_from(given: tuple[Account | str, ...], service: Service | None) -> 
     Raises:
         ConfigurationError: A key or a combination is wrong.
     """
+    if service is not None and not isinstance(service, Service):
+        raise ConfigurationError(
+            f"service must be a Service, such as EZCAPTCHA, not {type(service).__name__}"
+        )
     accounts: list[Account] = []
     for item in given or (default_key(),):
         if isinstance(item, Account):
@@ -136,7 +204,9 @@ def accounts_from(given: tuple[Account | str, ...], service: Service | None) -> 
                 raise ConfigurationError("service is for plain keys; an Account has its own")
             accounts.append(item)
         else:
-            accounts.append(Account(item, service=service or default_service()))
+            accounts.append(
+                Account(item, service=default_service() if service is None else service)
+            )
     names = [account.name for account in accounts]
     if len(set(names)) < len(names):
         raise ConfigurationError("the same account was given twice; give each one once")
@@ -156,7 +226,7 @@ def _check_callback(name: str, function: object, argument: str) -> None:
     if not callable(function):
         raise ConfigurationError(f"{name} must be a function that takes {argument}")
     called = function.func if isinstance(function, partial) else function
-    if iscoroutinefunction(called) or iscoroutinefunction(getattr(called, "__call__", None)):  # noqa: B004 - its code, not whether it is callable
+    if iscoroutinefunction(called) or iscoroutinefunction(type(called).__call__):
         raise ConfigurationError(
             f"{name} must be a plain function, not an async one, which nobody would await: "
             "let it put what it is told into a queue, or start a task of its own"

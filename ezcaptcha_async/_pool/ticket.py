@@ -7,12 +7,14 @@ books, paid or not yet, and on the accounts among which it may still change.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from math import inf
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar, cast
 
+import anyio
 from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._account import Session
-from ezcaptcha_async._books import AnyOutcome, Entry, Line, Phase, Solved
+from ezcaptcha_async._books import AnyOutcome, Entry, Line, Phase, Solved, Waiters
 from ezcaptcha_async._runtime import Waiter
 from ezcaptcha_async._wire import decode_solution
 from ezcaptcha_async.errors import (
@@ -20,11 +22,14 @@ from ezcaptcha_async.errors import (
     ProtocolError,
     SavedTicket,
     ServiceError,
+    SolveTimeoutError,
     TicketCancelledError,
 )
 from ezcaptcha_async.solutions import Receipt, Solution
 
 S = TypeVar("S", bound=Solution)
+
+_Errors: TypeAlias = type[EzCaptchaError] | tuple[type[EzCaptchaError], ...]
 
 Sessions: TypeAlias = Mapping[Line, Session]
 """Which account works on which line of entries; until a task is paid, its line may change."""
@@ -34,7 +39,8 @@ class Ticket(Generic[S]):
     """One created task. It is paid: its id is worth money until the result window ends.
 
     ``SessionPool.submit`` gives tickets out. Await one for its solution, as often as you
-    like; cancelling whoever awaits it does not cancel the ticket.
+    like; cancelling whoever awaits it does not cancel the ticket. Two that one pool gives out for
+    one task are equal.
 
     Example:
         >>> async with SessionPool() as pool:
@@ -46,14 +52,21 @@ class Ticket(Generic[S]):
         ('solved', True)
     """
 
-    __slots__ = ("_entry", "_sessions")
+    __slots__ = ("_deadline", "_entry", "_sessions")
 
-    def __init__(self, entry: Entry, sessions: Sessions) -> None:
+    def __init__(self, entry: Entry, sessions: Sessions, deadline: float | None = None) -> None:
         self._entry = entry
         self._sessions = sessions
+        self._deadline = deadline
 
     def __repr__(self) -> str:
         return f"<Ticket {self.task_id} of {self.task_type}, {self.state}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ticket) and self._entry is other._entry
+
+    def __hash__(self) -> int:
+        return hash(self._entry)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -133,6 +146,9 @@ class Ticket(Generic[S]):
         Returns:
             True when it was still in flight.
 
+        Raises:
+            ConfigurationError: It is, and the caller is in another event loop, thread or process.
+
         Example:
             >>> async with SessionPool() as pool:
             ...     ticket = await pool.submit(TASK)
@@ -143,6 +159,7 @@ class Ticket(Generic[S]):
         entry = self._entry
         if self.done or entry.phase is Phase.ORPHANED:
             return False
+        self._session.check_here()
         self._session.abandon(entry, TicketCancelledError("the ticket was cancelled"))
         return True
 
@@ -156,41 +173,57 @@ class Ticket(Generic[S]):
             TicketCancelledError: `cancel` was called.
             PoolClosedError: The pool was closed first.
             EzCaptchaError: Whatever else the service said. All of these carry the ticket.
-            ConfigurationError: The ticket belongs to another event loop or process.
+            ConfigurationError: The ticket belongs to another event loop, thread or process.
         """
         return self._outcome().__await__()
 
     async def _outcome(self) -> S:
-        solution = collect(self._entry, self._sessions, await settled(self._entry, self._sessions))
-        return cast("S", solution)
+        entry, sessions = self._entry, self._sessions
+        if self._deadline is None:
+            outcome = await settled(entry, sessions)
+        else:
+            outcome = await shared(entry, sessions, self._deadline, but=SolveTimeoutError)
+        return cast("S", collect(entry, sessions, outcome))
 
     @property
     def _session(self) -> Session:
         return self._sessions[self._entry.line]
 
 
-async def redeem(entry: Entry, sessions: Sessions) -> Solution:
+async def redeem(entry: Entry, sessions: Sessions, deadline: float | None = None) -> Solution:
     """Wait for the solution, and let go when the wait is interrupted.
 
     A caller who was cancelled in the very moment of delivery lets go too: the
     solution is kept as an orphan.
 
+    Args:
+        entry: The task.
+        sessions: Who works on it.
+        deadline: Until when this caller waits for a task that others may wait for too; None
+            where the entry has the deadline of its only caller.
+
     Raises:
         EzCaptchaError: Why there is no solution.
     """
     try:
-        outcome = await settled(entry, sessions)
+        if deadline is None:
+            outcome = await settled(entry, sessions)
+        else:
+            outcome = await shared(entry, sessions, deadline)
     except BaseException:
         sessions[entry.line].release(entry)
         raise
     return collect(entry, sessions, outcome)
 
 
-async def settled(entry: Entry, sessions: Sessions) -> AnyOutcome:
+async def settled(entry: Entry, sessions: Sessions, deadline: float = inf) -> AnyOutcome:
     """Wait for what the task comes to; an orphan is taken up again.
 
     The outcome is what *this* caller was told: the entry may have been taken up again
     by somebody else before the caller has its turn.
+
+    Raises:
+        SolveTimeoutError: The deadline passed first.
     """
     if entry.outcome is None:
         session = sessions[entry.line]
@@ -200,25 +233,55 @@ async def settled(entry: Entry, sessions: Sessions) -> AnyOutcome:
             session.hold(entry)
     if entry.outcome is None:
         waiter = sessions[entry.line].loop.waiter()
-        told: AnyOutcome = await _heard(entry, waiter)
+        told: AnyOutcome = await _heard(entry, sessions, waiter, deadline)
         return told
     outcome = entry.outcome
     await checkpoint()
     return outcome
 
 
-async def created(entry: Entry, sessions: Sessions) -> AnyOutcome | None:
-    """Wait until a task just queued is created, or certain not to be.
+async def shared(
+    entry: Entry,
+    sessions: Sessions,
+    deadline: float,
+    but: _Errors = (SolveTimeoutError, TicketCancelledError),
+) -> AnyOutcome:
+    """Wait as `settled` does, with others: who of them gives up does so for himself alone.
+
+    Args:
+        entry: The task.
+        sessions: Who works on it.
+        deadline: Until when this caller waits.
+        but: What others bring about that does not end this wait.
+    """
+    while True:
+        outcome = await settled(entry, sessions, deadline)
+        if not isinstance(outcome, but):
+            return outcome
+        sessions[entry.line].hold(entry)
+        if entry.outcome is outcome:
+            return outcome  # it has ended with that, for everybody
+
+
+async def created(entry: Entry, sessions: Sessions, deadline: float | None) -> AnyOutcome | None:
+    """Wait until a task is created, or certain not to be; `deadline` as for `redeem`.
 
     Returns:
         What it came to already; None when it is on its way.
+
+    Raises:
+        SolveTimeoutError: The deadline passed first.
     """
-    entry.creator = waiter = sessions[entry.line].loop.waiter()
+    if entry.task_id is not None:  # somebody else has it created
+        await checkpoint()
+        return entry.outcome
+    waiter = sessions[entry.line].loop.waiter()
+    entry.creators = _with(entry.creators, waiter)
     try:
-        told: AnyOutcome | None = await _heard(entry, waiter)
+        told: AnyOutcome | None = await _heard(entry, sessions, waiter, deadline or inf)
         return told
     finally:
-        entry.creator = None
+        entry.creators = _without(entry.creators, waiter)
 
 
 def collect(entry: Entry, sessions: Sessions, outcome: AnyOutcome) -> Solution:
@@ -269,13 +332,31 @@ def with_ticket(entry: Entry, session: Session, error: EzCaptchaError) -> EzCapt
     return error.for_ticket(entry.task_id, session.saved(entry).to_dict())
 
 
-async def _heard(entry: Entry, waiter: Waiter) -> Any:
+async def _heard(entry: Entry, sessions: Sessions, waiter: Waiter, deadline: float) -> Any:
     """Wait among those whom the books answer."""
-    entry.waiters = (*entry.waiters, waiter)
+    entry.waiters = _with(entry.waiters, waiter)
     try:
-        return await waiter
+        if deadline == inf:  # as nearly always: a scope for each would cost more than the wait
+            return await waiter
+        with anyio.CancelScope(deadline=deadline):
+            return await waiter
     finally:
-        entry.waiters = tuple(item for item in entry.waiters if item is not waiter)
+        entry.waiters = _without(entry.waiters, waiter)
+    raise with_ticket(entry, sessions[entry.line], entry.late())
+
+
+def _with(waiters: Waiters, waiter: Waiter) -> Waiters:
+    if isinstance(waiters, dict):
+        waiters[waiter] = None
+        return waiters
+    return {waiters[0]: None, waiter: None} if waiters else (waiter,)
+
+
+def _without(waiters: Waiters, waiter: Waiter) -> Waiters:
+    if isinstance(waiters, dict):
+        del waiters[waiter]
+        return waiters
+    return ()
 
 
 def _is_final(entry: Entry, error: EzCaptchaError) -> bool:
@@ -296,16 +377,13 @@ def _decode(entry: Entry, session: Session, solved: Solved) -> Solution | Protoc
         polls=saved.polls,
         points=saved.points,
     )
-    unsolved_at = saved.processing_at or saved.created_at
-    if entry.answered:
-        # The service judged between sending and receipt; the earlier one is safe.
-        unsolved_at = saved.created_at + entry.polled_age
     try:
         return decode_solution(
             entry.solution_type,
-            solved.raw,
+            solved.kept,
             receipt=receipt,
-            expires_at=unsolved_at + session.service.token_validity,
+            expires_at=entry.unsolved_at + session.unix_offset + session.service.token_validity,
         )
     except ProtocolError as error:
+        error.payload = session.without_secrets(error.payload, entry)
         return error

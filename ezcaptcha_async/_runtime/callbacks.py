@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import traceback
 from collections.abc import Callable
-from typing import Final, TypeVar
+from functools import partial
+from typing import TypeVar
+
+from ezcaptcha_async._log import log
 
 T = TypeVar("T")
-
-_logger: Final = logging.getLogger("ezcaptcha_async")
 
 
 def call_back(name: str, function: Callable[[T], object], value: T) -> None:
@@ -20,11 +21,38 @@ def call_back(name: str, function: Callable[[T], object], value: T) -> None:
         function: The function.
         value: What to tell it.
     """
+    ask(name, partial(function, value), None)
+
+
+def ask(name: str, function: Callable[[], T], default: T) -> T:
+    """Ask a function of the user's; where it raises, that is logged and the default holds.
+
+    Args:
+        name: What the user knows it by.
+        function: The function.
+        default: What to take instead of an answer.
+    """
     try:
-        function(value)
-    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        return function()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - such as the CancelledError of a future
         problem = "".join(traceback.format_exception(error))
-    else:
-        return
     # As text, and where no exception is handled: what shows locals would show the pool's.
-    _logger.error("%s failed\n%s", name, problem)
+    log.error("%s failed\n%s", name, problem)
+    return default
+
+
+def is_stray(error: BaseException) -> bool:
+    """Return whether an exception is a cancellation, and nobody has cancelled the caller.
+
+    What a user's code awaits may have been cancelled by others: a session that is closed, a
+    future of theirs. Let through, it would end the task group of the whole pool.
+    """
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # trio, which has a class of its own
+        return True
+    return task is None or not task.cancelling()

@@ -27,6 +27,10 @@ _TICK: Final = 0.01
 _BATCH: Final = 500
 """Most entries looked at before other coroutines get their turn."""
 
+_STARTS: Final = 100
+"""Most tasks that begin before other coroutines get their turn: thousands of callers may come
+in one turn of the event loop, and each of them would be served in it."""
+
 _TURN: Final = 20
 """Commands after which a lane lets other coroutines have their turn."""
 
@@ -58,6 +62,9 @@ class Runner:
         self._perform = perform
         self._max_requests = max_requests
         self._errands: deque[Errand] = deque()
+        self._starts = 0  # since other coroutines had their turn
+        self._starters: deque[Waiter] = deque()
+        self._is_crowded = False
         self._at_work = 0
         self._resting: list[Waiter] = []  # the lanes that are not
         self._alarm = anyio.Event()
@@ -81,6 +88,16 @@ class Runner:
         self._errands.append(errand)
         self.wake()
 
+    def turn(self) -> Waiter | None:
+        """Return what to wait for before a task is put into the books; None for nothing."""
+        if self._starts < _STARTS:
+            self._starts += 1
+            return None
+        waiter = self._loop.waiter()
+        self._starters.append(waiter)
+        self.wake()
+        return waiter
+
     async def wait_quiet(self) -> None:
         """Wait until no request is in flight."""
         while self._at_work:
@@ -100,17 +117,35 @@ class Runner:
                     now = self._clock()
                     # Set first: whoever adds something from here on rings the alarm again.
                     self._alarm = anyio.Event()
-                    more = self._books.advance(now, _BATCH)
+                    more = self._admit() | self._books.advance(now, _BATCH)
                     self._start_lanes(lanes, now)
                     if more:
                         await checkpoint()
+                        if self._is_crowded:
+                            await checkpoint()  # trio may have let us go before them
                         continue
                     self._alarm_at = max(self._books.next_time(now), now + _TICK)
                     with anyio.CancelScope(deadline=self._alarm_at):
                         await self._alarm.wait()
         finally:
+            while self._admit():
+                pass  # they find that the pool is closed
             self._at_work = 0  # also the lanes that were cancelled before they began
             self._quiet.set()
+
+    def _admit(self) -> bool:
+        """Let the next ones begin with their tasks; return whether there were any.
+
+        Nothing is created meanwhile: what the first answer says of the account, all of them
+        are to be told at once, instead of a request for each hundred.
+        """
+        first = [self._starters.popleft() for _ in range(min(_STARTS, len(self._starters)))]
+        for starter in first:
+            starter.answer(None)
+        # Whoever comes before they had their turn comes after those who wait.
+        self._starts = _STARTS if self._starters else len(first)
+        self._is_crowded = bool(first)
+        return self._is_crowded
 
     def _start_lanes(self, lanes: TaskGroup, now: float) -> None:
         while self._at_work < self._max_requests:
@@ -125,7 +160,11 @@ class Runner:
     def _next(self, now: float) -> _Command | None:
         if self._loop.is_inherited:
             return None  # trio goes on in a forked child, where it would pay on its own account
-        command = self._errands.popleft() if self._errands else self._books.take(now)
+        if self._errands:
+            command: _Command | None = self._errands.popleft()
+        else:
+            crowd = self._is_crowded or self._starters
+            command = self._books.take(now, creates=not crowd)
         self._at_work += command is not None
         return command
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
-from math import exp
+from math import exp, sqrt
+from operator import sub
 from typing import Any, Final, TypeVar, cast
 
+from ezcaptcha_async._checks import is_number
+from ezcaptcha_async._timing.ages import BINS, EDGES
 from ezcaptcha_async._timing.plan import Plan, make_plan
-from ezcaptcha_async._timing.solve_times import BINS, EDGES, SolveTimes
+from ezcaptcha_async._timing.solve_times import SolveTimes
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.tasks import Kind
 
@@ -35,6 +38,24 @@ _SCALE_STEPS: Final = 10
 _FRESH: Final = 0.1
 _MOST_FRESH: Final = 250
 
+_REVISED_BY: Final = 0.1
+"""By how much the share of tasks that are ready must have moved, at some age, for those that
+wait to be planned anew. An estimate moves with the logarithm of what it is made from."""
+
+_KNOWN_AFTER: Final = 20
+"""Tasks solved after which a type is known, and needs no scouts to be."""
+
+_WATCHED: Final = 50
+_FIRST_WATCH: Final = 15
+"""Of a known type the sixteenth of those in flight is a scout, and one of fifty after it: nobody
+else would see for long that it has become faster."""
+
+_SCOUTS: Final = 0.5
+"""Scouts for the square root of the tasks that learn from them: ten for 400."""
+
+_LEAST_CROWD: Final = 30
+"""Tasks among which there is the first scout. Of fewer, each costs more than it tells."""
+
 _VERSION: Final = 1
 _LONGEST_TEXT: Final = 300
 _LARGEST: Final = 1e12
@@ -46,11 +67,12 @@ V = TypeVar("V")
 class TypeModel:
     """One type: its solve times and the plans that were made from them."""
 
-    __slots__ = ("_plans", "_polls", "_refresh_at", "tasks", "times")
+    __slots__ = ("_plans", "_polls", "_refresh_at", "_revised", "tasks", "times")
 
     def __init__(self) -> None:
         self.times = SolveTimes()
         self.tasks = 0
+        self._revised = self.times.survival
         self._polls = 0
         self._refresh_at = 1.0
         self._plans: dict[tuple[float, float, float], Plan] = {}
@@ -69,12 +91,33 @@ class TypeModel:
             )
         return plan
 
-    def polled(self) -> None:
-        """Count an answered poll, and renew the estimate when enough of them are new."""
+    def scouts(self, place: int) -> bool:
+        """Tell whether a task goes first, for others to learn from: see `Scouting`."""
+        if self.times.known >= _KNOWN_AFTER:
+            return place % _WATCHED == _FIRST_WATCH
+        return place >= _LEAST_CROWD and int(_SCOUTS * sqrt(place + 1)) > int(_SCOUTS * sqrt(place))
+
+    def polled(self, *, refutes: bool = False) -> bool:
+        """Count an answered poll, and renew the estimate when enough of them are new.
+
+        Args:
+            refutes: Whether it has refuted the estimate, so that all begins anew.
+
+        Returns:
+            Whether the estimate has moved so far that what waits is to be planned anew.
+        """
+        if refutes:
+            self._polls, self._refresh_at = 0, 1.0
         self._polls += 1
-        if self._polls >= self._refresh_at:
-            self._refresh_at = self._polls + 1 + min(self._polls * _FRESH, _MOST_FRESH)
-            self.refresh()
+        if self._polls < self._refresh_at:
+            return False
+        self._refresh_at = self._polls + 1 + min(self._polls * _FRESH, _MOST_FRESH)
+        self.refresh()
+        survival = self.times.survival
+        if max(map(abs, map(sub, survival, self._revised))) < _REVISED_BY:
+            return False
+        self._revised = survival
+        return True
 
     def refresh(self) -> None:
         """Renew the estimate; plans that were made from the old one go."""
@@ -120,8 +163,8 @@ class Kinds:
         site = self.sites.get(kind)
         return self._health.get(kind.service, 0.0) + (0.0 if site is None else site.drift)
 
-    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
-        """Take notice of one answered poll: ages in seconds, as for a `PollTiming`."""
+    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> bool:
+        """Take notice of one answered poll: as `PollTiming.learn`."""
         model, site = self.type_of(kind), self.site_of(kind)
         health = _recall(self._health, kind.service, float, _MOST_SERVICES)
         scale = exp(health + site.drift)
@@ -131,12 +174,13 @@ class Kinds:
             model.tasks += 1
             site.tasks += 1
             site.overshoot += max(0.0, age - seen.solved_at * scale)
-        model.polled()
+        revised = model.polled(refutes=seen.refutes)
         # The sum of the surprises over a task's polls is 0 on average when the scale is
         # right, whatever was polled when: what is left over says which way it is wrong.
         gain = max(_GAIN, _FIRST_GAIN / (1 + site.tasks / 3))
         site.drift = _moved(site.drift, gain * seen.surprise)
         self._health[kind.service] = _moved(health, _GAIN * seen.surprise)
+        return revised
 
     # ------------------------------------------------------------------ written down
 
@@ -203,8 +247,7 @@ def _text(value: object) -> str:
 
 
 def _number(value: object, low: float, high: float) -> float:
-    # Not a number is outside of any bounds.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    if not is_number(value, low, high):
         raise TypeError
     return value
 

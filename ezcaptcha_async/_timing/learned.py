@@ -11,11 +11,12 @@ from math import exp
 from random import Random
 from typing import Any, Final
 
+from ezcaptcha_async._checks import is_number
+from ezcaptcha_async._timing.ages import BINS, EDGES, edge_near
 from ezcaptcha_async._timing.kinds import Kinds, TypeModel
 from ezcaptcha_async._timing.plan import Plan
 from ezcaptcha_async._timing.policy import KindStatistics
 from ezcaptcha_async._timing.price import PollPrice
-from ezcaptcha_async._timing.solve_times import BINS, EDGES, edge_near
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import check_speed
 from ezcaptcha_async.tasks import Kind
@@ -48,7 +49,7 @@ class LearnedPolling:
             keeps nothing.
 
     Raises:
-        ConfigurationError: `poll_price` is out of range.
+        ConfigurationError: `poll_price` is out of range, or `state_path` is no path.
 
     Example:
         >>> polling = LearnedPolling(poll_price=0.2, state_path="timing.json")
@@ -64,17 +65,13 @@ class LearnedPolling:
         poll_price: float = 0.5,
         state_path: str | os.PathLike[str] | None = None,
     ) -> None:
-        if (
-            isinstance(poll_price, bool)
-            or not isinstance(poll_price, int | float)
-            or not _LOWEST_PRICE <= poll_price <= _HIGHEST_PRICE
-        ):
+        if not is_number(poll_price, _LOWEST_PRICE, _HIGHEST_PRICE):
             raise ConfigurationError(
                 f"poll_price must be between 0.01 and 60 seconds, not {poll_price!r}; "
                 f"0.5 is the default"
             )
         self._poll_price = float(poll_price)
-        self._state_path = None if state_path is None else os.fspath(state_path)
+        self._state_path = None if state_path is None else _path_of(state_path)
         self._speed = 1.0
         self._price = PollPrice(self._poll_price)
         self._kinds = Kinds()
@@ -110,11 +107,15 @@ class LearnedPolling:
         plan = self._plan(self._kinds.type_of(kind), kind, spacing)
         return max(spacing, EDGES[plan.following[index]] * scale - age)
 
-    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
-        """Learn from one answered poll."""
+    def scouts(self, kind: Kind, place: int) -> bool:
+        """Let a few of many go first while little is known of their type."""
+        return self._kinds.type_of(kind).scouts(place)
+
+    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> bool:
+        """Learn from one answered poll, and say when that changes much."""
         speed = self._speed
         after, age = (min(max(0.0, item * speed), _LONGEST_AGE) for item in (after, age))
-        self._kinds.learn(kind, after, age, ready=ready)
+        return self._kinds.learn(kind, after, age, ready=ready)
 
     def paced(self, late: float, now: float) -> None:
         """Raise the price while polls go out late, and lower it again to `poll_price`."""
@@ -180,3 +181,10 @@ class LearnedPolling:
             p95=model.times.age_at(0.05) * scale,
             overshoot=site.overshoot / site.tasks / self._speed if site.tasks else None,
         )
+
+
+def _path_of(given: str | os.PathLike[str]) -> str:
+    path: object = os.fspath(given) if isinstance(given, os.PathLike) else given
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ConfigurationError(f"state_path must be the path of a file, not {given!r}")
+    return path

@@ -8,10 +8,11 @@ comes before the result window ends.
 from __future__ import annotations
 
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import attrs
 
+from ezcaptcha_async._checks import is_number
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import check_speed
 from ezcaptcha_async.tasks import Kind
@@ -86,7 +87,7 @@ class PollTiming(Protocol):
         """
         ...
 
-    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
+    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> bool | None:
         """Take notice of one answered poll.
 
         Args:
@@ -94,6 +95,10 @@ class PollTiming(Protocol):
             after: When the poll before it was sent; 0 when it was the first.
             age: When the poll was sent.
             ready: What it said.
+
+        Returns:
+            Whether so much more is known that the tasks of this type that wait are to be
+            planned anew, each by another `first_poll` or `next_poll`. None is no.
         """
         ...
 
@@ -120,26 +125,44 @@ class PollTiming(Protocol):
         ...
 
 
+@runtime_checkable
+class Scouting(Protocol):
+    """What a `PollTiming` may have besides: tasks that others learn from.
+
+    Example:
+        >>> class Eager(PollPolicy):  # of each type, the first three that are in flight
+        ...     def scouts(self, kind, place):
+        ...         return place < 3
+        >>> async with SessionPool(polling=Eager()) as pool:
+        ...     solution = await pool.solve(TASK)
+        >>> solution.receipt.polls
+        5
+    """
+
+    def scouts(self, kind: Kind, place: int) -> bool:
+        """Return whether a task is polled as soon as the spacing allows.
+
+        It is asked before each of the task's polls is planned.
+
+        Args:
+            kind: The kind of task.
+            place: How many tasks of its type its account had in flight before it.
+        """
+        ...
+
+
 def _check_seconds(_policy: object, field: attrs.Attribute[Any], value: object) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 0 <= value <= _MOST_SECONDS
-    ):
+    if not is_number(value, 0, _MOST_SECONDS):
         raise ConfigurationError(f"{field.name} must be between 0 and 300 seconds, not {value!r}")
 
 
 def _check_growth(_policy: object, field: attrs.Attribute[Any], value: object) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 1 <= value <= _MOST_GROWTH
-    ):
+    if not is_number(value, 1, _MOST_GROWTH):
         raise ConfigurationError(f"{field.name} must be between 1 and 10, not {value!r}")
 
 
 def _check_share(_policy: object, field: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    if not is_number(value, 0, 1):
         raise ConfigurationError(f"{field.name} must be between 0 and 1, not {value!r}")
 
 
@@ -190,8 +213,9 @@ class PollPolicy:
         grown = self.interval * self.growth ** min(polls - 1, 100)
         return min(grown, self.max_interval) * (1 + self.jitter * rng.random())
 
-    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
+    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> bool | None:
         """Learn nothing: the plan is fixed."""
+        return False
 
     def paced(self, late: float, now: float) -> None:
         """Take no notice, likewise."""

@@ -15,67 +15,34 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
-from math import erf, log, sqrt
+from math import log
 from operator import neg
 from typing import Final, NamedTuple
 
-_LONGEST: Final = 300.0
-_STEP: Final = 0.5
-_GROWTH: Final = 1.05
+from ezcaptcha_async._timing.ages import BINS, EDGES, edge_near
+from ezcaptcha_async._timing.expectations import LEAST_SHARE, MOST_SHARE, expected_survival
 
 _WINDOW: Final = 400
 """Tasks after which evidence counts for 1/e of what it did."""
 
-# What is held of a type before anything is seen of it. The services' pages say 10 to 80 s:
-# nine of ten are held to be between 7 and 54 s, and six tasks that are not outweigh it.
-_PRIOR_MEDIAN: Final = 20.0
-_PRIOR_SIGMA: Final = 0.6
 _PRIOR_TASKS: Final = 6.0
-
-_LEAST_SHARE: Final = 1e-6
-_MOST_SHARE: Final = 0.98
-"""Bounds on the share of a bin's tasks that is held to become ready in it: no estimate is
-ever sure, so that none divides by nothing when it turns out to be wrong."""
+"""Tasks seen that outweigh what was held of a type before."""
 
 _DOUBT: Final = 20.0
 """Tasks that must have reached an age before half a surprise at that age counts: while it
 is the estimate that is not known, a surprise says nothing of what stretches it."""
 
+_REFUTED_AT: Final = 9.0
+"""Logarithm of how much likelier a coin must have made what polls said of late than the
+estimate did, for the estimate to be dropped: the world has changed. Without a change that comes
+about once in 8,000 polls."""
+
+_LEAST_CHANCE: Final = 0.002
+"""So unlikely is what the estimate rules out; a single answer is not to refute it."""
+
 _MOST_WEIGHT: Final = 1e6
 
-
-def _make_edges() -> tuple[float, ...]:
-    edges = [0.0]
-    while edges[-1] < _LONGEST:
-        edges.append(max(edges[-1] + _STEP, edges[-1] * _GROWTH))
-    return tuple(edges)
-
-
-EDGES: Final = _make_edges()
-"""Where the bins begin, and where the last one ends; seconds."""
-
-BINS: Final = len(EDGES) - 1
 _MIDDLES: Final = [(low + high) / 2 for low, high in pairwise(EDGES)]
-
-
-def edge_near(age: float) -> int:
-    """Return the index of the edge that is nearest to an age."""
-    index = min(bisect_left(EDGES, age), BINS)
-    if index and age - EDGES[index - 1] < EDGES[index] - age:
-        return index - 1
-    return index
-
-
-def _prior_survival(age: float) -> float:
-    if age == 0:
-        return 1.0
-    return (1 - erf(log(age / _PRIOR_MEDIAN) / (_PRIOR_SIGMA * sqrt(2)))) / 2
-
-
-_PRIOR_AT_RISK: Final = [_PRIOR_TASKS * _prior_survival(edge) for edge in EDGES[:-1]]
-_PRIOR_READY: Final = [
-    _PRIOR_TASKS * (_prior_survival(low) - _prior_survival(high)) for low, high in pairwise(EDGES)
-]
 
 
 class Seen(NamedTuple):
@@ -85,10 +52,12 @@ class Seen(NamedTuple):
         surprise: 1 for ready and 0 for processing, less the probability of ready; less of
             it at ages at which little was seen.
         solved_at: For ready: the age at which the task is thought to have been solved.
+        refutes: Whether the estimate cannot be upheld; all that it was made from is gone.
     """
 
     surprise: float
     solved_at: float | None
+    refutes: bool
 
 
 class SolveTimes:
@@ -97,9 +66,10 @@ class SolveTimes:
     Attributes:
         survival: For each of `EDGES` the share of tasks that take longer; falls from 1 and
             never reaches 0.
+        known: How many solved tasks the estimate is made from; old ones count for less.
     """
 
-    __slots__ = ("_at_risk", "_credit", "_ready", "_weight", "survival")
+    __slots__ = ("_against", "_at_risk", "_credit", "_ready", "_weight", "known", "survival")
 
     def __init__(self) -> None:
         self.survival: Sequence[float] = ()
@@ -107,6 +77,7 @@ class SolveTimes:
         self._ready = [0.0] * BINS
         # New evidence weighs more and more, instead of all the old less and less.
         self._weight = 1.0
+        self._against = 0.0
         self.refresh()
 
     def learn(self, after: float, age: float, *, ready: bool) -> Seen:
@@ -119,15 +90,17 @@ class SolveTimes:
         """
         if after <= 0:
             self._age()
-        survival, at_risk, events, weight = self.survival, self._at_risk, self._ready, self._weight
+        survival = self.survival
         first, last = edge_near(after), edge_near(age)
         # Not by bins: where they are wider than the spacing, polls in one would look alike.
         unsolved = min(1.0, self.survival_at(age) / self.survival_at(after))
         credit = self._credit[last - 1] if last else 0.0
+        refutes = self._refutes(1 - unsolved if ready else unsolved)
+        at_risk, events, weight = self._at_risk, self._ready, self._weight
         if not ready:
             for index in range(first, last):
                 at_risk[index] += weight
-            return Seen(credit * (unsolved - 1), None)
+            return Seen(credit * (unsolved - 1), None, refutes)
         first = min(first, BINS - 1)
         last = max(last, first + 1)
         now, left = survival[first], survival[last]
@@ -139,21 +112,24 @@ class SolveTimes:
             at_risk[index] += weight * (now - left) * share
             solved_at += event * _MIDDLES[index]
             now = then
-        return Seen(credit * unsolved, solved_at)
+        return Seen(credit * unsolved, solved_at, refutes)
 
     def refresh(self) -> None:
         """Let what was learned become the estimate."""
         weight, alive = self._weight, 1.0
+        held = expected_survival(*self.evidence())
         doubt = weight * _DOUBT
         self._credit = [risk / (risk + doubt) for risk in self._at_risk]
         survival = [1.0]
-        for risk, ready, prior_risk, prior_ready in zip(
-            self._at_risk, self._ready, _PRIOR_AT_RISK, _PRIOR_READY, strict=True
+        prior = weight * _PRIOR_TASKS
+        for risk, ready, (before, after) in zip(
+            self._at_risk, self._ready, pairwise(held), strict=True
         ):
-            share = (ready + weight * prior_ready) / (risk + weight * prior_risk)
-            alive *= 1 - min(max(share, _LEAST_SHARE), _MOST_SHARE)
+            share = (ready + prior * (before - after)) / (risk + prior * before)
+            alive *= 1 - min(max(share, LEAST_SHARE), MOST_SHARE)
             survival.append(alive)
         self.survival = survival
+        self.known = sum(self._ready) / weight
 
     def survival_at(self, age: float) -> float:
         """Return the share of tasks that take longer than `age`."""
@@ -185,6 +161,20 @@ class SolveTimes:
     def restore(self, at_risk: Sequence[float], ready: Sequence[float]) -> None:
         """Take over the `evidence` of another time; `refresh` makes it tell."""
         self._at_risk, self._ready, self._weight = list(at_risk), list(ready), 1.0
+
+    def _refutes(self, chance: float) -> bool:
+        """Weigh an answer that the estimate gave a chance, and drop all evidence if it must be.
+
+        This is Page's test (1954) of the estimate against a coin: answers as unlikely as a
+        change brings add up, those that the estimate foresees make up for them.
+        """
+        self._against = max(0.0, self._against - log(2 * max(_LEAST_CHANCE, chance)))
+        if self._against < _REFUTED_AT:
+            return False
+        self._against = 0.0
+        # All of it counts for one task from now on.
+        self._weight = max(self._weight, *self._at_risk)
+        return True
 
     def _age(self) -> None:
         """Let what is known fade by one task: also by one that is never solved."""

@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 from typing import Final
 
+from ezcaptcha_async._log import log
 from ezcaptcha_async._timing.learned import LearnedPolling
 from ezcaptcha_async._timing.policy import PollTiming
 from ezcaptcha_async.errors import ConfigurationError
@@ -93,4 +94,7 @@ def _replace(path: str, text: str) -> None:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=4)
+    try:
+        warnings.warn(message, RuntimeWarning, stacklevel=4)
+    except RuntimeWarning:  # where warnings are errors; a pool that closes is to end all the same
+        log.warning("%s", message)

@@ -7,23 +7,25 @@ given notes for itself that it is about to be written, whoever the session belon
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
+from collections.abc import Iterable
 from typing import Any, Final
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
 
-from ezcaptcha_async._wire.httpx import ssl_context
+from ezcaptcha_async._wire.faults import no_answer_after
+from ezcaptcha_async._wire.tls import ssl_context
 from ezcaptcha_async._wire.transport import (
     CLOSED,
     HEADERS,
     KEEP_ALIVE_SECONDS,
     MAX_BODY,
-    TOO_LONG,
-    is_certificate_error,
+    OWN_SHARE,
+    reply_before_break,
     reply_from,
 )
-from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.environment import Proxies, Proxy
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
 AIOHTTP_REQUESTS: Final = 100
@@ -36,11 +38,12 @@ who ask for it, and whose service allows it.
 """
 
 _OURS: Final[dict[str, Any]] = {
+    "headers": HEADERS,
     "allow_redirects": False,
     "raise_for_status": False,
     "auto_decompress": False,
     "read_bufsize": 64 * 1024,
-    # The total deadline cancels the request, and with it the connection: no second clock.
+    # The caller's deadline cancels the request, and with it the connection.
     "timeout": aiohttp.ClientTimeout(),
 }
 """What a session may have set otherwise for requests of its own."""
@@ -48,6 +51,8 @@ _OURS: Final[dict[str, Any]] = {
 _TURNS: Final = 3
 """Turns of the event loop before a request that must not be lost: in them aiohttp hears of
 the connections that the service has closed by now, and does not write into one of those."""
+
+_NO_SOCKS: Final = "aiohttp cannot use it; pass transport='httpx'"
 
 _LOWEST_FINAL_STATUS: Final = 200
 
@@ -58,19 +63,31 @@ class AiohttpTransport:
     Args:
         session: A session to use and never to close; None to open one.
         max_requests: Connections of the session that is opened.
+        urls: Where that will lead, so that what is wrong is told at once.
 
     Raises:
-        ConfigurationError: The environment names a proxy that aiohttp cannot use.
+        ConfigurationError: The environment names a proxy or certificates that cannot be used.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession | None = None, *, max_requests: int = AIOHTTP_REQUESTS
+        self,
+        session: aiohttp.ClientSession | None = None,
+        *,
+        max_requests: int = AIOHTTP_REQUESTS,
+        urls: Iterable[str] = (),
     ) -> None:
         self._owned = session is None
-        self._proxies: dict[str, URL] = {}
+        self._proxies: Proxies | None = None
         if session is None:
-            self._proxies = _proxies_of_environment()
-            session = _open_session(max_requests)
+            self._proxies = Proxies()
+            if self._proxies.check(urls, no_socks=_NO_SOCKS):
+                ssl_context()
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=max_requests, keepalive_timeout=KEEP_ALIVE_SECONDS
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
         elif session.connector is not None:
             # At its own limits the connector is unfair: wait in our line instead of in its.
             limits = (session.connector.limit, session.connector.limit_per_host)
@@ -80,7 +97,7 @@ class AiohttpTransport:
         # A middleware may send another body in the place of ours, which then knows nothing.
         # aiohttp has no public name for them.
         self._knows = not getattr(session, "_middlewares", ())
-        self._targets: dict[str, tuple[URL, dict[str, Any]]] = {}
+        self._targets: dict[str, tuple[URL, dict[str, Any], Proxy | None]] = {}
 
     def __repr__(self) -> str:
         ownership = "its own" if self._owned else "an injected"
@@ -91,7 +108,7 @@ class AiohttpTransport:
         url: str,
         body: RequestBody,
         *,
-        timeout: float,  # noqa: ARG002 - the caller cancels then, which closes cleanly
+        timeout: float,
         evidence: Evidence | None = None,
     ) -> Reply | NoAnswer:
         """POST as `Transport.post` says."""
@@ -103,34 +120,46 @@ class AiohttpTransport:
             data = _Body(body.content, evidence if self._knows else Evidence())
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
+        deadline = asyncio.get_running_loop().time() + OWN_SHARE * timeout
         # A name for the fault, not the exception: that one holds the request.
         try:
-            target, options = self._targets.get(url) or self._target(url)
-            response = await self._session.post(target, data=data, headers=HEADERS, **options)
+            target, options, _ = self._targets.get(url) or self._target(url)
+            response = await self._session.post(target, data=data, **options)
             try:
-                return await _read(response)
+                return await _read(response, deadline)
             finally:
                 response.close()  # what was read to its end has gone back to the connector
         except Exception as error:  # noqa: BLE001 - also what hooks and resolvers let through
-            return NoAnswer(
-                type(error).__name__,
-                unsent=evidence is not None and evidence.unsent,
-                permanent=is_certificate_error(error),
-            )
+            proxy = self._targets[url][-1] if url in self._targets else None
+            return no_answer_after(error, url, evidence, proxy=proxy)
 
     async def aclose(self) -> None:
         """Close the session, if it is our own."""
         if self._owned:
             await self._session.close()
 
-    def _target(self, url: str) -> tuple[URL, dict[str, Any]]:
-        """Work out once for each URL what aiohttp would work out for each request."""
-        target = URL(url)
-        options = _OURS
-        proxy = self._proxies.get(target.scheme) or self._proxies.get("all")
-        if proxy is not None and not proxy_bypass(f"{target.host}:{target.port}"):
-            options = {**_OURS, "proxy": proxy}
-        self._targets[url] = target, options
+    def _target(self, url: str) -> tuple[URL, dict[str, Any], Proxy | None]:
+        """Work out once for each URL what aiohttp would work out for each request.
+
+        Its own ``trust_env`` starts two threads for each request, and sends passwords from
+        ``.netrc``.
+        """
+        target, proxy, options = URL(url), None, dict(_OURS)
+        if self._proxies is not None:
+            proxy = self._proxies.for_url(url)
+            if "https" in {target.scheme, proxy and proxy.scheme}:
+                # The authorities that httpx trusts: which one is at work makes no difference.
+                options["ssl"] = ssl_context()
+        if proxy is not None:
+            options["proxy"] = URL(proxy.url)
+            if proxy.user or proxy.password:
+                credentials = b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
+                told = {"proxy-authorization": f"Basic {credentials}"}
+                if target.scheme == "https":
+                    options["proxy_headers"] = told  # with what asks for a tunnel
+                else:
+                    options["headers"] = {**HEADERS, **told}
+        self._targets[url] = target, options, proxy
         return self._targets[url]
 
 
@@ -169,43 +198,25 @@ class _Body(aiohttp.Payload):
             raise
 
 
-async def _read(response: aiohttp.ClientResponse) -> Reply | NoAnswer:
+async def _read(response: aiohttp.ClientResponse, deadline: float) -> Reply | NoAnswer:
     if response.status < _LOWEST_FINAL_STATUS:
         return NoAnswer("the answer is in another protocol")
+    status, headers = response.status, response.headers
+    coding = headers.get("content-encoding", "")
     content = bytearray()
-    while chunk := await response.content.readany():
-        content += chunk
-        if len(content) > MAX_BODY:
-            return TOO_LONG
+    try:
+        async with asyncio.timeout_at(deadline):
+            while chunk := await response.content.readany():
+                content += chunk
+                if len(content) > MAX_BODY:
+                    break
+    except (aiohttp.ClientError, OSError):  # a TimeoutError is one
+        # What comes in one turn with the break stays there; aiohttp has no public name for it.
+        content += b"".join(getattr(response.content, "_buffer", ()))
+        came = reply_before_break(status, bytes(content), headers, coding=coding)
+        if came is None:
+            raise
+        return came
     # Where a hook of the user has read it already, it is kept there.
     whole = bytes(content) or await response.read()
-    coding = response.headers.get("content-encoding", "")
-    return reply_from(response.status, whole, response.headers, coding=coding)
-
-
-def _open_session(max_requests: int) -> aiohttp.ClientSession:
-    # The authorities that httpx trusts, so that it makes no difference which one is at work.
-    connector = aiohttp.TCPConnector(
-        limit=max_requests, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=ssl_context()
-    )
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-
-
-def _proxies_of_environment() -> dict[str, URL]:
-    """Return scheme → proxy, as httpx reads the environment.
-
-    aiohttp's own ``trust_env`` starts two threads for each request, and sends passwords from
-    ``.netrc``.
-    """
-    found = getproxies()
-    proxies: dict[str, URL] = {}
-    for scheme in ("http", "https", "all"):
-        address = found.get(scheme)
-        if address:
-            proxies[scheme] = URL(address if "://" in address else f"http://{address}")
-            if proxies[scheme].scheme not in {"http", "https"}:
-                raise ConfigurationError(
-                    f"aiohttp cannot use the {proxies[scheme].scheme} proxy that the environment "
-                    "names; pass transport='httpx'"
-                )
-    return proxies
+    return reply_from(status, whole, headers, coding=coding)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
 from anyio import to_thread
 
-from ezcaptcha_async._wire.httpx import HttpxTransport, certificates_named, ssl_context
+from ezcaptcha_async._wire.brought import BroughtTransport
+from ezcaptcha_async._wire.httpx import HttpxTransport
+from ezcaptcha_async._wire.tls import certificates_named, pipe_named, ssl_context, tls_problem
+from ezcaptcha_async.environment import Proxies
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.transports import Transport
 
@@ -19,7 +25,6 @@ _PREPARED: Final[set[object]] = set()
 """What `prepare` has done in this process."""
 
 _LOWEST_AIOHTTP: Final = (3, 14)
-_REMEDY: Final = "pip install 'ezcaptcha-async[fast]'"
 
 
 def check_transport(transport: object) -> None:
@@ -34,39 +39,36 @@ def check_transport(transport: object) -> None:
 
 
 async def prepare(
-    client: Any = None, choice: Transport | str | None = None, *, on_trio: bool = False
+    client: Any = None,
+    choice: Transport | str | None = None,
+    *,
+    urls: Iterable[str] = (),
+    on_trio: bool = False,
 ) -> None:
     """Do in a worker thread, once a process, what `transport_for` would take long for.
 
     Importing an HTTP client and reading certificates takes 0.2 to 0.6 s, for which the event
-    loop would stand still.
-
-    Args:
-        client: As for `transport_for`.
-        choice: Likewise.
-        on_trio: Likewise.
+    loop would stand still. What it takes is what `transport_for` does.
 
     Raises:
-        ImportError, OSError, ValueError: What the environment names cannot be used.
+        ConfigurationError: What the environment names cannot be used.
     """
     if client is None and (choice is None or isinstance(choice, str)):
         with_aiohttp = choice != "httpx" and not on_trio
-        work = (with_aiohttp, certificates_named())
+        speaks_tls = Proxies().check(urls)
+        work = (with_aiohttp, speaks_tls, certificates_named())
         if work not in _PREPARED:
-            await to_thread.run_sync(_load, with_aiohttp)
+            await to_thread.run_sync(
+                partial(_load, with_aiohttp=with_aiohttp, speaks_tls=speaks_tls)
+            )
             _PREPARED.add(work)
 
 
-def _load(with_aiohttp: bool) -> None:  # noqa: FBT001 - called by a worker thread
-    if with_aiohttp:
-        try:
-            import_module("aiohttp")
-        except ImportError:
-            pass
-        else:
-            ssl_context()
-            return
-    HttpxTransport()
+def _load(*, with_aiohttp: bool, speaks_tls: bool) -> None:
+    if not with_aiohttp or _aiohttp_problem() is not None:
+        HttpxTransport()
+    if speaks_tls:
+        ssl_context()
 
 
 def transport_for(
@@ -74,6 +76,7 @@ def transport_for(
     choice: Transport | str | None = None,
     *,
     max_requests: int | None = None,
+    urls: Iterable[str] = (),
     on_trio: bool = False,
 ) -> Transport:
     """Return what sends the requests. Called in the event loop that it is to work in.
@@ -83,6 +86,7 @@ def transport_for(
         choice: A transport of the user's, or the name of one; None for aiohttp where it can
             be used, else httpx.
         max_requests: Requests at a time; None for what the HTTP client is good for.
+        urls: Where it is to send them: what the environment says of the way there is checked.
         on_trio: Whether that event loop is trio's, where aiohttp cannot be used.
 
     Raises:
@@ -90,39 +94,47 @@ def transport_for(
     """
     limit: dict[str, Any] = {} if max_requests is None else {"max_requests": max_requests}
     if client is not None:
-        return _adapter_to(client, limit, on_trio=on_trio)
-    if choice == "aiohttp":
-        return _aiohttp_transport(limit, on_trio=on_trio)
-    if choice == "httpx":
-        return HttpxTransport(**limit)
+        # Whoever has a session has imported its package.
+        aiohttp = sys.modules.get("aiohttp")
+        if aiohttp is not None and isinstance(client, aiohttp.ClientSession):
+            return _aiohttp_transport({"session": client, **limit}, on_trio=on_trio)
+        return HttpxTransport(client, **limit)
     if choice is not None and not isinstance(choice, str):
-        return choice
-    try:
-        return _aiohttp_transport(limit, on_trio=on_trio)
-    except ConfigurationError:
-        return HttpxTransport(**limit)
-
-
-def _adapter_to(client: Any, limit: dict[str, Any], *, on_trio: bool) -> Transport:
-    # Whoever has a session has imported its package.
-    aiohttp = sys.modules.get("aiohttp")
-    if aiohttp is not None and isinstance(client, aiohttp.ClientSession):
-        return _aiohttp_transport({"session": client, **limit}, on_trio=on_trio)
-    return HttpxTransport(client, **limit)
+        return BroughtTransport(choice)
+    settings: dict[str, Any] = {**limit, "urls": tuple(urls)}
+    if choice == "aiohttp":
+        return _aiohttp_transport(settings, on_trio=on_trio)
+    if choice is None:
+        with suppress(ConfigurationError):
+            return _aiohttp_transport(settings, on_trio=on_trio)
+    return HttpxTransport(**settings)
 
 
 def _aiohttp_transport(settings: dict[str, Any], *, on_trio: bool) -> Transport:
     if on_trio:
         raise ConfigurationError("aiohttp needs asyncio; on trio use httpx or httpx2")
-    try:
-        import aiohttp  # noqa: PLC0415 - an extra, and a third of a second
-    except ImportError:
-        version = None
-    else:
-        version = tuple(int(part) for part in aiohttp.__version__.split(".")[:2])
-    if version is None or version < _LOWEST_AIOHTTP:
-        lowest = ".".join(str(part) for part in _LOWEST_AIOHTTP)
-        raise ConfigurationError(f"aiohttp {lowest} or newer is not installed: {_REMEDY}")
+    problem = _aiohttp_problem()
+    if problem is not None:
+        raise ConfigurationError(problem)
     from ezcaptcha_async._wire.aiohttp import AiohttpTransport  # noqa: PLC0415 - it imports aiohttp
 
     return AiohttpTransport(**settings)
+
+
+def _aiohttp_problem() -> str | None:
+    """Import aiohttp, an extra that takes a third of a second; return why it cannot be used."""
+    problem = None if "aiohttp" in sys.modules else pipe_named()
+    if problem is not None:
+        return problem
+    try:
+        aiohttp = import_module("aiohttp")
+    except ImportError:
+        pass
+    except OSError as error:
+        return tls_problem(error)  # it sets TLS up as soon as it is imported
+    else:
+        version = tuple(int(part) for part in aiohttp.__version__.split(".")[:2])
+        if version >= _LOWEST_AIOHTTP:
+            return None
+    lowest = ".".join(str(part) for part in _LOWEST_AIOHTTP)
+    return f"aiohttp {lowest} or newer is not installed: pip install 'aiohttp>={lowest}'"

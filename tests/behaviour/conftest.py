@@ -29,6 +29,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return "trio", {"clock": MockClock(autojump_threshold=0)}
 
 
+on_one_loop = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+"""For what takes long and has no part in how an event loop cancels, wakes or ends."""
+
+
 class DirectTransport:
     """Asks the service without an HTTP client between, which for thousands is ten times faster."""
 

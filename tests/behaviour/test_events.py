@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter, defaultdict
 from contextlib import suppress
@@ -31,7 +32,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, open_pool, open_pool_directly
+from .conftest import KEY, TASK, on_one_loop, open_pool, open_pool_directly
 from .test_limits_at_work import solve_all
 
 SECRET_TASK = ReCaptchaV2TaskProxyless(
@@ -86,6 +87,7 @@ async def test_one_task_from_its_beginning_to_its_end() -> None:
     assert order[-2:] == ["RequestEvent", "TaskEvent"], "the request before what came of it"
 
 
+@on_one_loop
 async def test_all_ends_that_a_task_can_come_to() -> None:
     """A state without an event would make a gauge drift from the truth for ever."""
     service = SimulatedService(solve_times=Uniform(8, 400), failure_rate=0.2)
@@ -279,17 +281,27 @@ async def test_whoever_watches_two_pools_can_tell_their_tasks_apart() -> None:
     assert list(states(events).values()) == [["queued", "created", "solved"]] * 2
 
 
-async def test_a_function_that_fails_costs_no_task(caplog: pytest.LogCaptureFixture) -> None:
-    """A mistake in a dashboard would stop the pool."""
-    service = SimulatedService(solve_times=Fixed(15))
+@pytest.mark.parametrize(
+    "mistake", [RuntimeError, asyncio.CancelledError, GeneratorExit, BaseException]
+)
+@pytest.mark.parametrize("setting", ["on_event", "on_low_balance"])
+async def test_a_function_that_fails_costs_no_task(
+    setting: str, mistake: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake in a dashboard would stop the pool; so would a future that others cancelled."""
+    service = SimulatedService(solve_times=Fixed(15), balance=50)
 
-    def fail(_event: Event) -> None:
-        raise RuntimeError("a mistake of the user's")
+    def fail(_told: object) -> None:
+        raise mistake("a mistake of the user's")
 
-    async with open_pool(service, on_event=fail) as pool:
+    settings: dict[str, Any] = {setting: fail}
+    if setting == "on_low_balance":
+        settings["low_balance"] = 100
+    async with open_pool(service, **settings) as pool:
+        assert (await pool.solve(TASK)).token
         assert (await pool.solve(TASK)).token
     assert "a mistake of the user's" in caplog.text
-    assert "on_event failed" in caplog.text
+    assert f"{setting} failed" in caplog.text
 
 
 async def test_a_function_may_look_at_the_pool() -> None:

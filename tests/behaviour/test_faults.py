@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import anyio
 import pytest
 
 from ezcaptcha_async import (
+    Account,
     CapacityError,
+    EzCaptchaError,
     ProtocolError,
+    SessionPool,
+    SolveTimeoutError,
     SubmissionUnknownError,
     ThrottledError,
     TransportError,
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService
+from ezcaptcha_async.transports import NoAnswer, Reply
 
-from .conftest import TASK, open_pool
+from .conftest import KEY, TASK, DirectTransport, open_pool
 
 
 @pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.value)
@@ -90,6 +98,16 @@ async def test_patience_with_creates_ends(fault: Fault, error: type[Exception]) 
     assert pool.statistics().refused == 1
 
 
+@pytest.mark.parametrize("path", ["/createTask", "/getTaskResult"])
+async def test_a_timeout_says_what_went_wrong_last(path: str) -> None:
+    """A user would look for what is slow, where the service cannot be reached at all."""
+    service = SimulatedService()
+    service.inject(Fault.REFUSED, path=path, times=None)
+    async with open_pool(service) as pool:
+        with pytest.raises(SolveTimeoutError, match=r"its last request: .*ConnectError"):
+            await pool.solve(TASK, timeout=20)
+
+
 async def test_a_throttled_account_slows_down_as_a_whole() -> None:
     """Each caller backing off by itself would keep the service throttling all of them."""
     service = SimulatedService(solve_times=Fixed(12), retry_after=7)
@@ -97,10 +115,11 @@ async def test_a_throttled_account_slows_down_as_a_whole() -> None:
         for _ in range(10):
             group.start_soon(pool.solve, TASK)
         await anyio.sleep(5)
-        service.inject(Fault.THROTTLED, path="/getTaskResult")
+        service.inject(Fault.THROTTLED, path="/getTaskResult", times=None)
         while not service.summary().faults:
             await anyio.sleep(0.05)
         await anyio.sleep(0.2)  # what was in flight arrives
+        service.clear_faults()
         before = service.summary().requests
         await anyio.sleep(6.5)
         assert service.summary().requests == before
@@ -170,3 +189,67 @@ async def test_a_redirect_is_not_followed() -> None:
             await pool.solve(TASK)
     assert caught.value.status == 307
     assert seen == ["https://api.ez-captcha.com/createTask"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (NoAnswer("ConnectError: api.example refused the connection", unsent=True), "refused the"),
+        (Reply(503, b"<html>"), "HTTP 503 with no JSON object"),
+    ],
+    ids=["unanswered", "unreadable"],
+)
+async def test_whoever_gave_up_in_line_hears_of_the_cause(
+    answer: NoAnswer | Reply, words: str
+) -> None:
+    """Two minutes of failures would say nothing of the certificate, the name or the refusal."""
+
+    class Failing:
+        max_requests = 1
+
+        async def post(self, *_arguments: object, **_options: object) -> NoAnswer | Reply:
+            await anyio.sleep(1)
+            return answer
+
+        async def aclose(self) -> None:
+            """Nothing to close."""
+
+    errors: list[EzCaptchaError] = []
+
+    async def solve(pool: SessionPool) -> None:
+        try:
+            await pool.solve(TASK)
+        except EzCaptchaError as error:
+            errors.append(error)
+
+    account = Account(KEY, max_creates=1)
+    async with SessionPool(account, transport=Failing(), create_patience=30) as pool:
+        async with anyio.create_task_group() as group:
+            for _ in range(40):
+                group.start_soon(solve, pool)
+    in_line = [str(error) for error in errors if "nothing but failures" in str(error)]
+    assert len(errors) == 40
+    assert in_line
+    assert all("; the last one of createTask: " in text and words in text for text in in_line)
+
+
+async def test_a_client_that_is_cancelled_by_others_is_a_fault() -> None:
+    """A hook that awaits a future which somebody cancels would close the pool for everybody."""
+    service = SimulatedService(solve_times=Fixed(15))
+    ids: list[str] = []
+
+    class Cancelled(DirectTransport):
+        async def post(self, url: str, *arguments: Any, **options: Any) -> Reply:
+            reply = await super().post(url, *arguments, **options)
+            ids.append(url.rpartition("/")[2])
+            if ids.count(ids[-1]) == 1:
+                raise asyncio.CancelledError
+            return reply
+
+    async with SessionPool(
+        KEY, service=service.profile(), transport=Cancelled(service, 0.1)
+    ) as pool:
+        with pytest.raises(SubmissionUnknownError, match="was cancelled by others"):
+            await pool.solve(TASK)
+        assert (await pool.solve(TASK)).token
+    assert ids.count("getTaskResult") > 1

@@ -33,7 +33,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, open_pool, open_pool_directly
+from .conftest import KEY, TASK, on_one_loop, open_pool, open_pool_directly
 
 
 @pytest.fixture
@@ -662,6 +662,7 @@ async def test_resuming_needs_a_journal(path: Path) -> None:
 # ---------------------------------------------------------------------------- accounting
 
 
+@on_one_loop
 async def test_the_books_balance_at_every_moment(path: Path) -> None:
     """Money would be spent that no figure shows."""
     service = SimulatedService(
@@ -688,8 +689,8 @@ async def test_the_books_balance_at_every_moment(path: Path) -> None:
     ):
         group.start_soon(watch, pool)
         async with anyio.create_task_group() as callers:
-            for number in range(200):
-                callers.start_soon(solve, pool, 20.0 + 2 * number)
+            for number in range(100):
+                callers.start_soon(solve, pool, 20.0 + 4 * number)
         async with pool.resume_all() as outcomes:
             async for _ in outcomes:
                 pass

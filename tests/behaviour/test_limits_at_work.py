@@ -23,7 +23,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, open_pool, open_pool_directly
+from .conftest import KEY, TASK, on_one_loop, open_pool, open_pool_directly
 
 
 async def solve_all(
@@ -121,6 +121,7 @@ async def test_a_price_of_ones_own_is_what_the_error_says() -> None:
 # -------------------------------------------------------------------------- requests
 
 
+@on_one_loop
 async def test_limits_that_the_user_sets_are_kept() -> None:
     """What was agreed with the service would be broken by the first hundred callers."""
     service = SimulatedService(solve_times=Uniform(10, 40))
@@ -136,6 +137,7 @@ async def test_limits_that_the_user_sets_are_kept() -> None:
     assert service.summary().spacing_violations == 0
 
 
+@on_one_loop
 async def test_a_service_that_throttles_is_asked_more_slowly() -> None:
     """Half of all requests would go on being turned down, and count against the account."""
     service = SimulatedService(solve_times=Uniform(10, 40), max_requests_per_second=20)
@@ -145,13 +147,14 @@ async def test_a_service_that_throttles_is_asked_more_slowly() -> None:
     assert service.summary().refused["ERROR_REQUEST_LIMIT"] <= 0.15 * service.summary().requests
 
 
+@on_one_loop
 async def test_an_outage_costs_fewer_and_fewer_requests_and_no_paid_task() -> None:
     """Thousands of tickets would beat on a service that is down; or give up too early."""
     service = SimulatedService(solve_times=Uniform(10, 40))
     async with open_pool(service) as pool, anyio.create_task_group() as group:
-        for _ in range(500):
+        for _ in range(60):
             group.start_soon(pool.solve, TASK)
-        while pool.statistics().created < 500:
+        while pool.statistics().created < 60:
             await anyio.sleep(0.1)
         service.set_fault_rates({Fault.RESET_BEFORE: 1.0})
         sent = [pool.statistics().requests]
@@ -159,13 +162,13 @@ async def test_an_outage_costs_fewer_and_fewer_requests_and_no_paid_task() -> No
             await anyio.sleep(40)
             sent.append(pool.statistics().requests)
         first, _, last = (after - before for before, after in pairwise(sent))
-        assert first <= 500 * 40 / 3, "never more often than the spacing"
+        assert first <= 60 * 40 / 3, "never more often than the spacing"
         assert last < first / 2
         service.clear_faults()
-        while pool.statistics().solved < 500:
+        while pool.statistics().solved < 60:
             await anyio.sleep(0.5)
         assert pool.statistics().lapsed == 0
-    assert service.summary().charges == 500
+    assert service.summary().charges == 60
 
 
 async def test_callers_hear_of_an_outage_when_their_patience_ends() -> None:
@@ -186,11 +189,11 @@ async def test_one_probe_decides_when_a_ban_ends() -> None:
     service = SimulatedService(solve_times=Fixed(15), ban_seconds=620, result_window=3_000)
     async with open_pool(service) as pool:
         tickets = [await pool.submit(TASK) for _ in range(100)]
-        service.ban(seconds=700)
+        service.ban(seconds=900)
         await anyio.sleep(11)
         met = service.summary().refused["ERROR_IP_BANNED"]
         assert met <= 32
-        await anyio.sleep(680)
+        await anyio.sleep(720)  # 640 s, and up to a tenth of that by chance
         assert service.summary().refused["ERROR_IP_BANNED"] == met + 1
         service.lift_ban()
         for ticket in tickets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import time
+from typing import Any
 
 import anyio
 import pytest
@@ -172,3 +173,29 @@ async def test_whoever_was_told_of_a_cancellation_is_not_drawn_into_the_next_wai
         ticket.cancel()
         assert (await pool.resume(ticket)).token
         assert told == [now]
+
+
+@pytest.mark.parametrize("ahead", [-3_600, -100, 0, 20, 60, 3_600])
+@pytest.mark.parametrize("heard_ahead", [-3_600, -100, 0, 20, 60, 3_600])
+async def test_a_ticket_of_a_machine_with_another_clock_is_polled(
+    ahead: int, heard_ahead: int
+) -> None:
+    """No poll would go out until that clock's time had come, or a token be valid for an hour."""
+    service = SimulatedService(solve_times=Fixed(20))
+    async with open_pool(service) as pool:
+        ticket = await pool.submit(TASK)
+        await anyio.sleep(16)
+        saved: dict[str, Any] = dict(ticket.to_dict())
+    assert saved["processing_at"] is not None
+    saved["created_at"] += ahead
+    saved["processing_at"] += heard_ahead
+    async with open_pool(service) as pool:
+        began = anyio.current_time()
+        if ahead == -3_600:
+            with pytest.raises(ResultWindowLapsedError):
+                await pool.resume(saved)
+            return
+        solution = await pool.resume(saved)
+        assert anyio.current_time() - began < 40
+        assert 0 < solution.remaining() <= 120
+        assert solution.receipt.created_at <= (solution.receipt.processing_at or 0)

@@ -8,10 +8,10 @@ import anyio
 import pytest
 
 from ezcaptcha_async import EzCaptchaError, SessionPool
-from ezcaptcha_async.testing import Fixed, SimulatedService
+from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
-from .conftest import KEY, TASK, DirectTransport
+from .conftest import KEY, TASK, DirectTransport, on_one_loop
 
 BAD_GATEWAY = Reply(502, b"<html>502 Bad Gateway</html>")
 NO_ANSWER = NoAnswer("the connection was reset")
@@ -21,10 +21,15 @@ class Sky(DirectTransport):
     """Lets a share of the polls fail, and another one hang."""
 
     def __init__(
-        self, service: SimulatedService, *, fails: float = 0.0, hangs: float = 0.0
+        self,
+        service: SimulatedService,
+        *answers: Reply | NoAnswer,
+        fails: float = 0.0,
+        hangs: float = 0.0,
     ) -> None:
         super().__init__(service, latency=0.05)
         self.fails, self.hangs = fails, hangs
+        self._answers = answers or (BAD_GATEWAY, NO_ANSWER)
         self.polls: list[float] = []
         self._rng = Random(7)
 
@@ -38,8 +43,9 @@ class Sky(DirectTransport):
             if luck < self.hangs:
                 await anyio.sleep_forever()
             if luck < self.fails:
+                answer = self._answers[int(luck / self.fails * len(self._answers))]
                 await anyio.sleep(0.05)
-                return BAD_GATEWAY if luck < self.fails / 2 else NO_ANSWER
+                return answer
         return await super().post(url, body, timeout=timeout, evidence=evidence)
 
 
@@ -73,6 +79,7 @@ def lags(service: SimulatedService) -> list[float]:
     ]
 
 
+@on_one_loop
 @pytest.mark.parametrize(
     ("fails", "hangs", "most_lag"), [(0.6, 0.0, 9.0), (0.9, 0.0, 40.0), (0.0, 0.5, 15.0)]
 )
@@ -86,6 +93,53 @@ async def test_a_share_of_the_polls_goes_wrong(fails: float, hangs: float, most_
     assert len(sky.polls) <= 100 * (20 + max(late)) / 3, "never more often than the spacing"
 
 
+def refusal(status: int, code: str, **headers: str) -> Reply:
+    """Answer as the service refuses."""
+    return Reply(status, f'{{"errorId": 1, "errorCode": "{code}"}}'.encode(), **headers)
+
+
+KINDS: dict[str, tuple[Reply | NoAnswer, ...]] = {
+    "no body": (Reply(500, b""), Reply(200, b"")),
+    "garbage": (Reply(200, b"garbage"), Reply(504, b"{}"), Reply(404, b"<html>")),
+    "no capacity": (refusal(503, "ERROR_SERVICE_UNAVAILABLE"), refusal(200, "ERROR_OVERLOADED")),
+    "codes of tomorrow": (refusal(500, "ERROR_OF_TOMORROW"), Reply(200, b'{"errorId": 1}')),
+    "another server": (refusal(200, "ERROR_TASK_NOT_EXIST"),),
+    "throttled": (refusal(429, "ERROR_REQUEST_LIMIT"),),
+    "throttled by a page": (Reply(429, b"<html>"),),
+    "asked to wait": (refusal(429, "ERROR_REQUEST_LIMIT", retry_after="5"),),
+    "all kinds": (
+        *(BAD_GATEWAY, NO_ANSWER, Reply(200, b""), refusal(503, "ERROR_SERVICE_UNAVAILABLE")),
+        *(refusal(429, "ERROR_REQUEST_LIMIT"), refusal(500, "ERROR_OF_TOMORROW")),
+    ),
+}
+
+
+@on_one_loop
+@pytest.mark.parametrize("answers", KINDS.values(), ids=KINDS.keys())
+async def test_whatever_a_share_of_the_polls_is_answered_with(
+    answers: tuple[Reply | NoAnswer, ...],
+) -> None:
+    """What one of several servers says, all that is paid would have to suffer for."""
+    service = SimulatedService(solve_times=Uniform(8, 30))
+    sky = Sky(service, *answers, fails=0.5)
+    assert await solve(service, sky, 60) == 60
+    late = lags(service)
+    waits = any(isinstance(answer, Reply) and answer.retry_after for answer in answers)
+    assert sum(late) / len(late) <= (30.0 if waits else 15.0), "each that is asked to waits 5 s"
+
+
+@pytest.mark.parametrize("code", ["ERROR_OF_TOMORROW", "ERROR_TASK_NOT_EXIST"])
+async def test_a_code_that_comes_again_and_again_ends_a_task(code: str) -> None:
+    """Its caller would wait five minutes for what the service has said three times."""
+    service = SimulatedService(solve_times=Fixed(60))
+    sky = Sky(service, refusal(200, code), fails=1.0)
+    begin = anyio.current_time()
+    assert await solve(service, sky, 1) == 0
+    assert len(sky.polls) == 3
+    assert anyio.current_time() - begin < 30
+
+
+@on_one_loop
 async def test_a_total_outage_is_met_with_less_and_less() -> None:
     """Hundreds of tickets would beat on a service that is down; then come back all at once."""
     service = SimulatedService(solve_times=Fixed(20))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import ssl
-import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +11,7 @@ import pytest
 from . import clients
 
 HERE: Final = Path(__file__).parent
+ON_SOCKETS: Final = (HERE, HERE.parent / "unit" / "wire" / "adapters")
 
 left_half_way = pytest.mark.filterwarnings(
     "ignore:Async generator '(httpx|httpcore):ResourceWarning"
@@ -22,10 +20,19 @@ left_half_way = pytest.mark.filterwarnings(
 each of them says so. Nothing else may be left open."""
 
 
+LOOP_OF: Final = {
+    "default": "asyncio",
+    "httpx": "asyncio",
+    "httpx2-client": "trio",
+    "aiohttp": "uvloop",
+}
+"""HTTP client → the one event loop on which whole pools use it; each adapter is tried on all."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out aiohttp on trio, where it is not, and uvloop where it makes no difference."""
     for item in items:
-        if item.path.is_relative_to(HERE):
+        if any(item.path.is_relative_to(folder) for folder in ON_SOCKETS):
             item.add_marker(left_half_way)
     superfluous = [item for item in items if _is_superfluous(item)]
     config.hook.pytest_deselected(items=superfluous)
@@ -35,9 +42,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_superfluous(item: pytest.Item) -> bool:
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     names = [str(parameters.get(name, "")) for name in ("kind", "package", "injected", "own")]
+    loop = str(parameters.get("anyio_backend"))
+    if item.path.parent == HERE and (client := "".join(names)) in LOOP_OF:
+        return loop != LOOP_OF[client]
     on_aiohttp = any("aiohttp" in name for name in names)
     without = {"trio": on_aiohttp, "uvloop": not on_aiohttp}
-    return without.get(str(parameters.get("anyio_backend")), False)
+    return without.get(loop, False)
 
 
 @pytest.fixture(params=["asyncio", "trio", "uvloop"])
@@ -84,29 +94,3 @@ def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _few_authorities(one_authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trust one authority only: loading all of them takes each client 20 ms."""
     monkeypatch.setenv("SSL_CERT_FILE", str(one_authority))
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file with a self-signed certificate for 127.0.0.1 and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("making a certificate needs the openssl command")
-    folder = tmp_path_factory.mktemp("tls")
-    command = (
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-        "-subj /CN=test -addext subjectAltName=IP:127.0.0.1 "
-        "-addext keyUsage=critical,digitalSignature,keyCertSign -keyout key.pem -out cert.pem"
-    )
-    subprocess.run([openssl, *command.split()], cwd=folder, check=True, capture_output=True)  # noqa: S603
-    both = folder / "both.pem"
-    both.write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
-    return both
-
-
-@pytest.fixture
-def tls(certificate: Path) -> ssl.SSLContext:
-    """Return a server's TLS settings with the self-signed certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context

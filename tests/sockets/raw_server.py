@@ -120,7 +120,6 @@ class RawServer:
         self.ended = 0  # connections that the script has ended, whatever the client does
         self._tls = tls
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
         self._stopping = threading.Event()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -143,11 +142,6 @@ class RawServer:
     def open_connections(self) -> int:
         """Connections that neither side has ended."""
         return len(self._open)
-
-    def wait_idle(self, seconds: float = 2.0) -> bool:
-        """Wait until no connection is open; returns whether that came to pass."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._open, seconds)
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -179,7 +173,7 @@ class RawServer:
                 connection.close()
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._changed:
+            with self._lock:
                 script = self.scripts[min(self.connections, len(self.scripts) - 1)]
                 self.connections += 1
                 self._open.add(connection)
@@ -256,10 +250,9 @@ class RawServer:
                 connection.shutdown(socket.SHUT_WR)
                 self.ended += 1
                 self._drain(connection)
-        with self._changed:
+        with self._lock:
             self._open.discard(connection)
             connection.close()
-            self._changed.notify_all()
 
     def _drain(self, connection: socket.socket) -> None:
         """Read what the client still sends: closing over unread bytes would be a reset."""

@@ -92,6 +92,7 @@ def test_a_child_that_exits_leaves_the_parent_alone(client: str, tmp_path: Path)
     _check_parent(found, service)
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_child_that_lives_on_does_not_keep_the_journal(tmp_path: Path) -> None:
     """A program that was killed could not be restarted until its last worker is gone."""
     journal = tmp_path / "paid.jsonl"

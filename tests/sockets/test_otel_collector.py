@@ -109,6 +109,7 @@ async def test_a_collector_gets_it_all(
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=200)
     meter_provider = MeterProvider([reader], shutdown_on_exit=False)
     watch = OpenTelemetry(tracer_provider=tracer_provider, meter_provider=meter_provider)
+    began = anyio.current_time()
     async with SessionPool(
         KEY,
         service=simulated_server.profile,
@@ -121,6 +122,7 @@ async def test_a_collector_gets_it_all(
                 async for _ in outcomes:
                     pass
         counts = pool.statistics()
+    elapsed = anyio.current_time() - began
     await anyio.to_thread.run_sync(tracer_provider.shutdown)
     await anyio.to_thread.run_sync(meter_provider.shutdown)
 
@@ -147,7 +149,7 @@ async def test_a_collector_gets_it_all(
     (solve,) = metrics["ezcaptcha.solve.duration"].histogram.data_points
     assert (solve.count, metrics["ezcaptcha.solve.duration"].unit) == (counts.solved, "s")
     assert 15 in solve.explicit_bounds
-    assert 8 / SPEED * counts.solved < solve.sum < 40 / SPEED * counts.solved
+    assert 8 / SPEED * counts.solved < solve.sum < elapsed * counts.solved
     requests = metrics["ezcaptcha.request.duration"].histogram.data_points
     assert sum(point.count for point in requests) == counts.requests
     assert [point.as_int for point in metrics["ezcaptcha.active_tasks"].sum.data_points] == [0]

@@ -58,6 +58,7 @@ async def scraped(url: str) -> dict[str, float]:
 async def test_a_program_at_work_is_scraped(url: str, simulated_server: SimulatedServer) -> None:
     """Names and units are rewritten on the way; a gauge might never come down again."""
     provider = MeterProvider([PrometheusMetricReader()], shutdown_on_exit=False)
+    began = anyio.current_time()
     async with (
         SessionPool(
             KEY,
@@ -72,12 +73,12 @@ async def test_a_program_at_work_is_scraped(url: str, simulated_server: Simulate
         while pool.statistics().waiting < COUNT // 2:
             await anyio.sleep(0.01)
         assert (await scraped(url))["ezcaptcha_active_tasks"] == COUNT
-    counts = pool.statistics()
+    counts, elapsed = pool.statistics(), anyio.current_time() - began
     found = await scraped(url)
     provider.shutdown()
     assert found["ezcaptcha_active_tasks"] == 0
     assert found["ezcaptcha_tasks_total"] == counts.solved == COUNT
     assert found["ezcaptcha_points_total"] == counts.points
     assert found["ezcaptcha_solve_duration_seconds_count"] == COUNT
-    assert 8 / SPEED * COUNT < found["ezcaptcha_solve_duration_seconds_sum"] < 40 / SPEED * COUNT
+    assert 8 / SPEED * COUNT < found["ezcaptcha_solve_duration_seconds_sum"] < elapsed * COUNT
     assert found["ezcaptcha_request_duration_seconds_count"] == counts.requests

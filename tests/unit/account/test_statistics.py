@@ -58,3 +58,45 @@ def test_every_count_is_explained() -> None:
     for statistics in (Statistics, PoolStatistics, KindStatistics):
         for name in statistics.__annotations__:
             assert f"    {name}: " in (inspect.getdoc(statistics) or "")
+
+
+def test_its_repr_fits_a_line() -> None:
+    """A prompt or a log would be flooded by what is learned of each kind of task."""
+    full = Statistics(account="ezcaptcha:f8a8a060", **dict.fromkeys(COUNTS, 123_456))
+    assert repr(full) == (
+        "<Statistics of ezcaptcha:f8a8a060: 123456 queued, 123456 waiting, 123456 solved, "
+        "123456 points>"
+    )
+    assert len(repr(full)) <= 100
+    total = sum_up([full] * 9, requests_in_flight=7)
+    assert repr(total).startswith("<PoolStatistics: 1111104 queued, ")
+    assert len(repr(total)) <= 100
+
+
+def test_it_is_said_for_people() -> None:
+    """Whoever prints it would have to look the counts that matter up among noughts."""
+    assert str(PoolStatistics()) == (
+        "0 tasks paid for 0 points: nothing yet; 0 requests, 0 of them polls"
+    )
+    some = Statistics(
+        created=1_000,
+        solved=940,
+        failed=10,
+        waiting=50,
+        points=6_000.5,
+        requests=4_200,
+        polls=3_200,
+    )
+    assert str(some) == (
+        "1,000 tasks paid for 6,000.5 points: 50 waiting, 940 solved, 10 failed; "
+        "4,200 requests, 3,200 of them polls"
+    )
+    assert "2 unaccounted" in str(Statistics(created=2))
+
+
+def test_every_count_is_said() -> None:
+    """A count that is added later would be left out of what people read."""
+    text = str(Statistics(account="a", **dict(zip(COUNTS, range(1_001, 1_099), strict=False))))
+    said_otherwise = {"created", "requests", "polls", "points"}
+    for number, name in enumerate(COUNTS, start=1_001):
+        assert (f"{number:,} {name}" in text) or name in said_otherwise

@@ -16,7 +16,9 @@ from ezcaptcha_async.errors import EzCaptchaError, TaskFailedError
 from ezcaptcha_async.events import Endpoint
 from ezcaptcha_async.solutions import ReCaptchaSolution
 from ezcaptcha_async.tasks import Kind, ReCaptchaV2TaskProxyless
+from ezcaptcha_async.transports import Reply
 
+READY = Reply(200, b'{"errorId":0,"status":"ready","solution":{"gRecaptchaResponse":"t"}}')
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com", website_key="6Lc")
 KIND = Kind("ezcaptcha", TASK.type, TASK.host)
 
@@ -148,7 +150,7 @@ class Keeper:
                 self.books.abandon(entry, EzCaptchaError("gone"))
                 self.books.retry_create(entry, 1.0)
             case Phase.SOLVED:
-                self.books.solved(entry, {"token": "t"}, 1.0)
+                self.books.solved(entry, READY, 1.0)
             case Phase.FAILED:
                 self.books.failed(entry, TaskFailedError("GAVE_UP"))
             case _:
@@ -217,6 +219,8 @@ def check(schedule: Books, entries: list[Entry]) -> None:
         queued = [entry for entry in mine if entry.phase is Phase.QUEUED]
         assert len(queued) == len(line.queue) + len(retries)
         assert set(queued) == {*line.queue, *retries}
+        there = count_of[Phase.CREATING] + sum(count_of[phase] for phase in PAID)
+        assert line.at_service == ({KIND.task_type: there} if there else {})
         assert line.creating == {entry for entry in mine if entry.phase is Phase.CREATING}
         assert line.paid == {entry.task_id: entry for entry in mine if entry.phase in PAID}
         assert set(line.orphans()) == {item for item in mine if item.phase is Phase.ORPHANED}

@@ -32,7 +32,7 @@ from ezcaptcha_async.errors import (
     TicketCancelledError,
 )
 
-from .keeper import FINISHED, KIND, PAID, Listener, check, new_entry
+from .keeper import FINISHED, KIND, PAID, READY, Listener, check, new_entry
 
 MAX_CREATES = (2, 3)
 MAX_IN_FLIGHT = (4, None)
@@ -140,6 +140,11 @@ class _World(RuleBasedStateMachine):
             entry = _pick(data, waiting)
             self.schedule.abandon(entry, TicketCancelledError("cancelled"))
 
+    @rule(wait=st.floats(-5, 20))
+    def replan(self, wait: float) -> None:
+        """The estimate was renewed."""
+        self.schedule.replan(KIND, lambda _entry: self.now + wait)
+
     # --------------------------------------------------------------------------- time
 
     @rule(seconds=st.floats(0, 12), limit=st.integers(1, 10), most=st.integers(0, 6))
@@ -168,6 +173,9 @@ class _World(RuleBasedStateMachine):
             command = self.schedule.take(self.now)
             if command is None:
                 self.polls_in_a_row = 0
+                for line, create, poll in zip(self.lines, free, may_poll, strict=True):
+                    assert self.closed or not (line.queue and create), "a task is held up"
+                    assert self.closed or not (line.polls_due and poll), "a poll is held up"
                 break
             entry = command.entry
             line = entry.line
@@ -240,7 +248,7 @@ class _World(RuleBasedStateMachine):
         elif word == "failed":
             self.schedule.failed(entry, TaskFailedError("GAVE_UP"))
         else:
-            self.schedule.solved(entry, {"token": "t"}, self.now)
+            self.schedule.solved(entry, READY, self.now)
 
     # ---------------------------------------------------------------- whole accounts
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ezcaptcha_async._books.budget import Budget
 from ezcaptcha_async._books.entries import Line
 from ezcaptcha_async.errors import BudgetExceededError, ConfigurationError
 from ezcaptcha_async.services import Offer
 
-from .keeper import PlainGate, new_entry
+from .keeper import PlainGate
 
 OFFER = Offer(type="T", points=6)
 
@@ -47,11 +49,31 @@ def test_a_budget_needs_a_price_and_no_budget_needs_none(offer: Offer | None) ->
 def test_creates_are_repeated_within_their_own_limit_and_the_budget() -> None:
     """Repeating what may have been paid would spend without a bound."""
     line = line_with(points=6)
-    entry = new_entry(line, points=6.0)
-    assert not Budget(None, None).may_repeat(entry)
+    assert not Budget(None, None).may_repeat(6.0)
     purse = Budget(None, 12)
-    assert [purse.may_repeat(entry) for _ in range(3)] == [True, True, False]
-    assert not Budget(None, 100).may_repeat(new_entry(line, points=None))
+    assert [purse.may_repeat(6.0) for _ in range(3)] == [True, True, False]
+    assert not Budget(None, 100).may_repeat(None)
     purse = Budget(11, 100)
     purse.add_line(line)
-    assert not purse.may_repeat(entry)
+    assert not purse.may_repeat(6.0)
+
+
+@given(st.integers(1, 10_000), st.integers(1, 300))
+def test_a_budget_buys_what_it_is_meant_for(hundredths: int, count: int) -> None:
+    """The third task of 0.1 points would be refused, of a budget of 0.3; or one more be bought."""
+    price = hundredths / 100
+    offer = Offer(type="T", points=price)
+    line = line_with()
+    purse, again = Budget(hundredths * count / 100, None), Budget(None, hundredths * count / 100)
+    both = Budget(hundredths * count / 100, 1e9)
+    for item in (purse, both):
+        item.add_line(line)
+    for _ in range(count):
+        purse.check("T", offer)
+        assert again.may_repeat(price)
+        assert both.may_repeat(price)
+        line.points += price
+    with pytest.raises(BudgetExceededError):
+        purse.check("T", offer)
+    assert not again.may_repeat(price)
+    assert not both.may_repeat(price)

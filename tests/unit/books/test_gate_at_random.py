@@ -38,6 +38,8 @@ MOST_ERRORS: Final = 25
 WINDOW: Final = 60.0
 LONGEST_BAN: Final = 3_600.0
 LONGEST_WAIT: Final = 1.1 * (LONGEST_BAN + 20.0)
+PASSED_BY: Final = 3
+"""So many accepted ones end a pause that one was asked for."""
 UNSAID: Final = {True: 180.0, False: 60.0}
 """How long a ban silences what met it, creates or polls; everything else for the shorter time."""
 REFUSALS: Final[dict[str, type[ServiceError]]] = {
@@ -61,6 +63,7 @@ stated = st.none() | st.floats(0, 120) | st.just(LONGEST_BAN)
 class Request:
     """What is in flight."""
 
+    number: int
     create: bool
     permit: Permit
 
@@ -73,8 +76,12 @@ class _World(RuleBasedStateMachine):
         self.now = 1_000.0
         self.in_flight: list[Request] = []
         self.paid = 0
+        self.sent = 0
         # What the service has said.
         self.silent_until = -inf
+        self.silenced_by: Request | None = None
+        self.passed_by = 0  # accepted of what was sent after what silenced it
+        self.loud_until = -inf  # it was not meant for all
         self.no_creates_until = -inf
         self.banned_until = {True: -inf, False: -inf}  # creates, and polls
         self.errors = {True: deque[float](), False: deque[float]()}  # that count, likewise
@@ -139,7 +146,9 @@ class _World(RuleBasedStateMachine):
                 return
             self._check_may_go(create=create)
             endpoint: Endpoint = "createTask" if create else "getTaskResult"
-            self.in_flight.append(Request(create, self.gate.send(endpoint, self.now)))
+            self.sent += 1
+            permit = self.gate.send(endpoint, self.now)
+            self.in_flight.append(Request(self.sent, create, permit))
             self.times[create].append(self.now)
             self._check_pace(create=create)
 
@@ -197,6 +206,10 @@ class _World(RuleBasedStateMachine):
 
     def _good(self, request: Request) -> None:
         self.gate.succeeded(request.permit, self.now)
+        if self.now < self.silent_until and self.silenced_by is not None:
+            self.passed_by += request.number > self.silenced_by.number
+            if self.passed_by == PASSED_BY:
+                self.silent_until, self.loud_until = self.now, self.now + 30
         is_news = self.now >= self.banned_until[request.create]
         self.trusted |= is_news
         if request.create:
@@ -227,7 +240,10 @@ class _World(RuleBasedStateMachine):
                 self.creates_proven = False
                 self.polls_probe, self.unanswered_probes = True, 0
             case ThrottledError():
-                self.silent_until = max(self.silent_until, self.now + wait)
+                if wait and self.now >= self.loud_until:
+                    if self.now >= self.silent_until:
+                        self.silenced_by, self.passed_by = request, 0
+                    self.silent_until = max(self.silent_until, self.now + wait)
             case _:
                 self.no_creates_until = max(self.no_creates_until, self.now + wait)
                 self.trusted |= self.now >= self.banned_until[request.create]

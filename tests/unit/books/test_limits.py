@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from math import inf
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ezcaptcha_async._books.limits import (
-    AdaptiveRate,
     AnswerTimes,
     Pacer,
     Pause,
     RecentErrors,
+    RefusedInARow,
     RetryQuota,
+    Terms,
 )
+from ezcaptcha_async.services import EZCAPTCHA
 
 NOW = 1_000.0
 gaps = st.lists(st.floats(0, 2), min_size=1, max_size=100)
@@ -67,68 +70,44 @@ def test_a_late_event_loop_does_not_cost_a_pacer_its_rate() -> None:
     assert passed == pytest.approx(2_000, rel=0.01)
 
 
-def test_there_is_no_rate_before_the_first_throttling() -> None:
-    """A service that never throttles would not get what it can take."""
-    rate = AdaptiveRate()
-    for _ in range(10_000):
-        rate.take(NOW)
-    assert rate.next_at(NOW) == NOW
-    assert rate.rate(NOW) == inf
+def refused(row: RefusedInARow, codes: str) -> list[bool]:
+    """Let a create be refused with each of these codes, or accepted where it is a dot."""
+    told = []
+    for code in codes:
+        if code == ".":
+            row.end()
+        else:
+            told.append(row.note(code))
+    return told
 
 
-def test_throttling_halves_and_time_restores() -> None:
-    """An account would be throttled on and on, or crawl for ever after one bad moment."""
-    rate = AdaptiveRate()
-    for step in range(100):
-        rate.take(NOW + step / 100)
-    rate.throttled(NOW + 1)
-    assert rate.rate(NOW + 1) == 50
-    assert rate.rate(NOW + 11) == pytest.approx(100)
-    assert rate.rate(NOW + 30) == pytest.approx(195)
-    assert rate.rate(NOW + 31.1) == inf
+def test_refusals_in_a_row_are_the_accounts() -> None:
+    """A key that is turned away with a code of its own would send thousands of the same error."""
+    assert refused(RefusedInARow(), "aaaaaa") == [False] * 4 + [True] * 2
+    assert refused(RefusedInARow(), "aaaa.aaaa") == [False] * 8
+    assert refused(RefusedInARow(), "." * 40 + "aaaaa") == [False] * 4 + [True]
 
 
-def test_one_event_halves_once() -> None:
-    """Thirty requests in flight that are all throttled would bring the rate to a billionth."""
-    rate = AdaptiveRate()
-    for step in range(100):
-        rate.take(NOW + step / 100)
-    for step in range(30):
-        rate.throttled(NOW + 1 + step / 100)
-    assert rate.rate(NOW + 1.5) == pytest.approx(52.5)
-    for step in range(100):
-        rate.take(NOW + 1 + step / 100)
-    rate.throttled(NOW + 2)
-    assert rate.rate(NOW + 2) == pytest.approx(27.5)
+def test_where_codes_differ_it_takes_twice_as_many() -> None:
+    """Each error in a code of its own would be sent for ever; or five bad rows fail a batch."""
+    assert refused(RefusedInARow(), "abcdefghijk") == [False] * 9 + [True] * 2
 
 
-def test_the_rate_has_a_floor() -> None:
-    """An account that is throttled long enough would never send anything again."""
-    rate = AdaptiveRate()
-    for step in range(100):
-        rate.throttled(NOW + 2 * step)
-    assert rate.rate(NOW + 198) == 0.5
+def test_where_many_are_refused_anyway_a_row_may_be_chance() -> None:
+    """A batch in which every second row is bad would end for the good ones as well."""
+    row = RefusedInARow()
+    refused(row, ".a" * 20 + ".")
+    assert not any(refused(row, "a" * 18))
+    assert any(refused(row, "a" * 18)), "so many are not"
 
 
-def test_the_rate_stays_at_a_share_of_what_it_was() -> None:
-    """Thousands of paid tasks would lapse because of a service that throttles at any rate."""
-    rate = AdaptiveRate()
-    for step in range(100):
-        rate.take(NOW + step / 100)
-    for step in range(20):
-        rate.throttled(NOW + 1 + 2 * step)
-    assert rate.rate(NOW + 39) == 5
-
-
-def test_what_was_sent_long_ago_is_not_the_present_rate() -> None:
-    """A burst of last minute would let a throttled account go on too fast."""
-    rate = AdaptiveRate()
-    for _ in range(1_000):
-        rate.take(NOW)
-    for step in range(10):
-        rate.take(NOW + 60 + step / 10)
-    rate.throttled(NOW + 61)
-    assert rate.rate(NOW + 61) == 5
+def test_tokens_that_live_shortly_need_polls_more_often() -> None:
+    """They would have expired before anybody asked for them."""
+    usual = Terms.of(EZCAPTCHA)
+    assert usual.in_flight_for == 20
+    assert Terms.of(EZCAPTCHA.at_speed(10)).in_flight_for == 2
+    assert Terms.of(attrs.evolve(EZCAPTCHA, token_validity=30)).in_flight_for == 5
+    assert Terms.of(attrs.evolve(EZCAPTCHA, token_validity=600)).in_flight_for == 20
 
 
 def test_a_quota_is_used_up_by_failures_alone() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,50 +52,33 @@ def untouched(path: Path) -> tuple[bytes, int, list[str]]:
     return path.read_bytes(), path.stat().st_mode, names
 
 
-@pytest.fixture(params=[*OTHERS, *DAMAGED, "newer"])
-def refused(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """Give a file that is not to be taken over, and see that it is not touched."""
+SAID = {
+    **dict.fromkeys(OTHERS, "it holds no line of a journal, and is left as it is; "),
+    **dict.fromkeys(DAMAGED, "every line of it is damaged; move it away"),
+    "newer": "a newer version has written it; update",
+}
+
+
+@pytest.mark.parametrize("kind", SAID)
+def test_a_file_that_is_no_journal_is_left_alone(kind: str, tmp_path: Path) -> None:
+    """A slip in a name would empty the user's file, and buy again what was in it."""
     path = tmp_path / "named-by-mistake"
-    path.write_bytes({**OTHERS, **DAMAGED, **NEWER}[request.param])
+    path.write_bytes({**OTHERS, **DAMAGED, **NEWER}[kind])
     path.chmod(0o644)
     path.with_name(f"{path.name}.damaged").write_bytes(b"kept before")
     before = untouched(path)
-    yield path
+    for use in (open_journal, Journal.unfinished, Journal.unknowns):
+        with pytest.raises(ConfigurationError, match=f"the journal {path}: {SAID[kind]}"):
+            use(Journal(path))
     assert untouched(path) == before
     assert path.with_name(f"{path.name}.damaged").read_bytes() == b"kept before"
 
 
-def test_a_file_that_is_no_journal_is_left_alone(refused: Path) -> None:
-    """A slip in a name would empty the user's file, and buy again what was in it."""
-    for use in (open_journal, Journal.unfinished):
-        with pytest.raises(ConfigurationError, match=f"the journal {refused}: "):
-            use(Journal(refused))
-
-
-@pytest.mark.parametrize("content", OTHERS.values(), ids=OTHERS)
-def test_what_is_said_of_another_file(tmp_path: Path, content: bytes) -> None:
-    """The user would not know what to do."""
-    path = tmp_path / "other"
-    path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match="no line of a journal, and is left as it is; "):
-        open_journal(Journal(path))
-
-
-@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_what_is_said_of_a_damaged_one(tmp_path: Path, content: bytes) -> None:
-    """To begin anew would be to forget what is paid."""
-    path = tmp_path / "paid.jsonl"
-    path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match="every line of it is damaged; move it away"):
-        open_journal(Journal(path))
-
-
-@pytest.mark.parametrize("content", NEWER.values(), ids=NEWER)
-def test_what_is_said_of_a_newer_one(tmp_path: Path, content: bytes) -> None:
+def test_a_journal_whose_end_is_newer_is_not_read(tmp_path: Path) -> None:
     """An older release would throw away what it does not understand."""
     path = tmp_path / "paid.jsonl"
-    path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match="newer version has written it; update"):
+    path.write_bytes(NEWER["newer at its end"])
+    with pytest.raises(ConfigurationError, match=SAID["newer"]):
         Journal(path).unfinished()
 
 
@@ -178,3 +160,17 @@ def test_a_journal_that_is_not_there_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot read the journal .*: No such file"):
         Journal(tmp_path / "missing").unfinished()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_link_that_others_may_have_laid_is_not_followed(tmp_path: Path) -> None:
+    """Somebody else would say which file of the user's is written to, or read what is paid."""
+    shared, target = tmp_path / "shared", tmp_path / "paid.jsonl"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (shared / "link.jsonl").symlink_to(target)
+    (shared / "own.jsonl.lock").symlink_to(tmp_path / "elsewhere")
+    for name in ("link.jsonl", "own.jsonl"):
+        with pytest.raises(ConfigurationError, match="is a link in a folder that everybody can"):
+            open_journal(Journal(shared / name))
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["shared"]
+    open_journal(Journal(shared / "free.jsonl")).close()

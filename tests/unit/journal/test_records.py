@@ -17,6 +17,7 @@ from ezcaptcha_async._journal.records import (
     MOST_LAPSED,
     MOST_UNKNOWN,
     Banned,
+    Delivered,
     Done,
     Intent,
     NotPaid,
@@ -27,6 +28,7 @@ from ezcaptcha_async._journal.records import (
     Unknown,
     decoded,
     encoded,
+    key_of,
     replay,
 )
 from ezcaptcha_async._journal.saved import SavedTask
@@ -61,6 +63,7 @@ submissions = st.builds(
     host=st.text(),
     points=st.none() | numbers,
     sent_at=times,
+    reference=st.none() | few,
 )
 tasks = st.builds(
     SavedTask,
@@ -71,6 +74,7 @@ tasks = st.builds(
     host=st.text(),
     created_at=times,
     points=st.none() | numbers,
+    reference=st.none() | few,
 )
 records: st.SearchStrategy[Record] = st.one_of(
     st.builds(Intent, few, submissions),
@@ -78,6 +82,7 @@ records: st.SearchStrategy[Record] = st.one_of(
     st.builds(NotPaid, few),
     st.builds(Unknown, few, submissions),
     st.builds(Done, few, st.none() | few, few),
+    st.builds(Delivered, tasks, times),
     st.builds(Banned, few, few, times),
 )
 journals = st.lists(records, max_size=30)
@@ -94,7 +99,8 @@ def standing_after(*journal: Record) -> Standing:
 def content(standing: Standing) -> Any:
     """Return all of it, to compare."""
     unfinished = [attrs.evolve(item, attempt=None) for item in standing.unfinished.values()]
-    return standing.unanswered, standing.unknown, unfinished, standing.bans
+    told = standing.delivered, standing.bans
+    return standing.unanswered, standing.unknown, unfinished, *told
 
 
 def lines_of(journal: Sequence[Record]) -> list[bytes]:
@@ -115,6 +121,21 @@ def test_a_record_is_one_line_and_comes_back_as_it_was(record: Record) -> None:
     assert decoded(line) == record
 
 
+def test_what_was_paid_after_a_lost_answer_counts() -> None:
+    """Whoever risked a second payment for a reference could never buy a third one."""
+    lost = Unknown("r.1", SUBMISSION)
+    again = attrs.evolve(TASK, reference="job 17", created_at=NOW + 5)
+    assert standing_after(lost).lost == {"job 17": "r.1"}
+    assert not standing_after(lost, Paid("r.2", again, 300.0)).lost
+    assert not standing_after(lost, Delivered(again, NOW + 120)).lost
+    before = attrs.evolve(again, created_at=NOW - 5)
+    assert standing_after(lost, Paid("r.0", before, 300.0)).lost, "as in a file rewritten since"
+    assert standing_after(lost, Paid("r.2", TASK, 300.0)).lost, "of no reference"
+    expired = standing_after(lost)
+    expired.expire(NOW + DAY + 1)
+    assert not expired.lost
+
+
 def test_what_is_unknown_does_not_fill_the_memory() -> None:
     """A service whose answers are lost all day would."""
     standing = Standing()
@@ -125,17 +146,24 @@ def test_what_is_unknown_does_not_fill_the_memory() -> None:
     standing.settle()
     assert len(standing.unknown) == MOST_UNKNOWN
     assert next(iter(standing.unknown)) == "r.8", "the oldest ones were let go of"
+    assert standing.lost == {"job 17": "s.2"}
+    for number in range(MOST_UNKNOWN):
+        standing.apply(Unknown(f"t.{number}", attrs.evolve(SUBMISSION, reference=None)))
+    assert not standing.lost
+    standing.apply(Intent("s.2", SUBMISSION))
+    standing.settle()
     assert list(standing.unknown)[-1] == "s.2"
 
 
 def test_what_is_written() -> None:
     """A release that names an event differently could not read the journal of the one before."""
-    journal = [
+    journal: list[Record] = [
         Intent("r.1", SUBMISSION),
         Paid("r.1", TASK, 300.0),
         NotPaid("r.2"),
         Unknown("r.3", SUBMISSION),
         Done("ezcaptcha", "0123abcd", "77"),
+        Delivered(TASK, NOW + 120),
         Banned("ezcaptcha", "0123abcd", NOW),
     ]
     submission = {
@@ -166,6 +194,7 @@ def test_what_is_written() -> None:
         {"v": 1, "event": "not_paid", "attempt": "r.2"},
         {"v": 1, "event": "unknown", "attempt": "r.3", "submission": submission},
         {"v": 1, "event": "done", **account, "task_id": "77"},
+        {"v": 1, "event": "delivered", "task": task, "until": NOW + 120},
         {"v": 1, "event": "banned", **account, "until": NOW, "polls_until": NOW},
     ]
 
@@ -317,7 +346,7 @@ def test_lines_that_are_written_again_change_nothing(
 
 def _begins(record: Record) -> Any:
     if isinstance(record, Paid):
-        return record.key
+        return key_of(record.task)
     return (type(record), attrs.astuple(record)[0])
 
 
@@ -343,7 +372,9 @@ def test_the_way_of_one_task() -> None:
     assert not paid.unanswered
     assert paid.unfinished == {("ezcaptcha", "0123abcd", "77"): created}
     assert "1 unfinished" in repr(paid)
-    assert not standing_after(intent, created, Done(*created.key)).unfinished
+    again = Paid("r.2", attrs.evolve(TASK, created_at=NOW + 9), 300.0)
+    assert standing_after(created, again).unfinished == paid.unfinished, "sold once, under one id"
+    assert not standing_after(intent, created, Done(*key_of(TASK))).unfinished
     assert not standing_after(intent, NotPaid("r.1")).unanswered
     assert standing_after(intent, Unknown("r.1", SUBMISSION)).unknown == {"r.1": SUBMISSION}
 

@@ -37,7 +37,7 @@ names = st.text(min_size=1)
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**9), 10**12)
 saved_tasks = st.builds(
     SavedTask,
-    task_id=names,
+    task_id=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1),
     service=names,
     account=st.none() | names,
     type=names,
@@ -143,3 +143,10 @@ def test_a_saved_task_is_a_value() -> None:
     """It could change between being written and being resumed."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         SavedTask.from_dict(FULL).task_id = "78"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("task_id", ["7\n8", "7\r", "\x1b[2J", "\x00", "7\u2028", "é"])
+def test_an_id_that_would_forge_a_line(task_id: str) -> None:
+    """A ticket out of a file of somebody else's would write lines of its own into the log."""
+    with pytest.raises(ConfigurationError, match="task_id must hold printable ASCII only"):
+        SavedTask.from_dict({**LEAST, "task_id": task_id})

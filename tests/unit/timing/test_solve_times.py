@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ezcaptcha_async._timing.solve_times import BINS, EDGES, SolveTimes, edge_near
+from ezcaptcha_async._timing.ages import BINS, EDGES, edge_near
+from ezcaptcha_async._timing.solve_times import SolveTimes
 
 ages = st.floats(0, 1e6)
 
@@ -53,9 +54,9 @@ def test_before_anything_is_learned() -> None:
     """The first tasks of a type would be polled at absurd ages."""
     times = SolveTimes()
     check(times)
-    assert times.age_at(0.5) == pytest.approx(20, rel=0.05)
-    assert 5 < times.age_at(0.95) < 10
-    assert 50 < times.age_at(0.05) < 80
+    assert 8 < times.age_at(0.5) < 20
+    assert 1.5 < times.age_at(0.95) < 4
+    assert 40 < times.age_at(0.05) < 80
 
 
 @given(st.lists(st.tuples(ages, ages, st.booleans(), st.booleans()), max_size=60))
@@ -94,6 +95,40 @@ def test_it_finds_the_solve_times(median: float) -> None:
     assert times.age_at(0.05) == pytest.approx(1.64 * median, rel=0.2)
 
 
+def test_what_is_refuted_is_dropped() -> None:
+    """After a change for the better, tasks would be fetched late until hundreds were."""
+    times, rng = SolveTimes(), Random(3)
+    refuted = 0
+    for _ in range(1_000):
+        after, age, solved = 0.0, rng.uniform(8, 14), rng.lognormvariate(2.9, 0.35)
+        while age < solved:
+            refuted += times.learn(after, age, ready=False).refutes
+            after, age = age, age + 3.0
+        refuted += times.learn(after, age, ready=True).refutes
+        times.refresh()
+    assert refuted <= 8, "what is as expected refutes nothing, or nearly never"
+    assert times.known > 50
+    assert not times.learn(0.0, 2.0, ready=True).refutes, "one odd task is nothing"
+    assert any(times.learn(0.0, 2.0, ready=True).refutes for _ in range(2))
+    times.refresh()
+    assert times.known < 3
+
+
+def test_a_few_tasks_tell_of_all_ages() -> None:
+    """Hundreds would wait for what two of them have shown: that all of this is fast, or slow."""
+    for solved, low, high in ((4.0, 3.0, 5.0), (35.0, 24.0, 40.0)):
+        times = SolveTimes()
+        for number in range(4):
+            learn_from(times, solved, first=2.0 + number / 4)
+        assert low < times.age_at(0.5) < high
+    times = SolveTimes()
+    early = 1 - times.survival_at(9.0) / times.survival_at(6.0)
+    for _ in range(8):
+        times.learn(0.0, 6.0, ready=False)
+    times.refresh()
+    assert 1 - times.survival_at(9.0) / times.survival_at(6.0) < 0.75 * early
+
+
 def test_it_follows_both_ways() -> None:
     """An estimate that only ever grows later would never recover from one bad hour."""
     times, rng = SolveTimes(), Random(2)
@@ -108,7 +143,7 @@ def test_tasks_that_are_never_solved_fade_too() -> None:
     times = SolveTimes()
     for _ in range(5_000):
         times.learn(0.0, 200.0, ready=False)
-    times.refresh()
+        times.refresh()
     assert times.survival_at(100.0) > 0.95
     for _ in range(2_000):
         learn_from(times, solved=10.0, first=9.0)

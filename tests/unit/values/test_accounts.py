@@ -46,10 +46,10 @@ def test_a_key_is_printable_ascii(key: Any) -> None:
     assert str(key or "None") not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", [" 5ecret", "5ecret ", " "])
-def test_a_key_has_no_white_space_around_it(key: str) -> None:
-    """A pasted blank would look like a wrong key."""
-    with pytest.raises(ConfigurationError, match="strip it") as caught:
+@pytest.mark.parametrize("key", [" 5ecret", "5ecret ", " ", "5ecret 5ecret", '"5ecret"', "'5ecret"])
+def test_a_key_is_one_and_bare(key: str) -> None:
+    """What was pasted with a blank, or has kept its quotes, would look like a wrong key."""
+    with pytest.raises(ConfigurationError, match=r"strip it|must not stand in quotes") as caught:
         Account(key)
     assert "5ecret" not in str(caught.value)
 
@@ -72,7 +72,7 @@ def test_limits_are_whole_numbers(field: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("field", ["creates_per_second", "polls_per_second"])
-@pytest.mark.parametrize("value", [0, -1.0, inf, nan, "3", True])
+@pytest.mark.parametrize("value", [0, -1.0, 1e-7, inf, nan, "3", True])
 def test_rates_are_positive_numbers(field: str, value: Any) -> None:
     """A rate of zero would hold every request back for ever, without a word."""
     with pytest.raises(ConfigurationError, match=f"{field} must be a positive number"):

@@ -89,6 +89,59 @@ def test_every_code_of_the_services_has_its_remedy() -> None:
         assert {code: service.error_class(code) for code in documented} == documented
 
 
+@pytest.mark.parametrize("code", ["ERROR_ZERO_BALANCE", "ERROR_IP_BANNED", "ERROR_TASK_TIMEOUT"])
+def test_a_code_in_another_spelling(code: str) -> None:
+    """A clear no would be an unknown answer, and its task be said to be paid for perhaps."""
+    words = code.split("_")
+    spelled = [code.lower(), code.title(), " ".join(words), "-".join(words), f" {code}\r\n"]
+    spelled += ["_".join(words[1:]), " ".join(words[1:]).capitalize()]
+    for other in spelled:
+        assert EZCAPTCHA.error_class(other) is ERROR_CODES[code], other
+        own = attrs.evolve(EZCAPTCHA, error_codes={other: CredentialError})
+        assert own.error_class(code) is CredentialError
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("CAPTCHA_NOT_READY", "CAPCHA_NOT_READY", "ERROR_CAPTCHA_NOT_READY", "captcha not ready"),
+        *("TASK_NOT_READY", "NOT_YET_READY", "TASK_NOT_COMPLETED", "PROCESSING", "ERROR_PENDING"),
+        *("TASK_STILL_PROCESSING", "TASK_IN_PROGRESS", "RESULT_NOT_READY_YET"),
+    ],
+)
+def test_codes_that_mean_not_yet(code: str) -> None:
+    """A paid task would end because it takes its time."""
+    assert EZCAPTCHA.means_processing(code)
+    assert EZCAPTCHA.error_class(code) is ServiceError
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("ERROR_TOO_MUCH_REQUESTS", "ERROR_TOO_MANY_REQUESTS", "TOO_MANY_REQUESTS", "SLOW_DOWN"),
+        *("ERROR_RATE_LIMIT", "RATE_LIMITED", "ERROR_RATE_LIMIT_EXCEEDED", "too many requests"),
+        *("REQUEST_TOO_FREQUENT", "ERROR_LIMIT_EXCEEDED", "THROTTLED", "ERROR_QPS_LIMIT"),
+    ],
+)
+def test_codes_that_mean_slow_down(code: str) -> None:
+    """A paid task would end because others asked too often."""
+    assert EZCAPTCHA.error_class(code) is ThrottledError
+    assert not EZCAPTCHA.means_processing(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("", "_", "ERROR_", "NEW", "ERROR_PROCESSING_FAILED", "TARGET_SITE_TOO_MANY_REQUESTS"),
+        *("ERROR_ZERO_BALANCE_AND_MORE", "WEBSITE_NOT_READY", "ERROR_ZERO_BALANCE" + " " * 200),
+    ],
+)
+def test_codes_that_mean_something_else(code: str) -> None:
+    """A worker's own code would be polled to the end, or hold a whole account back."""
+    assert EZCAPTCHA.error_class(code) is ServiceError
+    assert not EZCAPTCHA.means_processing(code)
+
+
 def test_private_proxies_are_for_services_that_permit_them() -> None:
     """A proxy that the service cannot reach would be paid for, or one's own gateway be useless."""
     private, public = "http://me:pa55@10.0.0.1:3128", "http://me:pa55@proxy.example:3128"
@@ -184,60 +237,40 @@ def test_safe_base_urls(url: str, kept: str | None) -> None:
     assert attrs.evolve(EZCAPTCHA, base_url=url).base_url == (kept or url)
 
 
-@pytest.mark.parametrize(
-    ("url", "complaint"),
-    [
-        ("", "absolute URL"),
-        ("api.example.com", "absolute URL"),
-        ("//api.example.com", "absolute URL"),
-        ("ftp://api.example.com", "absolute URL"),
-        ("https://", "absolute URL"),
-        ("https://:443", "absolute URL"),
-        ("https:/api.example.com", "absolute URL"),
-        ("https://api.example.com:99999", "absolute URL"),
-        ("https://api.example.com:port", "absolute URL"),
-        ("https://api.example.com:-1", "absolute URL"),
-        ("https://[::1", "absolute URL"),
-        ("https://user:word@api.example.com", "user name or password"),
-        ("https://user@api.example.com", "user name or password"),
-        ("https://:word@api.example.com", "user name or password"),
-        ("http://localhost@api.example.com", "user name or password"),
-        ("https://api.example.com?key=1", "query or a fragment"),
-        ("https://api.example.com/#top", "query or a fragment"),
-        ("http://api.example.com", "unencrypted"),
-        ("http://localhost.example.com", "unencrypted"),
-        ("http://127.0.0.1.example.com", "unencrypted"),
-        ("http://10.0.0.5:8000", "unencrypted"),
-    ],
-)
-def test_unsafe_base_urls(url: str, complaint: str) -> None:
+UNSAFE = {
+    "absolute URL": (
+        *("", "api.example.com", "//api.example.com", "ftp://api.example.com", "https://"),
+        *("https://:443", "https:/api.example.com", "https://api.example.com:99999"),
+        *("https://api.example.com:port", "https://api.example.com:-1", "https://[::1"),
+    ),
+    "user name or password": (
+        *("https://user:word@api.example.com", "https://user@api.example.com"),
+        *("https://:word@api.example.com", "http://localhost@api.example.com"),
+    ),
+    # With an empty one, every request would go to ``/``, and ``/createTask`` be a part of it.
+    "query or a fragment": (
+        *("https://api.example.com?key=1", "https://api.example.com/#top"),
+        *("https://api.example.com?", "https://api.example.com/#"),
+    ),
+    "unencrypted": (
+        *("http://api.example.com", "http://localhost.example.com", "http://10.0.0.5:8000"),
+        "http://127.0.0.1.example.com",
+    ),
+    # From an environment file, where it would fail every request.
+    "": (
+        *(" https://api.example.com", "https://api.example.com\n", "https://api.exa\tmple.com"),
+        *("https://api example.com", "https://api.example.com/a b"),
+    ),
+}
+
+
+@pytest.mark.parametrize("complaint", UNSAFE)
+def test_unsafe_base_urls(complaint: str) -> None:
     """A client key would be sent in the clear, or to somebody else."""
-    with pytest.raises(ConfigurationError, match=f"base_url .*{complaint}") as caught:
-        attrs.evolve(EZCAPTCHA, base_url=url)
-    assert "word" not in str(caught.value).replace("password", "")
-
-
-@pytest.mark.parametrize("url", ["https://api.example.com?", "https://api.example.com/#"])
-def test_an_empty_query_or_fragment_is_one_too(url: str) -> None:
-    """Every request would go to ``/`` with ``/createTask`` as its query or fragment."""
-    with pytest.raises(ConfigurationError, match="query or a fragment"):
-        attrs.evolve(EZCAPTCHA, base_url=url)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        " https://api.example.com",
-        "https://api.example.com\n",
-        "https://api.exa\tmple.com",
-        "https://api example.com",
-        "https://api.example.com/a b",
-    ],
-)
-def test_white_space_in_a_base_url(url: str) -> None:
-    """A line end from an environment file would fail every request, far from its cause."""
-    with pytest.raises(ConfigurationError, match="base_url"):
-        attrs.evolve(EZCAPTCHA, base_url=url)
+    for url in UNSAFE[complaint]:
+        with pytest.raises(ConfigurationError, match=f"base_url .*{complaint}") as caught:
+            attrs.evolve(EZCAPTCHA, base_url=url)
+        assert "word" not in str(caught.value).replace("password", "")
 
 
 def test_plain_http_inside_a_trusted_network() -> None:
@@ -259,11 +292,12 @@ def test_a_base_url_that_is_no_text(url: Any) -> None:
 @pytest.mark.parametrize(
     "field", ["result_window", "min_poll_interval", "token_validity", "points_per_unit", "speed"]
 )
-@pytest.mark.parametrize("value", [0, -1, inf, nan, True, "3", None])
-def test_numbers_of_a_profile_are_positive(field: str, value: Any) -> None:
+def test_numbers_of_a_profile_are_positive(field: str) -> None:
     """A spacing of zero or of NaN would poll without pause, or never."""
-    with pytest.raises(ConfigurationError, match=f"{field} must be a positive number"):
-        attrs.evolve(EZCAPTCHA, **{field: value})
+    wrong: Any
+    for wrong in (0, -1, inf, nan, True, "3", None):
+        with pytest.raises(ConfigurationError, match=f"{field} must be a positive number"):
+            attrs.evolve(EZCAPTCHA, **{field: wrong})
 
 
 @pytest.mark.parametrize("name", ["", None, 5])
@@ -299,3 +333,17 @@ def test_a_profile_is_a_value() -> None:
         assert hash(twin) == hash(item)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         service.name = "other"  # type: ignore[misc]
+
+
+class _SilentError(CapacityError):
+    """An error that takes nothing of what a service says."""
+
+    def __init__(self) -> None:
+        super().__init__("CODE", "text")
+
+
+@pytest.mark.parametrize("kind", ["CapacityError", KeyError, _SilentError, CapacityError(), None])
+def test_an_error_code_leads_to_a_class_that_can_be_made(kind: Any) -> None:
+    """The pool would end, with all that is paid, when the service says that code."""
+    with pytest.raises(ConfigurationError, match="error_codes must name a class of error for"):
+        attrs.evolve(EZCAPTCHA, error_codes={"ERROR_NEW": kind})

@@ -1,0 +1,101 @@
+"""How long the answers of an account take, and how it is paced because of that."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from ezcaptcha_async._books import AnswerTimes, Backoff, Line, Terms
+from ezcaptcha_async.accounts import Account
+
+_JITTER: Final = 0.1
+
+_AT_FIRST: Final = 16
+"""Tasks in flight for each request at a time while nothing is known: where a poll takes 5 s, as
+many as can be polled twice in 160 s, of the 300 s that there are."""
+
+_NEARLY: Final = 0.8
+"""Share of a deadline after which a request that failed did so because of it: HTTP clients have
+timeouts of their own, a little shorter."""
+
+
+class Pace:
+    """Learns how long polls take: so long they may take, and so many tasks can be polled in time.
+
+    Args:
+        account: The account.
+        line: Its tasks; told how many may be in flight.
+        slots: How many requests at a time it may count on.
+        rng: The source of jitter.
+    """
+
+    def __init__(self, account: Account, line: Line, *, slots: float, rng: Random) -> None:
+        self.rng = rng
+        self._line = line
+        self._slots = slots
+        self._rate = account.polls_per_second
+        self._terms = terms = Terms.of(account.service)
+        self._answer_times = AnswerTimes(terms.least_deadline)
+        self._backoff = Backoff(base=terms.first_wait, cap=terms.longest_wait)
+        self._has_scout = False
+        line.most_in_flight = self._most_in_flight()
+
+    def __repr__(self) -> str:
+        return f"<Pace of {self._line.account}, polls of {self._answer_times.usual} s>"
+
+    def deadline(self, most: float) -> float:
+        """Return how many seconds a poll may take.
+
+        It is free to repeat, and must not hold a place that others need.
+
+        Args:
+            most: Seconds that any request may take.
+        """
+        return self._answer_times.deadline(most)
+
+    def poll_took(self, seconds: float, deadline: float, *, is_answered: bool) -> None:
+        """Learn from a poll.
+
+        Args:
+            seconds: How long it took.
+            deadline: How long it was allowed to.
+            is_answered: Whether anything came.
+        """
+        if is_answered:
+            self._answer_times.answered(seconds)
+        elif seconds > _NEARLY * deadline:
+            self._answer_times.unanswered()
+        self._answer_times.took(seconds)
+        self._line.most_in_flight = self._most_in_flight()
+
+    def backoff(self, failures: int) -> float:
+        """Return the seconds to wait after so many failures in a row."""
+        return self._backoff.delay(failures, self.rng)
+
+    def spaced(self) -> float:
+        """Return the seconds to wait with a poll after one that said nothing of its task."""
+        return self._line.spacing * (1 + _JITTER * self.rng.random())
+
+    def sends_scout(self) -> bool:
+        """Say once that a poll is to go early, where that lets more be created.
+
+        It tells how long a poll takes, and so how many tasks can be polled.
+        """
+        is_short = self._line.load > self._line.most_in_flight
+        if not is_short or self._has_scout or self._answer_times.usual is not None:
+            return False
+        self._has_scout = True
+        return True
+
+    def _most_in_flight(self) -> float:
+        """Return how many tasks can be polled in time.
+
+        While nobody knows how long a poll takes, as many as would be if it took long.
+        """
+        usual = self._answer_times.usual
+        most = _AT_FIRST * self._slots
+        if usual is not None:
+            most = max(self._slots, self._slots / max(usual, 1e-6) * self._terms.in_flight_for)
+        if self._rate is None:
+            return most
+        return min(most, max(1.0, self._rate * self._terms.in_flight_for))

@@ -1,0 +1,252 @@
+"""What a pool writes into a file of its money, and what stands there from before.
+
+The one rule: what may be paid is written before it happens, and what is paid as soon as it
+is known. So a line that cannot be written means two things. An `Intent` refuses its
+createTask, while nothing is paid. Everything else goes on without its line, which is kept
+and written as soon as the disk takes lines again: a full disk costs no paid task.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from itertools import count
+from typing import Final
+
+from ezcaptcha_async._journal.file import JournalFile, reason_of
+from ezcaptcha_async._journal.protocols import Ledger
+from ezcaptcha_async._journal.records import (
+    DAY,
+    MAX_LINE,
+    Banned,
+    Delivered,
+    Done,
+    Intent,
+    Key,
+    NotPaid,
+    Paid,
+    Reading,
+    Record,
+    Standing,
+    Submission,
+    Unknown,
+    encoded,
+    key_of,
+    replay,
+)
+from ezcaptcha_async._journal.saved import SavedTask
+from ezcaptcha_async._log import log
+from ezcaptcha_async.errors import ConfigurationError, JournalError
+
+GROWTH: Final = 4
+"""Times its content after the last rewriting that a journal may grow to before the next."""
+
+LEAST_SIZE: Final = 1024 * 1024
+"""Bytes below which it is not rewritten while the pool is open."""
+
+
+class FileLedger(Ledger):
+    """The books of one pool that outlive it, where there is a file; see `Ledger`.
+
+    Args:
+        file: Where to write; None to remember only what is unknown.
+        unix_time: Returns Unix time in seconds.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
+
+    def __init__(self, file: JournalFile | None, unix_time: Callable[[], float]) -> None:
+        self._file = file
+        self._unix_time = unix_time
+        self._standing = Standing()
+        self._inherited: dict[Key, SavedTask] = {}
+        self._paid_for: dict[str | None, Key] = {}  # by earlier processes; by reference
+        self._owed: list[bytes] = []
+        self._run = os.urandom(4).hex()
+        self._numbers = count(1)
+        self._rewrite_at = LEAST_SIZE
+        self._failing = False
+        if file is not None:
+            self._take_over(file)
+
+    def __repr__(self) -> str:
+        return f"<FileLedger in {self._file}, {self._standing}>"
+
+    # -------------------------------------------------------------------- what happens
+
+    async def intend(
+        self,
+        submission: Submission,
+        permit: str | None = None,
+        *,
+        once: bool = False,
+        again: bool = False,
+    ) -> Intent:
+        del permit, once, again  # nobody else is there who could have the same reference
+        intent = Intent(f"{self._run}.{next(self._numbers)}", submission)
+        self._standing.apply(intent)
+        if self._file is None:
+            return intent
+        self._owed.append(encoded(intent))
+        problem = self._pay(self._file)
+        if problem is not None:
+            self._owed.pop()
+            self._standing.apply(NotPaid(intent.attempt))
+        elif problem := await self._flush(self._file):
+            self.not_paid(intent)
+        if problem is not None:
+            raise JournalError(
+                f"the journal cannot be written ({problem}), so createTask was not sent"
+            )
+        return intent
+
+    async def created(self, intent: Intent, task: SavedTask, window: float) -> None:
+        if self._file is None:
+            self._standing.apply(NotPaid(intent.attempt))
+            return
+        self._note(Paid(intent.attempt, task, window))
+        await self._flush(self._file)
+
+    def not_paid(self, intent: Intent) -> None:
+        self._note(NotPaid(intent.attempt))
+
+    def unknown(self, intent: Intent) -> None:
+        self._note(Unknown(intent.attempt, intent.submission))
+
+    def adopted(self, task: SavedTask, window: float) -> None:
+        self.taken_up(task)
+        if self._file is not None and key_of(task) not in self._standing.unfinished:
+            self._note(Paid(None, task, window))
+
+    def done(self, service: str, account: str | None, task_id: str) -> None:
+        if (service, account, task_id) in self._standing.unfinished:
+            self._note(Done(service, account, task_id))
+
+    def delivered(self, task: SavedTask, until: float) -> None:
+        if key_of(task) in self._standing.unfinished:
+            self._note(Delivered(task, until))
+
+    def banned(self, service: str, account: str, until: float, polls_until: float) -> None:
+        self._note(Banned(service, account, until, polls_until))
+
+    # --------------------------------------------------------------------- what stands
+
+    def ban(self, service: str, account: str) -> Banned | None:
+        return self._standing.bans.get((service, account))
+
+    def inherited(self) -> list[SavedTask]:
+        return list(self._inherited.values())
+
+    def is_over(self, task: SavedTask) -> bool:
+        known = self._standing.unfinished.get(key_of(task))
+        return known is None or known.ends_at <= self._unix_time()
+
+    def taken_up(self, task: SavedTask) -> None:
+        self._inherited.pop(key_of(task), None)
+
+    def paid_for(self, reference: str) -> SavedTask | None:
+        key = self._paid_for.get(reference)
+        if key is None:
+            return None
+        now = self._unix_time()
+        paid, delivered = self._standing.unfinished.get(key), self._standing.delivered.get(key)
+        if paid is not None and now < paid.ends_at:
+            return paid.task
+        return delivered.task if delivered is not None and now < delivered.until else None
+
+    def lost_for(self, reference: str) -> Submission | None:
+        attempt = self._standing.lost.get(reference)
+        lost = None if attempt is None else self._standing.unknown[attempt]
+        return lost if lost is not None and lost.sent_at > self._unix_time() - DAY else None
+
+    def unknown_submissions(self) -> list[Submission]:
+        oldest = self._unix_time() - DAY
+        return [item for item in self._standing.unknown.values() if item.sent_at > oldest]
+
+    async def aclose(self) -> None:
+        self._standing.settle()
+        file, self._file = self._file, None
+        if file is not None:
+            if self._owed:
+                self._pay(file)
+            file.close()
+
+    # ------------------------------------------------------------------------- details
+
+    def _take_over(self, file: JournalFile) -> None:
+        """Read what earlier processes have left, and begin with a file that is in order."""
+        reading = Reading()
+        try:
+            reading = replay(file.lines(MAX_LINE))
+            problem = reading.problem
+        except OSError as error:
+            problem = reason_of(error)
+        self._standing = reading.standing
+        if problem is not None:
+            file.close()
+            raise ConfigurationError(f"cannot use the journal {file.path}: {problem}")
+        self._inherited = {key: item.task for key, item in self._standing.unfinished.items()}
+        self._standing.expire(self._unix_time())
+        for known in (self._standing.delivered, self._standing.unfinished):
+            self._paid_for |= {item.task.reference: key for key, item in known.items()}
+        if file.size:
+            self._rewrite(file, damaged=reading.skipped)
+
+    def _note(self, record: Record) -> None:
+        self._standing.apply(record)
+        if self._file is not None:
+            self._owed.append(encoded(record))
+            self._pay(self._file)
+
+    def _pay(self, file: JournalFile) -> str | None:
+        """Write the lines that are owed; return why that is not possible, if it is not."""
+        reason = None
+        try:
+            file.append(b"".join(self._owed))
+        except OSError as error:
+            reason = reason_of(error)
+        if reason is not None:
+            if not self._failing:
+                log.error(
+                    "the journal %s cannot be written (%s); no task is created meanwhile",
+                    file.path,
+                    reason,
+                )
+            self._failing = True
+            return reason
+        self._owed.clear()
+        # After an outage, a disk may be another one, or the file a new one.
+        if self._failing or file.size > self._rewrite_at:
+            self._failing = False
+            self._standing.expire(self._unix_time())
+            self._rewrite(file)
+        return None
+
+    async def _flush(self, file: JournalFile) -> str | None:
+        reason = None
+        try:
+            await file.flush()
+        except OSError as error:
+            reason = reason_of(error)
+        if reason is not None:
+            log.error("the journal %s may not be on the disk (%s)", file.path, reason)
+        return reason
+
+    def _rewrite(self, file: JournalFile, *, damaged: int = 0) -> None:
+        """Leave out all that is over. Where that fails, the longer file is as good.
+
+        If lines of it are `damaged`, the old content is kept beside it.
+        """
+        try:
+            if damaged:
+                log.warning(
+                    "%d lines of the journal %s are damaged; they are passed over and kept in %s",
+                    damaged,
+                    file.path,
+                    file.keep_as_damaged(),
+                )
+            file.replace(b"".join(self._standing.lines()))
+        except OSError as error:
+            log.warning("the journal %s stays as it is (%s)", file.path, reason_of(error))
+        self._rewrite_at = max(LEAST_SIZE, GROWTH * file.size)

@@ -1,0 +1,328 @@
+"""Bytes → what an answer says, however it is dressed. Pure, and it never raises.
+
+What was paid for is read generously: another charset, control characters in a text, something
+before or after the JSON value, a value within a text, a list or a wrapper, names in another case,
+an end that is missing. Only what stands there is read; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from encodings.aliases import aliases
+from itertools import islice
+from typing import Any, Final, TypeAlias, cast
+
+import attrs
+
+from ezcaptcha_async._wire.words import holds_nothing, plain
+from ezcaptcha_async.transports import Reply
+
+Json: TypeAlias = dict[str, Any]
+
+MOST_LEVELS: Final = 100
+"""How deep an answer may be nested; what lies deeper is left out. Reading, copying, writing and
+showing have limits of their own, of hundreds or, from Python 3.14, of ten thousands of levels: what
+can be read is not always what can be shown, and there showing it takes seconds.
+"""
+
+_MOST_DIGITS: Final = 640
+"""Digits of a whole number, above which it stays a text: the least that Python can be set to."""
+
+_MOST_BRACKETS: Final = 5_000
+"""Brackets and texts of what is broken, or nested too deep, that are looked through: 5 ms."""
+
+_MOST_WRAPPINGS: Final = 5
+_MOST_WRAPPED: Final = 50
+"""In how many members of all wrappers on a level an answer is looked for: it has hardly three."""
+_MOST_TWICE: Final = 1_000
+"""Most members of an object that are looked through for two by the same name."""
+_MOST_STARTS: Final = 8
+"""At how many braces of a text that is no JSON an object is looked for."""
+
+_MEMBERS: Final = (
+    *("errorId", "errorCode", "errorDescription", "errors", "requestId"),
+    *("taskId", "status", "solution", "balance"),
+)
+_TELLING: Final = frozenset({"errorId", "errorCode", "taskId", "solution"})
+"""Members by which an answer is known where it stands in something else; any page has a status."""
+
+_PAID: Final = frozenset({"taskId", "solution"})
+"""Members that are paid for."""
+
+WRAPPERS: Final = frozenset(
+    {"data", "result", "results", "response", "payload", "body", "content", "output", "task", "d"}
+)
+"""What a wrapper is called. Whatever one by another name holds, it counts only if an answer is
+known by it: a paid ticket must not end because of the status of something else."""
+
+_NOTHING: Final = " \t\r\n\x00\ufeff"
+_TEXT: Final = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)'
+_OPENING_OF_A_MEMBER: Final = re.compile(rf'\s*[,{{][\s,]*{_TEXT}"\s*:\s*', re.DOTALL)
+_END_OF_A_MEMBER: Final = re.compile(r"\s*[,}]")
+_NO_VALUE: Final = re.compile(rf'({_TEXT}"\s*+|[^,"\[\]{{}}]*+)(?=,)', re.DOTALL)
+"""What stands for a value and is none in JSON, such as ``undefined``, up to the next member."""
+_END_OF_WHAT_IS_CLOSED: Final = re.compile(r"\s*([,}]|\Z)")
+_BRACKETS: Final = re.compile(rf'{_TEXT}"?|[\[{{]+|[\]}}]+', re.DOTALL)
+
+
+_DOCUMENTED: Final = frozenset(_MEMBERS)
+KNOWN_MEMBERS: Final = {plain(name): name for name in _MEMBERS}
+"""Name of a documented member as names are compared → as it is documented."""
+
+_CHARSETS: Final = {
+    plain(name): codec for alias, codec in aliases.items() for name in (alias, codec)
+}
+_LAST_CHARSETS: Final = ("utf-8", "gb18030")
+"""What a body is read in, with replacement, where neither the charset that it names nor that of
+JSON will do. The second byte of a Chinese character may look like a backslash.
+"""
+
+
+@attrs.frozen(repr=False)
+class Answer:
+    """What an answer says.
+
+    Args:
+        members: Its members; those that are documented under their documented names.
+        is_whole: Whether that is all of it; else it is cut off or broken, so that what is not
+            there may have been.
+    """
+
+    members: Json
+    is_whole: bool = True
+
+
+def answer_in(reply: Reply) -> Answer | None:
+    """Return what an answer says; None when it is no JSON object."""
+    for text in _readings(reply):
+        answer = _whole_answer(text.strip(_NOTHING))
+        if answer is not None:
+            return answer
+    text = next(_readings(reply))
+    start = text.find("{")
+    if start < 0:
+        return None
+    answer = _answer_within(_whole_members(_levelled(text[start:]), 0))
+    return attrs.evolve(answer, is_whole=False) if answer and answer.members else None
+
+
+def text_of(reply: Reply) -> str:
+    """Return an answer as a text, whatever it is."""
+    return next(_readings(reply)).strip(_NOTHING)
+
+
+def unwrapped(value: object, levels: int = _MOST_WRAPPINGS) -> object:
+    """Return what is in a list of one, or in a text that holds JSON; else the value itself."""
+    inner, outer = None, value
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        inner = items[0] if len(items) == 1 else None
+    elif isinstance(value, str):
+        text = value.strip(_NOTHING)
+        inner = _first_value(text) if text.startswith(("{", "[", '"')) else None
+    return outer if inner is None or not levels else unwrapped(inner, levels - 1)
+
+
+def id_in(value: object) -> object:
+    """Return what is the id in what stands in its place, such as ``{"id": 7}``."""
+    for _ in range(_MOST_WRAPPINGS):
+        value = unwrapped(value)
+        if not isinstance(value, dict):
+            break
+        members = cast("Json", value)
+        only = next(iter(members.values())) if len(members) == 1 else None
+        named = {plain(name): item for name, item in members.items()}
+        value = named.get("taskid", named.get("id", only))
+    return value
+
+
+def charset_named(content_type: str) -> str | None:
+    """Return the charset that a ``Content-Type`` names, if this Python knows it.
+
+    Example:
+        >>> charset_named('application/json; charset="GBK"')
+        'gbk'
+    """
+    _, found, rest = content_type.lower().replace(" ", "").partition("charset=")
+    return _CHARSETS.get(plain(rest.partition(";")[0].strip("\"'"))) if found else None
+
+
+def _readings(reply: Reply) -> Iterator[str]:
+    """Yield the body as a text, in the charset that is likeliest first."""
+    detected = json.detect_encoding(reply.body)
+    # Only codecs of charsets: others take a second for a megabyte, or warn of what is in it.
+    named = _CHARSETS.get(plain(reply.charset or ""), detected)
+    for charset in dict.fromkeys((named, detected)):
+        try:
+            yield reply.body.decode(charset)
+        except (UnicodeError, LookupError):  # LookupError: a codec from bytes to bytes
+            continue
+        if charset == _LAST_CHARSETS[0]:
+            return
+    for charset in _LAST_CHARSETS:
+        yield reply.body.decode(charset, "replace")
+
+
+def _whole_answer(text: str) -> Answer | None:
+    if "&quot;" in text and '"' not in text:
+        text = html.unescape(text)
+    answer = _answer_within(_first_value(text))
+    start = -1 if answer is not None or text.startswith("{") else text.find("{")
+    for _ in range(_MOST_STARTS):
+        if start < 0:
+            return answer
+        answer = _answer_within(_first_value(text[start:]))
+        if answer is not None and _TELLING & answer.members.keys():
+            return answer
+        start = text.find("{", start + 1)
+    return None
+
+
+def _answer_within(value: object) -> Answer | None:
+    """Return the object in a value, with what the wrappers in it hold: lists, texts, objects."""
+    found: Json | None = None
+    level: list[tuple[str, object]] = [("", value)]
+    for _ in range(_MOST_WRAPPINGS):
+        inner: list[tuple[str, object]] = []
+        for name, item in level:
+            value = unwrapped(item)
+            if isinstance(value, dict):
+                members = _known_names(cast("Json", value))
+                found = members if found is None else _merged(found, members, name)
+                # What is documented is no wrapper: `errors` has names of fields.
+                wrappers = (pair for pair in members.items() if pair[0] not in _DOCUMENTED)
+                inner += islice(wrappers, _MOST_WRAPPED)
+        level = inner[:_MOST_WRAPPED]
+    return None if found is None else Answer(found)
+
+
+def _merged(outer: Json, inner: Json, wrapper: str) -> Json:
+    """Return the members of an answer with those of a wrapper in it, called so."""
+    if plain(wrapper) not in WRAPPERS:
+        if not _TELLING & inner.keys():
+            return outer
+        if _TELLING & outer.keys():
+            inner = {name: inner[name] for name in _PAID & inner.keys()}
+    merged = outer.copy()
+    for name, item in inner.items():
+        # What is outside may be the status of the answer, and not of the task.
+        is_nearer = name == "status" or name not in _DOCUMENTED
+        if _is_blank(name, merged.get(name)) or (is_nearer and not _is_blank(name, item)):
+            merged[name] = item
+    return merged
+
+
+def _known_names(value: Json) -> Json:
+    members = value.copy()
+    for name, item in value.items():
+        known = KNOWN_MEMBERS.get(plain(name), name)
+        if known != name and _is_blank(known, members.get(known)):
+            members[known] = item
+    return members
+
+
+def _is_blank(name: str, value: object) -> bool:
+    """Return whether a member has nothing to say where there is another by the same name."""
+    if name == "taskId":
+        value = id_in(value)
+        if isinstance(value, str) and not value.strip("-0"):
+            return True
+    if name in _PAID:
+        return holds_nothing(value)
+    return not value and name != "balance"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Json:
+    """Return an object; of members by the same name the last that has something to say counts."""
+    value = dict(pairs)
+    if len(value) < len(pairs) <= _MOST_TWICE:
+        value |= {name: item for name, item in pairs if not _is_blank(name, item)}
+    return value
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+_JSON: Final = json.JSONDecoder(strict=False, parse_int=_whole, object_pairs_hook=_object)
+
+
+def _first_value(text: str) -> object:
+    """Return the JSON value that a text begins with; None when it does not begin with one."""
+    try:
+        value, _ = _JSON.raw_decode(text)
+        if not _is_too_deep(value):
+            return value
+    except ValueError:
+        return None
+    except RecursionError:
+        pass
+    try:
+        return _JSON.raw_decode(_levelled(text))[0]
+    except ValueError:
+        return None
+
+
+def _is_too_deep(value: object) -> bool:
+    items: list[object] = [value]
+    for _ in range(MOST_LEVELS + 1):
+        items = [part for item in items for part in _parts(item)]
+        if not items:
+            return False
+    return True
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("Json", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
+
+
+def _levelled(text: str) -> str:
+    """Return JSON with ``null`` in the place of what is nested too deep, as far as one looks."""
+    kept: list[str] = []
+    depth, start, end = 0, 0, len(text)
+    for number, match in enumerate(_BRACKETS.finditer(text)):
+        if number == _MOST_BRACKETS:
+            end = match.start()
+            break
+        first, length = match[0][0], match.end() - match.start()
+        if first in "[{":
+            if depth <= MOST_LEVELS < depth + length:
+                kept += (text[start : match.start() + MOST_LEVELS - depth], "null")
+                start = end
+            depth += length
+        elif first in "]}":
+            depth -= length
+            if depth <= MOST_LEVELS < depth + length:
+                start = match.end() - (MOST_LEVELS - depth)
+    return "".join((*kept, text[start:end]))
+
+
+def _whole_members(text: str, at: int, levels: int = _MOST_WRAPPINGS) -> Json:
+    """Return the members of an object that is cut off or broken, up to where it is."""
+    found: Json = {}
+    while True:
+        match = _OPENING_OF_A_MEMBER.match(text, at)
+        if match is None:
+            return found
+        try:
+            value, at = _JSON.raw_decode(text, match.end())
+        except ValueError:
+            if levels and text.startswith("{", match.end()):
+                found[match[1]] = _whole_members(text, match.end(), levels - 1)
+                return found
+            skipped = _NO_VALUE.match(text, match.end())
+            if skipped is None:
+                return found
+            at = skipped.end()
+            continue
+        # A number may go on behind the end, and a text behind a quote that should be escaped.
+        is_closed = text[at - 1] in '"]}'
+        end = _END_OF_WHAT_IS_CLOSED if is_closed else _END_OF_A_MEMBER
+        if end.match(text, at) is None:
+            return found
+        found[match[1]] = value

@@ -1,0 +1,354 @@
+"""What is in a solution: found in whatever form it came, and decoded when somebody asks for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias, TypeVar, cast
+
+import attrs
+
+from ezcaptcha_async._wire.parsing import (
+    KNOWN_MEMBERS,
+    WRAPPERS,
+    Answer,
+    Json,
+    answer_in,
+    text_of,
+    unwrapped,
+)
+from ezcaptcha_async._wire.words import (
+    DONE_SIGNS,
+    DONE_WORDS,
+    holds_nothing,
+    is_placeholder,
+    plain,
+)
+from ezcaptcha_async.errors import ProtocolError
+from ezcaptcha_async.solutions import (
+    CloudFlare5SSolution,
+    CloudFlareTurnstileSolution,
+    FuncaptchaSolution,
+    HCaptchaSolution,
+    ReCaptchaSolution,
+    Receipt,
+    Solution,
+)
+from ezcaptcha_async.transports import Reply
+
+S = TypeVar("S", bound=Solution)
+
+MOST_OF_A_TOKEN: Final = 64 * 1024
+"""Most bytes that a ticket keeps of an answer with a token; one has a few thousand."""
+
+_DONE: Final = DONE_WORDS | DONE_SIGNS | {"ready"}
+_NAMES_OF_AN_ANSWER: Final = WRAPPERS | {
+    *("captcha", "captcharesponse", "captchatoken", "recaptchatoken", "recaptcharesponse"),
+    *("answer", "text", "value", "code"),
+}
+_MOST_WRAPPINGS: Final = 3
+_LEAST_TOKEN: Final = 20
+"""Characters from which a mere text is a token, whatever the status says; one has hundreds."""
+
+
+def decode_solution(
+    solution_type: type[S], reply: Reply, *, receipt: Receipt, expires_at: float
+) -> S:
+    """Turn what was kept of a ready answer into a value.
+
+    A missing or misshapen required part raises; a misshapen optional one is kept in
+    ``extra``, because it is no reason to throw a paid token away.
+
+    Raises:
+        ProtocolError: With the path of the value at fault, and what was paid for.
+    """
+    answer = answer_in(reply)
+    raw = None if answer is None else solution_in(answer)
+    try:
+        fields, extra = _decoded(solution_type, raw)
+    except _MisshapenError as error:
+        problem = str(error)
+    else:
+        return solution_type(**fields, extra=extra, receipt=receipt, expires_at=expires_at)
+    payload: object = text_of(reply)
+    if answer is not None and answer.is_whole and len(reply.body) <= MOST_OF_A_TOKEN:
+        payload = raw or answer.members
+    raise ProtocolError(problem, payload=payload)
+
+
+def solution_in(answer: Answer) -> object:
+    """Return what stands where a solution belongs, or a token beside it."""
+    raw = answer.members.get("solution")
+    if not holds_nothing(raw):
+        return raw
+    beside = {
+        name: value for name, value in answer.members.items() if plain(name) not in KNOWN_MEMBERS
+    }
+    wanted = (_ANY_TOKEN, _PARTS[CloudFlare5SSolution])
+    if any(_is_complete(parts, beside) for parts in wanted):
+        return beside
+    if plain(str(answer.members.get("status"))) not in _DONE:
+        return raw
+    texts = (beside[name] for name in beside if plain(name) in WRAPPERS)
+    return next((text for text in texts if _is_token(text)), raw)
+
+
+def is_solution(solution_type: type[Solution], raw: object, *, is_denied: bool = False) -> bool:
+    """Return whether it is a solution whatever is said of it: a documented field is not empty.
+
+    Args:
+        solution_type: The class of the solution.
+        raw: What stands where it belongs.
+        is_denied: Whether the answer says that there is none. Then it must be a whole one, in
+            its place and with a token as long as they are, and no template to be filled in.
+    """
+    if _is_token(raw):
+        return True
+    required = [part for part in _PARTS.get(solution_type, ()) if part.is_required] or _ANY_TOKEN
+    if is_denied:
+        outermost: Json = next(_objects_in(raw), cast("Json", {}))
+        return all(
+            any(_is_filled(value) for _, value in _readings(part, outermost)) for part in required
+        )
+    return any(
+        value
+        for item in _objects_in(raw)
+        for part in required
+        for _, value in _readings(part, item)
+    )
+
+
+def _is_filled(value: object) -> bool:
+    return len(value) >= _LEAST_TOKEN if isinstance(value, str) else bool(value)
+
+
+def kept_of(solution_type: type[Solution], reply: Reply, raw: object) -> Reply:
+    """Return what a ticket keeps of a ready answer until somebody asks for the solution.
+
+    Args:
+        solution_type: The class of the solution.
+        reply: The answer.
+        raw: What stands in it where a solution belongs.
+    """
+    whole = Reply(reply.status, reply.body, charset=reply.charset)
+    if solution_type not in _TOKENS or len(reply.body) <= MOST_OF_A_TOKEN:
+        return whole
+    parts = _PARTS.get(solution_type, ())
+    try:
+        fields, _ = _decoded(solution_type, raw)
+    except _MisshapenError:
+        fields = {}
+    for needed in (parts, [part for part in parts if part.is_required]):
+        documented = {part.names[0]: fields[part.field] for part in needed if part.field in fields}
+        body = json.dumps({"solution": documented}).encode()
+        if documented and len(body) <= MOST_OF_A_TOKEN:
+            return Reply(reply.status, body)
+    return attrs.evolve(whole, body=reply.body[:MOST_OF_A_TOKEN])
+
+
+class _MisshapenError(Exception):
+    """A required part of a solution is missing, or of another shape."""
+
+
+def _decoded(solution_type: type[Solution], raw: object) -> tuple[Json, Json]:
+    """Return the fields of a solution and what it has no field for."""
+    parts = _PARTS.get(solution_type, ())
+    rest: Json | None = None
+    for item in _objects_in(raw):
+        rest = item if rest is None else rest
+        if _is_complete(parts, item):
+            rest = item
+            break
+    if solution_type in _TOKENS and not (rest and _is_complete(parts, rest)):
+        token = _token_in(raw) if rest is None else _only_token_in(rest)
+        rest = rest if token is None else {parts[0].names[0]: token}
+    if rest is None:
+        raise _MisshapenError(f"$.solution: expected an object, got {_shape(raw)}")
+    rest = rest.copy()
+    fields: Json = {}
+    for part in parts:
+        for name, value in _readings(part, rest):
+            fields[part.field] = value
+            del rest[name]
+            break
+        else:
+            if part.is_required:
+                raise _MisshapenError(_complaint(part, rest.get(part.names[0])))
+    return fields, rest
+
+
+def _is_complete(parts: tuple[_Part, ...], item: Json) -> bool:
+    return all(any(_readings(part, item)) for part in parts if part.is_required)
+
+
+def _objects_in(raw: object) -> Iterator[Json]:
+    """Yield the objects in which the fields of a solution may stand, the outermost first."""
+    level = [raw]
+    for _ in range(_MOST_WRAPPINGS):
+        inner: list[object] = []
+        for item in level:
+            value = unwrapped(item)
+            if isinstance(value, dict):
+                yield cast("Json", value)
+                inner += cast("Json", value).values()
+        level = inner
+
+
+def _token_in(raw: object) -> str | None:
+    """Return the token that is a whole solution by itself; None where that is no such text."""
+    text = _token(raw)
+    return None if text is None or any(map(str.isspace, text)) else text
+
+
+def _is_token(raw: object) -> bool:
+    return len(_token_in(raw) or "") >= _LEAST_TOKEN
+
+
+def _only_token_in(item: Json) -> str | None:
+    """Return the token under a name that says only that it is what was asked for."""
+    named = (_token_in(item[name]) for name in item if plain(name) in _NAMES_OF_AN_ANSWER)
+    return next((text for text in named if _is_token(text)), None)
+
+
+def _shape(value: object) -> str:
+    """Name the shape of a value and not the value, which may be secret or huge."""
+    if value is None:
+        return "nothing"
+    if value == "":
+        return "an empty string"
+    return _SHAPES.get(type(value).__name__, "a number")
+
+
+_SHAPES: Final = {"dict": "an object", "list": "an array", "str": "a string", "bool": "a boolean"}
+
+
+# ------------------------------------------------------------------------------ its parts
+
+
+def _token(value: object) -> str | None:
+    value = unwrapped(value)
+    return value.strip() if isinstance(value, str) and not is_placeholder(value) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _texts(value: object) -> Mapping[str, str] | None:
+    """Read an object of texts, also one within a text or as a list of names and values."""
+    value = unwrapped(value) if isinstance(value, str) else value
+    if isinstance(value, list):
+        value = _pairs(cast("list[object]", value))
+    if not isinstance(value, dict):
+        return None
+    mapping = cast("Json", value)
+    if not all(isinstance(item, str | int | float) for item in mapping.values()):
+        return None
+    return {name: str(item) for name, item in mapping.items()}
+
+
+def _pairs(items: list[object]) -> object:
+    """Return the object that a browser's list of names and values stands for."""
+    pairs: Json = {}
+    for item in items:
+        pair = cast("Json", item) if isinstance(item, dict) else {}
+        if not isinstance(pair.get("name"), str) or "value" not in pair:
+            return items
+        pairs[pair["name"]] = pair["value"]
+    return pairs or items
+
+
+def _cookies(value: object) -> Mapping[str, str] | None:
+    """Read cookies, also as the header that they are sent in."""
+    read = _texts(value)
+    if read is not None or not isinstance(value, str):
+        return read
+    pairs = [pair.partition("=") for pair in value.split(";") if pair.strip()]
+    if not pairs or not all(name.strip() and found for name, found, _ in pairs):
+        return None
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+_Reader: TypeAlias = Callable[[object], Any]
+_EXPECTED: Final[Mapping[_Reader, str]] = {
+    _token: "a non-empty string",
+    _texts: "an object of strings",
+    _cookies: "an object of strings",
+}
+
+
+@attrs.frozen
+class _Part:
+    """One field of a solution.
+
+    Args:
+        field: As the solution's class calls it.
+        names: As it is called on the wire, first of all the documented name.
+        read: Reads it; None for a value of another shape.
+        is_required: Whether there is no solution without it.
+    """
+
+    field: str
+    names: tuple[str, ...]
+    read: _Reader = _text
+    is_required: bool = False
+
+
+def _readings(part: _Part, item: Json) -> Iterator[tuple[str, Any]]:
+    """Yield each name under which a part can be read, with its value, the likeliest first."""
+    spelled = {plain(name): name for name in item} if part.names[0] not in item else {}
+    for name in part.names:
+        found = name if name in item else spelled.get(plain(name))
+        value = None if found is None else part.read(item[found])
+        if found is not None and value is not None:
+            yield found, value
+
+
+def _complaint(part: _Part, value: Any) -> str:
+    path = f"$.solution.{part.names[0]}"
+    if isinstance(value, dict) and part.read is not _token:
+        items = cast("Json", value).items()
+        name, item = next(pair for pair in items if not isinstance(pair[1], str | int | float))
+        return f"{path}[{name[:40]!r}]: expected a string, got {_shape(item)}"
+    return f"{path}: expected {_EXPECTED[part.read]}, got {_shape(cast('object', value))}"
+
+
+_TOKEN_NAMES: Final = (
+    *("gRecaptchaResponse", "token", "generated_pass_UUID"),
+    *("cf-turnstile-response", "h-captcha-response", "fc-token"),
+)
+"""What the services call a token, whatever it is for, and what the pages do."""
+
+
+def _token_named(name: str) -> _Part:
+    return _Part("token", tuple(dict.fromkeys((name, *_TOKEN_NAMES))), _token, is_required=True)
+
+
+_ANY_TOKEN: Final = (_token_named("token"),)
+_PARTS: Final[Mapping[type[Solution], tuple[_Part, ...]]] = {
+    ReCaptchaSolution: (
+        _token_named("gRecaptchaResponse"),
+        _Part("user_agent", ("user_agent", "ua")),
+        _Part("sec_ch_ua", ("sec_ch_ua",)),
+        _Part("cookies", ("cookies",), _cookies),
+    ),
+    FuncaptchaSolution: (_token_named("token"),),
+    CloudFlare5SSolution: (
+        _Part("headers", ("header", "headers"), _texts, is_required=True),
+        _Part("cookies", ("cookies", "cookie"), _cookies, is_required=True),
+        _Part("body", ("body",)),
+        _Part("tls_version", ("tlsVersion",)),
+        _Part("s_token", ("sToken",)),
+    ),
+    CloudFlareTurnstileSolution: (
+        _token_named("token"),
+        _Part("headers", ("header", "headers"), _texts),
+    ),
+    HCaptchaSolution: (
+        _token_named("generated_pass_UUID"),
+        _Part("user_agent", ("ua", "user_agent")),
+    ),
+}
+_TOKENS: Final = frozenset(
+    solution_type for solution_type, parts in _PARTS.items() if parts[0].field == "token"
+)

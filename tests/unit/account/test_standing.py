@@ -1,0 +1,44 @@
+"""How often those in line are looked at, in a whole pool on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ezcaptcha_async import Account, ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async._books import Books
+from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, VirtualTimeLoop
+
+TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
+
+
+def test_an_outage_looks_at_those_in_line_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With each poll that fails, thousands in line would take the whole of a processor."""
+    looks = 0
+    queued = Books.queued
+
+    def counting(*arguments: object, **options: object) -> object:
+        nonlocal looks
+        looks += 1
+        return queued(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Books, "queued", counting)
+    service = SimulatedService(solve_times=Fixed(100))
+
+    async def main() -> None:
+        account = Account("a-key", service=service.profile(), max_in_flight=50)
+        async with service.client() as client, SessionPool(account, http_client=client) as pool:
+            callers = [asyncio.ensure_future(pool.solve(TASK)) for _ in range(60)]
+            await asyncio.sleep(30)
+            service.inject(Fault.REFUSED, times=None)
+            before = pool.statistics().requests
+            await asyncio.sleep(30)
+            assert pool.statistics().requests - before > 100
+            assert 0 < looks <= 21, "after ten seconds of nothing but failures"
+            service.clear_faults()
+            assert all(solution.token for solution in await asyncio.gather(*callers))
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
+    assert service.summary().lost == 0

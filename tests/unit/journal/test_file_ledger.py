@@ -1,0 +1,461 @@
+"""What a pool writes down: before it pays, after it has paid, and when the disk refuses."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Iterator
+from typing import Any, cast
+
+import attrs
+import pytest
+
+from ezcaptcha_async import ConfigurationError, JournalError
+from ezcaptcha_async._journal.file_ledger import GROWTH, FileLedger
+from ezcaptcha_async._journal.records import (
+    DAY,
+    Banned,
+    Delivered,
+    Done,
+    Intent,
+    NotPaid,
+    Paid,
+    Record,
+    Unknown,
+    decoded,
+    encoded,
+)
+
+from .test_records import NOW, SUBMISSION, TASK
+
+WINDOW = 300.0
+KEY = ("ezcaptcha", "0123abcd", "77")
+
+
+class Disk:
+    """A file in memory that fails when it is told to."""
+
+    path = "/somewhere/paid.jsonl"
+
+    def __init__(self, *records: Record | None, damaged: bytes = b"") -> None:
+        self.content = b"".join(encoded(item) for item in records if item) + damaged
+        self.problem: OSError | None = None
+        self.flush_problem: OSError | None = None
+        self.flushes = 0
+        self.kept: list[bytes] = []
+        self.rewritten = 0
+        self.closed = 0
+        self.last: list[Record | None] = []
+
+    @property
+    def size(self) -> int:
+        """Bytes in it."""
+        return len(self.content)
+
+    @property
+    def records(self) -> list[Record | None]:
+        """What is written in it."""
+        return [decoded(line) for line in self.content.splitlines()]
+
+    def _work(self) -> None:
+        if self.problem is not None:
+            raise self.problem
+
+    def lines(self, most: int) -> Iterator[bytes]:
+        """Yield the lines."""
+        assert most > 10_000
+        self._work()
+        yield from self.content.splitlines(keepends=True)
+
+    def append(self, lines: bytes) -> None:
+        """Write at the end."""
+        self._work()
+        self.content += lines
+        self.last = [decoded(line) for line in lines.splitlines()]
+
+    async def flush(self) -> None:
+        """Have it on the disk."""
+        self.flushes += 1
+        if self.flush_problem is not None:
+            raise self.flush_problem
+
+    def keep_as_damaged(self) -> str:
+        """Keep the content beside it."""
+        self._work()
+        self.kept.append(self.content)
+        return f"{self.path}.damaged"
+
+    def replace(self, lines: bytes) -> None:
+        """Have another content."""
+        self._work()
+        self.rewritten += 1
+        self.content = lines
+
+    def close(self) -> None:
+        """Close it."""
+        self.closed += 1
+
+
+class Clock:
+    """Unix time that a test sets."""
+
+    now = NOW
+
+    def __call__(self) -> float:
+        """Return it."""
+        return self.now
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def new_ledger(disk: Disk | None, clock: Clock | None = None) -> FileLedger:
+    """Return a ledger on that disk."""
+    return FileLedger(cast("Any", disk), clock or Clock())
+
+
+async def test_each_step_is_written_when_it_is_known() -> None:
+    """A process that is killed between two steps knows the first of them."""
+    disk = Disk()
+    ledger = new_ledger(disk)
+    first = await ledger.intend(SUBMISSION)
+    assert disk.records == [first]
+    assert disk.flushes == 1
+    await ledger.created(first, TASK, WINDOW)
+    assert disk.records[1:] == [Paid(first.attempt, TASK, WINDOW)]
+    assert disk.flushes == 2
+    second = await ledger.intend(SUBMISSION)
+    third = await ledger.intend(SUBMISSION)
+    assert len({first.attempt, second.attempt, third.attempt}) == 3
+    ledger.not_paid(second)
+    ledger.unknown(third)
+    ledger.banned("ezcaptcha", "0123abcd", NOW + 600, NOW + 80)
+    ledger.done(*KEY)
+    ledger.done(*KEY)
+    assert disk.records[4:] == [
+        NotPaid(second.attempt),
+        Unknown(third.attempt, SUBMISSION),
+        Banned("ezcaptcha", "0123abcd", NOW + 600, NOW + 80),
+        Done(*KEY),
+    ]
+    assert ledger.unknown_submissions() == [SUBMISSION]
+    assert "1 unknown" in repr(ledger)
+
+
+async def test_two_processes_never_use_one_name_twice() -> None:
+    """The intent of one would be closed by the outcome of the other."""
+    names = {(await new_ledger(Disk()).intend(SUBMISSION)).attempt for _ in range(20)}
+    assert len(names) == 20
+
+
+async def test_without_a_file_what_is_unknown_is_remembered() -> None:
+    """A pool without a journal could not say what it may have paid for."""
+    ledger = new_ledger(None)
+    lost = await ledger.intend(SUBMISSION)
+    paid = await ledger.intend(SUBMISSION)
+    refused = await ledger.intend(SUBMISSION)
+    cut_off = await ledger.intend(attrs.evolve(SUBMISSION, host="cut-off.example"))
+    ledger.unknown(lost)
+    await ledger.created(paid, TASK, WINDOW)
+    ledger.adopted(TASK, WINDOW)
+    ledger.done(*KEY)
+    ledger.not_paid(refused)
+    assert ledger.unknown_submissions() == [SUBMISSION]
+    await ledger.aclose()
+    await ledger.aclose()
+    assert ledger.unknown_submissions() == [SUBMISSION, cut_off.submission]
+
+
+async def test_what_is_unknown_is_listed_for_a_day() -> None:
+    """A service that runs for months would list what nobody can do anything about."""
+    clock = Clock()
+    ledger = new_ledger(None, clock)
+    ledger.unknown(await ledger.intend(SUBMISSION))
+    clock.now += DAY - 1
+    assert ledger.unknown_submissions()
+    clock.now += 2
+    assert not ledger.unknown_submissions()
+
+
+# ---------------------------------------------------------------------------- by reference
+
+
+async def test_what_was_delivered_is_known_by_its_reference_while_it_is_of_use() -> None:
+    """A job that is delivered again after a crash would be paid for again, or get an old token."""
+    disk, clock, task = Disk(), Clock(), attrs.evolve(TASK, reference="job 17")
+    ledger = new_ledger(disk, clock)
+    await ledger.created(await ledger.intend(SUBMISSION), task, WINDOW)
+    assert ledger.paid_for("job 17") is None, "what this pool has begun is in its books"
+    unfinished = new_ledger(Disk(*disk.records), clock)
+    heard = attrs.evolve(task, processing_at=NOW + 20)
+    ledger.delivered(heard, NOW + 140)
+    ledger.delivered(heard, NOW + 140)
+    ledger.delivered(attrs.evolve(heard, task_id="another"), NOW + 140)
+    assert disk.records[2:] == [Delivered(heard, NOW + 140)]
+    delivered = new_ledger(disk, clock)
+    assert disk.records == [Delivered(heard, NOW + 140)]
+    assert new_ledger(disk, clock).inherited() == []
+    for ledger, found, until in ((unfinished, task, NOW + 300), (delivered, heard, NOW + 140)):
+        assert ledger.paid_for("job 18") is None
+        clock.now = until - 1
+        assert ledger.paid_for("job 17") == found
+        clock.now = until
+        assert ledger.paid_for("job 17") is None
+    delivered.adopted(heard, WINDOW)
+    assert disk.records[1:] == [Paid(None, heard, WINDOW)], "somebody asked for it again"
+
+
+async def test_what_is_not_delivered_goes_before_what_is() -> None:
+    """The older task of two for one reference would be given out."""
+    older, newer = (
+        attrs.evolve(TASK, reference="job 17", task_id=name) for name in ("older", "newer")
+    )
+    disk = Disk(Paid("r.1", newer, WINDOW), Delivered(older, NOW + 60))
+    assert new_ledger(disk).paid_for("job 17") == newer
+
+
+async def test_a_lost_create_is_known_by_its_reference_for_a_day() -> None:
+    """A job whose createTask may have been paid for would be paid for again."""
+    clock = Clock()
+    ledger = new_ledger(None, clock)
+    assert ledger.lost_for("job 17") is None
+    ledger.unknown(await ledger.intend(SUBMISSION))
+    clock.now += DAY - 1
+    assert ledger.lost_for("job 17") == SUBMISSION
+    assert ledger.lost_for("job 18") is None
+    clock.now += 2
+    assert ledger.lost_for("job 17") is None
+
+
+# -------------------------------------------------------------------------- the next process
+
+
+def test_what_an_earlier_process_left_is_inherited_once() -> None:
+    """Paid tasks would be fetched twice, or an old one be taken for a new one."""
+    old = attrs.evolve(TASK, task_id="old", created_at=NOW - 301)
+    disk = Disk(
+        Intent("a.1", SUBMISSION),
+        Paid(None, old, WINDOW),
+        Paid(None, attrs.evolve(old, task_id="older", created_at=NOW - DAY - 301), WINDOW),
+        Paid("a.2", TASK, WINDOW),
+        Paid("a.3", attrs.evolve(TASK, task_id="done"), WINDOW),
+        Done("ezcaptcha", "0123abcd", "done"),
+        Banned("ezcaptcha", "0123abcd", NOW + 60),
+    )
+    ledger = new_ledger(disk)
+    assert [task.task_id for task in ledger.inherited()] == ["old", "older", "77"]
+    assert [ledger.is_over(task) for task in ledger.inherited()] == [True, True, False]
+    assert ledger.unknown_submissions() == [SUBMISSION]
+    ban = ledger.ban("ezcaptcha", "0123abcd")
+    assert ban is not None
+    assert ban.until == NOW + 60
+    assert ledger.ban("ezcaptcha", "another") is None
+    # What is long over has left the file.
+    assert disk.records == [
+        Unknown("a.1", SUBMISSION),
+        Paid(None, old, WINDOW),
+        Paid(None, TASK, WINDOW),
+        Banned("ezcaptcha", "0123abcd", NOW + 60),
+    ]
+    assert (disk.rewritten, disk.kept) == (1, [])
+    ledger.adopted(TASK, WINDOW)
+    for task in ledger.inherited() * 2:
+        ledger.taken_up(task)
+    assert ledger.inherited() == []
+    assert len(disk.records) == 4
+
+
+def test_a_ticket_from_elsewhere_is_written_down_too() -> None:
+    """It is paid as well, and would be lost with this process."""
+    disk = Disk()
+    ledger = new_ledger(disk)
+    ledger.adopted(TASK, WINDOW)
+    ledger.adopted(TASK, WINDOW)
+    assert disk.records == [Paid(None, TASK, WINDOW)]
+    ledger.done(*KEY)
+    assert disk.records[1:] == [Done(*KEY)]
+
+
+def test_damaged_lines_are_passed_over_and_kept(caplog: pytest.LogCaptureFixture) -> None:
+    """A paid task may be in them, and a person can read more than a program."""
+    disk = Disk(Paid(None, TASK, WINDOW), damaged=b'{"v":1,"event":"crea')
+    before = disk.content
+    ledger = new_ledger(disk)
+    assert [task.task_id for task in ledger.inherited()] == ["77"]
+    assert disk.kept == [before]
+    assert "1 lines of the journal /somewhere/paid.jsonl are damaged" in caplog.text
+    assert "kept in /somewhere/paid.jsonl.damaged" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"notes\n", b'{"v":1,"event":"crea', b'{"v":9,"event":"x"}\n'])
+def test_what_is_no_journal_is_left_as_it_is(content: bytes) -> None:
+    """It may have become another file since it was looked at."""
+    disk = Disk(damaged=content)
+    with pytest.raises(ConfigurationError, match=r"cannot use the journal /somewhere/paid\.jsonl"):
+        new_ledger(disk)
+    assert (disk.content, disk.kept, disk.closed) == (content, [], 1)
+
+
+def test_a_file_that_cannot_be_read_is_named() -> None:
+    """To begin anew would be to forget what is paid."""
+    disk = Disk()
+    disk.problem = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(ConfigurationError, match=r"journal /somewhere/paid\.jsonl: Input/output"):
+        new_ledger(disk)
+    assert disk.closed == 1
+
+
+def test_a_file_that_cannot_be_rewritten_is_as_good(caplog: pytest.LogCaptureFixture) -> None:
+    """A full disk must not keep a program from fetching what is paid."""
+
+    class NoRoom(Disk):
+        def replace(self, lines: bytes) -> None:
+            raise FULL
+
+    disk = NoRoom(Paid(None, TASK, WINDOW), Done(*KEY))
+    assert new_ledger(disk).inherited() == []
+    assert len(disk.records) == 2
+    assert "stays as it is (No space left on device)" in caplog.text
+
+
+# ------------------------------------------------------------------------- a disk that fails
+
+
+async def test_without_a_line_nothing_is_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """Paid for without a trace: after a crash nobody would know of it."""
+    disk = Disk()
+    ledger = new_ledger(disk)
+    disk.problem = FULL
+    for _ in range(3):
+        with pytest.raises(JournalError, match="No space left on device") as caught:
+            await ledger.intend(SUBMISSION)
+        assert caught.value.retryable
+        assert not caught.value.may_be_charged
+    assert len(caplog.records) == 1  # not one for each of thousands
+    disk.problem = None
+    intent = await ledger.intend(SUBMISSION)
+    assert disk.records == [intent]
+    assert (disk.rewritten, disk.kept) == (1, [])
+    ledger.not_paid(intent)
+    await ledger.aclose()
+    assert not ledger.unknown_submissions()
+
+
+async def test_what_is_paid_is_written_as_soon_as_the_disk_takes_it() -> None:
+    """The disk is full for a minute: that must not cost a paid task, nor end the pool."""
+    disk = Disk()
+    ledger = new_ledger(disk)
+    first, second = [await ledger.intend(SUBMISSION) for _ in range(2)]
+    disk.problem = FULL
+    await ledger.created(first, TASK, WINDOW)
+    ledger.unknown(second)
+    ledger.done(*KEY)
+    assert len(disk.records) == 2
+    disk.problem = None
+    ledger.banned("ezcaptcha", "0123abcd", NOW + 60, NOW + 60)
+    # All at once, and then only what still counts.
+    assert disk.last == [
+        Paid(first.attempt, TASK, WINDOW),
+        Unknown(second.attempt, SUBMISSION),
+        Done(*KEY),
+        Banned("ezcaptcha", "0123abcd", NOW + 60),
+    ]
+    assert disk.records == [disk.last[1], disk.last[3]]
+
+
+async def test_a_file_that_was_lost_is_written_anew() -> None:
+    """Somebody tidies up while the program runs: what is in flight is still paid."""
+    disk = Disk()
+    ledger = new_ledger(disk)
+    await ledger.created(await ledger.intend(SUBMISSION), TASK, WINDOW)
+    disk.content, disk.problem = b"", OSError(errno.ENOENT, "the file was removed")
+    with pytest.raises(JournalError, match="the file was removed"):
+        await ledger.intend(SUBMISSION)
+    disk.problem = None
+    intent = await ledger.intend(SUBMISSION)
+    assert disk.records == [intent, Paid(None, TASK, WINDOW)]
+
+
+@pytest.mark.parametrize("still_full", [False, True])
+async def test_what_is_owed_is_tried_once_more_at_the_end(still_full: bool) -> None:  # noqa: FBT001
+    """The last event of a process would be missing for no reason."""
+    disk = Disk()
+    ledger = new_ledger(disk)
+    intent = await ledger.intend(SUBMISSION)
+    disk.problem = FULL
+    await ledger.created(intent, TASK, WINDOW)
+    if not still_full:
+        disk.problem = None
+    await ledger.aclose()
+    assert disk.records == [intent if still_full else Paid(None, TASK, WINDOW)]
+    assert disk.closed == 1
+    ledger.not_paid(intent)
+    assert disk.closed == 1
+
+
+async def test_what_may_not_be_on_the_disk_is_not_sent_either(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Safety from power losses was asked for; it must not be given up in silence."""
+    disk = Disk()
+    ledger = new_ledger(disk)
+    paid = await ledger.intend(SUBMISSION)
+    disk.flush_problem = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(JournalError, match="Input/output error"):
+        await ledger.intend(SUBMISSION)
+    assert isinstance(disk.records[-1], NotPaid)
+    # What is paid goes on, whatever the disk says.
+    await ledger.created(paid, TASK, WINDOW)
+    assert isinstance(disk.records[-1], Paid)
+    assert all(record.levelno == logging.ERROR for record in caplog.records)
+    assert "may not be on the disk (Input/output error)" in caplog.text
+
+
+async def test_an_error_without_words_has_a_name() -> None:
+    """The message would end in None."""
+    disk = Disk()
+    ledger = new_ledger(disk)
+    disk.problem = TimeoutError()
+    with pytest.raises(JournalError, match="TimeoutError"):
+        await ledger.intend(SUBMISSION)
+
+
+# ------------------------------------------------------------------------------ its length
+
+
+@pytest.fixture
+def least_size(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Bytes from which a file is rewritten: fewer than in earnest, so that it takes less time."""
+    monkeypatch.setattr("ezcaptcha_async._journal.file_ledger.LEAST_SIZE", 64 * 1024)
+    return 64 * 1024
+
+
+async def test_the_file_stays_short_however_long_the_pool_runs(least_size: int) -> None:
+    """A service that solves all year would fill the disk with what is long done."""
+    disk = Disk()
+    clock = Clock()
+    ledger = new_ledger(disk, clock)
+    kept = attrs.evolve(TASK, task_id="kept")
+    ledger.adopted(attrs.evolve(kept, task_id="lapsed", created_at=NOW - DAY - 200), WINDOW)
+    ledger.adopted(kept, WINDOW)
+    longest = 0
+    for number in range(400):
+        if number == 200:
+            clock.now += 150
+        task = attrs.evolve(TASK, task_id=f"{number}")
+        await ledger.created(await ledger.intend(SUBMISSION), task, WINDOW)
+        ledger.done("ezcaptcha", "0123abcd", task.task_id)
+        longest = max(longest, disk.size)
+    assert longest < least_size + 1_000
+    assert disk.rewritten >= 2
+    assert [task.task_id for task in new_ledger(disk, clock).inherited()] == ["kept"]
+
+
+async def test_a_file_that_is_long_by_right_is_not_rewritten_all_the_time(least_size: int) -> None:
+    """With tens of thousands in flight each event would write megabytes."""
+    disk = Disk()
+    ledger = new_ledger(disk)
+    for number in range(250):
+        ledger.adopted(attrs.evolve(TASK, task_id=f"{number:0200}"), WINDOW)
+    assert least_size < disk.size < GROWTH * least_size
+    assert disk.rewritten == 1
