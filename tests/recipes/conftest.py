@@ -7,16 +7,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ezcaptcha_async
+from ezcaptcha_async.cli import main
+from ezcaptcha_async.examples.site_server import Page
 from ezcaptcha_async.testing import SimulatedServer, SimulatedService, serve
 
 SPEED = 30.0
-PAGE = b'<html><form action="/done"><div data-sitekey="site-key"></div></form></html>'
+PACKAGE = Path(ezcaptcha_async.__file__).parent
 
 
 @pytest.fixture
@@ -35,17 +38,8 @@ def service(
     return simulated_service
 
 
-class _Page(BaseHTTPRequestHandler):
+class _QuietPage(Page):
     protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        found = self.path.startswith("/page/")
-        self.send_response(200 if found else 404)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(PAGE) if found else 0))
-        self.end_headers()
-        if found:
-            self.wfile.write(PAGE)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is inherited
         """Say nothing."""
@@ -53,8 +47,8 @@ class _Page(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[str]:
-    """Serve pages with a form; yield what stands for https://example.com."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
+    """Serve the example of a site on a port of its own."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _QuietPage)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -63,11 +57,36 @@ def site() -> Iterator[str]:
     thread.join(timeout=10)
 
 
-def run_block(block: str) -> dict[str, Any]:
-    """Run a Python block of the README; return its names."""
-    names: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
+def file_of(name: str) -> str:
+    """Return what the file of an example is called."""
+    (path,) = (PACKAGE / "examples").glob(f"{name}_*")
+    return path.name
+
+
+@pytest.fixture
+def example(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[[str], Path]:
+    """Return what writes an example into an empty folder, as the command prints it."""
+
+    def written(name: str) -> Path:
+        capsys.readouterr()
+        assert main(["example", name]) == 0
+        path = tmp_path / file_of(name)
+        path.write_text(capsys.readouterr().out, "utf-8")
+        return path
+
+    return written
+
+
+def names_in(path: Path) -> dict[str, Any]:
+    """Run a Python file in this process; return its names."""
+    names: dict[str, Any] = {"__name__": path.stem}
+    exec(compile(path.read_text("utf-8"), path, "exec"), names)  # noqa: S102 - our own example
     return names
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the variables of a process that finds the package, with a home of its own."""
+    return os.environ | {"PYTHONPATH": str(PACKAGE.parent), "HOME": str(folder)}
 
 
 @pytest.fixture
@@ -76,15 +95,12 @@ def run_file(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     These frameworks log a lot, change the event loop, and warn of what is not ours.
     """
-    import ezcaptcha_async
-
-    package = str(Path(ezcaptcha_async.__file__).parents[1])
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(  # noqa: S603 - our own interpreter
             [sys.executable, *arguments],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": package, "HOME": str(tmp_path)},
+            env=environment(tmp_path),
             capture_output=True,
             text=True,
             timeout=120,

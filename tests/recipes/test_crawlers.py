@@ -1,40 +1,49 @@
-"""The README's crawlers, run by the real frameworks on pages that this test serves."""
+"""The crawlers among the examples, run by the real frameworks on pages that this test serves."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from ezcaptcha_async.testing import SimulatedService
-from tests.readme import block_with
+from ezcaptcha_async.testing import SimulatedService, serve
+
+from .conftest import environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Example = Callable[[str], Path]
 
-EXAMPLE: Final = "https://example.com"
 PAGES: Final = 10
+
+
+def pages_of(site: str) -> list[str]:
+    """Return the URLs of a site's pages."""
+    return [f"{site}/page/{number}" for number in range(PAGES)]
 
 
 def check(items: list[dict[str, Any]], site: str, service: SimulatedService) -> None:
     """See that each page was paid for once, and has a token of its own."""
-    assert {item["url"] for item in items} == {f"{site}/page/{number}" for number in range(PAGES)}
+    assert {item["url"] for item in items} == set(pages_of(site))
     assert len({item["token"] for item in items}) == PAGES
     service.assert_charged(PAGES, points=6 * PAGES)
     service.assert_all_fetched()
     service.assert_spacing_kept()
 
 
-def test_scrapy(service: SimulatedService, site: str, run_file: Run, tmp_path: Path) -> None:
+def test_scrapy(
+    service: SimulatedService, site: str, run_file: Run, example: Example, tmp_path: Path
+) -> None:
     """Items would come without tokens, one after the other, or the crawl would not end."""
     pytest.importorskip("scrapy", minversion="2.14")
-    recipe = tmp_path / "recipe.py"
-    recipe.write_text(block_with("scrapy.Spider").replace(EXAMPLE, site), "utf-8")
+    spider = [example("scrapy").name, "-a", f"site={site}", "-O", "items.jsonl"]
     quiet = ["-s", "TELNETCONSOLE_ENABLED=0", "-s", "REMOTE_CONTROL_ENABLED=0"]
-    done = run_file("-m", "scrapy", "runspider", recipe.name, "-O", "items.jsonl", *quiet)
+    done = run_file("-m", "scrapy", "runspider", *spider, *quiet)
     assert "ERROR" not in done.stderr
     assert "Deprecat" not in done.stderr
     items = (tmp_path / "items.jsonl").read_text("utf-8").splitlines()
@@ -45,12 +54,67 @@ def test_scrapy(service: SimulatedService, site: str, run_file: Run, tmp_path: P
     assert sum(task.created_at < first_solved for task in tasks) > 1
 
 
-def test_crawlee(service: SimulatedService, site: str, run_file: Run, tmp_path: Path) -> None:
+def test_crawlee(
+    service: SimulatedService, site: str, run_file: Run, example: Example, tmp_path: Path
+) -> None:
     """Handlers would be cancelled while they wait, or pages paid for twice."""
     pytest.importorskip("crawlee", minversion="1.0")
-    recipe = tmp_path / "recipe.py"
-    recipe.write_text(block_with("ParselCrawler(").replace(EXAMPLE, site), "utf-8")
-    run_file(recipe.name)
+    run_file(example("crawlee").name, *pages_of(site))
     folder = tmp_path / "storage" / "datasets" / "default"
     files = [path for path in folder.glob("*.json") if path.stem.isdigit()]
     check([json.loads(path.read_text("utf-8")) for path in files], site, service)
+
+
+def pages_done(folder: Path) -> list[str]:
+    """Return the pages whose form was sent, as the scraper wrote them down."""
+    lines = [json.loads(line) for line in (folder / "done.jsonl").read_text().splitlines()]
+    assert all(line["status"] == 200 for line in lines)
+    return [line["page"] for line in lines]
+
+
+@pytest.fixture
+def patient_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedService]:
+    """Serve tasks that are solved at once, and can be fetched for longer than a process starts."""
+    service = SimulatedService(solve_times=1)
+    with serve(service, time_scale=3) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield service
+
+
+def test_the_scraper_goes_on_after_a_kill(
+    patient_service: SimulatedService, site: str, run_file: Run, example: Example, tmp_path: Path
+) -> None:
+    """What was paid before it was killed would be paid again, or a page be left out unseen."""
+    service = patient_service
+    program = [example("scraper").name, "done.jsonl", f"{site}/none", *pages_of(site)]
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, *program], cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE
+    )
+    with process:
+        give_up_at = time.monotonic() + 60
+        while service.summary().charges < 3:
+            assert time.monotonic() < give_up_at
+            time.sleep(0.005)
+        process.kill()
+    left_out = {
+        page
+        for line in run_file(*program).stdout.splitlines()
+        if line.startswith("left out until tomorrow")
+        for page in line.split()
+        if page.startswith(site)
+    }
+    assert sorted([*pages_done(tmp_path), *left_out]) == pages_of(site)
+    assert f"{PAGES - len(left_out)} pages are done" in run_file(*program).stdout
+    assert PAGES - len(left_out) <= service.summary().charges <= PAGES
+
+
+def test_a_site_asks_for_a_token(site: str) -> None:
+    """The crawlers would be shown a site that takes any form, or none."""
+    import httpx
+
+    page = f"{site}/page/3"
+    assert 'data-sitekey="site-key"' in httpx.get(page).text
+    assert httpx.post(page, data={"g-recaptcha-response": ""}).status_code == 403
+    assert httpx.post(page, data={"g-recaptcha-response": "token"}).status_code == 200
+    assert httpx.get(f"{site}/page/10").status_code == 404

@@ -1,28 +1,42 @@
-"""The README's examples inside real web servers, on real ports: they do what they promise."""
+"""The web applications among the examples, inside real servers: they do what they promise."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+import httpx
+import pytest
 import uvicorn
 from aiohttp import web
 
-from ezcaptcha_async import SessionPool
-from ezcaptcha_async.testing import SimulatedService
-from tests.readme import block_with
+import ezcaptcha_async
+from ezcaptcha_async import (
+    BannedError,
+    CredentialError,
+    EzCaptchaError,
+    ProtocolError,
+    SessionPool,
+    SolveTimeoutError,
+    SubmissionUnknownError,
+    TaskFailedError,
+)
+from ezcaptcha_async.testing import Fixed, SimulatedService, VirtualTimeLoop
 
-from .conftest import run_block
+from .conftest import names_in
+
+Example = Callable[[str], Path]
 
 REQUESTS: Final = 100
-PAGE: Final = {"url": "https://example.com/login", "key": "site-key"}
 
 
 async def fetch_all(url: str) -> set[str]:
@@ -30,7 +44,7 @@ async def fetch_all(url: str) -> set[str]:
     async with aiohttp.ClientSession(raise_for_status=True) as client:
 
         async def fetch() -> str:
-            async with client.get(f"{url}/token", params=PAGE) as response:
+            async with client.get(url) as response:
                 return await response.text()
 
         return set(await asyncio.gather(*(fetch() for _ in range(REQUESTS))))
@@ -56,32 +70,87 @@ def running_uvicorn(app: Any) -> Iterator[str]:
         thread.join(timeout=10)
 
 
-def test_fastapi(service: SimulatedService) -> None:
-    """One pool serves all requests, and ends in good order with the application."""
-    app = run_block(block_with("FastAPI("))["app"]
+def test_fastapi(service: SimulatedService, example: Example) -> None:
+    """One pool serves all requests, and nobody gets a token that somebody else has."""
+    app = names_in(example("fastapi"))["app"]
     with running_uvicorn(app) as url:
-        answers = asyncio.run(fetch_all(url))
-        pool: SessionPool = app.state.pool
+        answers = asyncio.run(fetch_all(f"{url}/token/login"))
+        assert httpx.get(f"{url}/token/other").status_code == 404
     tokens = {json.loads(answer) for answer in answers}
     assert len(tokens) == REQUESTS
     assert all(tokens)
-    assert pool.statistics().solved == service.summary().charges == REQUESTS
-    assert "closed" in repr(pool)
+    service.assert_charged(REQUESTS)
+    service.assert_all_fetched()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "wait"),
+    [
+        (SolveTimeoutError("late", task_id="17"), 504, None),
+        (BannedError("ERROR_IP_BANNED", retry_after=600), 503, "600"),
+        (TaskFailedError("ERROR_CAPTCHA_UNSOLVABLE"), 503, None),
+        (CredentialError("ERROR_KEY_DOES_NOT_EXIST"), 503, None),
+        (SubmissionUnknownError("lost"), 502, None),
+        (ProtocolError("the answer is not JSON"), 502, None),
+    ],
+)
+def test_fastapi_answers_with_what_an_error_means(
+    error: EzCaptchaError, status: int, wait: str | None, example: Example
+) -> None:
+    """A browser would be told to come again for nothing, or what is wrong with the account."""
+    no_token = names_in(example("fastapi"))["no_token"]
+    answer = asyncio.run(no_token(None, error))
+    assert answer.status_code == status
+    assert answer.headers.get("Retry-After") == wait
+    assert json.loads(answer.body) == {"error": type(error).__name__}
+
+
+def test_fastapi_takes_up_what_was_paid_for_somebody_else(
+    simulated_service: SimulatedService, example: Example, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each caller who gives up would cost a task that nobody has."""
+    simulated_service.set_solve_times(Fixed(100))
+
+    def pool_in_this_process(**settings: Any) -> SessionPool:
+        return SessionPool(
+            "a-key",
+            service=simulated_service.profile(),
+            http_client=simulated_service.client(),
+            **settings,
+        )
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ezcaptcha_async, "SessionPool", pool_in_this_process)
+        app = names_in(example("fastapi"))["app"]
+
+    async def main() -> list[int]:
+        async with app.router.lifespan_context(app) as state:
+
+            async def with_state(scope: Any, receive: Any, send: Any) -> None:
+                await app(scope | {"state": state}, receive, send)
+
+            transport = httpx.ASGITransport(with_state)
+            async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+                return [(await client.get("/token/login")).status_code for _ in range(2)]
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        assert runner.run(main()) == [504, 200]
+    simulated_service.assert_charged(1)
 
 
 async def start(runner: web.AppRunner) -> str:
-    """Start an aiohttp application; return its URL."""
+    """Start an aiohttp application; return the URL of its tokens."""
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return f"http://127.0.0.1:{runner.addresses[0][1]}"
+    return f"http://127.0.0.1:{runner.addresses[0][1]}/token"
 
 
-def test_aiohttp(service: SimulatedService) -> None:
+def test_aiohttp(service: SimulatedService, example: Example) -> None:
     """The same; aiohttp may begin and end an application in different asyncio tasks."""
-    example = run_block(block_with("web.Application()"))
+    names = names_in(example("aiohttp"))
 
     async def main() -> set[str]:
-        runner = web.AppRunner(example["app"])
+        runner = web.AppRunner(names["app"])
         url = await asyncio.create_task(start(runner))
         try:
             return await fetch_all(url)
@@ -91,31 +160,95 @@ def test_aiohttp(service: SimulatedService) -> None:
     tokens = asyncio.run(main())
     assert len(tokens) == REQUESTS
     assert all(tokens)
-    assert example["app"][example["HTTP"]].closed
-    pool = example["app"][example["POOL"]]
+    assert names["app"][names["HTTP"]].closed
+    pool = names["app"][names["POOL"]]
     assert pool.statistics().solved == service.summary().charges == REQUESTS
     assert "closed" in repr(pool)
 
 
-def test_a_browser_that_goes_away_loses_no_paid_task(service: SimulatedService) -> None:
-    """The server cancels the handler then; what was paid is on the list."""
-    example = run_block(block_with("web.Application()"))
+def test_aiohttp_gives_a_browser_what_was_paid_for_one_that_went_away(
+    service: SimulatedService, example: Example
+) -> None:
+    """The server cancels the handler then; what was paid would be lost."""
+    names = names_in(example("aiohttp"))
 
-    async def main() -> None:
-        runner = web.AppRunner(example["app"], handler_cancellation=True)
+    async def main() -> str:
+        runner = web.AppRunner(names["app"], handler_cancellation=True)
         url = await start(runner)
-        pool = example["app"][example["POOL"]]
-        async with aiohttp.ClientSession() as client:
-            request = asyncio.create_task(client.get(f"{url}/token", params=PAGE))
+        pool = names["app"][names["POOL"]]
+        async with aiohttp.ClientSession(raise_for_status=True) as client:
+            request = asyncio.create_task(client.get(url))
             while not pool.statistics().waiting:
                 await asyncio.sleep(0.005)
             request.cancel()
             while not pool.orphans():
                 await asyncio.sleep(0.005)
-            (orphan,) = pool.orphans()
-            await asyncio.sleep(0.8)  # it is solved by now
-            assert (await pool.resume(orphan)).token
+            async with client.get(url) as response:
+                token = await response.text()
         await runner.cleanup()
+        return token
 
-    asyncio.run(asyncio.wait_for(main(), timeout=10))
+    assert asyncio.run(asyncio.wait_for(main(), timeout=30))
     assert service.summary().charges == 1
+
+
+def test_aiohttp_answers_with_an_error(service: SimulatedService, example: Example) -> None:
+    """A browser would see a page about a fault in the server."""
+    service.ban(seconds=600)
+    names = names_in(example("aiohttp"))
+
+    async def main() -> int:
+        runner = web.AppRunner(names["app"])
+        url = await start(runner)
+        async with aiohttp.ClientSession() as client, client.get(url) as response:
+            status = response.status
+        await runner.cleanup()
+        return status
+
+    assert asyncio.run(main()) == 503
+
+
+IN_THREADS: Final = """
+from concurrent.futures import ThreadPoolExecutor
+from flask_app import create_app
+
+app = create_app()
+
+
+def ask(_number):
+    return app.test_client().get("/token")
+
+
+with ThreadPoolExecutor(20) as threads:
+    answers = list(threads.map(ask, range(20)))
+print(len({answer.text for answer in answers if answer.status_code == 200}))
+"""
+
+
+def test_flask(
+    service: SimulatedService,
+    example: Example,
+    run_file: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """Threads would share a token or wait for each other, or the process would not end."""
+    pytest.importorskip("flask")
+    example("flask")
+    done = run_file("-c", IN_THREADS)
+    assert (done.stdout, done.stderr) == ("20\n", "")
+    service.assert_charged(20)
+    tasks = service.record.tasks
+    assert max(task.created_at for task in tasks) < min(task.ready_at for task in tasks)
+
+
+def test_flask_answers_with_an_error(
+    service: SimulatedService,
+    example: Example,
+    run_file: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """A browser would see a page about a fault in the server."""
+    pytest.importorskip("flask")
+    service.ban(seconds=600)
+    example("flask")
+    asked = "import flask_app; a = flask_app.create_app().test_client().get('/token')"
+    done = run_file("-c", f"{asked}; print(a.status_code, a.json)")
+    assert done.stdout == "503 {'error': 'BannedError'}\n"
