@@ -1,87 +1,107 @@
-"""The commands and their arguments."""
+"""The commands and their arguments.
+
+Each of them imports what it needs when it is called: a shell that asks for the completion at
+every start must not wait for HTTP clients, plots and simulated services.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import signal
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import attrs
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 from cyclopts.validators import Number
 
-from ezcaptcha_async import ConfigurationError, EzCaptchaError, __version__
+from ezcaptcha_async import EZCAPTCHA, ConfigurationError, EzCaptchaError, __version__
 from ezcaptcha_async.accounts import KEY_VARIABLE
-from ezcaptcha_async.cli import (
-    catalogue,
-    display,
-    doctor,
-    live,
-    resuming,
-    simulating,
-    solving,
-)
-from ezcaptcha_async.cli.batching import display as batch_display
-from ezcaptcha_async.cli.batching import running as batch_running
-from ezcaptcha_async.cli.batching.results_file import STDOUT
-from ezcaptcha_async.cli.batching.rows import Format, RowReader, format_of
+from ezcaptcha_async.cli import catalogue, examples
 from ezcaptcha_async.cli.connection import DEFAULT, STDIN, Connection, FromFile, read_text
-from ezcaptcha_async.cli.demo import Plan, run_demo
-from ezcaptcha_async.cli.failures import ExitCode, Interrupted, UsageError, exit_code, help_table
-from ezcaptcha_async.cli.fields import task_from
-from ezcaptcha_async.cli.interrupts import Backend
+from ezcaptcha_async.cli.failures import (
+    BrokenOffError,
+    ExitCode,
+    Interrupted,
+    UsageError,
+    exit_code,
+    help_on_codes,
+)
+from ezcaptcha_async.cli.options import STDOUT, STDOUT_NAMES, Backend, Format
 from ezcaptcha_async.cli.output import PROGRAM, Output
-from ezcaptcha_async.cli.reporting import report as reporting
-from ezcaptcha_async.tasks import TASK_TYPES
-from ezcaptcha_async.testing import SimulatedService
+
+
+def _whole(_type: type[int], tokens: Sequence[Token]) -> int:
+    try:
+        return int(tokens[0].value)
+    except ValueError:  # cyclopts would round a fraction
+        raise ValueError("it must be a whole number") from None
+
 
 Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
-Shell: TypeAlias = Literal["bash", "zsh", "fish"]
 ResultsOption: Final = Parameter(name=("--results", "-o"), allow_leading_hyphen=True)
 _SPEEDS: Final = Number(gte=1, lte=100)
 Speed: Final = Parameter(validator=_SPEEDS)
 TimeScale: TypeAlias = Annotated[float | None, Parameter(validator=_SPEEDS, show_default=False)]
+# The upper bounds are there for what is no number, which is below no bound and above none.
+_NOT_NEGATIVE: Final = Number(gte=0, lt=inf)
+NotNegative: Final = Parameter(show_default=False, validator=_NOT_NEGATIVE)
+Positive: Final = Parameter(show_default=False, validator=Number(gt=0, lt=inf))
+Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 if TYPE_CHECKING:
     TaskType: TypeAlias = str
+    FieldArgument: TypeAlias = str
 else:
     # What the shell offers for it; anything else is taken as well, and looked at later.
-    TaskType = Literal[tuple(item.__name__ for item in TASK_TYPES)] | str
+    TaskType = Literal[tuple(offer.type for offer in EZCAPTCHA.offers)] | str
+    FieldArgument = Literal[tuple(f"{name}=" for name in catalogue.field_names())] | str
 
+_HELP: Final = frozenset({"--help", "-h"})
+_VERBOSE: Final = frozenset({"--verbose", "-v"})
 _VALUE_OF_OPTION: Final = re.compile(r"(--?[\w-]+)=\S*")
 _KEY_OPTION: Final = re.compile(r"--?(\w+-)?key(?![\w-])")
 
+
+def _example(command: str) -> str:
+    return f"For example: `{PROGRAM} {command}`"
+
+
 app: Final = App(
     name=PROGRAM,
-    help="Client for the EzCaptcha and 1captcha APIs.",
+    help="Client for the EzCaptcha and 1captcha APIs. Begin with: ezcaptcha demo",
     help_format="markdown",
-    help_epilogue=help_table(),
+    help_epilogue=f"{help_on_codes()} With -v anywhere, the library's log is shown on stderr.",
     version=__version__,
+    version_flags=("--version", "-V"),
 )
 
 
 def run(tokens: Sequence[str]) -> int:
     """Run the command that the tokens name, and return its exit code."""
-    output = Output(as_json="--json" in tokens)
+    output = Output(as_json="--json" in tokens, needs_stdout=False)
+    words = [token for token in tokens if token not in _VERBOSE]
     try:
-        command, bound, _ = app.parse_args(tokens, print_error=False, exit_on_error=False)
+        # Nothing but the help is shown here, and making a console takes a tenth of a second.
+        console = output.console if _HELP.intersection(words) or not words else None
+        command, bound, _ = app.parse_args(
+            words, console=console, print_error=False, exit_on_error=False
+        )
+        if len(words) < len(tokens):
+            output.show_log()
         return command(*bound.args, **bound.kwargs) or ExitCode.DONE
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain of it once more on exit.
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FAILED
+    except (BrokenPipeError, SystemExit):  # the latter by rich
+        return ExitCode.FAILED  # whoever read our output has gone
     except CycloptsError as error:
         failure: Exception = UsageError(_usage(error, tokens))
     except KeyboardInterrupt:
         failure = Interrupted(signal.SIGINT)
-    except (EzCaptchaError, Interrupted) as error:
+    except (EzCaptchaError, Interrupted, BrokenOffError) as error:
         failure = error
+    except OSError as error:
+        failure = BrokenOffError(f"cannot go on: {error.strerror or type(error).__name__}")
     output.failure(failure)
     return exit_code(failure)
 
@@ -96,18 +116,19 @@ def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
     return f"{message.removesuffix('.')}; see {where}"
 
 
-@app.command(help_epilogue="")
+@app.command(help_epilogue=_example("demo --tasks 1000"))
 def demo(
     *,
-    tasks: Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))] = 300,
+    tasks: Annotated[Whole, Parameter(validator=Number(gte=1, lte=100_000))] = 300,
     speed: Annotated[float, Speed] = 10.0,
-    seed: int = 1,
+    seed: Whole = 1,
     backend: Backend = "asyncio",
     as_json: Json = False,
 ) -> int:
-    """Solve many tasks at once against a simulated service on this machine.
+    """Solve many tasks at once against a simulated service.
 
-    Needs no account and costs nothing. Exits with 1 if anything was lost or charged wrongly.
+    It runs on this machine, needs no account and costs nothing. Exits with 1 if anything was
+    lost or charged wrongly.
 
     Args:
         tasks: How many tasks, of all types.
@@ -116,37 +137,41 @@ def demo(
         backend: The event loop.
         as_json: Print the summary as JSON.
     """
+    from ezcaptcha_async.cli import display
+    from ezcaptcha_async.cli.demo import Demo, run_demo
+
     if importlib.util.find_spec(backend) is None:
         raise ConfigurationError(
             f"--backend {backend} needs another package: pip install {backend}"
         )
     output = Output(as_json=as_json)
-    plan = Plan(tasks=tasks, speed=speed, seed=seed, backend=backend)
-    with live.shown(output, plan) as show:
-        found = run_demo(plan, show)
+    wanted = Demo(tasks=tasks, speed=speed, seed=seed, backend=backend)
+    found = run_demo(wanted, output)
     if as_json:
-        output.document({"plan": attrs.asdict(plan), **attrs.asdict(found)})
+        output.document({"plan": attrs.asdict(wanted), **attrs.asdict(found)})
     else:
         display.show_tally(output, found)
     return ExitCode.FAILED if found.problems else ExitCode.DONE
 
 
-@app.command(usage="Usage: ezcaptcha solve [OPTIONS] TYPE NAME=VALUE...")
+@app.command(
+    usage="Usage: ezcaptcha solve [OPTIONS] TYPE NAME=VALUE...",
+    help_epilogue=_example(
+        "solve ReCaptchaV2TaskProxyless website_url=https://example.com website_key=KEY"
+    ),
+)
 def solve(
     task_type: Annotated[TaskType, Parameter(name="TYPE", show_choices=False)],
     /,
-    *arguments: Annotated[str, Parameter(name="FIELD")],
+    *arguments: Annotated[FieldArgument, Parameter(name="FIELD", show_choices=False)],
     fields: Annotated[Path | None, FromFile] = None,
     custom: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    timeout: Annotated[float | None, Parameter(show_default=False)] = None,
+    timeout: Annotated[float | None, Positive] = None,
     time_scale: TimeScale = None,
     connection: Connection = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Solve one task: the solution goes to stdout, remarks to stderr.
-
-    For example: ezcaptcha solve ReCaptchaV2TaskProxyless website_url=https://example.com
-    website_key=KEY
 
     Args:
         task_type: A type that 'ezcaptcha types' lists, in any case.
@@ -155,11 +180,13 @@ def solve(
             be seen among the arguments of a process, such as a proxy's password.
         connection: Where to, and who pays.
         custom: Send any other type, with its fields as they are on the wire.
-        timeout: Most seconds to wait; the result window of 300 s ends it in any case.
-        time_scale: How many times faster than real a simulated service runs.
-            EZCAPTCHA_TIME_SCALE does the same.
+        timeout: Most seconds to wait, up to the result window of 300 s.
+        time_scale: Speed of a simulated service; or EZCAPTCHA_TIME_SCALE.
         as_json: Print the solution as JSON, errors too.
     """
+    from ezcaptcha_async.cli import solving
+    from ezcaptcha_async.cli.fields import task_from
+
     if fields == connection.key_file == STDIN:
         raise ConfigurationError("--fields and --key-file cannot both be read from stdin")
     more = None if fields is None else read_text(fields, option="--fields")
@@ -168,7 +195,9 @@ def solve(
     solving.solve(output, connection.account(time_scale), task, timeout=timeout)
 
 
-@app.command(usage="Usage: ezcaptcha resume [OPTIONS] JOURNAL")
+@app.command(
+    usage="Usage: ezcaptcha resume [OPTIONS] JOURNAL", help_epilogue=_example("resume paid.jsonl")
+)
 def resume(
     journal: Annotated[Path, Parameter(name="JOURNAL", allow_leading_hyphen=True)],
     /,
@@ -177,7 +206,7 @@ def resume(
     connection: Connection = DEFAULT,
     as_json: Json = False,
 ) -> int:
-    """Fetch what a program that has ended left unfinished: it is paid for.
+    """Fetch what a program has paid for and left unfinished.
 
     Prints one line for each task as it comes: its id, its solution and its reference on stdout,
     or why there is none on stderr. Creates nothing. Ctrl-C leaves the rest in the journal.
@@ -186,18 +215,22 @@ def resume(
         journal: The file that the program gave to SessionPool(journal=...), or one with the
             tickets that 'ezcaptcha solve' prints when it is interrupted; - for tickets on stdin.
             What a batch has paid for, the same batch fetches when it is run again.
-        time_scale: How many times faster than real a simulated service runs.
-            EZCAPTCHA_TIME_SCALE does the same.
+        time_scale: Speed of a simulated service; or EZCAPTCHA_TIME_SCALE.
         connection: Where to, and who has paid.
         as_json: Print each line as JSON: a solution, an error, or what is unknown.
     """
+    from ezcaptcha_async.cli import resuming
+
     output = Output(as_json=as_json)
     if journal == connection.key_file == STDIN:
         raise ConfigurationError("JOURNAL and --key-file cannot both be read from stdin")
     return resuming.resume(output, connection.account(time_scale), journal)
 
 
-@app.command(usage="Usage: ezcaptcha batch [OPTIONS] ROWS")
+@app.command(
+    usage="Usage: ezcaptcha batch [OPTIONS] ROWS",
+    help_epilogue=_example("batch rows.csv -o results.jsonl --dry-run"),
+)
 def batch(
     rows: Annotated[Path, Parameter(name="ROWS", allow_leading_hyphen=True)],
     /,
@@ -206,11 +239,14 @@ def batch(
     row_format: Annotated[Format | None, Parameter(name="--format", show_default=False)] = None,
     task_type: Annotated[str | None, Parameter(name="--type", show_default=False)] = None,
     custom: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    max_in_flight: Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))] = 500,
-    budget: Annotated[float | None, Parameter(show_default=False)] = None,
-    timeout: Annotated[float | None, Parameter(show_default=False)] = None,
+    max_in_flight: Annotated[Whole, Parameter(validator=Number(gte=1, lte=100_000))] = 500,
+    budget: Annotated[float | None, NotNegative] = None,
+    timeout: Annotated[float | None, Positive] = None,
     retry_failed: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     journal: Annotated[Path | None, Parameter(show_default=False)] = None,
+    fleet_url: Annotated[str | None, Parameter(name="--fleet", show_default=False)] = None,
+    fleet_name: Annotated[str | None, Parameter(show_default=False)] = None,
     time_scale: TimeScale = None,
     connection: Connection = DEFAULT,
     as_json: Json = False,
@@ -218,54 +254,87 @@ def batch(
     """Solve many tasks: JSON lines or CSV in, JSON lines out.
 
     A row is {"type": "ReCaptchaV2TaskProxyless", "website_url": "...", "website_key": "..."},
-    or a line of CSV below a header with these names; "id" may name it. Run the same command
-    again and it goes on: finished rows are skipped, paid ones fetched, none is bought twice.
+    or a line of CSV below a header with these names. "id" may name it, and any other columns
+    come out with its result. The same command goes on: no row is bought twice.
 
     Args:
         rows: File with the rows; - for stdin.
-        results: File for the results, which is only added to; - for stdout. Only with a file
-            can a batch be gone on with.
+        results: File to add results to; - for stdout, with which nothing goes on.
         row_format: Of the rows; known by the file's name when left out.
         task_type: The type of rows that have none.
-        custom: Send types that this program does not know, fields as they are on the wire.
+        custom: Send types as they are, with fields as on the wire.
         max_in_flight: Most rows begun and not finished.
         budget: Most points for all rows, earlier runs included.
-        timeout: Most seconds for each row; the result window of 300 s ends it in any case.
-        retry_failed: Try rows again that ended in an error, also where that may pay twice.
-        journal: File for what is paid; the results' name with .journal when left out.
-        time_scale: How many times faster than real a simulated service runs.
-            EZCAPTCHA_TIME_SCALE does the same.
+        timeout: Most seconds for each row, up to the result window of 300 s.
+        retry_failed: Try failed rows again, also where that may pay twice.
+        dry_run: Send nothing: show bad rows and what the others cost.
+        journal: File for what is paid; RESULTS.journal when left out.
+        fleet_url: Redis or Valkey in its place; or EZCAPTCHA_FLEET.
+        fleet_name: What all call it; rows go by "id", or by file and line.
+        time_scale: Speed of a simulated service; or EZCAPTCHA_TIME_SCALE.
         connection: Where to, and who pays: a key file may hold several keys, one a line.
         as_json: Print a summary as JSON; it needs --results.
     """
-    output = Output(as_json=as_json)
-    to_stdout = results == STDOUT
-    if as_json and to_stdout:
+    from ezcaptcha_async.cli import fleets
+    from ezcaptcha_async.cli.batching import rehearsal
+    from ezcaptcha_async.cli.batching.batch import Batch, is_stream, journal_of
+    from ezcaptcha_async.cli.batching.rows import RowReader, format_of
+    from ezcaptcha_async.cli.batching.running import run_batch
+
+    to_stdout = str(results) in STDOUT_NAMES
+    results = STDOUT if to_stdout else results
+    output = Output(as_json=as_json, needs_stdout=to_stdout or as_json or dry_run)
+    if as_json and to_stdout and not dry_run:
         raise ConfigurationError("--json needs --results: stdout has the results already")
     if rows == connection.key_file == STDIN:
         raise ConfigurationError("ROWS and --key-file cannot both be read from stdin")
-    plan = batch_running.Plan(
+    shared = fleets.chosen(fleet_url, fleet_name)
+    if shared is not None and (journal is not None or retry_failed):
+        other = "--journal" if journal is not None else "--retry-failed"
+        raise ConfigurationError(
+            f"--fleet-name and {other} do not go together: a fleet keeps the books, and pays for "
+            "no row twice"
+        )
+    if journal is not None and to_stdout:
+        raise ConfigurationError(
+            "--journal needs --results: with stdout the same command buys finished rows again"
+        )
+    reader = RowReader(format=row_format or format_of(rows), task_type=task_type, custom=custom)
+    wanted = Batch(
         source=rows,
         results=results,
-        journal=journal or (None if to_stdout else batch_running.journal_of(results)),
-        reader=RowReader(format=row_format or format_of(rows), task_type=task_type, custom=custom),
+        journal=journal or (None if shared or is_stream(results) else journal_of(results)),
+        fleet=shared,
+        reader=reader,
         max_in_flight=max_in_flight,
         budget=budget,
         timeout=timeout,
         retry_failed=retry_failed,
     )
-    with batch_display.shown(output, f"{rows} to {results}", in_the_way=to_stdout) as show:
-        progress = batch_running.run_batch(plan, connection.accounts(time_scale), show)
+    if dry_run:
+        profile = connection.profile(time_scale)
+        plan = rehearsal.rehearse(wanted, profile)
+        if as_json:
+            output.document(rehearsal.as_document(plan))
+        else:
+            rehearsal.show(output, plan)
+        return ExitCode.FAILED if plan.bad else ExitCode.DONE
+    counts = run_batch(wanted, connection.accounts(time_scale), output)
     if as_json:
-        output.document(batch_display.summary(progress))
+        output.document(counts.as_document())
     else:
-        batch_display.show_end(output, progress, results)
-    if progress.halted_by is not None:
-        return exit_code(progress.halted_by)
-    return ExitCode.FAILED if progress.failed or progress.failed_before else ExitCode.DONE
+        counts.show_end(output, results)
+    if counts.halted_by is not None:
+        code = exit_code(counts.halted_by)
+        # For a script, USAGE is that nothing was sent.
+        return ExitCode.FAILED if code is ExitCode.USAGE and counts.has_sent else code
+    return ExitCode.FAILED if counts.failed or counts.failed_before else ExitCode.DONE
 
 
-@app.command(usage="Usage: ezcaptcha report [OPTIONS] RESULTS", help_epilogue="")
+@app.command(
+    usage="Usage: ezcaptcha report [OPTIONS] RESULTS",
+    help_epilogue=_example("report results.jsonl --html report.html"),
+)
 def report(
     results: Annotated[Path, Parameter(name="RESULTS", allow_leading_hyphen=True)],
     /,
@@ -273,17 +342,21 @@ def report(
     html: Annotated[Path | None, Parameter(show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """Show solve times, freshness, spend and errors of a batch, also while it runs.
+    """Show solve times, freshness, spend and errors of a batch.
+
+    Also while it runs.
 
     Args:
         results: The file that 'ezcaptcha batch' writes; - for stdin.
         html: Write a page with plots to this file as well; it needs no network.
         as_json: Print the figures as JSON.
     """
+    from ezcaptcha_async.cli.reporting import report as reporting
+
     reporting.report(Output(as_json=as_json), results, html)
 
 
-@app.command
+@app.command(help_epilogue=_example("balance --key-file key.txt"))
 def balance(*, connection: Connection = DEFAULT, as_json: Json = False) -> None:
     """Show how many points the account has.
 
@@ -291,17 +364,19 @@ def balance(*, connection: Connection = DEFAULT, as_json: Json = False) -> None:
         connection: Where to, and who pays.
         as_json: Print it as JSON, errors too.
     """
+    from ezcaptcha_async.cli import solving
+
     solving.balance(Output(as_json=as_json), connection.account())
 
 
-@app.command(name="doctor")
+@app.command(name="doctor", help_epilogue=_example("doctor --timeout 3"))
 def examine(
     *,
     timeout: Annotated[float, Parameter(validator=Number(gt=0, lte=120))] = 10.0,
     connection: Connection = DEFAULT,
     as_json: Json = False,
 ) -> int:
-    """Check what a solved task depends on: network, certificate, key, points, clock, versions.
+    """Check the network, certificate, key, points, clock and versions.
 
     Sends one getBalance; it costs nothing. Exits with the code of the first problem.
 
@@ -310,16 +385,42 @@ def examine(
         connection: Where to, and who pays.
         as_json: Print the findings as JSON, errors too.
     """
+    from ezcaptcha_async.cli import doctor
+
     return doctor.examine(Output(as_json=as_json), connection, timeout=timeout)
 
 
-@app.command(help_epilogue="")
+@app.command(help_epilogue=_example("fleet redis://10.0.0.5:6379/0 --name crawl"))
+def fleet(
+    url: Annotated[str | None, Parameter(name="URL", show_default=False)] = None,
+    /,
+    *,
+    name: str,
+    reopen: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    as_json: Json = False,
+) -> None:
+    """Show how the pools stand that share their limits and books in Redis or Valkey.
+
+    Args:
+        url: The server, such as redis://10.0.0.5:6379/0; or EZCAPTCHA_FLEET.
+        name: The name of the fleet.
+        reopen: First let accounts take tasks again that were shut for their key or balance.
+        as_json: Print it as JSON.
+    """
+    from ezcaptcha_async.cli import fleets
+
+    fleets.show(Output(as_json=as_json), fleets.named(url, name), reopen=reopen)
+
+
+@app.command(help_epilogue=_example("types --json"))
 def types(*, as_json: Json = False) -> None:
-    """List the task types with their fields, and their prices at each service.
+    """List the task types with their fields and prices.
 
     Args:
         as_json: Print them as JSON.
     """
+    from ezcaptcha_async.cli import display
+
     output = Output(as_json=as_json)
     if as_json:
         output.document(catalogue.as_document())
@@ -327,16 +428,16 @@ def types(*, as_json: Json = False) -> None:
         display.show_types(output)
 
 
-@app.command(help_epilogue="")
+@app.command(help_epilogue=_example("simulate --time-scale 10 --failure-rate 0.1"))
 def simulate(
     *,
-    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0,
-    latency: float = 0.0,
+    port: Annotated[Whole, Parameter(validator=Number(gte=0, lte=65_535))] = 0,
+    latency: Annotated[float, Parameter(validator=_NOT_NEGATIVE)] = 0.0,
     time_scale: Annotated[float, Speed] = 1.0,
-    seed: int = 0,
-    solve_time: Annotated[float | None, Parameter(show_default=False)] = None,
-    failure_rate: float = 0.0,
-    points: float = 1_000_000.0,
+    seed: Whole = 0,
+    solve_time: Annotated[float | None, NotNegative] = None,
+    failure_rate: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.0,
+    points: Annotated[float, Parameter(validator=_NOT_NEGATIVE)] = 1_000_000.0,
     as_json: Json = False,
 ) -> None:
     """Serve a simulated service on this machine until Ctrl-C.
@@ -353,6 +454,9 @@ def simulate(
         points: Points that each client key has at first.
         as_json: Print where it is as JSON.
     """
+    from ezcaptcha_async.cli import simulating
+    from ezcaptcha_async.testing import SimulatedService
+
     service = SimulatedService(
         seed=seed, balance=points, solve_times=solve_time, failure_rate=failure_rate
     )
@@ -360,13 +464,17 @@ def simulate(
     simulating.simulate(output, service, port=port, latency=latency, time_scale=time_scale)
 
 
-@app.command(help_epilogue="")
+app.command(examples.example, help_epilogue=_example("example fastapi > fastapi_app.py"))
+
+
+@app.command(help_epilogue=_example("completion fish"))
 def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(name="SHELL")], /
 ) -> None:
-    """Print the script with which a shell completes commands, options, task types and files.
+    """Print the script with which a shell completes words.
 
-    Each of them reads it from its own place:
+    It knows commands, options, task types, their fields and files. Each shell reads it from its
+    own place:
 
         bash  ~/.local/share/bash-completion/completions/ezcaptcha
         zsh   _cyclopts_ezcaptcha, in a folder of $fpath

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 import attrs
 import httpx
@@ -24,9 +25,12 @@ from ezcaptcha_async import (
 from ezcaptcha_async.cli import failures, findings
 from ezcaptcha_async.cli.failures import ExitCode
 from ezcaptcha_async.cli.findings import Finding
+from ezcaptcha_async.environment import Proxies
+from ezcaptcha_async.services import LOOPBACK_HOSTS
 
 _SLOW: Final = 3.0
 _CHECK_WAY: Final = "check the network, --base-url, and what a proxy or firewall does"
+_START_IT: Final = "check --base-url, and that what it names on this machine is running"
 _NO_KEY: Final = "there-is-no-key"
 """Is asked with where there is none: nobody is banned for one of those."""
 
@@ -72,13 +76,20 @@ async def ask(service: Service, account: Account | None, *, timeout: float) -> C
     """Ask for the balance, be it with a key that is none.
 
     Raises:
-        OSError, ImportError, ValueError: The HTTP client cannot be opened.
+        ConfigurationError: What the environment says of proxies or certificates cannot be used.
     """
     watch = _Watch()
     asking = account or Account(_NO_KEY, service=service)
+    async with SessionPool(asking, transport="httpx"):
+        pass  # it says what is wrong with the environment
+    proxy = Proxies().for_url(service.base_url)
+    speaks_tls = "https" in {urlsplit(service.base_url).scheme, proxy and proxy.scheme}
     async with (
         httpx.AsyncClient(
-            event_hooks={"request": [watch.note_request], "response": [watch.note_response]}
+            trust_env=False,
+            verify=httpx.create_ssl_context(trust_env=speaks_tls),
+            proxy=None if proxy is None else proxy.address,
+            event_hooks={"request": [watch.note_request], "response": [watch.note_response]},
         ) as client,
         SessionPool(asking, http_client=client, request_timeout=timeout) as pool,
     ):
@@ -101,11 +112,13 @@ def conclusions(spoken: Conversation, service: Service) -> Iterator[Finding]:
     account, outcome = spoken.account, spoken.outcome
     seconds = spoken.received - spoken.sent
     if isinstance(outcome, TransportError | ProtocolError):
+        is_here = urlsplit(service.base_url).hostname in LOOPBACK_HOSTS
+        is_silent = isinstance(outcome, TransportError)
         yield Finding(
             name="HTTP",
             state="problem",
             text=str(outcome),
-            remedy=_CHECK_WAY,
+            remedy=_START_IT if is_here and is_silent else _CHECK_WAY,
             exit_code=ExitCode.NO_ANSWER,
         )
     else:

@@ -33,15 +33,22 @@ class Field:
     default: bool | str | None
 
 
+_FIELDS: Final[dict[type, tuple[Field, ...]]] = {}
+
+
 def fields_of(task_class: type[Task[Any]]) -> tuple[Field, ...]:
     """Return the fields of a task class: required ones first, ``extra`` last."""
-    hints = get_type_hints(task_class)
-    found = [
-        _field(item, hints[item.name])
-        for item in attrs.fields(task_class)
-        if item.name != "reference"  # that goes to no service
-    ]
-    return tuple(sorted(found, key=lambda field: (field.wire is None, not field.required)))
+    if task_class not in _FIELDS:  # a batch asks for each of its rows
+        hints = get_type_hints(task_class)
+        found = [
+            _field(item, hints[item.name])
+            for item in attrs.fields(task_class)
+            if item.name != "reference"  # that goes to no service
+        ]
+        _FIELDS[task_class] = tuple(
+            sorted(found, key=lambda field: (field.wire is None, not field.required))
+        )
+    return _FIELDS[task_class]
 
 
 def _field(field: Any, hint: Any) -> Field:
@@ -55,6 +62,12 @@ def _field(field: Any, hint: Any) -> Field:
         required=required,
         default=None if required else field.default,
     )
+
+
+def field_names() -> tuple[str, ...]:
+    """Return the names of the fields of all types, each once."""
+    fields = (field.name for task_class in TASK_TYPES for field in fields_of(task_class))
+    return tuple(dict.fromkeys(fields))
 
 
 def offers_of(task_class: type[Task[Any]]) -> tuple[tuple[Service, Offer], ...]:

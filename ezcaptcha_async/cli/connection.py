@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
@@ -13,13 +13,29 @@ import attrs
 from cyclopts import Parameter
 
 from ezcaptcha_async import EZCAPTCHA, ONECAPTCHA, Account, ConfigurationError, Service
-from ezcaptcha_async.accounts import KEY_VARIABLE, default_key, default_service, key_variable
+from ezcaptcha_async.accounts import (
+    KEY_VARIABLE,
+    OTHER_KEY_VARIABLES,
+    default_key,
+    default_service,
+    key_variable,
+)
 from ezcaptcha_async.services import LOOPBACK_HOSTS
 
 ServiceName: TypeAlias = Literal["ezcaptcha", "1captcha"]
 
 STDIN: Final = Path("-")
 
+_MARK: Final = "\ufeff"
+_COMMENT: Final = re.compile(r"(^|\s)#.*")
+# The "=" signs at the end of a key make no variable of what is before them.
+_ASSIGNED: Final = re.compile(r"(?:export\s+|set\s+|\$env:)?([A-Za-z_]\w*)\s*=\s*(?!=*$)(.*)")
+_QUOTES: Final = frozenset("\"'")
+_VARIABLES: Final = frozenset({KEY_VARIABLE, *OTHER_KEY_VARIABLES})
+_EMPTY: Final = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+=+")
+"""A variable that is set to nothing; no key is written so."""
+_KEY: Final = re.compile(r"(?!//)[\w+/][^\s\"'`,:;<>()\[\]{}=]*=*", re.ASCII)
+"""Nothing in it that stands around words, between them, or before a comment."""
 # A lone hyphen is stdin, not the beginning of an option.
 FromFile: Final = Parameter(show_default=False, allow_leading_hyphen=True)
 
@@ -34,7 +50,7 @@ def read_text(source: Path, *, option: str) -> str:
         return sys.stdin.read() if source == STDIN else source.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         # Only the reason: what could not be decoded may be a secret.
-        reason = getattr(error, "strerror", None) or "it is not a text file"
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8; save it as that"
     raise ConfigurationError(f"cannot read {option}: {reason}")
 
 
@@ -45,12 +61,10 @@ class Connection:
 
     Args:
         service: The service.
-        base_url: Another URL of it: a gateway, or a simulated service. For ezcaptcha,
-            EZCAPTCHA_BASE_URL does the same.
-        key_file: File that holds the client key; - for stdin. Without it the key comes
-            from EZCAPTCHA_CLIENT_KEY, else EZCAPTCHA_API_KEY or EZCAPSOLVER_API_KEY. There
-            is no option for the key itself: every user of a machine can read the
-            arguments of all processes.
+        base_url: Another URL of it, such as a gateway's; or EZCAPTCHA_BASE_URL.
+        key_file: File with the client key on a line; - for stdin. Without it the key comes from
+            EZCAPTCHA_CLIENT_KEY (EZCAPTCHA_API_KEY or EZCAPSOLVER_API_KEY will do). No option
+            takes the key itself, which all users of a machine could read.
     """
 
     service: ServiceName = "ezcaptcha"
@@ -84,7 +98,12 @@ class Connection:
         Raises:
             ConfigurationError: There is no key, or it cannot be one.
         """
-        return Account(self._key(), service=self.profile(time_scale))
+        key, *others = self._keys()
+        if others:
+            raise ConfigurationError(
+                f"--key-file holds {1 + len(others)} keys; this needs one, only batch takes several"
+            )
+        return Account(key, service=self.profile(time_scale))
 
     def accounts(self, time_scale: float | None = None) -> tuple[Account, ...]:
         """Return an account for each line of the key file, or the one of the environment.
@@ -93,21 +112,59 @@ class Connection:
             ConfigurationError: There is no key, or one cannot be one.
         """
         profile = self.profile(time_scale)
-        # Of an empty file, the empty key, which is refused: not the one of the environment.
-        keys = self._key().split() or [""]
-        return tuple(Account(key, service=profile) for key in keys)
+        return tuple(Account(key, service=profile) for key in self._keys())
 
     @property
     def key_source(self) -> str:
         """Where the key comes from: an environment variable, or ``--key-file``."""
         return "--key-file" if self.key_file is not None else key_variable() or KEY_VARIABLE
 
-    def _key(self) -> str:
+    def _keys(self) -> tuple[str, ...]:
         if self.key_file is not None:
-            return read_text(self.key_file, option="--key-file").strip()
-        with suppress(ConfigurationError):
-            return default_key()
-        raise ConfigurationError(f"no client key: set {KEY_VARIABLE}, or give --key-file")
+            return keys_in(read_text(self.key_file, option="--key-file"))
+        if key_variable() is None:
+            raise ConfigurationError(f"no client key: set {KEY_VARIABLE}, or give --key-file")
+        key = default_key()
+        if not _KEY.fullmatch(key):
+            raise ConfigurationError(
+                f"{self.key_source} holds no client key: write it without quotes and blanks"
+            )
+        return (key,)
+
+
+def keys_in(text: str) -> tuple[str, ...]:
+    """Return the client keys of a key file: one a line, also as variables that hold one.
+
+    Blank lines and comments behind ``#`` are left out, and so are quotes around a key.
+
+    Raises:
+        ConfigurationError: A line holds anything else, which is named by its number only;
+            a word of it that went out as a key would count towards a ban.
+    """
+    keys: list[str] = []
+    for number, line in enumerate(text.removeprefix(_MARK).splitlines(), 1):
+        written = _COMMENT.sub("", line).strip()
+        if not written:
+            continue
+        if _EMPTY.fullmatch(written) or written in _VARIABLES:
+            raise ConfigurationError(f"line {number} of --key-file sets no key: write it behind =")
+        assigned = _ASSIGNED.fullmatch(written)
+        key = written if assigned is None else assigned[2]
+        if assigned is not None and assigned[1] not in _VARIABLES:
+            raise ConfigurationError(
+                f"line {number} of --key-file sets another variable than {KEY_VARIABLE}"
+            )
+        if len(key) > 1 and key[0] == key[-1] and key[0] in _QUOTES:
+            key = key[1:-1]
+        if not (_KEY.fullmatch(key) and key.isascii() and key.isprintable()):
+            raise ConfigurationError(
+                f"line {number} of --key-file is no client key: write one a line, without blanks, "
+                f"and # before a comment"
+            )
+        keys.append(key)
+    if not keys:
+        raise ConfigurationError("--key-file holds no client key")
+    return tuple(dict.fromkeys(keys))
 
 
 DEFAULT: Final = Connection()

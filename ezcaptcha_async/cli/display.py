@@ -5,52 +5,59 @@ from __future__ import annotations
 from typing import Final
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ezcaptcha_async import Offer
+from ezcaptcha_async import EZCAPTCHA, Offer
 from ezcaptcha_async.cli.catalogue import SERVICES, Field, fields_of, offers_of
-from ezcaptcha_async.cli.output import Output, counted, points
+from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, Output, amount, counted, points, stacked
 from ezcaptcha_async.cli.tally import Tally, TypeTally
 from ezcaptcha_async.tasks import TASK_TYPES
 
 _INDENT: Final = (0, 0, 0, 2)
-_FAINT: Final = "dim"
+_GAP: Final = 2
 _TALLY_COLUMNS: Final = ("type", "tasks", "solved", "median", "p95", "polls")
 _TYPE_WIDTH: Final = 40
+_NARROW: Final = 68
 
 
 def show_tally(output: Output, found: Tally) -> None:
     """Show what came of the demonstration."""
-    table = Table(
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
-        header_style=_FAINT,
-        border_style=_FAINT,
-        show_footer=True,
-    )
-    total = ("all types", *_figures(found.total))
-    for name, footer in zip(_TALLY_COLUMNS, total, strict=True):
-        left = name == "type"
-        table.add_column(
-            name, footer, justify="left" if left else "right", no_wrap=True, footer_style="bold"
-        )
-    for item in found.types:
-        table.add_row(item.type, *_figures(item))
-    output.show(Padding(table, _INDENT))
+    output.show(Padding(_by_type(output, found), _INDENT))
     output.show("")
     output.show(Padding(_totals(found), _INDENT))
     output.show("")
     words = [_problem(*problem.partition("\n")) for problem in found.problems]
-    good = Text("Nothing was lost: each task was charged once and its solution fetched.", "green")
+    good = Text("Nothing was lost: each task was charged once and its solution fetched.", GOOD)
     output.show(Padding(Group(*(words or [good])), _INDENT))
 
 
+def _by_type(output: Output, found: Tally) -> RenderableType:
+    rows = [(item.type or "all types", *_figures(item)) for item in (*found.types, found.total)]
+    widths = [max(map(len, column)) for column in zip(_TALLY_COLUMNS, *rows, strict=True)]
+    if sum(widths) + _GAP * len(widths) > output.console.width:
+        return stacked(_TALLY_COLUMNS, rows)
+    table = Table(
+        box=box.SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 0, 0, 1),
+        header_style=FAINT,
+        border_style=FAINT,
+        show_footer=True,
+    )
+    for name, footer, width in zip(_TALLY_COLUMNS, rows[-1], widths, strict=True):
+        side: JustifyMethod = "left" if name == "type" else "right"
+        table.add_column(name, footer, justify=side, min_width=width, footer_style="bold")
+    for row in rows[:-1]:
+        table.add_row(*row)
+    return table
+
+
 def _problem(what: str, end: str, details: str) -> Text:
-    return Text.assemble((what, "bold red"), end, (details, _FAINT))
+    return Text.assemble((what, f"bold {BAD}"), end, (details, FAINT))
 
 
 def _figures(item: TypeTally) -> tuple[str, ...]:
@@ -69,9 +76,9 @@ def _seconds(value: float | None) -> str:
 
 def _totals(found: Tally) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(style=_FAINT)
+    table.add_column(style=FAINT)
     table.add_column(justify="right")
-    table.add_column(style=_FAINT)
+    table.add_column(style=FAINT)
     table.add_row("elapsed", _seconds(found.elapsed), "of real time; all others are service time")
     table.add_row(
         "requests", f"{found.requests:,}", f"over {counted(found.connections, 'connection')}"
@@ -80,21 +87,30 @@ def _totals(found: Tally) -> Table:
     table.add_row("ready to fetched", _seconds(found.lag_mean), f"mean; p95 {found.lag_p95:.1f} s")
     table.add_row("spacing violations", f"{found.spacing_violations:,}", "")
     table.add_row(
-        "points charged", points(found.points_charged), f"{points(found.points_counted)} counted"
+        "points charged",
+        points(found.points_charged),
+        f"{amount(found.points_charged / EZCAPTCHA.points_per_unit)} {EZCAPTCHA.currency}; "
+        f"the pool has counted {points(found.points_counted)}",
     )
     return table
 
 
 def show_types(output: Output) -> None:
     """Show every task type with its prices and fields."""
+    is_narrow = output.console.width < _NARROW
+    # Where there is no room beside it, prices are below the type.
+    width, below = (12, "\n") if is_narrow else (_TYPE_WIDTH, "")
     names = "".join(f"{service.name:>12}" for service in SERVICES)
-    lines: list[RenderableType] = ["", Text(f"{'type':<{_TYPE_WIDTH}}{names}", style=_FAINT)]
+    lines: list[RenderableType] = ["", Text(f"{'type':<{width}}{names}", style=FAINT)]
     for task_class in TASK_TYPES:
         offers = {service.name: offer for service, offer in offers_of(task_class)}
         prices = "".join(f"{_price(offers.get(service.name)):>12}" for service in SERVICES)
-        lines.append(Text.assemble((f"{task_class.__name__:<{_TYPE_WIDTH}}", "bold"), prices))
+        if is_narrow:
+            prices = f"{'':<{width}}{prices}"
+        name = f"{task_class.__name__:<{width}}"
+        lines.append(Text.assemble((name, "bold"), below, prices))
         fields = " ".join(_field(field) for field in fields_of(task_class) if field.wire)
-        lines.append(Padding(Text(fields, style=_FAINT), _INDENT))
+        lines.append(Padding(Text(fields, style=FAINT), _INDENT))
     worth = (
         f"{points(service.points_per_unit)} points are 1 {service.currency} at {service.name}"
         for service in SERVICES

@@ -19,17 +19,17 @@ from ezcaptcha_async.cli.connection import Connection
 from ezcaptcha_async.cli.failures import ExitCode
 from ezcaptcha_async.cli.findings import Finding, State
 from ezcaptcha_async.cli.interrupts import run_async
-from ezcaptcha_async.cli.output import Output, counted, printable
+from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, WARNING, Output, counted, printable
 from ezcaptcha_async.cli.probes import look_up, shake_hands
 
 _INDENT: Final = (0, 0, 0, 2)
 _NAME_WIDTH: Final = 8
 _STATE_WIDTH: Final = 7
 _COLOURS: Final[dict[State, str]] = {
-    "ok": "green",
-    "warning": "yellow",
-    "problem": "bold red",
-    "skipped": "dim",
+    "ok": GOOD,
+    "warning": WARNING,
+    "problem": f"bold {BAD}",
+    "skipped": FAINT,
 }
 
 
@@ -61,7 +61,7 @@ def examine(output: Output, connection: Connection, *, timeout: float) -> ExitCo
                 output.show(_row(finding, output))
 
     if not output.as_json:
-        title = Text.assemble((service.name, "bold"), (f" at {service.base_url}", "dim"))
+        title = Text.assemble((service.name, "bold"), (f" at {service.base_url}", FAINT))
         for line in ("", _indented(title), ""):
             output.show(line)
     run_async(work)
@@ -126,14 +126,9 @@ async def _answers(
     if is_open:
         try:
             return list(conclusions(await ask(service, account, timeout=timeout), service))
-        except (OSError, ImportError, ValueError) as error:
-            # Not what it says: that may be a proxy with its password.
+        except ConfigurationError as error:
             problem = Finding(
-                name="HTTP",
-                state="problem",
-                text=f"the HTTP client cannot be opened ({type(error).__name__})",
-                remedy="check SSL_CERT_FILE and the proxies in the environment",
-                exit_code=ExitCode.USAGE,
+                name="HTTP", state="problem", text=error.message, exit_code=ExitCode.USAGE
             )
     return [problem, unknown("key"), unknown("balance"), unknown("clock")]
 
@@ -149,12 +144,12 @@ def _row(finding: Finding, output: Output) -> Padding:
     table.add_column(width=_NAME_WIDTH)
     table.add_column(width=_STATE_WIDTH)
     table.add_column(overflow="fold")
-    faint = "dim" if finding.state == "skipped" else ""
+    faint = FAINT if finding.state == "skipped" else ""
     state = Text(finding.state, style=_COLOURS[finding.state])
     table.add_row(finding.name, state, Text(printable(finding.text), style=faint))
     if finding.remedy is not None:
         arrow = "->" if output.console.options.ascii_only else "→"
-        weight = "dim" if finding.state == "ok" else "bold"
+        weight = FAINT if finding.state == "ok" else "bold"
         table.add_row("", "", Text(f"{arrow} {printable(finding.remedy)}", style=weight))
     return _indented(table)
 
@@ -164,10 +159,10 @@ def _conclusion(checks: list[Finding]) -> Text:
     problems, warnings = states.count("problem"), states.count("warning")
     if problems:
         first = "; begin with the first" if problems > 1 else ""
-        return Text(f"{counted(problems, 'problem')}{first}.", "bold red")
+        return Text(f"{counted(problems, 'problem')}{first}.", f"bold {BAD}")
     if warnings:
-        return Text(f"It works, with {counted(warnings, 'warning')}.", "yellow")
-    return Text("It works.", "green")
+        return Text(f"It works, with {counted(warnings, 'warning')}.", WARNING)
+    return Text("It works.", GOOD)
 
 
 def _indented(content: RenderableType) -> Padding:

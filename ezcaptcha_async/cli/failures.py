@@ -42,29 +42,34 @@ class ExitCode(enum.IntEnum):
     TIMEOUT = 7
     NO_ANSWER = 8
     UNKNOWN = 9
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
 
 MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.DONE: "done",
-    ExitCode.FAILED: "the demo lost something, or anything that is not listed here",
-    ExitCode.USAGE: "wrong arguments or configuration; nothing was sent",
+    ExitCode.FAILED: "anything else, or a row failed",
+    ExitCode.USAGE: "wrong arguments or files, nothing was sent",
     ExitCode.CREDENTIALS: "the client key is wrong",
     ExitCode.BALANCE: "out of points",
-    ExitCode.REFUSED: "banned, throttled, or no capacity; try again later",
-    ExitCode.TASK: "the service rejects the task, or gave up on it",
+    ExitCode.REFUSED: "banned or throttled, or no capacity",
+    ExitCode.TASK: "the service rejects the task or gave up on it",
     ExitCode.TIMEOUT: "not solved in time",
-    ExitCode.NO_ANSWER: "no answer, or one that means nothing",
-    ExitCode.UNKNOWN: "the answer to createTask was lost; it may have been charged",
+    ExitCode.NO_ANSWER: "no answer, or none that means anything",
+    ExitCode.UNKNOWN: "the answer to createTask was lost, which may be charged",
+    ExitCode.HUNG_UP: "ended by SIGHUP",
     ExitCode.INTERRUPTED: "ended by Ctrl-C",
     ExitCode.TERMINATED: "ended by SIGTERM",
 }
 """Exit code → what it says; the help shows this table."""
 
 
-HOW_TO_FETCH: Final = "give what stands below to 'ezcaptcha resume -'"
+_HOW_TO_FETCH: Final = "give what stands below to 'ezcaptcha resume -' within five minutes"
 """What to do with saved tickets that are printed."""
+
+_SIGHUP: Final = getattr(signal, "SIGHUP", 1)
+"""Is sent when the terminal goes; Windows has none."""
 
 _OVER: Final = (ResultWindowLapsedError, TaskFailedError, TaskNotFoundError)
 """Ends of a paid task after which there is nothing to fetch any more."""
@@ -72,6 +77,23 @@ _OVER: Final = (ResultWindowLapsedError, TaskFailedError, TaskNotFoundError)
 
 class UsageError(Exception):
     """The arguments make no sense."""
+
+
+class BrokenOffError(Exception):
+    """Something was sent, and then the command could not go on as it was told to.
+
+    Args:
+        message: Why.
+        results: What is paid for, and could not be written where it belongs; a line each.
+        tickets: Paid tasks that can still be fetched.
+    """
+
+    def __init__(
+        self, message: str, results: Sequence[str] = (), tickets: Sequence[SavedTicket] = ()
+    ) -> None:
+        super().__init__(message)
+        self.results: tuple[str, ...] = tuple(results)
+        self.tickets: tuple[SavedTicket, ...] = tuple(tickets)
 
 
 _CODES: Final[Mapping[type[BaseException], ExitCode]] = {
@@ -94,6 +116,7 @@ _CODES: Final[Mapping[type[BaseException], ExitCode]] = {
     ServiceError: ExitCode.NO_ANSWER,
     SubmissionUnknownError: ExitCode.UNKNOWN,
     EzCaptchaError: ExitCode.FAILED,
+    BrokenOffError: ExitCode.FAILED,
 }
 """Error class → exit code; a class that is not here counts as its nearest base."""
 
@@ -116,24 +139,23 @@ class Interrupted(Exception):  # noqa: N818 - not an error: somebody wanted it s
         self.note = note
 
     def __str__(self) -> str:
-        ended = "terminated" if self.signum == signal.SIGTERM else "interrupted"
-        if self.note is not None:
-            return f"{ended}; {self.note}"
-        match len(self.tickets):
-            case 0:
-                return f"{ended}; no paid task is left to fetch"
-            case 1:
-                ids = f"task {self.tickets[0]['task_id']} is paid"
-            case count:
-                ids = f"{count} tasks are paid"
-        return f"{ended}; {ids} and can still be fetched: {HOW_TO_FETCH}"
+        ended = _ENDED_BY.get(self.signum, "interrupted")
+        if self.note is None and not self.tickets:
+            return f"{ended}; no paid task is left to fetch"
+        return ended if self.note is None else f"{ended}; {self.note}"
+
+
+_ENDED_BY: Final[Mapping[int, str]] = {signal.SIGTERM: "terminated", _SIGHUP: "hung up"}
+_ENDS: Final[Mapping[int, ExitCode]] = {
+    signal.SIGTERM: ExitCode.TERMINATED,
+    _SIGHUP: ExitCode.HUNG_UP,
+}
 
 
 def exit_code(failure: BaseException) -> ExitCode:
     """Return the exit code for what ended a command."""
     if isinstance(failure, Interrupted):
-        terminated = failure.signum == signal.SIGTERM
-        return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
+        return _ENDS.get(failure.signum, ExitCode.INTERRUPTED)
     return next((_CODES[base] for base in type(failure).__mro__ if base in _CODES), ExitCode.FAILED)
 
 
@@ -143,9 +165,31 @@ def line(failure: BaseException) -> str:
     return str(failure) if wait is None else f"{failure}; try again in {wait:.0f} s"
 
 
+def last_line(failure: BaseException) -> str:
+    """Return the same with what to do with the tickets, which are to stand below."""
+    text = _with_tickets(line(failure), failure)
+    return f"{text}: {_HOW_TO_FETCH}" if tickets(failure) else text
+
+
+def _with_tickets(text: str, failure: BaseException) -> str:
+    match tickets(failure):
+        case ():
+            return text
+        case (ticket,):
+            known = str(ticket["task_id"])
+            return f"{text}; {'it' if known in text else f'task {known}'} is paid"
+        case several:
+            return f"{text}; {len(several):,} tasks are paid"
+
+
+def results(failure: BaseException) -> tuple[str, ...]:
+    """Return what is paid for, and could not be written where it belongs."""
+    return failure.results if isinstance(failure, BrokenOffError) else ()
+
+
 def tickets(failure: BaseException) -> tuple[SavedTicket, ...]:
     """Return the paid tasks that can still be fetched after what ended a command."""
-    if isinstance(failure, Interrupted):
+    if isinstance(failure, Interrupted | BrokenOffError):
         return failure.tickets
     ticket = failure.ticket if isinstance(failure, EzCaptchaError) else None
     return () if ticket is None or isinstance(failure, _OVER) else (ticket,)
@@ -158,10 +202,13 @@ def description(failure: BaseException) -> dict[str, Any]:
         "message": str(failure),
         "exit_code": int(exit_code(failure)),
     }
-    if isinstance(failure, Interrupted):
+    if isinstance(failure, Interrupted | BrokenOffError):
         described["tickets"] = list(failure.tickets)
+        described["message"] = _with_tickets(str(failure), failure)
     if isinstance(failure, ServiceError):
         described["code"] = failure.code
+    if isinstance(failure, ProtocolError) and failure.payload is not None:
+        described["payload"] = failure.payload
     if isinstance(failure, EzCaptchaError):
         described |= {
             "task_id": failure.task_id,
@@ -173,7 +220,7 @@ def description(failure: BaseException) -> dict[str, Any]:
     return {"error": described}
 
 
-def help_table() -> str:
-    """Return the exit codes as a Markdown table for the help."""
-    rows = (f"| {code:d} | {meaning} |" for code, meaning in MEANINGS.items())
-    return "\n".join(("| exit code | means |", "|---:|:---|", *rows))
+def help_on_codes() -> str:
+    """Return the exit codes as a paragraph for the help."""
+    codes = "; ".join(f"{code:d} {meaning}" for code, meaning in MEANINGS.items())
+    return f"Exit codes: {codes}."

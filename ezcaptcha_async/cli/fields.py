@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from ezcaptcha_async import ConfigurationError, CustomTask, Task
@@ -23,6 +24,9 @@ _FLAGS: Final[Mapping[str, bool]] = {
 }
 
 _TaskClass = type[Task[Any]]
+_CLASSES: Final[Mapping[str, _TaskClass]] = {
+    task_class.__name__.casefold(): task_class for task_class in TASK_TYPES
+}
 
 
 def task_from(
@@ -49,20 +53,27 @@ def task_from(
     return task_of(task_type, values | given, custom=custom)
 
 
-def task_of(task_type: str, values: Mapping[str, Any], *, custom: bool = False) -> Task[Any]:
+def task_of(
+    task_type: str,
+    values: Mapping[str, Any],
+    *,
+    custom: bool = False,
+    reference: str | None = None,
+) -> Task[Any]:
     """Build a task of fields that have been read already.
 
     Args:
         task_type: The type, in any case.
         values: The fields by name; a flag may be text.
         custom: True for a type without a class: fields as they are on the wire.
+        reference: What the task is to the caller.
 
     Raises:
         ConfigurationError: As `task_from`.
     """
     if custom:
-        return CustomTask(task_type, values)
-    task_class = _class_of(task_type)
+        return CustomTask(task_type, values, reference=reference)
+    task_class = class_of(task_type)
     fields = {field.name: field for field in fields_of(task_class)}
     for name in values:
         if name not in fields:
@@ -72,7 +83,8 @@ def task_of(task_type: str, values: Mapping[str, Any], *, custom: bool = False) 
     ]
     if missing:
         raise ConfigurationError(f"{task_class.__name__} needs {' and '.join(missing)}")
-    return task_class(**{name: _parsed(fields[name], value) for name, value in values.items()})
+    parsed = {name: _parsed(fields[name], value) for name, value in values.items()}
+    return task_class(**parsed, reference=reference)
 
 
 def _split(argument: str, position: int) -> tuple[str, Any]:
@@ -92,15 +104,30 @@ def _split(argument: str, position: int) -> tuple[str, Any]:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=object_of)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise ConfigurationError("--fields must hold one JSON object")
+        raise ConfigurationError("--fields must hold one JSON object, with each name once")
     return cast("dict[str, Any]", value)
 
 
+def object_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the JSON object of some names and values.
+
+    Raises:
+        ValueError: A name comes twice; json would take the last, and pay for it.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name comes twice")
+    return found
+
+
 _TYPO: Final = 0.9
+_LIKE: Final = 0.8
+_LONG: Final = 4
+"""So many letters in common are no accident."""
 _MEANINGS: Final = (
     ("turnstile", "cloudflareturnstiletask"),
     ("hcaptcha", "hcaptcha"),
@@ -115,13 +142,17 @@ _MEANINGS: Final = (
 """What other services call a type → the type, in lower case; the first word that is there."""
 
 
-def _class_of(task_type: str) -> _TaskClass:
-    names = {task_class.__name__.casefold(): task_class for task_class in TASK_TYPES}
+def class_of(task_type: str) -> type[Task[Any]]:
+    """Return the class of a type, in any case.
+
+    Raises:
+        ConfigurationError: It is not known; the one that was probably meant is named.
+    """
     wanted = task_type.casefold()
-    if wanted in names:
-        return names[wanted]
-    meant = _meant(wanted, names)
-    hint = f"did you mean {names[meant].__name__}? " if meant else ""
+    if wanted in _CLASSES:
+        return _CLASSES[wanted]
+    meant = _meant(wanted)
+    hint = f"did you mean {_CLASSES[meant].__name__}? " if meant else ""
     # A field in the place of the type may be a secret.
     shown = f"type {task_type}" if task_type.isidentifier() else "the type comes first; that one"
     raise ConfigurationError(
@@ -130,22 +161,100 @@ def _class_of(task_type: str) -> _TaskClass:
     )
 
 
-def _meant(wanted: str, names: Iterable[str]) -> str | None:
+def _meant(wanted: str) -> str | None:
     """Return the type that was probably meant: a typo of its name, else what it is about.
 
-    By letters alone "TurnstileTask" is nearest to FunCaptcha, which would be paid for in vain.
+    By letters alone "TurnstileTask" and "HCaptchaTaskProxyless" are nearest to FunCaptcha, which
+    would be paid for in vain.
     """
-    typo = get_close_matches(wanted, names, n=1, cutoff=_TYPO)
-    if typo:
-        return typo[0]
-    about = next((known for word, known in _MEANINGS if word in wanted), None)
-    return about if about is not None else next(iter(get_close_matches(wanted, names, n=1)), None)
+    about = [(word, known) for word, known in _MEANINGS if word in wanted][:1]
+    near = get_close_matches(wanted, _CLASSES, n=len(_CLASSES), cutoff=_TYPO)
+    typos = [known for known in near if all(word in known for word, _ in about)]
+    meant = [*typos, *(known for _, known in about), *get_close_matches(wanted, _CLASSES, n=1)]
+    return meant[0] if meant else None
+
+
+@lru_cache(maxsize=1024)  # a batch asks for each of its rows
+def is_own(task_type: str, name: str) -> bool:
+    """Return whether a name in a row is one of the user's own, and not meant for a field.
+
+    A typo is meant for one, and so is what the services or others call a field, or what is one
+    of another type: who left it out would pay for a task that nobody wanted.
+
+    Raises:
+        ConfigurationError: The type is not known.
+    """
+    plain = _plain(name)
+    if plain in FIELD_NAMES or plain in _FOREIGN:
+        return False
+    fields = {_plain(field.name) for field in fields_of(class_of(task_type))}
+    return not get_close_matches(plain, fields, n=1, cutoff=_LIKE) and not any(
+        (len(plain) >= _LONG and plain in field) or (len(field) > _LONG and field in plain)
+        for field in fields
+    )
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+FIELD_NAMES: Final = frozenset(
+    _plain(name)
+    for task_class in TASK_TYPES
+    for field in fields_of(task_class)
+    for name in (field.name, field.wire or field.name)
+)
+"""What all fields of all types are called, here and on the wire, in plain lower-case letters."""
+
+
+_FOREIGN: Final[Mapping[str, str | None]] = {
+    "action": "page_action",
+    "apidomain": None,
+    "arkoselabsapijssubdomain": "api_js_subdomain",
+    "blob": "data",
+    "captchakey": "website_key",
+    "cdata": None,
+    "chlpagedata": None,
+    "cookies": None,
+    "datablob": "data",
+    "datas": "s",
+    "enterprise": None,
+    "enterprisepayload": "s",
+    "googlekey": "website_key",
+    "isenterprise": None,
+    "issession": None,
+    "minscore": None,
+    "pagedata": None,
+    "pageurl": "website_url",
+    "proxyaddress": "proxy",
+    "proxylogin": "proxy",
+    "proxypassword": "proxy",
+    "proxyport": "proxy",
+    "proxytype": "proxy",
+    "publickey": "website_key",
+    "recaptchadatasvalue": "s",
+    "sitekey": "website_key",
+    "siteurl": "website_url",
+    "surl": "api_js_subdomain",
+    "turnstileaction": None,
+    "turnstilecdata": None,
+    "useragent": None,
+    "websitepublickey": "website_key",
+}
+"""What other services call a field, in plain letters → ours that says the same, if there is one."""
+
+
+def names_a_field(names: Iterable[str]) -> bool:
+    """Return whether one of the names is that of a field."""
+    return not FIELD_NAMES.isdisjoint(map(_plain, names))
 
 
 def _unknown_field(name: str, task_class: _TaskClass, fields: Mapping[str, Field]) -> str:
     on_the_wire = {field.wire: field.name for field in fields.values()}
-    close = get_close_matches(name, fields, n=1)
-    known = on_the_wire.get(name) or (close[0] if close else None)
+    plain = _plain(name)
+    # By its letters alone "isEnterprise" may be near to something else.
+    meant = [_FOREIGN[plain]] if plain in _FOREIGN else get_close_matches(name, fields, n=1)
+    known = on_the_wire.get(name) or next((item for item in meant if item in fields), None)
     hint = f"did you mean {known}?" if known else f"it has {', '.join(fields)}"
     return f"{task_class.__name__} has no field {name}; {hint}"
 

@@ -10,7 +10,7 @@ import attrs
 
 from ezcaptcha_async import Balance, Service
 from ezcaptcha_async.cli.failures import ExitCode
-from ezcaptcha_async.cli.output import counted, points
+from ezcaptcha_async.cli.output import counted, money
 
 State: TypeAlias = Literal["ok", "warning", "problem", "skipped"]
 
@@ -97,7 +97,7 @@ def clock(date: str | None, sent: float, received: float) -> Finding:
 
 def balance(found: Balance, service: Service) -> Finding:
     """Judge what is left on an account."""
-    worth = f"{points(found.points)} points ({found.value:,.2f} {found.currency})"
+    worth = money(found.points, service)
     details = {"points": found.points, "currency": found.currency, "value": found.value}
     dearest = max((offer.points or 0 for offer in service.offers), default=0)
     if found.points <= 0:

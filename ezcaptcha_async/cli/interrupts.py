@@ -1,4 +1,4 @@
-"""Running a coroutine function so that Ctrl-C and SIGTERM end it in good order."""
+"""Running a coroutine function so that Ctrl-C, SIGTERM and SIGHUP end it in good order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Final, Generic, TypeVar
 
 import anyio
 import attrs
@@ -14,13 +14,15 @@ from anyio.abc import TaskStatus
 
 from ezcaptcha_async import PoolClosedError, SavedTicket, SessionPool
 from ezcaptcha_async.cli.failures import Interrupted
+from ezcaptcha_async.cli.options import Backend
 
 T = TypeVar("T")
-Backend: TypeAlias = Literal["asyncio", "trio"]
+_NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+_ENDING: Final = tuple(signal.Signals[name] for name in _NAMES if name in dir(signal))
 
 
 @attrs.define(eq=False)
-class _Run(Generic[T]):
+class _Watched(Generic[T]):
     """What came of it; one of the three is set."""
 
     value: tuple[T] | None = None
@@ -49,7 +51,9 @@ class _Run(Generic[T]):
 
     async def _watch(self, scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
         try:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            # What whoever started this has told it to ignore, such as nohup, it does.
+            heeded = (item for item in _ENDING if signal.getsignal(item) != signal.SIG_IGN)
+            with anyio.open_signal_receiver(*heeded) as signals:
                 task_status.started()
                 self.signum = await anext(signals)
         except NotImplementedError:
@@ -77,9 +81,9 @@ def run_async(
         backend: The event loop.
 
     Raises:
-        Interrupted: By SIGINT or SIGTERM.
+        Interrupted: By SIGINT, SIGTERM or SIGHUP.
     """
-    run: _Run[T] = _Run()
+    run: _Watched[T] = _Watched()
     options = _options_for(backend)
     forced = False
     try:

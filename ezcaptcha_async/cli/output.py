@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
+import os
+import re
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any, Final, TextIO
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from io import UnsupportedOperation
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
-from rich.console import Console, RenderableType
-from rich.text import Text
-
-from ezcaptcha_async import EzCaptchaError
+from ezcaptcha_async import ConfigurationError, ProtocolError, Service
 from ezcaptcha_async.cli import failures
 
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
 PROGRAM: Final = "ezcaptcha"
+
+# Each has a contrast of about 4 : 1 or more on white and on black alike, and where there are but
+# the colours that a terminal mixes for itself, none becomes yellow or cyan.
+GOOD: Final = "color(28)"
+BAD: Final = "color(160)"
+WARNING: Final = "color(163)"
+FIGURE: Final = "color(63)"
+FAINT: Final = "dim"
+
+_THEME: Final = {
+    "cyclopts.name": FIGURE,
+    "cyclopts.required": BAD,
+    "cyclopts.required_marker": BAD,
+    "cyclopts.choices": FAINT,
+    "cyclopts.default": FAINT,
+    "markdown.code": "bold",
+    "markdown.code_block": "none",
+}
+"""For the help, which is cyan otherwise."""
+
+_LEAST_WIDTH: Final = 20
+_WIDTH: Final = 80
+_BLANKS: Final = re.compile(r" +$", re.MULTILINE)
+_STEPS: Final = " ▁▂▃▄▅▆▇█"
+_SMALL: Final = 0.1
+_PLAIN_STEPS: Final = " .:-=+*#@"
 
 
 def printable(text: str) -> str:
@@ -29,14 +62,110 @@ def points(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
 
 
+def amount(value: float) -> str:
+    """Return a sum of money, with as many decimals as one of a single task needs."""
+    return f"{value:,.2f}" if value == 0 or value >= _SMALL else f"{value:,.4f}"
+
+
+def money(value: float, service: Service) -> str:
+    """Return a number of points, and what they are worth at a service."""
+    worth = amount(value / service.points_per_unit)
+    return f"{points(value)} points ({worth} {service.currency})"
+
+
 def counted(number: int, noun: str) -> str:
     """Return the number with its noun."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def scaled(time_scale: float) -> str:
+    """Return what to say of a service whose time runs faster than ours; nothing if it does not."""
+    return "" if time_scale == 1 else f" at {time_scale:g} times real speed"
+
+
+def shape(counts: Sequence[int], *, plain: bool) -> str:
+    """Draw counts as one short line, in which a single one is seen.
+
+    Args:
+        counts: Their bars, from left to right.
+        plain: Whether to draw with plain characters.
+    """
+    steps = _PLAIN_STEPS if plain else _STEPS
+    top = max(*counts, 1)
+    return "".join(steps[-(-count * (len(steps) - 1) // top)] for count in counts)
+
+
+def stacked(header: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
+    """Return a table for a narrow place: each row's name stands above its figures.
+
+    Args:
+        header: The names of the columns; that of the names is not shown.
+        rows: Their cells; the first of each is its name.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)][1:]
+
+    def line(cells: Sequence[str], style: str = "") -> Text:
+        pairs = zip(cells[1:], widths, strict=True)
+        return Text("".join(f"  {cell:>{width}}" for cell, width in pairs), style=style)
+
+    lines = [line(header, FAINT)]
+    for row in rows:
+        lines += [Text(row[0], no_wrap=True, overflow="crop"), line(row)]
+    return Group(*lines)
+
+
+class _Wrapped:
+    """A stream in which a part of another one is replaced."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class _Trimmed(_Wrapped):
+    """Takes the blanks off the ends of lines, with which tables are filled up."""
+
+    def write(self, text: str) -> int:
+        return self._stream.write(_BLANKS.sub("", text))
+
+
+class _Lenient(_Wrapped):
+    """Writes what can be written: that nobody sees a remark is no reason to lose what is paid."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
+def _stderr() -> TextIO:
+    return cast("TextIO", _Lenient(sys.stderr))
+
+
 def console_for(stream: TextIO) -> Console:
-    """Return a console that shows text as it is: no markup, no highlighting."""
-    return Console(file=stream, markup=False, highlight=False, emoji=False)
+    """Return a console that shows text as it is: no markup, no highlighting.
+
+    Where it is no terminal, lines end with their last word.
+    """
+    from rich.console import Console
+    from rich.theme import Theme
+
+    theme = Theme(_THEME)
+    console = Console(file=stream, markup=False, highlight=False, emoji=False, theme=theme)
+    if console.width < _LEAST_WIDTH:  # as where a machine sets COLUMNS=0
+        console.width = _WIDTH
+    if not console.is_terminal:
+        console.file = cast("TextIO", _Trimmed(stream))
+    return console
 
 
 class Output:
@@ -44,17 +173,38 @@ class Output:
 
     Args:
         as_json: True for one JSON document on stdout, and errors as JSON on stderr.
+        needs_stdout: Whether there is something for stdout.
+
+    Raises:
+        ConfigurationError: Nothing can be written there.
     """
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, needs_stdout: bool = True) -> None:
         self.as_json = as_json
-        self.console: Console = console_for(sys.stdout)
-        self.remarks: Console = console_for(sys.stderr)
+        if needs_stdout:
+            _check_stdout()
 
-    @property
-    def is_live(self) -> bool:
-        """Whether stdout can show something that moves."""
-        return self.console.is_terminal and not self.console.is_dumb_terminal and not self.as_json
+    @cached_property
+    def console(self) -> Console:
+        """Shows results."""
+        return console_for(sys.stdout)
+
+    @cached_property
+    def remarks(self) -> Console:
+        """Shows all else."""
+        return console_for(_stderr())
+
+    def can_move(self, console: Console) -> bool:
+        """Return whether one of the two can show something that moves."""
+        return console.is_terminal and not console.is_dumb_terminal and not self.as_json
+
+    def show_log(self) -> None:
+        """Show on stderr from now on what the library logs; it holds no secret."""
+        handler = logging.StreamHandler(_stderr())
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger = logging.getLogger("ezcaptcha_async")
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
 
     @property
     def bar(self) -> str:
@@ -71,33 +221,67 @@ class Output:
         if self.as_json or not self.remarks.is_terminal:
             yield
         else:
-            with self.remarks.status(Text(what, style="dim")):
+            from rich.text import Text
+
+            with self.remarks.status(Text(what, style=FAINT), spinner_style=GOOD):
                 yield
 
     def document(self, value: Any) -> None:
-        """Print the one JSON document."""
-        _line(json.dumps(value), sys.stdout)
+        """Print a JSON document."""
+        self.result(json.dumps(value))
 
     def result(self, text: str) -> None:
         """Print a result as it is: no colour, no wrapping, so that a script can take it."""
         _line(text, sys.stdout)
 
+    def paid_result(self, text: str) -> None:
+        """Print a result that is paid for.
+
+        Raises:
+            BrokenOffError: stdout does not take it; the error has it.
+        """
+        try:
+            self.result(text)
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+        else:
+            return
+        raise failures.BrokenOffError(
+            f"cannot write to stdout: {problem}; it stands above instead", results=(text,)
+        )
+
     def remark(self, text: str) -> None:
         """Say something on stderr, to a person only."""
         if not self.as_json:
-            _line(printable(text), sys.stderr)
+            _line(printable(text), _stderr())
 
     def failure(self, failure: BaseException) -> None:
-        """Say what ended the command: one line, or JSON; then the tickets of an interruption."""
+        """Say what ended the command: one line, or JSON; then the tickets of what is paid.
+
+        Above it stand the results that are paid for, and that stdout did not take.
+        """
+        lines = [*failures.results(failure)]
         if self.as_json:
-            _line(json.dumps(failures.description(failure)), sys.stderr)
-            return
-        text, tickets = failures.line(failure), failures.tickets(failure)
-        if tickets and isinstance(failure, EzCaptchaError):
-            text = f"{text}; it is paid: {failures.HOW_TO_FETCH}"
-        _line(f"{PROGRAM}: {printable(text)}", sys.stderr)
-        for ticket in tickets:
-            _line(json.dumps(ticket), sys.stderr)
+            lines.append(json.dumps(failures.description(failure)))
+        else:
+            if isinstance(failure, ProtocolError) and failure.payload is not None:
+                lines.append(f"{PROGRAM}: what came is {json.dumps(failure.payload)}")
+            lines.append(f"{PROGRAM}: {printable(failures.last_line(failure))}")
+            lines += map(json.dumps, failures.tickets(failure))
+        for line in lines:
+            _line(line, _stderr())
+
+
+def _check_stdout() -> None:
+    try:
+        os.write(sys.stdout.fileno(), b"")
+    except UnsupportedOperation:
+        return  # no file, but the object of a program that calls this one
+    except OSError as error:
+        problem = "it is closed" if error.errno == errno.EBADF else str(error.strerror)
+    else:
+        return
+    raise ConfigurationError(f"cannot write to stdout: {problem}; nothing was done")
 
 
 def _line(text: str, stream: TextIO) -> None:

@@ -60,8 +60,6 @@ async def fast() -> Finding:
             pass  # opened, it has all that it needs
     except ConfigurationError as error:
         reason = error.message
-    except (OSError, ValueError) as error:
-        reason = f"aiohttp cannot be opened ({type(error).__name__})"
     else:
         found = ", ".join(f"{name} {version}" for name, version in details.items() if version)
         return Finding(name="fast", text=f"active: {found}", details=details)
@@ -69,7 +67,7 @@ async def fast() -> Finding:
         return Finding(
             name="fast",
             text="not installed; httpx sends the requests",
-            remedy="for thousands of tasks: pip install 'ezcaptcha-async[fast]'",
+            remedy="for thousands of tasks: pip install 'aiohttp>=3.14' uvloop",
             details=details,
         )
     return Finding(

@@ -9,7 +9,6 @@ import time
 from contextlib import suppress
 from typing import Final, cast
 from urllib.parse import SplitResult
-from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import httpx
@@ -18,9 +17,11 @@ from anyio.abc import SocketStream
 from anyio.lowlevel import current_token
 from anyio.streams.tls import TLSAttribute, TLSStream
 
+from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async.cli import findings
 from ezcaptcha_async.cli.failures import ExitCode
 from ezcaptcha_async.cli.findings import Finding
+from ezcaptcha_async.environment import Proxies
 
 _THROUGH_PROXY: Final = "requests go through the proxy that the environment names"
 _CHECK_NETWORK: Final = "check the network, and what a firewall lets out"
@@ -64,7 +65,9 @@ async def shake_hands(url: SplitResult, *, timeout: float) -> Finding:
         context = httpx.create_ssl_context()
     except OSError as error:
         text = f"the certificate authorities cannot be read: {_reason(error)}"
-        return _problem("TLS", text, "check SSL_CERT_FILE and SSL_CERT_DIR", ExitCode.USAGE)
+        return _problem(
+            "TLS", text, "check SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE", ExitCode.USAGE
+        )
     with anyio.move_on_after(timeout):
         try:
             connection = await anyio.connect_tcp(str(url.hostname), _port(url))
@@ -132,9 +135,9 @@ def _is_address(host: str) -> bool:
 
 
 def _uses_proxy(url: SplitResult) -> bool:
-    proxies = getproxies()
-    named = proxies.get(url.scheme) or proxies.get("all")
-    return bool(named) and not proxy_bypass(f"{url.hostname}:{_port(url)}")
+    with suppress(ConfigurationError):  # it is told of with what is asked through it
+        return Proxies().for_url(url.geturl()) is not None
+    return True
 
 
 def _port(url: SplitResult) -> int:

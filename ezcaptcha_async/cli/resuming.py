@@ -19,6 +19,7 @@ from ezcaptcha_async import (
     Journal,
     Resumed,
     SavedTicket,
+    Service,
     SessionPool,
     Solution,
     Submission,
@@ -26,14 +27,16 @@ from ezcaptcha_async import (
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.rows import row_of
 from ezcaptcha_async.cli.connection import STDIN, read_text
-from ezcaptcha_async.cli.failures import ExitCode, Interrupted
+from ezcaptcha_async.cli.failures import BrokenOffError, ExitCode, Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
-from ezcaptcha_async.cli.output import Output, counted, points, printable
+from ezcaptcha_async.cli.output import Output, counted, money, printable
 from ezcaptcha_async.cli.solving import answer, described, token
 from ezcaptcha_async.cli.tickets import tickets_in
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
 """A longer file is not read for saved tickets, of which each takes less than a kilobyte."""
+
+_REST: Final = "what was not shown is still in the journal: run the same again"
 
 
 def resume(output: Output, account: Account, source: Path) -> ExitCode:
@@ -52,6 +55,7 @@ def resume(output: Output, account: Account, source: Path) -> ExitCode:
         ConfigurationError: It is not there or neither of them, another pool uses the journal,
             or it is that of a batch, which alone can keep what it has paid for.
         Interrupted: By a signal.
+        BrokenOffError: stdout does not take what was fetched.
     """
     tickets = _tickets(source)
     if tickets is not None:
@@ -110,70 +114,80 @@ def _resume_journal(output: Output, account: Account, journal: Path) -> ExitCode
         with output.waiting(f"paid tasks at {account.service.name}"):
             run_async(work)
     except Interrupted as interruption:
-        signum = interruption.signum
-    else:
-        return _conclude(output, codes, pool.unknowns())
-    note = "what was not shown is still in the journal: run the same again"
-    raise Interrupted(signum, note=note)
+        raise Interrupted(interruption.signum, note=_REST) from None
+    except BrokenOffError as error:
+        raise BrokenOffError(f"{error}; {_REST}", error.results) from None
+    return _conclude(output, account.service, codes, pool.unknowns())
 
 
 def _resume_tickets(output: Output, account: Account, tickets: Sequence[SavedTicket]) -> ExitCode:
     pool = SessionPool(account)
     codes: list[ExitCode] = []
     left = {ticket["task_id"]: ticket for ticket in tickets}
+    broken: list[BrokenOffError] = []
 
-    async def fetch(ticket: SavedTicket) -> None:
+    async def fetch(ticket: SavedTicket, scope: anyio.CancelScope) -> None:
         try:
             outcome = Resumed(ticket=ticket, solution=await pool.resume(ticket))
         except EzCaptchaError as error:
             outcome = Resumed(ticket=ticket, error=error)
-        codes.append(_show(output, outcome))
         del left[ticket["task_id"]]
+        try:
+            codes.append(_show(output, outcome))
+        except BrokenOffError as error:
+            broken.append(error)
+            scope.cancel()
 
     async def work() -> None:
         async with pool, anyio.create_task_group() as group:
             for ticket in tickets:
-                group.start_soon(fetch, ticket)
+                group.start_soon(fetch, ticket, group.cancel_scope)
 
     try:
         with output.waiting(f"paid tasks at {account.service.name}"):
             run_async(work)
     except Interrupted as interruption:
-        signum = interruption.signum
-    else:
-        return _conclude(output, codes, pool.unknowns())
-    raise Interrupted(signum, list(left.values()))
+        raise Interrupted(interruption.signum, list(left.values())) from None
+    if broken:
+        raise BrokenOffError(str(broken[0]), broken[0].results, list(left.values()))
+    return _conclude(output, account.service, codes, pool.unknowns())
 
 
 def _show(output: Output, outcome: Resumed) -> ExitCode:
-    """Show what became of one task, and return what that means."""
+    """Show what became of one task, and return what that means.
+
+    Raises:
+        BrokenOffError: stdout does not take it.
+    """
     if (error := outcome.error) is not None:
         if output.as_json:
-            output.document({"ticket": outcome.ticket, **failures.description(error)})
+            output.paid_result(
+                json.dumps({"ticket": outcome.ticket, **failures.description(error)})
+            )
         else:
             named = "" if outcome.reference is None else f" ({outcome.reference})"
             output.remark(f"task {outcome.task_id}{named}: {failures.line(error)}")
         return failures.exit_code(error)
     solution = cast("Solution", outcome.solution)
     if output.as_json:
-        output.document({"ticket": outcome.ticket, **described(solution)})
+        output.paid_result(json.dumps({"ticket": outcome.ticket, **described(solution)}))
     else:
         text = token(solution) or json.dumps(answer(solution))
         # The reference last: it alone may hold blanks beside a token.
         parts = (outcome.task_id, text, outcome.reference)
-        output.result(" ".join(printable(part) for part in parts if part is not None))
+        output.paid_result(" ".join(printable(part) for part in parts if part is not None))
     return ExitCode.DONE
 
 
 def _conclude(
-    output: Output, codes: Sequence[ExitCode], unknowns: Sequence[Submission]
+    output: Output, service: Service, codes: Sequence[ExitCode], unknowns: Sequence[Submission]
 ) -> ExitCode:
     for item in unknowns:
         if output.as_json:
             output.document({"unknown": attrs.asdict(item)})
             continue
         sent = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item.sent_at))
-        price = "" if item.points is None else f" for {points(item.points)} points"
+        price = "" if item.points is None else f" for {money(item.points, service)}"
         where = f"{item.type} for {item.host}" if item.host else item.type
         named = "" if item.reference is None else f" ({item.reference})"
         output.remark(f"unknown: {where}{named}, sent {sent}, may have been charged{price}")

@@ -7,23 +7,30 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
+import anyio
 import attrs
 
 from ezcaptcha_async import (
     Account,
+    Balance,
     CloudFlareTurnstileSolution,
     FuncaptchaSolution,
     HCaptchaSolution,
     ReCaptchaSolution,
+    Service,
     SessionPool,
     Solution,
     Task,
+    TransportError,
 )
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.interrupts import paid_tickets, run_async
-from ezcaptcha_async.cli.output import Output, counted, points, printable
+from ezcaptcha_async.cli.output import Output, counted, money, printable
 
 T = TypeVar("T")
+_PATIENCE: Final = 5.0
+"""Seconds after which a user wonders whether anything happens."""
+
 _NOT_OF_THE_ANSWER: Final = {"receipt", "expires_at"}
 _TOKENS: Final = (
     CloudFlareTurnstileSolution,
@@ -51,19 +58,35 @@ def solve(
     Raises:
         EzCaptchaError: Why there is none.
         Interrupted: By a signal; it names the task if that is paid.
+        BrokenOffError: stdout does not take the solution.
     """
-    pool = SessionPool(account)
-    with output.waiting(f"{task.type} at {account.service.name}"):
-        solution = _in_pool(pool, lambda: pool.solve(task, timeout=timeout))
+    pool, is_paid, is_seen = SessionPool(account), anyio.Event(), output.remarks.is_terminal
+
+    async def call() -> Solution:
+        ticket = await pool.submit(task, timeout=timeout)
+        is_paid.set()
+        if not is_seen:
+            output.remark(f"waiting for task {ticket.task_id}, which is paid")
+        solution: Solution = await ticket
+        return solution
+
+    async def say_if_slow() -> None:
+        with anyio.move_on_after(_PATIENCE):
+            await is_paid.wait()
+            return
+        output.remark(f"no answer yet from {account.service.base_url}; -v shows why")
+
+    with output.waiting(f"waiting for {task.type} at {account.service.name}"):
+        solution = _in_pool(pool, call, beside=None if is_seen else say_if_slow)
     if output.as_json:
-        output.document(described(solution))
+        output.paid_result(json.dumps(described(solution)))
         return
     text = token(solution)
     if text is not None:
-        output.result(printable(text))
+        output.paid_result(printable(text))
     else:
-        output.result(json.dumps(answer(solution), indent=2))
-    _remark_on(solution, output)
+        output.paid_result(json.dumps(answer(solution), indent=2))
+    _remark_on(solution, account.service, output)
 
 
 def balance(output: Output, account: Account) -> None:
@@ -74,16 +97,32 @@ def balance(output: Output, account: Account) -> None:
         Interrupted: By a signal.
     """
     pool = SessionPool(account)
-    with output.waiting(f"balance at {account.service.name}"):
-        found = _in_pool(pool, pool.balance)
+    try:
+        with output.waiting(f"asking for the balance at {account.service.name}"):
+            found = _in_pool(pool, pool.balance)
+    except TransportError as error:
+        problem, sent = error.message, error.sent
+    else:
+        _show_balance(output, account, found)
+        return
+    raise TransportError(
+        f"{problem}, asked of {account.service.base_url}; 'ezcaptcha doctor' finds out more",
+        sent=sent,
+    )
+
+
+def _show_balance(output: Output, account: Account, found: Balance) -> None:
     if output.as_json:
         output.document(attrs.asdict(found))
     else:
-        worth = f"{found.value:,.2f} {found.currency}"
-        output.result(f"{points(found.points)} points ({worth}) at {found.account}")
+        output.result(f"{money(found.points, account.service)} at {found.account}")
 
 
-def _in_pool(pool: SessionPool, call: Callable[[], Awaitable[T]]) -> T:
+def _in_pool(
+    pool: SessionPool,
+    call: Callable[[], Awaitable[T]],
+    beside: Callable[[], Awaitable[None]] | None = None,
+) -> T:
     answers: list[T] = []
 
     async def work() -> None:
@@ -91,7 +130,7 @@ def _in_pool(pool: SessionPool, call: Callable[[], Awaitable[T]]) -> T:
             answers.append(await call())
 
     try:
-        run_async(work)
+        run_async(work, beside=beside)
     except Interrupted as interruption:
         signum = interruption.signum
     else:
@@ -122,9 +161,9 @@ def described(solution: Solution) -> dict[str, Any]:
     }
 
 
-def _remark_on(solution: Solution, output: Output) -> None:
+def _remark_on(solution: Solution, service: Service, output: Output) -> None:
     receipt = solution.receipt
-    price = "" if receipt.points is None else f" for {points(receipt.points)} points"
+    price = "" if receipt.points is None else f" for {money(receipt.points, service)}"
     expiry = time.strftime("%H:%M:%S", time.localtime(solution.expires_at))
     output.remark(f"task {receipt.task_id}, {receipt.task_type} at {receipt.service}")
     output.remark(f"solved in {receipt.waited:.1f} s with {counted(receipt.polls, 'poll')}{price}")

@@ -47,7 +47,7 @@ def _tickets(document: object) -> Iterator[SavedTicket]:
         return
     fields = cast("dict[str, Any]", document)
     if fields.keys() >= _FIELDS and isinstance(fields["task_id"], str):
-        yield fields
+        yield cast("SavedTicket", fields)
     elif fields.keys() == {"error"} and isinstance(fields["error"], dict):
         error = cast("dict[str, Any]", fields["error"])
         for ticket in (*_listed(error.get("ticket")), *_listed(error.get("tickets"))):

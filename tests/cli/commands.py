@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,15 @@ from ezcaptcha_async.cli import main
 V2 = ("ReCaptchaV2TaskProxyless", "website_url=https://example.com/", "website_key=a-site-key")
 SCALE = 50.0
 FAST = ("--time-scale", f"{SCALE:g}")
+LONG: dict[str, Any] = {"time_scale": 10.0, "solve_times": 250.0}
+"""Settings of a service at which tasks take 25 s, unless a test has them finished."""
+STEADY = ("--time-scale", "10")
+BRIEF = ("--timeout", "2")
+"""Gives such a task up, though not before createTask is answered on a busy machine."""
 PROGRAM = (sys.executable, "-m", "ezcaptcha_async.cli")
 SECRET = "do-not-show-this"
+PATIENCE = 120
+"""Seconds for what takes one or two, unless the machine is busy."""
 
 
 @attrs.frozen
@@ -66,6 +75,26 @@ class Cli:
         assert SECRET not in out + err
         return Result(code, out, err)
 
+    def interrupted(
+        self, when: Callable[[], object], *arguments: str, signum: int = signal.SIGINT
+    ) -> Result:
+        """Run one command, and send this process a signal as soon as something is the case."""
+        ended = threading.Event()
+
+        def send() -> None:
+            while not when():
+                if ended.wait(0.01):
+                    return
+            os.kill(os.getpid(), signum)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            return self(*arguments)
+        finally:
+            ended.set()
+            thread.join()
+
 
 def environment(**more: str) -> dict[str, str]:
     """Return the environment of a process that finds the package."""
@@ -88,12 +117,12 @@ def start(
 
 
 def finish(process: subprocess.Popen[str]) -> Result:
-    """Wait until the process has ended."""
-    try:
-        out, err = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.wait()
+    """Wait until the process has ended, and close its pipes."""
+    with process:
+        try:
+            out, err = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
     assert "Traceback" not in err
     return Result(process.returncode, out or "", err)
 

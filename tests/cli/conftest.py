@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -24,9 +25,13 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run commands in this process."""
-    return Cli(capsys)
+def cli(capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
+    """Run commands in this process, and leave the log as it was."""
+    logger = logging.getLogger("ezcaptcha_async")
+    handlers = logger.handlers.copy()
+    yield Cli(capsys)
+    logger.setLevel(logging.NOTSET)
+    logger.handlers[:] = handlers
 
 
 @pytest.fixture

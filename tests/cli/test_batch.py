@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,11 @@ from typing import Any
 import anyio
 import pytest
 
-from ezcaptcha_async import PoolStatistics, ReCaptchaV2TaskProxyless, SessionPool
-from ezcaptcha_async.cli.batching import display as batch_display
-from ezcaptcha_async.cli.batching.progress import Progress
-from ezcaptcha_async.cli.batching.rows import Format, count_rows
-from ezcaptcha_async.cli.output import Output
+from ezcaptcha_async import ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async.cli.batching.rows import count_rows
+from ezcaptcha_async.cli.options import Format
 from ezcaptcha_async.testing import Fault, SimulatedServer, Uniform
-from tests.cli.commands import FAST, SECRET, Cli, Result, finish, start
+from tests.cli.commands import BRIEF, FAST, LONG, SECRET, STEADY, Cli, Result, finish, start
 from tests.cli.conftest import Serve
 
 PAGE = {"type": "ReCaptchaV2TaskProxyless", "website_key": "a-site-key"}
@@ -58,6 +56,12 @@ def charged(server: SimulatedServer) -> int:
     return server.service.summary().charges
 
 
+def finish_all(server: SimulatedServer) -> None:
+    """Have all tasks solved by now."""
+    for task in server.service.record.tasks:
+        server.service.finish(task.task_id)
+
+
 def killed_while_it_creates(server: SimulatedServer, rows: Path, results: Path) -> None:
     """Run a batch, and kill it between a createTask and its answer."""
     server.service.inject(Fault.HANG, path="/createTask", times=1)
@@ -77,9 +81,11 @@ def test_every_row_is_solved_and_says_which_it_is(
     assert result.code == 0
     assert result.out == ""
     assert result.err.splitlines() == [
-        "30 solved and 0 failed in this run; 180 points",
-        f"the results are in {results}",
+        "30 solved and 0 failed in this run; 180 points (0.0180 USD)",
+        f"the results are in {results}; see 'ezcaptcha report {results}'",
     ]
+    report = cli("report", str(results)).out
+    assert "The service ran at 50 times real speed; the seconds are those of this" in report
     found = {item["row"]: item for item in read(results)}
     assert sorted(found) == list(range(1, 31))
     tokens = {task.task_id for task in server.service.record.tasks}
@@ -114,6 +120,8 @@ def test_the_same_command_again_buys_nothing(
         "points_before": 180.0,
         "errors": {},
         "halted_by": None,
+        "currency": "USD",
+        "value": pytest.approx(0.0198),
         "elapsed": pytest.approx(0, abs=60),
     }
     assert charged(server) == 33
@@ -132,78 +140,75 @@ def test_a_row_that_was_put_in_at_the_top(
     assert charged(server) == 30
 
 
-def test_through_pipes(cli: Cli, serving: Serve, rows: Path) -> None:
+def test_through_pipes(cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """``grep | ezcaptcha batch - | jq`` is what a shell is for."""
     server = serving()
-    process = start(
-        "batch", "-", "--format", "csv", "--type", PAGE["type"], *FAST, stdin=subprocess.PIPE
-    )
-    assert process.stdin is not None
-    process.stdin.write("website_url,website_key,id\n")
-    for number in range(5):
-        process.stdin.write(f"https://example.com/{number},k,{number}\n")
-        process.stdin.flush()
-        time.sleep(0.05)
-    process.stdin.close()
-    process.stdin = None
-    result = finish(process)
+    reader, writer = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writer, "w") as pipe:
+            pipe.write("website_url,website_key,id\n")
+            for number in range(5):
+                while charged(server) < number:
+                    time.sleep(0.01)
+                pipe.write(f"https://example.com/{number},k,{number}\n")
+                pipe.flush()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with os.fdopen(reader) as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        result = cli("batch", "-", "--format", "csv", "--type", PAGE["type"], *FAST)
+    thread.join()
     assert result.code == 0
     assert sorted(json.loads(line)["id"] for line in result.out.splitlines()) == list("01234")
     assert charged(server) == 5
 
 
-def test_nothing_on_stdin(serving: Serve, results: Path) -> None:
+def test_nothing_on_stdin(
+    cli: Cli, serving: Serve, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A timer or a service unit, which has no stdin, would end in a traceback."""
     serving()
-    process = start("batch", "-", "-o", str(results), *FAST, stdin=subprocess.DEVNULL)
-    result = finish(process)
+    with Path(os.devnull).open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        result = cli("batch", "-", "-o", str(results), *FAST)
     assert result.code == 0
     assert "0 solved and 0 failed" in result.err
+    assert "there were no rows" in result.err
 
 
 def test_a_source_that_cannot_be_read(
-    cli: Cli, serving: Serve, rows: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, serving: Serve, results: Path, tmp_path: Path
 ) -> None:
-    """What is wrong would be wrapped in a group, which no program looks into."""
+    """A traceback would say what is wrong, or a group, which no program looks into."""
     serving()
-
-    async def refuse(_descriptor: int) -> None:
-        raise OSError(errno.EIO, "the cable was pulled")
-
-    monkeypatch.setattr("ezcaptcha_async.cli.batching.records.anyio.wait_readable", refuse)
-    reader, writer = os.pipe()
-    with os.fdopen(reader) as stream, os.fdopen(writer):
-        monkeypatch.setattr(sys, "stdin", stream)
-        with pytest.raises(OSError, match="the cable was pulled"):
-            cli("batch", "-", *FAST)
+    result = cli("batch", str(tmp_path), "-o", str(results), *FAST)
+    assert result.code == 2
+    assert result.line.endswith(f"cannot read {tmp_path}: Is a directory")
 
 
-def test_a_reader_that_goes_away(serving: Serve, rows: Path) -> None:
-    """``| head -1`` would end in a traceback, or buy all the rest."""
-    server = serving()
-    process = start("batch", str(rows), "--max-in-flight", "4", *FAST)
-    assert process.stdout is not None
-    assert json.loads(process.stdout.readline())["status"] == "solved"
-    process.stdout.close()
-    process.stdout = None
-    assert finish(process).code == 1
-    assert charged(server) < 30
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
 def test_ended_in_the_middle_and_gone_on_with(
     cli: Cli, serving: Serve, rows: Path, results: Path, signum: signal.Signals
 ) -> None:
     """A laptop that is closed, or a node that is drained, would cost the tasks in flight."""
     server = serving(time_scale=20.0, solve_times=Uniform(10, 40))
     slow = ("--time-scale", "20")
-    process = start("batch", str(rows), "-o", str(results), *slow)
-    while not results.exists() or len(read(results)) < 4:
-        time.sleep(0.02)
-    process.send_signal(signum)
-    ended = finish(process)
-    assert ended.code == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(signum, -signum)
-    if signum != signal.SIGKILL:
+
+    def is_time() -> bool:
+        return results.exists() and results.read_bytes().count(b"\n") >= 4
+
+    command = ("batch", str(rows), "-o", str(results), *slow)
+    if signum == signal.SIGKILL:
+        process = start(*command)
+        while not is_time():
+            time.sleep(0.02)
+        process.kill()
+        finish(process)
+    else:
+        ended = cli.interrupted(is_time, *command)
+        assert ended.code == 130
         assert "rows done" in ended.err
         assert "can be fetched for five minutes" in ended.err
         assert "the same command goes on from here" in ended.err
@@ -230,18 +235,6 @@ def test_killed_between_a_result_and_the_journal(
     assert charged(server) == 30
 
 
-def test_ended_without_a_journal(serving: Serve, rows: Path) -> None:
-    """Whoever sends results to a pipe would believe that the next run goes on from there."""
-    server = serving(solve_times=100.0)
-    process = start("batch", str(rows), *FAST)
-    while charged(server) == 0:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    result = finish(process)
-    assert result.code == 130
-    assert "0 rows done; without a journal nothing else is kept" in result.err
-
-
 def test_a_journal_that_others_use_too(
     cli: Cli, serving: Serve, rows: Path, results: Path, tmp_path: Path
 ) -> None:
@@ -265,15 +258,16 @@ def test_gone_on_with_by_another_key(
     cli: Cli, serving: Serve, rows: Path, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slip in the environment would buy again with one key what another has paid for."""
-    server = serving(solve_times=60.0)
-    command = ("batch", str(with_rows(rows, 5)), "-o", str(results), *FAST)
-    assert cli(*command, "--timeout", "0.5").code == 1
+    server = serving(**LONG)
+    command = ("batch", str(with_rows(rows, 5)), "-o", str(results), *STEADY)
+    assert cli(*command, *BRIEF).code == 1
     assert charged(server) == 5
     monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", f"{SECRET}-other")
     result = cli(*command)
     assert result.code == 2
     assert "stopped: no account of this pool can fetch" in result.err
     monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", SECRET)
+    finish_all(server)
     assert cli(*command).code == 0
     assert charged(server) == 5
 
@@ -310,7 +304,7 @@ def test_what_may_have_been_paid_counts_where_errors_are_tried_again(
     assert [(item["row"], item["points"]) for item in read(results)] == [(1, 6)]
     assert cli(*command, "12").code == 0
     assert [item["status"] for item in read(results)] == ["failed", "solved"]
-    assert cli(*command, "12").code == 4
+    assert cli(*command, "12").code == 0, "nothing is left to buy"
     assert len(read(results)) == charged(server) == 2
 
 
@@ -332,6 +326,11 @@ def test_rows_that_end_in_an_error(cli: Cli, serving: Serve, rows: Path, results
     assert result.code == 1
     assert "30 rows: TaskFailedError" in result.err
     assert "1 row: ConfigurationError" in result.err
+    assert "\nrow 1: line 1: type nonsense is not known" in result.err
+    named = r"\nrow \d+ \(job https://example.com/\d+\): ERROR_CAPTCHA_UNSOLVABLE"
+    assert re.search(named, result.err)
+    assert result.err.count("\nrow ") == 5, "the first few"
+    assert result.err.splitlines()[-1].endswith("with --retry-failed all")
     found = {item["row"]: item for item in read(results)}
     assert (found[1]["final"], found[1]["points"]) == (False, None)
     assert (found[2]["final"], found[2]["points"]) == (True, 6)
@@ -356,6 +355,11 @@ def test_a_budget_for_all_runs_together(
     assert "the budget of 96 points is used up" in result.err
     assert cli(*command, "180").code == 0
     assert charged(server) == 30
+    for spent in ("180", "100"):
+        result = cli(*command, spent)
+        assert result.code == 0, "a timer that runs it again would raise an alarm for ever"
+        assert "stopped" not in result.err
+    assert charged(server) == 30
 
 
 def test_an_account_that_runs_dry(cli: Cli, serving: Serve, rows: Path, results: Path) -> None:
@@ -375,9 +379,10 @@ def test_a_row_that_took_too_long_is_fetched_by_the_next_run(
     cli: Cli, serving: Serve, rows: Path, results: Path
 ) -> None:
     """It is paid: giving up on it is no reason to pay again."""
-    server = serving(solve_times=60.0)
-    command = ("batch", str(with_rows(rows, 2)), "-o", str(results), *FAST)
-    assert cli(*command, "--timeout", "0.5").code == 1
+    server = serving(**LONG)
+    command = ("batch", str(with_rows(rows, 2)), "-o", str(results), *STEADY)
+    assert cli(*command, *BRIEF).code == 1
+    finish_all(server)
     assert [(item["final"], item["points"]) for item in read(results)] == [(False, 6), (False, 6)]
     assert "0 points" in cli(*command, "--budget", "12").err
     found = read(results)[2:]
@@ -394,10 +399,12 @@ def test_a_second_try_that_is_fetched_by_the_next_run(
 ) -> None:
     """What was paid for the second time would be fetched and thrown away."""
     serving(failure_rate=1.0)
-    command = ("batch", str(with_rows(rows, 2)), "-o", str(results), *FAST)
-    assert cli(*command).code == 1
-    server = serving(solve_times=60.0)
-    assert cli(*command, "--retry-failed", "--timeout", "0.5").code == 1
+    batch = ("batch", str(with_rows(rows, 2)), "-o", str(results))
+    assert cli(*batch, *FAST).code == 1
+    server = serving(**LONG)
+    command = (*batch, *STEADY)
+    assert cli(*command, "--retry-failed", *BRIEF).code == 1
+    finish_all(server)
     result = cli(*command)
     assert result.code == 0
     assert "2 solved and 0 failed in this run; 0 points" in result.err
@@ -423,11 +430,11 @@ def test_a_full_disk_ends_it_with_nothing_lost(
     """Tokens that are paid for would be thrown away one after the other."""
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
-    server = serving()
+    server = serving(time_scale=10.0)
     journal = tmp_path / "journal"
-    command = ("batch", str(rows), "--journal", str(journal), *FAST, "-o")
+    command = ("batch", str(rows), "--journal", str(journal), *STEADY, "-o")
     result = cli(*command, "/dev/full")
-    assert result.code == 2
+    assert result.code == 1, "2 says that nothing was sent"
     assert "cannot write /dev/full: No space left on device" in result.err
     results = tmp_path / "results"
     assert cli(*command, str(results)).code == 0
@@ -445,9 +452,11 @@ def test_a_million_rows_are_not_read_at_once(cli: Cli, serving: Serve, tmp_path:
         f"import sys\nwith open({str(pipe)!r}, 'w') as out:\n    while True: out.write({line!r})"
     )
     with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) as writer:  # noqa: S603
-        process = start("batch", str(pipe), "-o", str(tmp_path / "out"), *FAST, "--budget", "600")
-        result = finish(process)
-        writer.kill()
+        command = ("batch", str(pipe), "-o", str(tmp_path / "out"), *FAST, "--budget", "600")
+        try:
+            result = finish(start(*command))
+        finally:
+            writer.kill()  # without a reader it would wait for one for ever
     assert result.code == 4
     assert charged(server) == 100
 
@@ -457,8 +466,9 @@ def test_a_million_rows_are_not_read_at_once(cli: Cli, serving: Serve, tmp_path:
     [
         (("no-such-file",), "there is no file 'no-such-file'"),
         (("{rows}", "--json"), "--json needs --results"),
+        (("{rows}", "--journal", "{rows}.journal"), "--journal needs --results"),
         (("-", "--key-file", "-"), "cannot both be read from stdin"),
-        (("{rows}", "--key-file", os.devnull), "client_key must be a non-empty str"),
+        (("{rows}", "--key-file", os.devnull), "--key-file holds no client key"),
         (("{rows}", "-o", "{rows}"), "the rows and the results cannot both be in"),
         (("{rows}", "-o", "{rows}.link"), "the rows and the results cannot both be in"),
         (("{rows}", "-o", "{rows}.hard"), "the rows and the results cannot both be in"),
@@ -505,17 +515,20 @@ def test_a_second_start_that_was_still_counting_rows(
     results: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What it knows of the results would be from before the first run, and all be bought again."""
+    """What it knows of the results would be from before the other run, and all be bought again."""
     server = serving()
     first: list[Result] = []
 
+    nested = iter([True])
+
     def count_slowly(source: Path, row_format: Format) -> int | None:
-        first.append(finish(start("batch", str(rows), "-o", str(results), *FAST)))
+        if next(nested, False):
+            first.append(cli("batch", str(rows), "-o", str(results), *FAST))
         return count_rows(source, row_format)
 
-    monkeypatch.setattr("ezcaptcha_async.cli.batching.running.count_rows", count_slowly)
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.rows.count_rows", count_slowly)
     assert cli("batch", str(rows), "-o", str(results), *FAST).code == 0
-    assert [result.code for result in first] == [2]
+    assert [result.code for result in first] == [0]
     assert charged(server) == len(read(results)) == 30
 
 
@@ -528,10 +541,34 @@ def test_a_terminal_shows_how_far_it_is(
     """A user would look at nothing for an hour."""
     serving(failure_rate=0.3)
     result = cli("batch", str(rows), "-o", str(results), *FAST)
-    for words in ("30 of 30", "in flight", "a minute", "solve time", "TaskFailedError", "━"):
-        assert words in result.err
+    for words in ("30 of 30", "in flight", "a minute", "TaskFailedError", "━"):
+        assert words in _plain(result.err)
+    assert re.search(r"solve time  median \d+ s, p95 \d+ s  .*█", _plain(result.err))
     panel = _plain(result.err).partition("in this run")[0].rpartition("\n")[0]
     assert max(map(len, panel.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_a_service_that_is_silent_is_named(  # noqa: PLR0917
+    cli: Cli,
+    serving: Serve,
+    rows: Path,
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    on_terminal: bool,  # noqa: FBT001
+) -> None:
+    """A slip in the URL would look like rows that take their time."""
+    server = serving()
+    server.service.inject(Fault.HANG, path="/createTask")
+    if on_terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.counts._PATIENCE", 0.0)
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.running._SECONDS_BETWEEN_LINES", 0.0)
+    result = cli.interrupted(
+        lambda: server.service.summary().creates, "batch", str(rows), "-o", str(results), *FAST
+    )
+    assert result.code == 130
+    assert f"no answer yet from {server.url}; -v shows why" in _plain(result.err)
 
 
 def test_a_plain_terminal_and_an_endless_list(
@@ -555,52 +592,13 @@ def test_lines_where_nothing_can_move(
     cli: Cli, serving: Serve, rows: Path, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A log file would hold one figure an hour, or ten a second."""
-    monkeypatch.setattr("ezcaptcha_async.cli.batching.display._SECONDS_BETWEEN_LINES", 0.2)
+    monkeypatch.setattr("ezcaptcha_async.cli.batching.running._SECONDS_BETWEEN_LINES", 0.2)
     serving(solve_times=Uniform(10, 40))
     result = cli("batch", str(rows), "-o", str(results), *FAST)
     lines = result.err.splitlines()
     assert len(lines) >= 3
-    assert "in flight; " in lines[0]
-    assert "of 30 done" in lines[0]
-
-
-def test_the_display_before_anything_is_solved(
-    capsys: pytest.CaptureFixture[str], terminal: None
-) -> None:
-    """The first seconds of a batch would end in a division by zero."""
-    output = Output(as_json=False)
-    with batch_display.shown(output, "rows to results", in_the_way=False) as show:
-        show(Progress(total=5))
-        show(Progress())
-    shown = _plain(capsys.readouterr().err)
-    assert "0 of 5" in shown
-    assert "solve time" not in shown
+    assert re.match(r"\d+ s: \d+ of 30 done, \d+ solved, 0 failed, \d+ in flight, ", lines[0])
 
 
 def _plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-
-
-def test_rates_and_times() -> None:
-    """The time left would jump about, or promise what is long over."""
-    now = 0.0
-    progress = Progress(total=600, solved_before=100, clock=lambda: now)
-    assert progress.per_minute() is None
-    assert progress.seconds_left(None) is None
-    assert progress.solve_time(0.5) is None
-    for second in range(1, 121):
-        now = float(second)
-        progress.solved += 1 if second <= 60 else 3
-        rate = progress.per_minute()
-    assert rate == pytest.approx(180, rel=0.05), "of the last minute"
-    assert progress.done == 340
-    assert progress.seconds_left(rate) == pytest.approx(260 / 3, rel=0.05)
-    assert Progress().seconds_left(10.0) is None
-    progress.times = [0, 0, 10, 10, *[0] * 20]
-    assert progress.solve_time(0.5) == 15
-    assert progress.solve_time(0.95) == pytest.approx(19.5)
-    progress.look()
-    assert progress.counts is None
-    progress.watch(lambda: PoolStatistics(waiting=3))
-    progress.look()
-    assert progress.counts == PoolStatistics(waiting=3)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import Cli
+from tests.cli.commands import PATIENCE, Cli
 
 # Completes the words, the last of which is being typed, as bash does on TAB.
 PRESS_TAB = """
@@ -33,7 +33,7 @@ def completions(folder: Path, *words: str) -> list[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE,
         check=True,
     )
     assert done.stderr == ""
@@ -51,6 +51,8 @@ def completions(folder: Path, *words: str) -> list[str]:
         (["solve", "Fun"], ["FuncaptchaTaskProxyless"]),
         (["solve", "HC"], ["HCaptcha"]),
         (["solve", "CloudFlareT"], ["CloudFlareTurnstileTask"]),
+        (["solve", "HCaptcha", "website_u"], ["website_url="]),
+        (["solve", "HCaptcha", "website_url=x", "pro"], ["proxy="]),
         (["solve", "--key-file", "ke"], ["key.txt"]),
         (["resume", "pa"], ["paid.jsonl"]),
     ],

@@ -6,22 +6,21 @@ import importlib.util
 import os
 import pty
 import re
-import signal
 import sys
+from itertools import product
 from typing import Any
 
 import attrs
 import pytest
 
-from ezcaptcha_async import EzCaptchaError, SessionPool, Statistics
-from ezcaptcha_async.cli import live
-from ezcaptcha_async.cli.demo import Plan, Progress, example_tasks
+from ezcaptcha_async.cli.demo import Demo, example_tasks, run_demo
 from ezcaptcha_async.cli.output import Output
 from ezcaptcha_async.tasks import TASK_TYPES
-from tests.cli.commands import Cli, environment, finish, start
+from ezcaptcha_async.testing import Fault, SimulatedService
+from tests.cli.commands import PATIENCE, Cli, environment, start
 
 QUICK = ("demo", "--tasks", "26", "--speed", "50")
-PLAN = Plan(tasks=300, speed=10, seed=1, backend="asyncio")
+WANTED = Demo(tasks=300, speed=10, seed=1, backend="asyncio")
 
 
 def test_all_types_are_solved_and_accounted_for(cli: Cli) -> None:
@@ -54,27 +53,43 @@ def test_a_terminal_shows_how_far_it_is(cli: Cli, terminal: None) -> None:
     result = cli(*QUICK)
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", result.out)
     assert "26 tasks at 50 times real speed, against http://127.0.0.1:" in shown
-    assert "queued  creating  waiting   solved  failed  requests/s       points" in shown
-    assert shown.count("requests/s") > 3
+    assert " queued  creating  waiting   solved   failed  requests   points" in shown
+    assert shown.count("creating") >= 2
+    assert "━ 26 of 26" in shown
+    assert " left" in shown
     assert "Nothing was lost" in shown
     assert result.err == ""
 
 
+def test_a_narrow_terminal_keeps_names_and_numbers(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came of it would be cut to letters and dots."""
+    found = run_demo(attrs.evolve(WANTED, tasks=26, speed=100), Output(as_json=True))
+    monkeypatch.setattr("ezcaptcha_async.cli.demo.run_demo", lambda *_arguments: found)
+    for width, command in product((45, 60, 80, 120), ("demo", "types")):
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = cli(command).out.splitlines()
+        assert max(map(len, lines)) <= width
+        assert not [line for line in lines if line.endswith(" ")]
+        for task_class in TASK_TYPES:
+            assert any(line.split()[:1] == [task_class.__name__] for line in lines)
+        assert "…" not in "".join(lines)
+
+
 def test_it_exits_with_1_when_something_was_lost(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build that runs the demonstration would pass although tasks are lost."""
-    submit = SessionPool.submit
 
-    async def submit_and_lose(pool: SessionPool, task: Any, **options: Any) -> Any:
-        ticket = await submit(pool, task, **options)
-        if task.type == "CloudFlare5STask":
-            await ticket
-            raise EzCaptchaError("lost on the way")
-        return ticket
+    def losing(**settings: Any) -> SimulatedService:
+        service = SimulatedService(**settings)
+        service.inject(Fault.RESET_AFTER, path="/createTask")
+        return service
 
-    monkeypatch.setattr(SessionPool, "submit", submit_and_lose)
+    monkeypatch.setattr("ezcaptcha_async.cli.demo.SimulatedService", losing)
     result = cli("demo", "--tasks", "13", "--speed", "100")
     assert result.code == 1
-    assert "not solved: 1 of 13 tasks (1 EzCaptchaError)" in result.out
+    assert "not solved: 1 of 13 tasks (1 SubmissionUnknownError)" in result.out
+    assert "1 of 13 paid tasks were not fetched" in result.out
 
 
 def test_an_event_loop_that_is_not_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,44 +102,26 @@ def test_an_event_loop_that_is_not_there(cli: Cli, monkeypatch: pytest.MonkeyPat
 
 def test_tasks_are_of_all_types_and_the_same_for_the_same_seed() -> None:
     """A run could not be repeated, or would leave a type out."""
-    tasks = example_tasks(PLAN)
-    assert tasks == example_tasks(PLAN) != example_tasks(attrs.evolve(PLAN, seed=2))
+    tasks = example_tasks(WANTED)
+    assert tasks == example_tasks(WANTED) != example_tasks(attrs.evolve(WANTED, seed=2))
     assert {task.type for task in tasks} == {task_class.__name__ for task_class in TASK_TYPES}
     assert len({task.host for task in tasks}) == 5
 
 
-def test_where_nothing_can_move_there_is_a_line_now_and_then(
-    capsys: pytest.CaptureFixture[str],
+def test_ctrl_c_ends_it_in_one_line(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, terminal: None
 ) -> None:
-    """A log file would hold control sequences, or nothing at all."""
-    progress = Progress(
-        url="http://127.0.0.1:1",
-        counts=Statistics(waiting=3, solved=4, failed=1, lapsed=2, requests=50, points=1_234),
-        elapsed=1.0,
-        rate=12.6,
+    """Ctrl-C would show a traceback, or hang, or leave a view that says something else."""
+    service = SimulatedService(seed=1, balance=1e9)
+    monkeypatch.setattr("ezcaptcha_async.cli.demo.SimulatedService", lambda **_settings: service)
+    result = cli.interrupted(
+        lambda: service.summary().fetched > 0, "demo", "--tasks", "100", "--speed", "20"
     )
-    with live.shown(Output(as_json=False), PLAN) as show:
-        for elapsed in (1.0, 2.04, 3.0, 4.1):
-            show(attrs.evolve(progress, elapsed=elapsed))
-        show(attrs.evolve(progress, elapsed=6.2, left=0.2))
-        show(attrs.evolve(progress, elapsed=8.3, left=6.6))
-    counts = "0 queued, 0 creating, 3 waiting, 4 solved, 3 failed; 13 requests/s, 1,234 points"
-    lines = ["2 s: ", "4 s: ", "6 s: ", "8 s: "]
-    ends = ["", "", "; about 1 s left", "; about 7 s left"]
-    said = "".join(f"{line}{counts}{end}\n" for line, end in zip(lines, ends, strict=True))
-    assert capsys.readouterr() == ("", said)
-
-
-def test_ctrl_c_ends_it_in_one_line() -> None:
-    """Ctrl-C would show a traceback, or hang."""
-    with start("demo", "--tasks", "500") as process:
-        assert process.stderr is not None
-        process.stderr.readline()  # "2 s: …": it is under way
-        process.send_signal(signal.SIGINT)
-        result = finish(process)
     assert result.code == 130
-    assert re.fullmatch(r"ezcaptcha: interrupted; \d+ of 500 tasks were solved\n", result.err)
-    assert result.out == ""
+    ended = re.fullmatch(r"ezcaptcha: interrupted; (\d+) of 100 tasks were solved\n", result.err)
+    assert ended is not None
+    assert f"{ended[1]} of 100" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", result.out)
+    assert result.out.count("\x1b[?25l") == result.out.count("\x1b[?25h") == 1, "the cursor is back"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
@@ -142,7 +139,7 @@ def test_it_fits_a_real_terminal_of_80_columns() -> None:
         except OSError:  # how Linux says that the other end is closed
             pass
         os.close(ours)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
     assert all(len(line) <= 80 for line in re.split(r"[\r\n]+", text))
     assert "Nothing was lost" in text

@@ -110,19 +110,19 @@ def test_a_certificate_that_is_not_trusted(
 
 
 @pytest.mark.parametrize(
-    ("script", "text"),
+    ("script", "timeout", "text"),
     [
-        (Script(read=0, end=End.HANG), "no handshake within 0.3 s"),
-        (Script(read=5, send=b"HTTP/1.1 400 Bad Request\r\n\r\n"), "the handshake failed: "),
-        (Script(read=5, end=End.RESET), "the handshake failed: "),
+        (Script(read=0, end=End.HANG), 0.3, "no handshake within 0.3 s"),
+        (Script(read=5, send=b"HTTP/1.1 400 Bad Request\r\n\r\n"), 100, "the handshake failed: "),
+        (Script(read=5, end=End.RESET), 100, "the handshake failed: "),
     ],
     ids=["silent", "not TLS", "reset"],
 )
-def test_a_handshake_that_fails(script: Script, text: str, cli: Cli) -> None:
+def test_a_handshake_that_fails(script: Script, timeout: float, text: str, cli: Cli) -> None:
     """A server without TLS, or a firewall in between, would end in a traceback, or hang."""
     with RawServer(script) as server:
         url = server.url.replace("http:", "https:")
-        result = cli("doctor", "--base-url", url, "--timeout", "0.3", "--json")
+        result = cli("doctor", "--base-url", url, "--timeout", f"{timeout}", "--json")
     assert result.code == 8
     assert states(result) == {"TLS": "problem"}
     assert checks(result)["TLS"]["text"].startswith(text)
@@ -153,4 +153,4 @@ def test_authorities_that_cannot_be_read(cli: Cli, at: pytest.MonkeyPatch) -> No
     result = cli("doctor", "--base-url", "https://127.0.0.1:1", "--json")
     assert result.code == 2
     assert checks(result)["TLS"]["text"].endswith("No such file or directory")
-    assert checks(result)["TLS"]["remedy"] == "check SSL_CERT_FILE and SSL_CERT_DIR"
+    assert checks(result)["TLS"]["remedy"].startswith("check SSL_CERT_FILE, SSL_CERT_DIR")

@@ -16,7 +16,8 @@ from ezcaptcha_async.cli.failures import (
     Interrupted,
     description,
     exit_code,
-    help_table,
+    help_on_codes,
+    last_line,
     line,
 )
 
@@ -25,6 +26,7 @@ CODES = {
     "BudgetExceededError": 4,
     "CapacityError": 5,
     "ConfigurationError": 2,
+    "UnknownArgumentError": 2,
     "CredentialError": 3,
     "EzCaptchaError": 1,
     "InsufficientBalanceError": 4,
@@ -71,7 +73,7 @@ def test_the_help_explains_every_code() -> None:
     """A code would come that nobody can look up."""
     assert set(MEANINGS) == set(ExitCode)
     for code in ExitCode:
-        assert f"| {int(code)} |" in help_table()
+        assert f" {int(code)} {MEANINGS[code]}" in help_on_codes()
 
 
 def test_the_line_says_how_long_to_wait() -> None:
@@ -104,6 +106,7 @@ def test_an_error_is_described_for_a_machine() -> None:
     [
         (Interrupted(signal.SIGINT), 130, "interrupted; no paid task is left to fetch"),
         (Interrupted(signal.SIGTERM, note="a note"), 143, "terminated; a note"),
+        (Interrupted(signal.SIGHUP, note="a note"), 129, "hung up; a note"),
         (Interrupted(signal.SIGINT, [{"task_id": "one"}]), 130, "interrupted; task one is paid"),
         (
             Interrupted(signal.SIGTERM, [{"task_id": "one"}, {"task_id": "two"}]),
@@ -115,6 +118,8 @@ def test_an_error_is_described_for_a_machine() -> None:
 def test_an_interruption_says_what_is_left(failure: Interrupted, code: int, message: str) -> None:
     """Whoever presses Ctrl-C would not learn that something paid is waiting."""
     assert exit_code(failure) == code
-    assert str(failure).startswith(message)
     described = description(failure)["error"]
+    assert described["message"] == message
+    assert last_line(failure).startswith(message)
+    assert ("ezcaptcha resume -" in last_line(failure)) == bool(failure.tickets)
     assert described["tickets"] == list(failure.tickets)

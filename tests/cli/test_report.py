@@ -32,7 +32,8 @@ def test_the_tables(cli: Cli, path: Path) -> None:
     words = " ".join(result.out.split())
     assert "results.jsonl 11 rows in 1 min 20 s, 8.2 a minute" in words
     assert "9 solved (81.8 %) 2 failed" in words
-    assert "1 task without a solution may have been charged: 6 points." in words
+    assert "1 task without a solution may have been charged: 6 points (0.0006 USD)." in words
+    assert "Paid 72 points (0.0072 USD), which is 8 points (0.0008 USD) for each token." in words
     table = [line.split() for line in result.out.splitlines()]
     assert [V2, "8", "14.0", "18.0", "18.0"] in [line[:5] for line in table]
     assert ["all", "types", "9", "15.0", "40.0", "40.0"] in [line[:6] for line in table]
@@ -60,12 +61,32 @@ def test_one_type_needs_no_sum(cli: Cli, path: Path) -> None:
     assert "all types" not in result.out
 
 
+@pytest.mark.parametrize("width", [45, 60, 80, 120])
+def test_what_is_narrow_keeps_names_and_numbers(
+    cli: Cli, path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """Numbers would end in an ellipsis, and types not be told apart, for the sake of bars."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows = [solved(number, 10.0 + number, at=NOON + number) for number in range(1, 21)]
+    long = "ReCaptchaV2SEnterpriseTaskProxyless"
+    rows += [solved(21, 234.5, at=NOON + 9, task_type=long), failed(22, at=NOON + 49)]
+    out = cli("report", write(path, rows)).out
+    assert max(map(len, out.splitlines())) <= width
+    assert not [line for line in out.splitlines() if line.endswith(" ")]
+    for words in (V2, long, "234.5", "all types", "10 to 15 s", "may be charged", "per token"):
+        assert words in out
+    assert ("shape" in out) == (width >= 80)
+    words = " ".join(out.split())
+    assert "The same 'ezcaptcha batch' tries rows again that cost nothing" in words
+    assert "writes a page with plots" in words
+
+
 def test_a_terminal_gets_colours_and_no_orders(cli: Cli, path: Path, terminal: None) -> None:
     """A type name could clear the screen, or look like output of ours."""
     result = cli("report", write(path, [solved(1, task_type="a\x1b[2Jb [bold]c[/bold]")]))
     assert "\x1b[2J" not in result.out
     assert "a [2Jb [bold]c[/bold]" in result.out
-    assert "\x1b[32m" in result.out
+    assert "\x1b[38;5;28m" in result.out
 
 
 def test_an_ascii_terminal_is_enough(path: Path) -> None:

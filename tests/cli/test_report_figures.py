@@ -133,7 +133,16 @@ def test_a_row_that_another_task_solved() -> None:
     assert found.may_be_charged.tasks == 2
     assert (found.may_be_charged.points, found.may_be_charged.unpriced) == (6.0, 1)
     assert found.errors == ()
-    assert wording.risk(found).endswith("charged: 6 points, and 1 at an unknown price")
+    assert wording.risk(found).endswith("charged: 6 points (0.0006 USD), and 1 at an unknown price")
+
+
+def test_solve_times_of_resumed_rows_are_left_out() -> None:
+    """A night in which the machine was off would be the slowest solve of all."""
+    late = {**solved(2, 3_000.0, at=NOON + 60), "resumed": True}
+    found = of(solved(1, 20.0), late)
+    assert found.solved == 2
+    assert found.total.waited is not None
+    assert (found.total.waited.count, found.total.waited.largest) == (1, 20.0)
 
 
 def test_a_row_may_fail_again_and_again() -> None:
@@ -170,7 +179,7 @@ def test_types_and_errors_without_end() -> None:
 def test_memory_is_bounded() -> None:
     """A million rows with their tokens would not fit."""
     row = json.dumps(solved(1) | {"solution": {"token": "x" * 2_000}}).encode()
-    number = 20_000
+    number = 5_000
     tracemalloc.start()
     try:
         found = collected(row for _ in range(number))
@@ -180,6 +189,14 @@ def test_memory_is_bounded() -> None:
     assert len(found.solutions[V2]) == number
     assert kept / number < 60
     assert peak / number < 80
+
+
+def test_the_points_of_several_services_have_no_price() -> None:
+    """Points of one service would be priced in the currency of another."""
+    alone = of(solved(1), solved(2))
+    assert (alone.currency, bool(alone.points_per_unit)) == ("USD", True)
+    mixed = of(*(solved(row, service=name) for row, name in enumerate(["ezcaptcha", "a", "b"])))
+    assert (mixed.currency, mixed.points_per_unit) == ("", None)
 
 
 def test_what_happened_when() -> None:

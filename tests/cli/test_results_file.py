@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import stat
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.batching.results_file import ResultsFile, Standing, _write_all
+from ezcaptcha_async.cli.batching.results_file import ResultsFile, RowState, write_whole
 from ezcaptcha_async.cli.batching.rows import Row
 
 KEY = "0123456789abcdef"
@@ -53,7 +54,7 @@ def after(path: Path, *documents: dict[str, Any], **settings: Any) -> ResultsFil
 def test_what_is_finished(path: Path) -> None:
     """A row would be bought again, or never be solved."""
     results = after(path, solved(3), failed(1), failed(2, final=False), solved(4, points=None))
-    assert [results.standing(row(number)) for number in range(1, 7)] == [
+    assert [results.state_of(row(number)) for number in range(1, 7)] == [
         "finished",
         "open",
         "finished",
@@ -68,15 +69,15 @@ def test_what_is_finished(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "standing"),
+    ("document", "state"),
     [(solved(1), "changed"), (failed(1, points=6.0), "changed"), (failed(1), "open")],
 )
 def test_a_row_that_says_something_else_by_now(
-    path: Path, document: dict[str, Any], standing: Standing
+    path: Path, document: dict[str, Any], state: RowState
 ) -> None:
     """A line put in at the top would let each row have the solution of another."""
     results = after(path, document)
-    assert results.standing(row(1, OTHER)) == standing
+    assert results.state_of(row(1, OTHER)) == state
     results.close()
 
 
@@ -84,11 +85,11 @@ def test_a_paid_row_whose_end_is_not_known(path: Path) -> None:
     """Another row in its place would be given its solution, or its cost be counted twice."""
     results = after(path, failed(1, final=False, points=6.0), failed(2, final=False))
     assert [results.is_counted(number) for number in (1, 2, 3)] == [True, False, False]
-    assert [results.standing(row(number)) for number in (1, 2)] == ["open", "open"]
+    assert [results.state_of(row(number)) for number in (1, 2)] == ["open", "open"]
     assert results.points == 6.0
     results.write(failed(1, points=0.0))
     assert not results.is_counted(1)
-    assert results.standing(row(1, OTHER)) == "changed"
+    assert results.state_of(row(1, OTHER)) == "changed"
     results.close()
 
 
@@ -109,8 +110,8 @@ def test_a_lost_answer_is_written_down_once(path: Path) -> None:
 def test_errors_can_be_tried_again(path: Path) -> None:
     """Whoever wants to pay a second time for what failed would have to edit the file."""
     results = after(path, solved(1), failed(2, points=6.0), retry_failed=True)
-    assert [results.standing(row(number)) for number in (1, 2)] == ["finished", "open"]
-    assert results.standing(row(2, OTHER)) == "open"
+    assert [results.state_of(row(number)) for number in (1, 2)] == ["finished", "open"]
+    assert results.state_of(row(2, OTHER)) == "open"
     assert (results.solved, results.failed) == (1, 1)
     results.write(solved(2))
     assert (results.solved, results.failed, results.points) == (2, 0, 18.0)
@@ -123,7 +124,7 @@ def test_a_line_that_was_cut_off(path: Path, cut: int) -> None:
     after(path, solved(1), solved(2)).close()
     path.write_bytes(path.read_bytes()[:-cut])
     results = ResultsFile(path)
-    assert [results.standing(row(number)) for number in (1, 2)] == ["finished", "open"]
+    assert [results.state_of(row(number)) for number in (1, 2)] == ["finished", "open"]
     results.write(solved(2))
     results.close()
     assert [json.loads(line)["row"] for line in path.read_text().splitlines()] == [1, 2]
@@ -150,7 +151,7 @@ def test_lines_that_are_none_of_ours(path: Path, line: bytes) -> None:
     after(path, solved(3)).close()
     path.write_bytes(path.read_bytes() + line + b"\n")
     results = after(path, solved(2))
-    assert [results.standing(row(number)) for number in (1, 2)] == ["open", "finished"]
+    assert [results.state_of(row(number)) for number in (1, 2)] == ["open", "finished"]
     results.close()
 
 
@@ -177,7 +178,7 @@ def test_a_line_without_a_key(path: Path) -> None:
     """A file that somebody has edited by hand would stop the batch with a traceback."""
     path.write_text('{"row": 1, "key": "not hexadecimal", "status": "failed", "final": true}\n')
     results = ResultsFile(path)
-    assert results.standing(row(1)) == "open"
+    assert results.state_of(row(1)) == "open"
     results.close()
 
 
@@ -219,7 +220,7 @@ def test_a_pipe_that_takes_a_few_bytes_at_a_time() -> None:
 
     reader, writer = os.pipe()
     with Slow(writer, "wb") as file, os.fdopen(reader, "rb") as taken:
-        _write_all(file, b"a line that is longer than that\n")  # type: ignore[arg-type]
+        write_whole(file, b"a line that is longer than that\n")  # type: ignore[arg-type]
         assert taken.readline() == b"a line that is longer than that\n"
 
 
@@ -264,3 +265,123 @@ def test_rows_take_eight_bytes(path: Path) -> None:
     assert results.solved == 20_000
     assert results._rows.itemsize * len(results._rows) == 8 * 20_001
     results.close()
+
+
+# ------------------------------------------------------------------- shared machines
+
+
+def mode_of(path: Path) -> int:
+    """Return who may do what with a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """Return a folder that everybody can write, as /tmp is."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    return folder
+
+
+@pytest.mark.parametrize("umask", [0, 0o022])
+def test_only_the_owner_can_read_tokens(path: Path, umask: int) -> None:
+    """Everybody on the machine could use them first."""
+    old = os.umask(umask)
+    try:
+        after(path, solved(1)).close()
+    finally:
+        os.umask(old)
+    assert {mode_of(item) for item in path.parent.iterdir()} == {0o600}
+
+
+def test_a_file_that_others_can_read_is_made_private(path: Path) -> None:
+    """One of an earlier version would stay open to everybody."""
+    after(path, solved(1)).close()
+    path.chmod(0o644)
+    ResultsFile(path).close()
+    assert mode_of(path) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_can_write_is_not_taken_over(path: Path, mode: int) -> None:
+    """What they write into it would pass for solved, and their copy of a descriptor stay good."""
+    after(path, solved(1)).close()
+    before = path.read_bytes()
+    path.chmod(mode)
+    with pytest.raises(ConfigurationError, match=r"others may write it: .* chmod 600"):
+        ResultsFile(path)
+    assert (mode_of(path), path.read_bytes()) == (mode, before)
+
+
+def test_a_link_that_others_may_have_laid_is_not_followed(
+    path: Path, shared: Path, tmp_path: Path
+) -> None:
+    """Somebody else would say where the tokens go, or which file of the user's is written to."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    links = {
+        shared / "link.jsonl": path,
+        shared / "folder": folder,
+        tmp_path / "to-a-link.jsonl": shared / "link.jsonl",
+        shared / "own.jsonl.lock": tmp_path / "elsewhere",
+        shared / "nowhere.jsonl": tmp_path / "nowhere",
+        tmp_path / "circle": tmp_path / "circle",
+    }
+    for link, target in links.items():
+        link.symlink_to(target)
+    for name in ("link.jsonl", "folder/results.jsonl", "own.jsonl", "nowhere.jsonl"):
+        with pytest.raises(ConfigurationError, match="is a link in a folder that everybody can"):
+            ResultsFile(shared / name)
+    with pytest.raises(ConfigurationError, match="is a link in a folder that everybody can"):
+        ResultsFile(tmp_path / "to-a-link.jsonl")
+    with pytest.raises(ConfigurationError, match="Too many levels"):
+        ResultsFile(tmp_path / "circle")
+    made = {item.name for item in (*tmp_path.iterdir(), *folder.iterdir(), *shared.iterdir())}
+    assert made == {"shared", "folder", *(link.name for link in links)}
+
+
+def test_what_is_no_link_of_others_is_used(path: Path, shared: Path, tmp_path: Path) -> None:
+    """Folders for all are where many put their files, and links of their own as well."""
+    ResultsFile(shared / "results.jsonl").close()
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(path)
+    ResultsFile(link).close()
+    assert mode_of(path) == 0o600
+
+
+def test_a_file_of_another_user_is_used_with_a_warning(
+    path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a volume that is mounted into a container, all files are somebody else's."""
+    uid = os.geteuid()
+    for file in (path, shared / "results.jsonl"):
+        after(file, solved(1)).close()
+        file.chmod(0o666)
+    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    results = ResultsFile(path)
+    assert results.is_solved(1)
+    results.close()
+    assert f"{path}: it belongs to another user" in capsys.readouterr().err
+    with pytest.raises(ConfigurationError, match="another user has put it into a folder that"):
+        ResultsFile(shared / "results.jsonl")
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_file_system_without_rights_is_used_with_a_warning(
+    refuses: bool,  # noqa: FBT001
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On a drive that is shared with Windows, nobody could go on with a batch."""
+
+    def change_nothing(_descriptor: int, _mode: int) -> None:
+        if refuses:
+            raise PermissionError(1, "Operation not permitted")
+
+    after(path, solved(1)).close()
+    path.chmod(0o777)
+    monkeypatch.setattr(os, "fchmod", change_nothing)
+    ResultsFile(path).close()
+    assert f"{path}: its file system keeps no rights" in capsys.readouterr().err

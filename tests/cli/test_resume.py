@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from ezcaptcha_async import (
     Task,
 )
 from ezcaptcha_async.testing import Fault, SimulatedServer
-from tests.cli.commands import FAST, SCALE, SECRET, Cli, finish, json_lines, start
+from tests.cli.commands import FAST, SCALE, SECRET, Cli, json_lines
 from tests.cli.conftest import Serve
 
 V2 = ReCaptchaV2TaskProxyless(website_url="https://example.com/", website_key="a-site-key")
@@ -95,7 +94,7 @@ def test_what_is_unknown_has_its_exit_code(cli: Cli, serving: Serve, journal: Pa
     assert result.code == 9
     unknown, summary = result.err.splitlines()
     assert unknown.startswith("unknown: ReCaptchaV2TaskProxyless for example.com, sent 20")
-    assert unknown.endswith("may have been charged for 6 points")
+    assert unknown.endswith("may have been charged for 6 points (0.0006 USD)")
     assert summary == "1 task of 1 fetched, 1 unknown"
 
 
@@ -157,11 +156,9 @@ def test_ctrl_c_keeps_the_rest(cli: Cli, serving: Serve, journal: Path) -> None:
     server = serving(time_scale=4, solve_times=290.0)
     ids = leave(server, journal, V2, V2)
     polls = server.service.summary().polls
-    process = start("resume", str(journal), *slow)
-    while server.service.summary().polls == polls and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    result = finish(process)
+    result = cli.interrupted(
+        lambda: server.service.summary().polls > polls, "resume", str(journal), *slow
+    )
     assert result.code == 130
     assert "interrupted; what was not shown is still in the journal" in result.line
     for task_id in ids:

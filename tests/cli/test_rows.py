@@ -6,13 +6,18 @@ import csv
 import io
 import json
 import os
+import subprocess
 import sys
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import aclosing, closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,16 +29,16 @@ from ezcaptcha_async import (
     HCaptcha,
     ReCaptchaV2TaskProxyless,
 )
-from ezcaptcha_async.cli.batching.records import ends_open, read_in_thread
+from ezcaptcha_async.cli.batching.reading import records_of
 from ezcaptcha_async.cli.batching.rows import (
     Format,
     Row,
     RowReader,
     count_rows,
     format_of,
-    opened,
     row_of,
 )
+from tests.cli.commands import environment
 
 PAGE = {
     "type": "ReCaptchaV2TaskProxyless",
@@ -52,8 +57,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 async def read(path: Path, row_format: Format = "jsonl", **settings: Any) -> list[Row]:
     """Read all rows of a file."""
-    with opened(path) as stream:
-        return [row async for row in RowReader(format=row_format, **settings).rows(stream)]
+    return [row async for row in RowReader(format=row_format, **settings).rows(path)]
 
 
 def written(path: Path, content: str | bytes) -> Path:
@@ -125,11 +129,15 @@ async def test_a_type_for_all_rows_and_types_of_ones_own(tmp_path: Path) -> None
         ('{"a": ', "one JSON object"),
         ("[" * 100_000, "one JSON object"),
         (b"\xff\xfe", "one JSON object"),
-        ('{"x": "' + "a" * 3_000_000 + '"}', "one JSON object"),
+        ('{"x": "' + "a" * 3_000_000 + '"}', "a line holds at most 1,048,576 bytes"),
+        (json.dumps(PAGE).replace("{", '{"website_url": "https://other.example", '), "name once"),
         (json.dumps({**PAGE, "type": None}), "needs a type"),
         (json.dumps({**PAGE, "type": "NoSuchTask"}), "type NoSuchTask is not known"),
         (json.dumps({**PAGE, "website_url": "nowhere"}), "website_url must be a whole URL"),
         (json.dumps({**PAGE, "site": "x"}), "has no field site"),
+        (json.dumps({**PAGE, "price": float("nan")}), "NaN and Infinity are no JSON"),
+        (json.dumps({**PAGE, "own": [{"price": float("-inf")}]}), "write null, or the number as"),
+        (json.dumps({**PAGE, "price": 1}).replace(": 1}", ": 1e400}"), "line 2: NaN and Infinity"),
         (json.dumps({**PAGE, "id": "two\nlines"}), "id must be printable"),
         (json.dumps({**PAGE, "id": "a" * 151}), "id must be printable"),
     ],
@@ -147,11 +155,17 @@ async def test_a_wrong_row_is_named_and_the_others_go_on(
     assert second.task is None
     assert second.problem is not None
     assert problem in str(second.problem)
+    json.dumps(second.columns, allow_nan=False)
 
 
 @pytest.mark.parametrize(
     ("line", "problem"),
-    [("a,b", "2 columns, the header 3"), ('"a"b,c,d', "must be CSV"), (b"\xff,b,c", "must be CSV")],
+    [
+        ("a,b", "2 columns, the header 3"),
+        ('"a"b,c,d', "must be CSV"),
+        (b"\xff,b,c", "must be CSV"),
+        (f"a,b,{'c' * 1_100_000}", "must be CSV"),
+    ],
 )
 async def test_wrong_lines_of_csv(tmp_path: Path, line: str | bytes, problem: str) -> None:
     """A comma too much would send the key of one column as the URL of another."""
@@ -162,15 +176,14 @@ async def test_wrong_lines_of_csv(tmp_path: Path, line: str | bytes, problem: st
     assert problem in str(row.problem)
 
 
-@pytest.mark.parametrize("header", ["https://example.com/,k", "type,type", "a b,c", ""])
+@pytest.mark.parametrize(
+    "header", ["https://example.com/,k", "type,type", "a b,c", "a,b", ",", '"a"b,type', "type"]
+)
 async def test_a_csv_file_needs_a_header(tmp_path: Path, header: str) -> None:
     """Its first page would be taken for the names of the columns, and be left out."""
-    path = written(tmp_path / "rows", f"{header}\nx,y\n")
-    if header:
-        with pytest.raises(ConfigurationError, match="must name its columns"):
-            await read(path, "csv")
-    else:
-        assert [row.number for row in await read(path, "csv")] == []
+    path = written(tmp_path / "rows", f"\n{header}\nx,y\n")
+    with pytest.raises(ConfigurationError, match="line 2 of the rows must name its columns"):
+        await read(path, "csv")
 
 
 async def test_a_stray_quote_costs_no_other_row(tmp_path: Path) -> None:
@@ -190,27 +203,41 @@ async def test_a_stray_quote_costs_no_other_row(tmp_path: Path) -> None:
     assert {item.get("c") for item in fields} == {'a "b", \nc', None}
 
 
-@given(st.lists(st.text('a,"\n', max_size=6), min_size=1, max_size=4))
+@given(st.lists(st.lists(st.text('a,"\n é☃', max_size=6), min_size=3, max_size=3), max_size=4))
 @settings(deadline=None, max_examples=200)
-def test_rows_end_where_the_csv_module_ends_them(cells: list[str]) -> None:
+def test_cells_come_out_as_they_went_in(rows: list[list[str]]) -> None:
     """A row would be cut in two, or two be made one."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([cells, ["end"]])
-    is_open, records = False, 0
-    for line in text.getvalue().encode().splitlines():
-        is_open = ends_open(line, is_open)
-        records += not is_open
-    assert records == 2
+    csv.writer(text).writerows([["x", "y", "z"], *rows])
+    reader = RowReader(format="csv", task_type="T", custom=True)
+    found = list(reader.read(io.BytesIO(text.getvalue().encode())))
+    assert [row.number for row in found] == list(range(1, len(rows) + 1))
+    cells = [json.loads(row.task.fields) for row in found if isinstance(row.task, CustomTask)]
+    assert cells == [
+        {name: cell for name, cell in zip("xyz", row, strict=True) if cell} for row in rows
+    ]
 
 
-async def test_a_quote_that_is_never_closed_costs_one_row_and_no_memory(tmp_path: Path) -> None:
-    """The rest of a large file would be read into one cell."""
-    long = [PAGE["type"], PAGE["website_url"], "k" * 10_000]
-    rest = "\n".join([",".join(long)] * 120)
-    path = written(tmp_path / "rows", f'{CSV}\n"open,b,c\n{rest}\n')
-    rows = await read(path, "csv")
-    assert rows[0].problem is not None
-    assert all(row.task is not None for row in rows[2:-1])
+def test_a_quote_that_is_never_closed_costs_no_memory(tmp_path: Path) -> None:
+    """The rest of a large file would be read into one cell, and bought under wrong numbers."""
+    path = written(tmp_path / "rows", f'{CSV}\n"open,b,c\n' + "a,b,c\n" * 100_000)
+    seen = list[int]()
+
+    def lines() -> Iterator[bytes]:
+        for line in path.read_bytes().splitlines():
+            seen.append(len(line))
+            yield line
+
+    with pytest.raises(ConfigurationError, match="line 2 of the rows opens a quote"):
+        list(records_of(lines()))
+    assert sum(seen) < 200_000
+
+
+async def test_a_cell_of_many_lines(tmp_path: Path) -> None:
+    """An address or a note would be taken for a quote that is not closed."""
+    row, note = ",".join(PAGE.values()), "line\n" * 100
+    path = written(tmp_path / "rows", f'{CSV},note\n{row},"{note}"\n{row},\n')
+    assert [row.number for row in await read(path, "csv") if row.task is not None] == [1, 2]
 
 
 async def test_what_a_row_is_known_by_holds_no_secret(tmp_path: Path) -> None:
@@ -243,64 +270,121 @@ def test_rows_come_out_as_they_went_in_however_the_pipe_cuts_them(
     """A character or a row at the edge of a chunk would be broken in two."""
     lines = [json.dumps({"type": "T", "x": value}, ensure_ascii=False) for value in values]
     content = "\n".join(lines).encode()
+    reader, writer = os.pipe()
 
-    async def read_pipe() -> list[Row]:
-        reader, writer = os.pipe()
-        with os.fdopen(reader, "rb", buffering=0) as stream:
+    def write() -> None:
+        with closing(os.fdopen(writer, "wb", buffering=0)) as out:
+            for start in range(0, len(content), size):
+                out.write(content[start : start + size])
 
-            def write() -> None:
-                with closing(os.fdopen(writer, "wb", buffering=0)) as out:
-                    for start in range(0, len(content), size):
-                        out.write(content[start : start + size])
-
-            thread = threading.Thread(target=write)
-            thread.start()
-            reading = RowReader(format="jsonl", custom=True).rows(stream)  # type: ignore[arg-type]
-            rows = [row async for row in reading]
-            thread.join()
-            return rows
-
-    rows = anyio.run(read_pipe)
+    thread = threading.Thread(target=write)
+    thread.start()
+    with os.fdopen(reader, "rb") as stream:
+        rows = list(RowReader(format="jsonl", custom=True).read(stream))
+    thread.join()
     tasks = [row.task for row in rows]
     assert [
         json.loads(task.fields)["x"] for task in tasks if isinstance(task, CustomTask)
     ] == values
 
 
-@pytest.mark.parametrize("windows", [sys.platform == "win32", True])
-async def test_a_slow_pipe_does_not_stop_the_event_loop(
-    monkeypatch: pytest.MonkeyPatch,
-    windows: bool,  # noqa: FBT001
-) -> None:
-    """Polls of what is paid would wait for the next row."""
-    monkeypatch.setattr("ezcaptcha_async.cli.batching.records._IS_WINDOWS", windows)
-    reader, writer = os.pipe()
-    ticks = 0
+async def test_a_slow_pipe_is_read_as_far_as_it_has_come(tmp_path: Path) -> None:
+    """A row would wait until a chunk is full, and polls of what is paid for the next row."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    line = json.dumps(PAGE).encode() + b"\n"
+    found: list[int] = []
+    taken = anyio.Event()
 
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            await anyio.sleep(0.005)
-            ticks += 1
+    async def take() -> None:
+        async with aclosing(RowReader(format="jsonl").rows(pipe)) as rows:
+            async for row in rows:
+                found.append(row.number)
+                taken.set()
 
-    with os.fdopen(reader, "rb", buffering=0) as stream, os.fdopen(writer, "wb"):
-        async with anyio.create_task_group() as group:
-            group.start_soon(tick)
-            rows = RowReader(format="jsonl").rows(stream)  # type: ignore[arg-type]
-            os.write(writer, json.dumps(PAGE).encode() + b"\n")
-            assert (await anext(rows)).task is not None
-            line = json.dumps(PAGE).encode() + b"\n"
-            threading.Timer(0.2, os.write, [writer, line]).start()
-            assert (await anext(rows)).number == 2
-            await rows.aclose()
+    async with anyio.create_task_group() as group:
+        group.start_soon(take)
+        writer = await anyio.to_thread.run_sync(partial(pipe.open, "wb", buffering=0))
+        with writer:
+            for part in (line + line[:9], line[9:]):
+                taken = anyio.Event()
+                writer.write(part)
+                await taken.wait()  # runs while the other one waits for the pipe
+            assert found == [1, 2]
             group.cancel_scope.cancel()
-    assert ticks >= 5
+            await anyio.lowlevel.cancel_shielded_checkpoint()
 
 
-async def test_a_pipe_that_breaks_on_windows() -> None:
-    """The batch would wait for it for ever."""
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        await read_in_thread(-1)
+async def test_a_pipe_that_nobody_reads_to_its_end(tmp_path: Path) -> None:
+    """The thread that reads would wait for ever for somebody to take what it has read."""
+    path = written(tmp_path / "rows", f"{json.dumps(PAGE)}\n" * 20_000)
+    async with aclosing(RowReader(format="jsonl").rows(path)) as rows:
+        assert (await anext(rows)).number == 1
+    for thread in threading.enumerate():
+        if thread.name == "ezcaptcha-rows":
+            await anyio.to_thread.run_sync(thread.join)
+
+
+async def test_no_more_is_read_ahead_than_a_chunk_or_two(tmp_path: Path) -> None:
+    """A million rows would be in memory before the first is solved."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    line = f"{json.dumps(PAGE)}\n".encode()
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        with suppress(BrokenPipeError), pipe.open("wb", buffering=0) as out:
+            while True:
+                written += out.write(100 * line)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    async with aclosing(RowReader(format="jsonl").rows(pipe)) as rows:
+        async for row in rows:
+            if row.number == 5_000:
+                break
+    await anyio.to_thread.run_sync(writer.join)
+    assert written - 5_000 * len(line) < 500_000
+
+
+def test_a_process_that_ends_while_its_pipe_is_silent() -> None:
+    """Ctrl-C would not end a batch whose rows come slowly, or end it with a crash."""
+    code = (
+        "import anyio; from pathlib import Path\n"
+        "from ezcaptcha_async.cli.batching.rows import RowReader\n"
+        "async def main():\n"
+        "    rows = RowReader(format='jsonl').rows(Path('-'))\n"
+        "    print((await anext(rows)).number, flush=True)\n"
+        "    with anyio.move_on_after(0.05):\n"
+        "        await anext(rows)\n"
+        "anyio.run(main)\n"
+    )
+    with subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-c", code],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(json.dumps(PAGE).encode() + b"\n")
+        process.stdin.flush()
+        try:
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+        assert process.stderr.read() == b""
+
+
+async def test_a_source_that_breaks() -> None:
+    """The batch would wait for it for ever, or end in a traceback."""
+    memory = Path("/proc/self/mem")
+    if not memory.exists():
+        pytest.skip("there is no file here that can be opened and not be read")
+    with pytest.raises(ConfigurationError, match=f"cannot read {memory}: Input/output error"):
+        await read(memory)
 
 
 def test_how_many_rows_there_are(tmp_path: Path) -> None:
@@ -324,13 +408,10 @@ def test_formats_by_name() -> None:
     ]
 
 
-def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_opened() -> None:
     """A traceback would be all that a slip in a name is answered with."""
-    with (
-        pytest.raises(ConfigurationError, match=r"cannot read .*: No such file"),
-        opened(Path("/no/file")),
-    ):
-        pass
+    with pytest.raises(ConfigurationError, match=r"cannot read .*: No such file"):
+        await read(Path("/no/file"))
 
 
 @pytest.mark.parametrize("reference", [None, "", "job", "0:0123456789abcdef", "1:xyz", "x1:00"])

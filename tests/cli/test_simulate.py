@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from subprocess import Popen
 from typing import Any
 
-import httpx
 import pytest
 
+from ezcaptcha_async.testing import SimulatedServer
 from ezcaptcha_async.testing import run as run_service
-from tests.cli.commands import FAST, V2, Cli, Result, environment, finish, run, start
+from tests.cli.commands import FAST, LONG, STEADY, V2, Cli, Result, finish, start
+from tests.cli.conftest import Serve
 
 
 @contextmanager
@@ -29,14 +29,14 @@ def _simulator(*options: str) -> Iterator[tuple[Popen[str], dict[str, Any]]]:
             process.kill()
 
 
-def test_other_processes_use_it_as_it_says() -> None:
+def test_other_processes_use_it_as_it_says(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lines to copy would not work, and a user's own program could not be tried."""
     with _simulator("--solve-time", "12", "--points", "100", *FAST) as (process, said):
-        settings = environment(**said["environment"])
+        for name, value in said["environment"].items():
+            monkeypatch.setenv(name, value)
         assert said["time_scale"] == 50
-        solved = run("solve", *V2, "--json", env=settings)
-        assert solved.document["receipt"]["points"] == 6
-        assert run("balance", env=settings).out.startswith("94 points (0.01 USD) at ezcaptcha:")
+        assert cli("solve", *V2, "--json").out.count('"points": 6') == 1
+        assert cli("balance").out.startswith("94 points (0.0094 USD) at ezcaptcha:")
         process.send_signal(signal.SIGTERM)
         ended = finish(process)
     assert ended.code == 143
@@ -84,31 +84,26 @@ def test_a_port_that_is_taken_is_one_line(cli: Cli) -> None:
     assert "choose another" in result.line
 
 
-def test_ctrl_c_names_the_paid_task() -> None:
+def test_ctrl_c_names_the_paid_task(cli: Cli, serving: Serve) -> None:
     """Ctrl-C in the middle of a task would throw away what was paid for it."""
-    result = _interrupted_solve(signal.SIGINT)
+    result = _interrupted_solve(cli, serving(**LONG), signal.SIGINT)
     assert result.code == 130
-    line, saved = result.err.splitlines()
+    _, line, saved = result.err.splitlines()
     ticket = json.loads(saved)
     assert f"interrupted; task {ticket['task_id']} is paid" in line
     assert ticket["type"] == "ReCaptchaV2TaskProxyless"
     assert result.out == ""
 
 
-def test_sigterm_names_the_paid_task_to_a_machine() -> None:
+def test_sigterm_names_the_paid_task_to_a_machine(cli: Cli, serving: Serve) -> None:
     """A container that is stopped would throw away what was paid for."""
-    result = _interrupted_solve(signal.SIGTERM, "--json")
+    result = _interrupted_solve(cli, serving(**LONG), signal.SIGTERM, "--json")
     assert result.code == 143
     (ticket,) = result.error["tickets"]
     assert f"terminated; task {ticket['task_id']} is paid" in result.error["message"]
 
 
-def _interrupted_solve(signum: signal.Signals, *options: str) -> Result:
-    with _simulator("--solve-time", "200", *FAST) as (_, said):
-        settings = environment(**said["environment"])
-        with start("solve", *V2, *FAST, *options, env=settings) as process:
-            while not httpx.get(f"{said['url']}/record").json()["polls"]:
-                assert process.poll() is None
-                time.sleep(0.02)
-            process.send_signal(signum)
-            return finish(process)
+def _interrupted_solve(cli: Cli, server: SimulatedServer, signum: int, *options: str) -> Result:
+    return cli.interrupted(
+        lambda: server.service.summary().polls, "solve", *V2, *STEADY, *options, signum=signum
+    )

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import io
 import json
-import signal
 import sys
-import time
 from pathlib import Path
 
+import anyio
 import pytest
 
-from ezcaptcha_async import Journal
+from ezcaptcha_async import Journal, ReCaptchaV2TaskProxyless, SavedTicket, SessionPool
 from ezcaptcha_async.testing import SimulatedServer
-from tests.cli.commands import FAST, V2, Cli, finish, json_lines, start
+from tests.cli.commands import (
+    BRIEF,
+    FAST,
+    LONG,
+    SECRET,
+    STEADY,
+    V2,
+    Cli,
+    json_lines,
+)
 from tests.cli.conftest import Serve
 from tests.cli.test_batch import charged, read, with_rows
 from tests.unit.journal.test_journal import DAMAGED, NEWER, OTHERS, untouched
@@ -21,20 +29,31 @@ from tests.unit.journal.test_journal import DAMAGED, NEWER, OTHERS, untouched
 SLOW = ("--time-scale", "4")
 
 
-def interrupted_batch(server: SimulatedServer, rows: Path, results: Path) -> Path:
+def interrupted_batch(cli: Cli, server: SimulatedServer, rows: Path, results: Path) -> Path:
     """Run a batch until all is paid and some is written down, interrupt it; return its journal."""
-    process = start("batch", str(rows), "-o", str(results), *SLOW)
-    while charged(server) < 12:
-        time.sleep(0.01)
-    for task in server.service.record.tasks[:4]:
-        server.service.finish(task.task_id)
-    while not results.exists() or len(read(results)) < 4:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    assert finish(process).code == 130
+
+    def is_time() -> bool:
+        for task in server.service.record.tasks[: 4 * (charged(server) == 12)]:
+            server.service.finish(task.task_id)
+        return results.exists() and results.read_bytes().count(b"\n") == 4
+
+    assert cli.interrupted(is_time, "batch", str(rows), "-o", str(results), *SLOW).code == 130
     for task in server.service.record.tasks[4:]:
         server.service.finish(task.task_id)
     return results.with_name(f"{results.name}.journal")
+
+
+def paid(server: SimulatedServer) -> SavedTicket:
+    """Pay for a task that is solved by now, and return its ticket."""
+    task = ReCaptchaV2TaskProxyless(website_url="https://example.com/", website_key="a-site-key")
+
+    async def pay() -> SavedTicket:
+        async with SessionPool(SECRET, service=server.profile) as pool:
+            return (await pool.submit(task)).to_dict()
+
+    ticket = anyio.run(pay)
+    server.service.finish(ticket["task_id"])
+    return ticket
 
 
 @pytest.mark.parametrize("content", [*OTHERS.values(), *DAMAGED.values(), *NEWER.values()])
@@ -68,7 +87,7 @@ def test_the_results_instead_of_their_journal(cli: Cli, serving: Serve, tmp_path
     """The shell completes the name of the results first, and they were emptied."""
     server = serving(time_scale=4.0, solve_times=250.0)
     results = tmp_path / "results.jsonl"
-    journal = interrupted_batch(server, with_rows(tmp_path / "rows.jsonl", 12), results)
+    journal = interrupted_batch(cli, server, with_rows(tmp_path / "rows.jsonl", 12), results)
     before = untouched(results), untouched(journal)
     result = cli("resume", str(results), *SLOW)
     assert result.code == 2
@@ -86,7 +105,7 @@ def test_the_journal_of_a_batch_to_resume(cli: Cli, serving: Serve, tmp_path: Pa
     """Shown without their rows, the tokens are of no use, and the batch buys all of them again."""
     server = serving(time_scale=4.0, solve_times=250.0)
     rows, results = with_rows(tmp_path / "rows.jsonl", 12), tmp_path / "results.jsonl"
-    journal = interrupted_batch(server, rows, results)
+    journal = interrupted_batch(cli, server, rows, results)
     before, polls = untouched(journal), server.service.summary().polls
     result = cli("resume", str(journal), *SLOW)
     assert result.code == 2
@@ -105,7 +124,7 @@ def test_the_journal_of_another_batch(cli: Cli, serving: Serve, tmp_path: Path) 
     """This batch would be given the tokens of the other one, which then buys them again."""
     server = serving(time_scale=4.0, solve_times=250.0)
     rows, results = with_rows(tmp_path / "rows.jsonl", 12), tmp_path / "results.jsonl"
-    journal = interrupted_batch(server, rows, results)
+    journal = interrupted_batch(cli, server, rows, results)
     before = untouched(journal)
     others = tmp_path / "others.jsonl"
     others.write_text(rows.read_text().replace("example.com", "example.net"))
@@ -125,9 +144,13 @@ def test_the_journal_of_another_batch(cli: Cli, serving: Serve, tmp_path: Path) 
     # was solved before is bought for the new file.
     fewer = tmp_path / "fewer.jsonl"
     fewer.write_text(rows.read_text().splitlines(keepends=True)[0])
-    assert (
-        cli("batch", str(fewer), "-o", str(tmp_path / "f"), "--journal", str(copy), *SLOW).code == 0
-    )
+
+    def is_bought() -> None:
+        if charged(server) == 13:
+            server.service.finish(server.service.record.tasks[-1].task_id)
+
+    command = ("batch", str(fewer), "-o", str(tmp_path / "f"), "--journal", str(copy), *SLOW)
+    assert cli.interrupted(is_bought, *command).code == 0
     assert 1 in {item["row"] for item in read(tmp_path / "f")}
 
 
@@ -190,11 +213,7 @@ def test_what_ctrl_c_prints_is_what_resume_takes(
 ) -> None:
     """A ticket that only Python can use is of no use at the prompt, and five minutes are short."""
     server = serving(time_scale=4.0, solve_times=250.0)
-    process = start("solve", *V2, *SLOW, *options)
-    while charged(server) < 1:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    ended = finish(process)
+    ended = cli.interrupted(lambda: charged(server), "solve", *V2, *SLOW, *options)
     assert ended.code == 130
     assert options or "give what stands below to 'ezcaptcha resume -'" in ended.err
     (task,) = server.service.record.tasks
@@ -213,14 +232,14 @@ def test_a_timeout_prints_the_ticket_too(
     cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is paid and goes on at the service, and nothing at the prompt could fetch it."""
-    server = serving(solve_times=200.0)
-    ended = cli("solve", *V2, *FAST, "--timeout", "0.3")
+    server = serving(**LONG)
+    ended = cli("solve", *V2, *STEADY, *BRIEF)
     assert ended.code == 7
-    message, ticket = ended.err.splitlines()
-    assert message.endswith("it is paid: give what stands below to 'ezcaptcha resume -'")
+    _, message, ticket = ended.err.splitlines()
+    assert "it is paid: give what stands below to 'ezcaptcha resume -'" in message
     server.service.finish(json.loads(ticket)["task_id"])
     monkeypatch.setattr(sys, "stdin", io.StringIO(ticket))
-    result = cli("resume", "-", "--json", *FAST)
+    result = cli("resume", "-", "--json", *STEADY)
     assert result.code == 0
     assert json_lines(result.out.splitlines())[0]["receipt"]["task_id"] in ticket
     assert charged(server) == 1
@@ -231,42 +250,35 @@ def test_what_is_over_prints_no_ticket(cli: Cli, serving: Serve) -> None:
     serving(failure_rate=1.0)
     ended = cli("solve", *V2, *FAST)
     assert ended.code == 6
-    assert "resume" not in ended.line
+    assert "resume" not in ended.err
 
 
 def test_tickets_of_which_one_cannot_be_fetched(
     cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The good one would be lost with the bad one."""
-    server = serving(solve_times=200.0)
-    ticket = json.loads(cli("solve", *V2, *FAST, "--timeout", "0.3").err.splitlines()[1])
-    server.service.finish(ticket["task_id"])
+    server = serving(**LONG)
+    ticket = paid(server)
     mistyped = ticket | {"task_id": "mistyped", "reference": "job 7"}
     text = "\n".join(map(json.dumps, (ticket, mistyped)))
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
-    result = cli("resume", "-", *FAST)
+    result = cli("resume", "-", *STEADY)
     assert result.code == 6
     assert result.out.startswith(ticket["task_id"])
     assert "task mistyped (job 7): ERROR_TASK_NOT_EXIST" in result.err
 
 
-def test_tickets_that_are_interrupted_again(serving: Serve, tmp_path: Path) -> None:
+def test_tickets_that_are_interrupted_again(cli: Cli, serving: Serve, tmp_path: Path) -> None:
     """What was given to resume would be gone with the second Ctrl-C."""
     server = serving(time_scale=4.0, solve_times=250.0)
-    process = start("solve", *V2, *SLOW)
-    while charged(server) < 1:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
     path = tmp_path / "kept"
-    path.write_text(finish(process).err)
+    path.write_text(cli.interrupted(lambda: charged(server), "solve", *V2, *SLOW).err)
     polls = server.service.summary().polls
-    process = start("resume", str(path), *SLOW)
-    while server.service.summary().polls == polls and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    ended = finish(process)
+    ended = cli.interrupted(
+        lambda: server.service.summary().polls > polls, "resume", str(path), *SLOW
+    )
     assert ended.code == 130
-    assert json.loads(ended.err.splitlines()[1])["task_id"] in path.read_text()
+    assert json.loads(ended.err.splitlines()[-1])["task_id"] in path.read_text()
 
 
 @pytest.mark.parametrize("text", ["", "notes\n", "{}"])
@@ -286,10 +298,9 @@ def test_nothing_to_resume_on_stdin(
 
 def test_a_reference_is_shown(cli: Cli, serving: Serve, tmp_path: Path) -> None:
     """A token without what it is for is of no use."""
-    server = serving(solve_times=200.0)
-    ticket = json.loads(cli("solve", *V2, *FAST, "--timeout", "0.3").err.splitlines()[1])
-    server.service.finish(ticket["task_id"])
+    server = serving(**LONG)
+    ticket = paid(server)
     (tmp_path / "kept").write_text(json.dumps(ticket | {"reference": "job 17"}))
-    result = cli("resume", str(tmp_path / "kept"), *FAST)
+    result = cli("resume", str(tmp_path / "kept"), *STEADY)
     task_id = ticket["task_id"]
     assert result.out == f"{task_id} simulated.recaptcha.{task_id} job 17\n"

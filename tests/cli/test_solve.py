@@ -16,8 +16,8 @@ import pytest
 from ezcaptcha_async import EZCAPTCHA, SessionPool
 from ezcaptcha_async.cli.connection import Connection
 from ezcaptcha_async.cli.output import printable
-from ezcaptcha_async.testing import Fault
-from tests.cli.commands import FAST, SCALE, SECRET, V2, Cli
+from ezcaptcha_async.testing import Fault, SimulatedReply
+from tests.cli.commands import BRIEF, FAST, LONG, SCALE, SECRET, STEADY, V2, Cli
 from tests.cli.conftest import Serve
 
 CLOUDFLARE = (
@@ -34,10 +34,24 @@ def test_the_token_is_all_that_stdout_gets(cli: Cli, serving: Serve) -> None:
     task = server.service.record.tasks[0]
     assert result.code == 0
     assert result.out == f"simulated.recaptcha.{task.task_id}\n"
-    about, effort, expiry = result.err.splitlines()
+    waiting, about, effort, expiry = result.err.splitlines()
+    assert waiting == f"waiting for task {task.task_id}, which is paid"
     assert about == f"task {task.task_id}, ReCaptchaV2TaskProxyless at ezcaptcha"
-    assert effort.endswith(("polls for 6 points", "1 poll for 6 points"))
+    assert effort.endswith(("polls for 6 points (0.0006 USD)", "1 poll for 6 points (0.0006 USD)"))
     assert expiry.startswith("expires in ")
+
+
+def test_a_service_that_is_silent_is_named(
+    cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip in the URL would look like a captcha that takes five minutes."""
+    server = serving()
+    server.service.inject(Fault.HANG, path="/createTask")
+    monkeypatch.setattr("ezcaptcha_async.cli.solving._PATIENCE", 0.0)
+    result = cli("solve", *V2, *FAST, "--timeout", "1")
+    assert result.code == 7
+    first = result.err.splitlines()[0]
+    assert first == f"no answer yet from {server.url}; -v shows why"
 
 
 def test_the_solution_for_a_machine(cli: Cli, serving: Serve) -> None:
@@ -52,6 +66,27 @@ def test_the_solution_for_a_machine(cli: Cli, serving: Serve) -> None:
     assert receipt["polls"] == task.polls
     assert receipt["created_at"] < receipt["ready_at"] < document["expires_at"]
     assert receipt["waited"] == pytest.approx(receipt["ready_at"] - receipt["created_at"])
+
+
+def test_what_was_paid_for_and_has_no_known_form(cli: Cli, serving: Serve) -> None:
+    """It would be gone, for the same command buys another one."""
+
+    def odd(reply: SimulatedReply) -> SimulatedReply:
+        body = reply.body.replace(b'"gRecaptchaResponse"', b'"unheardOf"')
+        return attrs.evolve(reply, body=body)
+
+    for json_or_not in ("--json",), ():
+        server = serving()
+        server.service.inject(odd, path="/getTaskResult", times=None)
+        result = cli("solve", *V2, *FAST, *json_or_not)
+        assert result.code == 8
+        token = f"simulated.recaptcha.{server.service.record.tasks[0].task_id}"
+        lines = result.err.splitlines()
+        if json_or_not:
+            assert json.loads(lines[-1])["error"]["payload"]["unheardOf"] == token
+        else:
+            said = next(line for line in lines if "what came is " in line)
+            assert json.loads(said.partition("what came is ")[2])["unheardOf"] == token
 
 
 @pytest.mark.parametrize(
@@ -75,7 +110,7 @@ def test_a_solution_without_a_token_is_json(cli: Cli, serving: Serve) -> None:
     serving(solve_times=1.0)
     result = cli("solve", *CLOUDFLARE, *FAST)
     assert json.loads(result.out)["cookies"]["cf_clearance"].startswith("simulated.")
-    assert result.err.splitlines()[1].endswith("with 1 poll")  # no page states its price
+    assert result.err.splitlines()[2].endswith("with 1 poll")  # no page states its price
 
 
 def test_any_other_type(cli: Cli, serving: Serve) -> None:
@@ -177,7 +212,9 @@ def test_a_key_file_that_is_no_text_is_not_shown(cli: Cli, tmp_path: Path) -> No
     """Pointing at the wrong file would put its bytes into a log."""
     wrong = tmp_path / "key"
     wrong.write_bytes(b"\xff\xfe" + SECRET.encode())
-    assert cli("balance", "--key-file", str(wrong)).line.endswith("it is not a text file")
+    assert cli("balance", "--key-file", str(wrong)).line.endswith(
+        "it is not text in UTF-8; save it as that"
+    )
 
 
 def test_each_kind_of_failure_has_its_code(cli: Cli, serving: Serve) -> None:
@@ -187,8 +224,9 @@ def test_each_kind_of_failure_has_its_code(cli: Cli, serving: Serve) -> None:
     failed = cli("solve", *V2, *FAST)
     task_id = service.record.tasks[0].task_id
     assert failed.code == 6
-    assert "; submit a new task; request " in failed.line
-    assert failed.line.endswith(f" (task {task_id})")
+    line = failed.err.splitlines()[1]
+    assert "; submit a new task; request " in line
+    assert line.endswith(f" (task {task_id})")
 
     service.inject(Fault.RESET_AFTER)
     lost = cli("solve", *V2, *FAST, "--json").error
@@ -206,8 +244,8 @@ def test_each_kind_of_failure_has_its_code(cli: Cli, serving: Serve) -> None:
 
 def test_a_timeout_leaves_the_saved_ticket(cli: Cli, serving: Serve) -> None:
     """A task that was paid for could not be fetched any more."""
-    server = serving(solve_times=200.0)
-    error = cli("solve", *V2, *FAST, "--timeout", "0.3", "--json").error
+    server = serving(**LONG)
+    error = cli("solve", *V2, *STEADY, *BRIEF, "--json").error
     assert (error["kind"], error["exit_code"]) == ("SolveTimeoutError", 7)
     assert error["ticket"]["task_id"] == server.service.record.tasks[0].task_id
     assert error["ticket"]["task_id"] == error["task_id"]
@@ -235,7 +273,9 @@ def test_no_answer(cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch) ->
     """An address that nobody listens on would end in a traceback."""
     serving()
     monkeypatch.setenv("EZCAPTCHA_BASE_URL", "http://127.0.0.1:1")
-    assert cli("balance").code == 8
+    result = cli("balance")
+    assert result.code == 8
+    assert "asked of http://127.0.0.1:1; 'ezcaptcha doctor' finds out more" in result.line
 
 
 def test_what_the_service_sends_cannot_steer_the_terminal() -> None:

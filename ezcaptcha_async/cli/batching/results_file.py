@@ -20,12 +20,13 @@ from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 from filelock import FileLock, Timeout
 
 from ezcaptcha_async import ConfigurationError, SubmissionUnknownError
-from ezcaptcha_async.cli.batching.records import LONGEST
+from ezcaptcha_async.cli.batching.reading import LONGEST
 from ezcaptcha_async.cli.batching.rows import Row
+from ezcaptcha_async.cli.options import STDOUT
+from ezcaptcha_async.cli.output import PROGRAM
+from ezcaptcha_async.private_files import check_owner, check_way, open_private
 
-STDOUT: Final = Path("-")
-
-Standing: TypeAlias = Literal["open", "finished", "changed"]
+RowState: TypeAlias = Literal["open", "finished", "changed"]
 
 _DAY: Final = 86_400.0
 """Seconds for which the journal knows of a createTask that had no answer."""
@@ -56,12 +57,14 @@ class ResultsFile:
     Args:
         path: Where they are; ``-`` for stdout, which nothing is read back from.
         retry_failed: Whether rows that ended in an error are open again.
+        read_only: Whether only to look: nothing is locked, cut off or made.
 
     Raises:
-        ConfigurationError: The file cannot be read or written, or another run has it.
+        ConfigurationError: The file cannot be read or written, others may write it or have
+            laid a link to it, or another run has it.
     """
 
-    def __init__(self, path: Path, *, retry_failed: bool = False) -> None:
+    def __init__(self, path: Path, *, retry_failed: bool = False, read_only: bool = False) -> None:
         self.points: float = 0.0
         """What the rows have cost, or may have, in earlier runs and in this one."""
         self.solved: int = 0
@@ -76,7 +79,11 @@ class ResultsFile:
             return
         problem = None
         try:
-            self._take_over(path)
+            if read_only:
+                _check_beginning(path)
+                self._read(path)
+            else:
+                self._take_over(path)
         except Timeout:
             problem = "another run of the same batch is writing it"
         except OSError as error:
@@ -97,8 +104,8 @@ class ResultsFile:
         if self._lock is not None:
             self._lock.release()
 
-    def standing(self, row: Row) -> Standing:
-        """Return where a row stands: ``changed`` when it was paid for and said something else."""
+    def state_of(self, row: Row) -> RowState:
+        """Return how far a row is: ``changed`` when it was paid for and said something else."""
         known = self._known(row.number)
         same = known & _KEY == _bits(row.key)
         if known & _PAID and known & _FINISHED and not same:
@@ -132,19 +139,33 @@ class ResultsFile:
             sys.stdout.write(line.decode("ascii"))
             sys.stdout.flush()
         else:
-            _write_all(self._file, line)
+            write_whole(self._file, line)
         self._note(document)
 
     def _take_over(self, path: Path) -> None:
-        """Read what earlier runs have left, and cut off a line that has no end."""
+        """Lock it, read what earlier runs have left, and cut off a line that has no end."""
+        # Before anything is made: what is refused stays as it is.
+        lock = f"{os.path.realpath(path)}.lock"
+        check_way(str(path))
+        check_way(lock)
         if path.is_file():
-            _check_beginning(path)  # before anything is made: what is refused stays as it is
-        self._file = file = cast("BinaryIO", path.open("ab", buffering=0))
+            _check_beginning(path)
+        descriptor = open_private(str(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._file = file = cast("BinaryIO", os.fdopen(descriptor, "ab", buffering=0))
         if not _is_regular(file):
             return  # a pipe or a device has no past
+        warning = check_owner(file.fileno(), str(path))
+        if warning is not None:
+            sys.stderr.write(f"{PROGRAM}: {path}: {warning}\n")
         # Before it is read: a link must not lead around the lock.
-        self._lock = FileLock(f"{os.path.realpath(path)}.lock", timeout=0, mode=_OWNER_ONLY)
+        self._lock = FileLock(lock, timeout=0, mode=_OWNER_ONLY)
         self._lock.acquire()
+        end = self._read(path)
+        if end < os.fstat(file.fileno()).st_size:
+            file.truncate(end)
+
+    def _read(self, path: Path) -> int:
+        """Read what earlier runs have left; return where its last whole line ends."""
         end = 0
         with path.open("rb") as earlier:
             for line in earlier:
@@ -155,8 +176,7 @@ class ResultsFile:
                 end += len(line)
                 if document is not None:
                     self._note(document)
-        if end < os.fstat(file.fileno()).st_size:
-            file.truncate(end)
+        return end
 
     def _known(self, number: int) -> int:
         return self._rows[number] if number < len(self._rows) else 0
@@ -226,7 +246,7 @@ def _object(line: bytes) -> dict[str, Any] | None:
     return cast("dict[str, Any]", document) if isinstance(document, dict) else None
 
 
-def _write_all(file: BinaryIO, line: bytes) -> None:
+def write_whole(file: BinaryIO, line: bytes) -> None:
     """Write a line, whole or not at all; on a disk that is nearly full a write may be short."""
     rest = memoryview(line)
     while rest:

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
+import os
 import re
 import stat
-import sys
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import contextmanager
+from codecs import getincrementaldecoder
+from collections.abc import AsyncGenerator, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache, partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
+from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 import attrs
 
 from ezcaptcha_async import ConfigurationError, Task
-from ezcaptcha_async.cli.batching.records import CHUNK, LONGEST, Records
+from ezcaptcha_async.cli.batching import forms
+from ezcaptcha_async.cli.batching.reading import LONGEST, lines_of, read_ahead, records_of
 from ezcaptcha_async.cli.connection import STDIN
-from ezcaptcha_async.cli.fields import task_of
+from ezcaptcha_async.cli.fields import class_of, is_own, object_of, task_of
+from ezcaptcha_async.cli.options import Format
 from ezcaptcha_async.tasks import is_secret_name
 
-Format: TypeAlias = Literal["jsonl", "csv"]
-
 _LONGEST_ID: Final = 150
+# Made once: there are millions of rows, and those of a file name the same columns.
+_JSON: Final = json.JSONDecoder(object_pairs_hook=object_of)
+_SORTED: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_is_secret: Final = lru_cache(maxsize=1024)(is_secret_name)
+_OTHER_FILES: Final = {
+    b"PK\x03\x04": "save a sheet of the workbook as CSV, or unpack the archive",
+    b"\xd0\xcf\x11\xe0": "save a sheet of the workbook as CSV",
+    b"\x1f\x8b": "unpack it, as gunzip does",
+    b"BZh": "unpack it, as bunzip2 does",
+    b"\xfd7zXZ": "unpack it, as unxz does",
+    b"\x28\xb5\x2f\xfd": "unpack it, as unzstd does",
+}
+"""How files of other kinds begin, and what to do with them."""
+
+_Values: TypeAlias = tuple[int, dict[str, Any] | ConfigurationError]
+"""The line of a row, and what it says, or why that cannot be read."""
 
 RowName: TypeAlias = tuple[int, str, str | None]
 """Number, key and the user's own name of a row, which a task's reference holds."""
@@ -37,13 +55,16 @@ class Row:
         number: Which row, counted from 1; blank lines and the header do not count.
         key: What it is known by from one run to the next: a digest of what it says.
         id: The user's own name for it.
+        columns: What it says beside the fields of its task, for the user: it comes out with
+            what becomes of the row. What is named like a secret is left out.
         task: What it asks for; its reference names the row.
-        problem: Why it cannot be read.
+        problem: Why it cannot be read; begins with its line.
     """
 
     number: int
     key: str
     id: str | None = None
+    columns: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     task: Task[Any] | None = None
     problem: ConfigurationError | None = None
 
@@ -56,47 +77,105 @@ class RowReader:
         format: How they are written down.
         task_type: The type of rows that name none.
         custom: True for types without a class: fields as they are on the wire.
+
+    Raises:
+        ConfigurationError: That type is not known.
     """
 
     format: Format
     task_type: str | None = None
     custom: bool = False
 
-    async def rows(self, stream: BinaryIO) -> AsyncGenerator[Row]:
-        """Yield the rows of a file or a pipe; never more of it is in memory than one chunk.
+    def __attrs_post_init__(self) -> None:
+        if self.task_type is not None and not self.custom:
+            class_of(self.task_type)
+
+    def rows(self, source: Path, only: Container[int] | None = None) -> AsyncGenerator[Row]:
+        """Yield the rows of a file or a pipe, or of stdin for ``-``; a few are read ahead.
+
+        Args:
+            source: Where they are.
+            only: The numbers of those that are wanted; None for all.
 
         Raises:
-            ConfigurationError: A CSV file has no header.
+            ConfigurationError: It cannot be read, or its form is another one.
         """
-        header: list[str] | None = None
-        number = 0
-        records = Records(stream, quoted=self.format == "csv")
-        while (record := await records.next()) is not None:
-            if self.format == "csv" and header is None:
-                header = _header(record)
-                continue
-            number += 1
-            yield self._row(number, record, header)
+        return read_ahead(source, partial(self.read, only=only))
 
-    def _row(self, number: int, record: bytes, header: list[str] | None) -> Row:
-        values: dict[str, Any] | None = None
-        name = None
+    def count(self, source: Path) -> int | None:
+        """Return about how many rows there are; None when that cannot be known beforehand.
+
+        Raises:
+            ConfigurationError: It cannot be read, or its form or encoding is another one.
+        """
         try:
-            values = _object(record) if header is None else _cells(record, header)
-            key = _key_of(values)
-            name = _id_of(values)
-            own = "" if name is None else f":{name}"
-            task = self._task(values, f"{number}:{key}{own}")
-        except ConfigurationError as error:
-            known = _key_of(values) if values is not None else _key_of({"row": str(record)})
-            return Row(number=number, key=known, id=name, problem=error)
-        return Row(number=number, key=key, id=name, task=task)
+            found = count_rows(source, self.format)
+            if found is not None:
+                # A quote that is not closed is found only by reading CSV to its end.
+                only = () if self.format == "csv" else None
+                with source.open("rb") as stream:
+                    next(self.read(stream, only), None)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+        else:
+            return found
+        raise ConfigurationError(f"cannot read {source}: {reason}")
 
-    def _task(self, values: dict[str, Any], reference: str) -> Task[Any]:
+    def read(self, stream: BinaryIO, only: Container[int] | None = None) -> Iterator[Row]:
+        """Yield the rows of a stream, which may wait for each.
+
+        Raises:
+            ConfigurationError: Its first line shows that its form is another one, or a quote
+                in CSV is not closed.
+        """
+        lines = lines_of(stream)
+        read = _from_csv if self.format == "csv" else _from_json
+        rows = enumerate(self._with_types(read(lines, custom=self.custom)), 1)
+        return (
+            self._row(number, line, values)
+            for number, (line, values) in rows
+            if only is None or number in only
+        )
+
+    def _with_types(self, rows: Iterator[_Values]) -> Iterator[_Values]:
+        """Refuse rows of which none has a type, going by the first two; one may be a slip."""
+        first: list[_Values] = []
+        for line, values in islice(rows, 2):
+            first.append((line, values))
+            if self.task_type or isinstance(values, ConfigurationError) or values.get("type"):
+                return chain(first, rows)
+        if first:
+            raise ConfigurationError(
+                f"line {first[0][0]} of the rows has no type: "
+                "give --type, or name one in each row as type"
+            )
+        return iter(first)
+
+    def _row(self, number: int, line: int, values: dict[str, Any] | ConfigurationError) -> Row:
+        key = _key_of({} if isinstance(values, ConfigurationError) else values)
+        name, columns = None, dict[str, Any]()
+        try:
+            if isinstance(values, ConfigurationError):
+                raise values
+            name = _id_of(values)
+            task_type = self._type_of(values)
+            if not self.custom:
+                own = [item for item in values if is_own(task_type, item)]
+                columns = _columns({item: values.pop(item) for item in own})
+            reference = f"{number}:{key}" if name is None else f"{number}:{key}:{name}"
+            task = task_of(task_type, values, custom=self.custom, reference=reference)
+        except ConfigurationError as error:
+            problem = ConfigurationError(f"line {line}: {error.message}")
+        else:
+            return Row(number=number, key=key, id=name, columns=columns, task=task)
+        return Row(number=number, key=key, id=name, columns=columns, problem=problem)
+
+    def _type_of(self, values: dict[str, Any]) -> str:
+        """Take the type of a row out of it."""
         task_type = values.pop("type", None) or self.task_type
         if not isinstance(task_type, str):
             raise ConfigurationError("a row needs a type; --type gives one to all that have none")
-        return attrs.evolve(task_of(task_type, values, custom=self.custom), reference=reference)
+        return task_type
 
 
 def row_of(reference: str | None) -> RowName | None:
@@ -105,84 +184,132 @@ def row_of(reference: str | None) -> RowName | None:
     return None if found is None else (int(found[1]), found[2], found[3])
 
 
+def shared_reference(row: Row, source: Path) -> str:
+    """Return what a row is known by on all machines that share a fleet.
+
+    That is its own name, wherever it stands; else the name of its file, without the folder, and
+    its number: so a file has the same name on all machines, and parts of one have others. Rows
+    that say something else are other rows in any case.
+
+    Raises:
+        ConfigurationError: It has no name of its own, and comes through a pipe.
+    """
+    if row.id is not None:
+        return f"{row.key}:{row.id}"
+    if not source.is_file():
+        raise ConfigurationError(
+            'the rows of a fleet need an "id" each, if they do not come from a file: else nobody '
+            "could tell them from those of other machines"
+        )
+    file = hashlib.sha256(os.fsencode(source.name)).hexdigest()[:16]
+    return f"{row.key}:{row.number}:{file}"
+
+
 def format_of(source: Path) -> Format:
     """Return how the rows of a file are written down, going by its name."""
     return "csv" if source.suffix.lower() == ".csv" else "jsonl"
 
 
-@contextmanager
-def opened(source: Path) -> Generator[BinaryIO]:
-    """Open a file, or stdin for ``-``.
+def count_rows(source: Path, row_format: Format) -> int | None:
+    """Return about how many rows there are; None when that cannot be known beforehand.
 
     Raises:
-        ConfigurationError: It cannot be read.
+        ConfigurationError: The file is no text in UTF-8: the first line is named that is not.
     """
-    if source == STDIN:
-        yield sys.stdin.buffer
-        return
-    try:
-        stream = source.open("rb", buffering=0)
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {source}: {error.strerror}") from None
-    with stream:
-        yield cast("BinaryIO", stream)
-
-
-def count_rows(source: Path, row_format: Format) -> int | None:
-    """Return about how many rows there are; None when that cannot be known beforehand."""
     if source == STDIN or not stat.S_ISREG(source.stat().st_mode):
         return None
-    lines, last = 0, b"\n"
+    decoder = getincrementaldecoder("utf-8")()
+    lines, text = 0, "\n"
     with source.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            lines += chunk.count(b"\n")
-            last = chunk[-1:]
-    return max(0, lines + (last != b"\n") - (row_format == "csv"))
+        while chunk := stream.read(LONGEST):
+            try:
+                text = decoder.decode(chunk) or text
+            except UnicodeDecodeError as error:
+                wrong = lines + error.object[: error.start].count(b"\n") + 1
+                marks = (mark for mark in _OTHER_FILES if error.object.startswith(mark))
+                remedy = _OTHER_FILES.get(next(marks, b""), "save the file as that")
+                break
+            lines += text.count("\n")
+        else:
+            return max(0, lines + (not text.endswith("\n")) - (row_format == "csv"))
+    raise ConfigurationError(f"line {wrong} of the rows is no text in UTF-8: {remedy}")
 
 
 # ------------------------------------------------------------------------------- details
 
 
-def _object(record: bytes) -> dict[str, Any]:
-    value = None
+def _from_json(lines: Iterable[bytes], *, custom: bool) -> Iterator[_Values]:
+    """Yield the fields of each line that is not blank, or why there are none.
+
+    One wrong line is one row; where the next one is wrong as well, it is another form. An array
+    may have lines that look like rows.
+    """
+    read = ((number, _loaded(line), line) for number, line in enumerate(lines, 1) if line.strip())
+    first = list(islice(read, 1))
+    if first and not forms.is_row(first[0][1], custom=custom):
+        number, value, line = first[0]
+        first += islice(read, 0 if line.lstrip().startswith(b"[") else 1)
+        if not forms.is_row(first[-1][1], custom=custom):
+            forms.refuse_lines(number, line, is_object=value is not None)
+    for number, value, line in chain(first, read):
+        if value is None:
+            wrong = "a row must be one JSON object on one line, with each name once"
+            yield number, ConfigurationError(_too_long(line) or wrong)
+        else:
+            yield number, value
+
+
+def _loaded(line: bytes) -> dict[str, Any] | None:
     try:
-        if len(record) <= LONGEST:
-            value = json.loads(record)
+        # Of bytes, json would guess the encoding, for each line anew.
+        text = "" if _too_long(line) else line.decode()
+        value = _JSON.decode(text)
     except (ValueError, RecursionError):
-        pass  # raised below, where the cause, which holds the text, does not come along
-    if not isinstance(value, dict):
-        raise ConfigurationError("a row must be one JSON object on one line")
-    return cast("dict[str, Any]", value)
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
-def _header(record: bytes) -> list[str]:
-    names = [name.strip() for name in _split(record)]
-    if not all(name.isidentifier() for name in names) or len(set(names)) < len(names):
-        raise ConfigurationError(
-            "the first line of a CSV file must name its columns, such as "
-            "type,website_url,website_key, each once"
-        )
-    return names
+def _too_long(line: bytes) -> str:
+    """Return what is wrong with a line of which no more was read; nothing for any other."""
+    return f"a line holds at most {LONGEST:,} bytes" if len(line) > LONGEST else ""
 
 
-def _cells(record: bytes, header: list[str]) -> dict[str, Any]:
-    cells = _split(record)
-    if len(cells) != len(header):
-        raise ConfigurationError(f"a row has {len(cells)} columns, the header {len(header)}")
-    return {name: cell for name, cell in zip(header, cells, strict=True) if cell}
+def _from_csv(lines: Iterable[bytes], *, custom: bool) -> Iterator[_Values]:
+    """Yield the cells of each record below the header by name, or why there are none."""
+    header: list[str] | None = None
+    for line, cells in records_of(lines):
+        if header is None:
+            header = forms.header(line, cells, custom=custom)
+        elif cells is None:
+            wrong = f"a row must be CSV: text in UTF-8 of at most {LONGEST:,} bytes, with commas"
+            yield line, ConfigurationError(wrong)
+        elif len(cells) != len(header):
+            wrong = f"a row has {len(cells)} columns, the header {len(header)}"
+            yield line, ConfigurationError(wrong)
+        else:
+            named = zip(header, cells, strict=True)
+            yield line, {name: cell for name, cell in named if name and cell}
 
 
-def _split(record: bytes) -> list[str]:
-    try:
-        if len(record) <= LONGEST:
-            return next(csv.reader([record.decode()], strict=True))
-    except (ValueError, csv.Error):
-        pass
-    raise ConfigurationError("a row must be CSV: text in UTF-8, separated by commas")
+def _columns(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that come out with the result, in which they must be JSON."""
+    if not own:
+        return {}
+    with suppress(ValueError):
+        json.dumps(own, allow_nan=False)
+        return _public(own)
+    raise ConfigurationError("NaN and Infinity are no JSON: write null, or the number as text")
 
 
-def _without_secrets(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if not is_secret_name(name)}
+def _public(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values without secrets, nested ones too."""
+    if not any(isinstance(value, dict | list) for value in values.values()):
+        return _without_secrets(values)
+    return cast("dict[str, Any]", json.loads(json.dumps(values), object_hook=_without_secrets))
+
+
+def _without_secrets(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if not _is_secret(name)}
 
 
 def _id_of(values: dict[str, Any]) -> str | None:
@@ -200,6 +327,5 @@ def _id_of(values: dict[str, Any]) -> str | None:
 
 def _key_of(values: Mapping[str, Any]) -> str:
     # Without secrets: the digest stands in a file, where they could be searched for.
-    public = json.loads(json.dumps(values), object_hook=_without_secrets)  # nested ones too
-    text = json.dumps(public, sort_keys=True, separators=(",", ":"))
+    text = _SORTED.encode(_public(values))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

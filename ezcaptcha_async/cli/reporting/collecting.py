@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from ezcaptcha_async.cli.reporting.results import Failed, Row, Solved, parsed
+from ezcaptcha_async.cli.reporting.results import Failed, ResultRow, Solved, parsed
 
 OTHERS: Final = "all others"
 _MOST_TYPES: Final = 50
@@ -115,17 +115,21 @@ class Collection:
         errors: Kind and code → the rows that failed so.
         damaged: Lines that were skipped.
         repeated: Failed rows that a later line has replaced.
+        services: Who solved them; two at most, which is as much as one need know.
+        time_scale: How many times as fast as real the fastest of them ran.
     """
 
     solutions: dict[str, Solutions] = attrs.field(factory=dict[str, Solutions])
     errors: dict[tuple[str, str], Errors] = attrs.field(factory=dict[tuple[str, str], Errors])
     damaged: int = 0
     repeated: int = 0
+    services: set[str] = attrs.field(factory=set[str])
+    time_scale: float = 1.0
     _replaceable: dict[int, tuple[Errors, int, str]] = attrs.field(
         factory=dict[int, tuple[Errors, int, str]]
     )
 
-    def add(self, row: Row) -> None:
+    def add(self, row: ResultRow) -> None:
         """Take in one row."""
         before = None if row.row is None else self._replaceable.pop(row.row, None)
         if before is not None:
@@ -134,6 +138,9 @@ class Collection:
             self.repeated += 1
         if isinstance(row, Solved):
             self._solutions_of(row.type).add(row)
+            self.time_scale = max(self.time_scale, row.time_scale)
+            if len(self.services) <= 1:
+                self.services.add(row.service)
             return
         errors = self._errors_of(row)
         place = errors.add(row)

@@ -9,6 +9,7 @@ from typing import Final
 
 import attrs
 
+from ezcaptcha_async.cli.catalogue import SERVICES
 from ezcaptcha_async.cli.reporting.collecting import Collection, Errors, Solutions
 from ezcaptcha_async.cli.reporting.scales import Bins, bins_for, percentile
 from ezcaptcha_async.cli.reporting.timeline import Timeline, timeline
@@ -133,7 +134,13 @@ class Figures:
         types: Each type, the most frequent first.
         solve_times: The solve times of all types in few bins.
         errors: Each way to fail, the most frequent first.
+        points_per_token: What each token cost, with what failed and may have been charged;
+            None when there is none, or no price is known.
+        points_per_unit: How many points one unit of the currency buys; None where rows are of
+            several services, or of one that is not known.
+        currency: ISO 4217 code; empty where that is None.
         timeline: What happened when; None when no row says.
+        time_scale: How many times as fast as real a simulated service ran.
     """
 
     rows: int
@@ -148,7 +155,11 @@ class Figures:
     types: tuple[TypeFigures, ...]
     solve_times: Histogram | None
     errors: tuple[ErrorFigures, ...]
+    points_per_token: float | None
+    points_per_unit: float | None
+    currency: str
     timeline: Timeline | None
+    time_scale: float
 
 
 def figures(collection: Collection) -> Figures:
@@ -167,16 +178,19 @@ def figures(collection: Collection) -> Figures:
     failed = sum(item.rows for item in errors)
     when = timeline(together, [group.times() for group in collection.errors.values()])
     rows = len(together) + failed
+    total = _of_type("", together, waited_bins, left_bins)
+    charges = _charges(collection.errors.values())
+    worth = [item for item in SERVICES if collection.services == {item.name}]
     return Figures(
         rows=rows,
         solved=len(together),
         failed=failed,
         repeated=collection.repeated,
         damaged=collection.damaged,
-        may_be_charged=_charges(collection.errors.values()),
+        may_be_charged=charges,
         seconds=None if when is None else when.seconds,
         per_minute=None if when is None or not when.seconds else rows / when.seconds * 60,
-        total=_of_type("", together, waited_bins, left_bins),
+        total=total,
         types=tuple(sorted(types, key=lambda item: (-item.solved, item.type))),
         solve_times=_histogram(together.waited, _solve_time_bins(waited, _FEW_BINS)),
         errors=tuple(
@@ -185,7 +199,11 @@ def figures(collection: Collection) -> Figures:
                 key=lambda item: (-item.rows, item.kind, item.code),
             )
         ),
+        points_per_token=(total.points + charges.points) / total.priced if total.priced else None,
+        points_per_unit=worth[0].points_per_unit if worth else None,
+        currency=worth[0].currency if worth else "",
         timeline=when,
+        time_scale=collection.time_scale,
     )
 
 

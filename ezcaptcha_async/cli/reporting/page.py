@@ -99,8 +99,11 @@ def _tiles(found: Figures) -> Iterator[tuple[str, str, str]]:
     if (left := total.left) is not None:
         yield "Median freshness", wording.seconds(left.median), f"p5 {left.p5:,.1f} s"
     if total.priced:
-        each = wording.price(total.points_per_token)
-        yield "Points", points(total.points), f"{each} per token"
+        paid = total.points + found.may_be_charged.points
+        each = wording.price(found.points_per_token)
+        value = wording.worth(paid, found).partition(" points")[2].strip(" ()")
+        more = f"{each} per token"
+        yield "Points paid", points(paid), f"{value}; {more}" if value else more
 
 
 def _sections(found: Figures) -> Iterator[Markup]:
@@ -156,8 +159,8 @@ def _of_solved_rows(found: Figures) -> Iterator[Markup]:
     )
     yield section(
         "Spend",
-        wording.sentence(wording.risk(found)),
-        panels.spend(found.timeline),
+        " ".join(map(wording.sentence, (wording.spend(found), wording.risk(found)))).strip(),
+        panels.spend(found.timeline, wording.unit(found)),
         _by_type(
             found,
             "Spend by type",

@@ -72,6 +72,7 @@ def _strip(
         return figure(name, "not known")
     edge = spread.p5 if end == "p5" else spread.p95
     words = f"median {spread.median:,.1f} s, {end} {edge:,.1f} s"
+    scale = f"{words}; bars of {histogram.bins.step:g} s, the highest is {max(histogram.counts):,}"
     titles = _titles(histogram)
     x = plots.values_axis(histogram.bins, " s")
     y = plots.Axis(0.0, float(max(*histogram.counts, 1)), ())
@@ -81,7 +82,7 @@ def _strip(
         plots.rule(edge, x, "p95"),
     ]
     text = f"Histogram of the {what} of {name}, {spread.count:,} in all: {words}."
-    return figure(breakable(name), words, plots.plot(shapes, text, x, bare=bare))
+    return figure(breakable(name), scale, plots.plot(shapes, text, x, bare=bare))
 
 
 def _open_ends(histogram: Histogram | None) -> Iterator[Markup]:
@@ -207,8 +208,13 @@ def _times(bins: Bins) -> list[str]:
     return [wording.moment(edge, form) for edge in edges]
 
 
-def spend(when: Timeline | None) -> Markup:
-    """Return what was spent until when."""
+def spend(when: Timeline | None, unit: str) -> Markup:
+    """Return what was spent until when.
+
+    Args:
+        when: What happened when.
+        unit: What the figures are in.
+    """
     if when is None or not when.moments[-1].points:
         return figure("Points spent", "not known")
     x = plots.times_axis(when.bins)
@@ -223,7 +229,7 @@ def spend(when: Timeline | None) -> Markup:
     )
     return figure(
         "Points spent",
-        "For solved tasks, all together.",
+        f"In {unit}, for solved tasks, all together.",
         plots.plot(
             [plots.area(spent, x, y, "spend"), plots.line(spent, x, y, "spend")], text, x, y
         ),

@@ -18,7 +18,7 @@ from ezcaptcha_async.cli.reporting.scales import Bins, round_step, ticks, time_t
 _SIZE: Final = 1_000
 _GAP: Final = 0.12
 _MOST_X_TICKS: Final = 8
-_MOST_TIME_TICKS: Final = 7
+_MOST_TIME_TICKS: Final = 5
 _MOST_Y_TICKS: Final = 4
 _LARGE: Final = ((9, " G"), (6, " M"), (5, " k"))
 _NEAR_AN_END: Final = 0.012

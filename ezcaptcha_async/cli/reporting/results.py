@@ -36,11 +36,14 @@ class Solved:
         task_id: The service's id; empty when it is not known.
         type: The task's type.
         finished_at: Unix time in seconds at which the solution was delivered.
-        waited: Seconds from creation to the solution.
+        waited: Seconds from creation to the solution; not known of a row that an earlier run
+            began, because they hold the time in which nobody asked.
         left: Seconds for which the token was still good when it was delivered.
         delay: Most seconds for which the solution lay ready before it was fetched.
         polls: How many polls it took.
         points: Its price.
+        service: Name of the service; empty when it is not known.
+        time_scale: How many times as fast as real it ran; more than one if it was simulated.
     """
 
     row: int | None
@@ -52,6 +55,8 @@ class Solved:
     delay: float
     polls: float
     points: float
+    service: str
+    time_scale: float = 1.0
 
 
 @attrs.frozen(kw_only=True)
@@ -81,7 +86,7 @@ class Failed:
     points: float
 
 
-Row: TypeAlias = Solved | Failed
+ResultRow: TypeAlias = Solved | Failed
 
 
 def lines(source: Path) -> Iterator[bytes]:
@@ -104,7 +109,7 @@ def _opened(source: Path) -> AbstractContextManager[BinaryIO]:
     return nullcontext(sys.stdin.buffer) if source == STDIN else source.open("rb")
 
 
-def parsed(line: bytes) -> Row | None:
+def parsed(line: bytes) -> ResultRow | None:
     """Return what a line says; None when it is damaged, or no line of a results file."""
     try:
         found = json.loads(line)
@@ -129,11 +134,13 @@ def _solved(row: dict[str, Any]) -> Solved:
         task_id=_text(receipt.get("task_id")),
         type=_text(receipt.get("task_type")) or UNKNOWN_TYPE,
         finished_at=finished_at,
-        waited=_number(receipt.get("waited"), 0, _MOST_SECONDS),
+        waited=nan if row.get("resumed") else _number(receipt.get("waited"), 0, _MOST_SECONDS),
         left=_number(_time(row.get("expires_at")) - finished_at, -_MOST_SECONDS, _MOST_SECONDS),
         delay=_number(delay, 0, _MOST_SECONDS),
         polls=_number(receipt.get("polls"), 0, _MOST),
         points=_number(receipt.get("points"), 0, _MOST),
+        service=_text(receipt.get("service")),
+        time_scale=max(1.0, _number(row.get("time_scale", 1.0), 1, _MOST)),
     )
 
 

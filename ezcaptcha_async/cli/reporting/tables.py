@@ -11,20 +11,28 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ezcaptcha_async.cli.output import Output, points
+from ezcaptcha_async.cli.output import (
+    BAD,
+    FAINT,
+    FIGURE,
+    GOOD,
+    WARNING,
+    Output,
+    points,
+    shape,
+    stacked,
+)
 from ezcaptcha_async.cli.reporting import wording
 from ezcaptcha_async.cli.reporting.figures import Figures, Histogram, TypeFigures
 
 _INDENT: Final = 2
 _WIDTH: Final = 78
 _GAP: Final = 2
-_LEAST_NAME: Final = 12
-_FAINT: Final = "dim"
+_LONGEST_NAME: Final = 36
 _SHAPE: Final = "shape"
 _SHAPE_WIDTH: Final = 10
 _BAR_WIDTH: Final = 48
-_RAMP: Final = " ▁▂▃▄▅▆▇█"
-_ASCII_RAMP: Final = " .:-=+*#@"
+_COUNT_WIDTH: Final = 7
 
 
 def show(output: Output, source: str, found: Figures) -> None:
@@ -41,7 +49,7 @@ class _Terminal:
         self.bar = output.bar
         self.width = min(options.max_width - _INDENT, _WIDTH)
         self._encoding = options.encoding
-        self._ramp = _ASCII_RAMP if options.ascii_only else _RAMP
+        self._plain = options.ascii_only
         self.overflow: OverflowMethod = "crop" if options.ascii_only else "ellipsis"
 
     def text(self, text: str, style: str = "") -> Text:
@@ -57,15 +65,13 @@ class _Terminal:
         sums = [0] * min(_SHAPE_WIDTH, number)
         for place, count in enumerate(histogram.counts):
             sums[place * len(sums) // number] += count
-        top = max(*sums, 1)
-        # Rounded up, so that a single token is seen.
-        return "".join(self._ramp[-(-count * (len(self._ramp) - 1) // top)] for count in sums)
+        return shape(sums, plain=self._plain)
 
 
 def _parts(terminal: _Terminal, source: str, found: Figures) -> Iterator[RenderableType]:
     yield Text.assemble(terminal.text(source, "bold"), f"  {wording.title(found)}")
     if period := wording.period(found):
-        yield Text(period, _FAINT)
+        yield Text(period, FAINT)
     yield ""
     yield from _outcome(terminal, found)
     if found.solved:
@@ -79,10 +85,10 @@ def _parts(terminal: _Terminal, source: str, found: Figures) -> Iterator[Rendera
         yield Text("Errors", "bold")
         yield ""
         yield _errors(terminal, found)
-    notes = list(wording.notes(found))
+    notes = [*wording.notes(found), *wording.next_steps(found)]
     if notes:
         yield ""
-        yield from (Text(note, _FAINT) for note in notes)
+        yield from (Text(note, FAINT) for note in notes)
 
 
 def _outcome(terminal: _Terminal, found: Figures) -> Iterator[RenderableType]:
@@ -91,16 +97,18 @@ def _outcome(terminal: _Terminal, found: Figures) -> Iterator[RenderableType]:
         return
     solved = round(terminal.width * found.solved / found.rows)
     yield Text.assemble(
-        (terminal.bar * solved, "green"), (terminal.bar * (terminal.width - solved), "red")
+        (terminal.bar * solved, GOOD), (terminal.bar * (terminal.width - solved), BAD)
     )
     yield Text.assemble(
-        (f"{found.solved:,} solved", "green"),
-        (f" ({wording.share(found.solved, found.rows)})", _FAINT),
+        (f"{found.solved:,} solved", GOOD),
+        (f" ({wording.share(found.solved, found.rows)})", FAINT),
         "   ",
-        (f"{found.failed:,} failed", "red" if found.failed else _FAINT),
+        (f"{found.failed:,} failed", BAD if found.failed else FAINT),
     )
+    if spend := wording.spend(found):
+        yield Text(wording.sentence(spend))
     if risk := wording.risk(found):
-        yield Text(wording.sentence(risk), "yellow")
+        yield Text(wording.sentence(risk), WARNING)
 
 
 def _sections(terminal: _Terminal, found: Figures) -> Iterator[tuple[str, RenderableType]]:
@@ -131,7 +139,7 @@ def _sections(terminal: _Terminal, found: Figures) -> Iterator[tuple[str, Render
         Group(
             _by_type(terminal, found, freshness),
             "",
-            Text("delay: median of the most that a solution lay ready unfetched", _FAINT),
+            Text("delay: median of the most that a solution lay ready unfetched", FAINT),
         ),
     )
     yield "Spend", _by_type(terminal, found, spend)
@@ -146,24 +154,33 @@ def _table(*, show_footer: bool = False) -> Table:
         show_edge=False,
         pad_edge=False,
         padding=(0, 0, 0, 1),
-        header_style=_FAINT,
-        border_style=_FAINT,
+        header_style=FAINT,
+        border_style=FAINT,
         show_footer=show_footer,
     )
 
 
-def _by_type(terminal: _Terminal, found: Figures, columns: Sequence[_Column]) -> Table:
+def _by_type(terminal: _Terminal, found: Figures, columns: Sequence[_Column]) -> RenderableType:
     table = _table(show_footer=len(found.types) > 1)
     cells = [[value(item) for item in (*found.types, found.total)] for _, value in columns]
     headed = [(name, *column) for (name, _), column in zip(columns, cells, strict=True)]
     taken = sum(max(map(len, column)) + _GAP for column in headed)
-    # What is cut when there is not room for everything is the type, never a number.
+    # What goes when there is not room for everything is the shape, then the end of the type, and
+    # never a number.
+    longest = max(len(wording.name(item)) for item in (*found.types, found.total))
+    taken += min(longest, _LONGEST_NAME)
+    if headed[-1][0] == _SHAPE and taken > terminal.width:
+        return _by_type(terminal, found, columns[:-1])
+    if taken > terminal.width:
+        items = found.types if len(found.types) == 1 else (*found.types, found.total)
+        names = [terminal.text(wording.name(item)).plain for item in items]
+        return stacked(("", *(name for name, _ in columns)), list(zip(names, *cells, strict=False)))
     table.add_column(
         "type",
         wording.name(found.total),
         no_wrap=True,
         overflow=terminal.overflow,
-        max_width=max(terminal.width - taken, _LEAST_NAME),
+        max_width=terminal.width - taken + min(longest, _LONGEST_NAME),
         footer_style="bold",
     )
     for name, *column in headed:
@@ -171,10 +188,11 @@ def _by_type(terminal: _Terminal, found: Figures, columns: Sequence[_Column]) ->
             name,
             column[-1],
             justify="left" if name == _SHAPE else "right",
-            style="cyan" if name == _SHAPE else "",
+            style=FIGURE if name == _SHAPE else "",
+            min_width=max(map(len, (name, *column))),
             no_wrap=True,
             overflow=terminal.overflow,
-            footer_style="cyan" if name == _SHAPE else "bold",
+            footer_style=FIGURE if name == _SHAPE else "bold",
         )
     for item, *row in zip(found.types, *cells, strict=False):
         table.add_row(terminal.text(item.type), *row)
@@ -183,27 +201,41 @@ def _by_type(terminal: _Terminal, found: Figures, columns: Sequence[_Column]) ->
 
 def _histogram(terminal: _Terminal, histogram: Histogram) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(justify="right", style=_FAINT, no_wrap=True, overflow=terminal.overflow)
-    table.add_column(justify="right", no_wrap=True, overflow=terminal.overflow)
-    table.add_column(style="cyan", no_wrap=True, overflow=terminal.overflow)
+    table.add_column(justify="right", style=FAINT, no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style=FIGURE, no_wrap=True)
     top = max(*histogram.counts, 1)
-    for words, count in zip(wording.ranges(histogram), histogram.counts, strict=True):
-        length = -(-count * _BAR_WIDTH // top)
-        table.add_row(words, f"{count:,}", terminal.bar * length)
+    ranges = list(wording.ranges(histogram))
+    taken = max(map(len, ranges)) + len(f"{top:,}") + 2 * _GAP
+    width = max(0, min(_BAR_WIDTH, terminal.width - taken))
+    for words, count in zip(ranges, histogram.counts, strict=True):
+        table.add_row(words, f"{count:,}", terminal.bar * -(-count * width // top))
     return table
 
 
-def _errors(terminal: _Terminal, found: Figures) -> Table:
-    table = _table()
-    table.add_column("kind", no_wrap=True, overflow=terminal.overflow)
-    table.add_column("code", no_wrap=True, overflow=terminal.overflow)
-    table.add_column("rows", justify="right", no_wrap=True, overflow=terminal.overflow)
-    table.add_column("may be charged", justify="right", no_wrap=True, overflow=terminal.overflow)
-    for item in found.errors:
-        table.add_row(
-            terminal.text(item.kind),
-            terminal.text(item.code or wording.ABSENT),
+def _errors(terminal: _Terminal, found: Figures) -> RenderableType:
+    rows = [
+        (
+            terminal.text(item.kind).plain,
+            terminal.text(item.code or wording.ABSENT).plain,
             f"{item.rows:,}",
             f"{item.may_be_charged:,}",
         )
+        for item in found.errors
+    ]
+    counts = ("rows", "may be charged")
+    columns = zip(("kind", "code", *counts), *rows, strict=True)
+    if sum(max(map(len, column)) + _GAP for column in columns) - _GAP > terminal.width:
+        named = [
+            (f"{kind} {code}".removesuffix(f" {wording.ABSENT}"), *rest)
+            for kind, code, *rest in rows
+        ]
+        return stacked(("", *counts), named)
+    table = _table()
+    for name in ("kind", "code"):
+        table.add_column(name, no_wrap=True)
+    for name in counts:
+        table.add_column(name, justify="right", min_width=max(_COUNT_WIDTH, len(name)))
+    for row in rows:
+        table.add_row(*row)
     return table

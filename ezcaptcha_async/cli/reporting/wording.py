@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 from typing import Final, Literal, TypeAlias
 
-from ezcaptcha_async.cli.output import counted, points
+from ezcaptcha_async.cli.output import amount, counted, points, scaled
 from ezcaptcha_async.cli.reporting.figures import Figures, Histogram, Spread, TypeFigures
 
 ABSENT: Final = "-"
 Figure: TypeAlias = Literal["p5", "median", "p95", "largest"]
 
+_MANY: Final = 100
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -87,7 +88,7 @@ def title(found: Figures) -> str:
     if found.seconds is not None:
         text += f" in {duration(found.seconds)}"
     if found.per_minute is not None:
-        text += f", {found.per_minute:,.1f} a minute"
+        text += f", {found.per_minute:,.{0 if found.per_minute >= _MANY else 1}f} a minute"
     return text
 
 
@@ -101,6 +102,29 @@ def period(found: Figures) -> str:
     return f"{moment(when.started_at)} to {end}"
 
 
+def worth(value: float, found: Figures) -> str:
+    """Return points, and what they are worth where that is known."""
+    if found.points_per_unit is None:
+        return f"{points(value)} points"
+    return f"{points(value)} points ({amount(value / found.points_per_unit)} {found.currency})"
+
+
+def unit(found: Figures) -> str:
+    """Return what points are."""
+    if found.points_per_unit is None:
+        return "points"
+    return f"points, {found.points_per_unit:,.0f} of which are 1 {found.currency}"
+
+
+def spend(found: Figures) -> str:
+    """Return what was paid for all tokens, and for each; empty when no price is known."""
+    if found.points_per_token is None:
+        return ""
+    paid = worth(found.total.points + found.may_be_charged.points, found)
+    each = worth(found.points_per_token, found)
+    return f"paid {paid}, which is {each} for each token"
+
+
 def risk(found: Figures) -> str:
     """Return what may have been paid for nothing; empty when nothing was."""
     charges = found.may_be_charged
@@ -109,12 +133,14 @@ def risk(found: Figures) -> str:
     text = f"{counted(charges.tasks, 'task')} without a solution may have been charged"
     if charges.unpriced == charges.tasks:
         return f"{text}; their prices are not known"
-    text += f": {points(charges.points)} points"
+    text += f": {worth(charges.points, found)}"
     return f"{text}, and {charges.unpriced:,} at an unknown price" if charges.unpriced else text
 
 
 def notes(found: Figures) -> Iterator[str]:
     """Yield what else a reader should know."""
+    if found.time_scale > 1:
+        yield f"The service ran{scaled(found.time_scale)}; the seconds are those of this machine."
     if found.repeated:
         yield f"{counted(found.repeated, 'row')} failed and came again: only the last line counts."
     if found.damaged:
@@ -123,6 +149,17 @@ def notes(found: Figures) -> Iterator[str]:
     unpriced = found.solved - found.total.priced
     if unpriced:
         yield f"{counted(unpriced, 'token')} without a known price: not in the points."
+
+
+def next_steps(found: Figures) -> Iterator[str]:
+    """Yield what a reader may do next."""
+    if found.failed:
+        yield (
+            "The same 'ezcaptcha batch' tries rows again that cost nothing, "
+            "with --retry-failed all."
+        )
+    if found.rows:
+        yield "'ezcaptcha report RESULTS --html PAGE' writes a page with plots."
 
 
 def name(item: TypeFigures) -> str:

@@ -1,0 +1,77 @@
+"""What a batch is to do, and with which files."""
+
+from __future__ import annotations
+
+import os
+from itertools import combinations
+from pathlib import Path
+
+import attrs
+
+from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async.cli.batching.rows import RowReader
+from ezcaptcha_async.cli.connection import STDIN
+from ezcaptcha_async.cli.options import STDOUT
+from ezcaptcha_async.fleets import Sharing
+
+
+@attrs.frozen(kw_only=True)
+class Batch:
+    """What to do, and how.
+
+    Args:
+        source: File with the rows; ``-`` for stdin.
+        results: File for what becomes of them; ``-`` for stdout.
+        journal: File for what is paid; None for none.
+        fleet: What keeps that instead, for machines that share it.
+        reader: Reads the rows.
+        max_in_flight: Most rows begun and not finished.
+        budget: Most points for all rows, earlier runs included.
+        timeout: Most seconds for each row.
+        retry_failed: Whether rows that ended in an error are tried again.
+    """
+
+    source: Path
+    results: Path
+    journal: Path | None
+    fleet: Sharing | None = None
+    reader: RowReader
+    max_in_flight: int
+    budget: float | None
+    timeout: float | None
+    retry_failed: bool
+
+    @property
+    def keeps_books(self) -> bool:
+        """Whether what is paid is written down anywhere but in the results."""
+        return self.journal is not None or self.fleet is not None
+
+
+def is_stream(results: Path) -> bool:
+    """Return whether nothing can be read back from there, nor a file be laid beside it."""
+    return results == STDOUT or (results.exists() and not (results.is_file() or results.is_dir()))
+
+
+def journal_of(results: Path) -> Path:
+    """Return where a batch keeps its journal, unless it is told otherwise."""
+    return Path(f"{results}.journal")
+
+
+def check_different(batch: Batch) -> None:
+    """Refuse to write over the rows, or results into the journal, also through links and ``>>``."""
+    files = {
+        "rows": Path("/dev/stdin") if batch.source == STDIN else batch.source,
+        "results": Path("/dev/stdout") if batch.results == STDOUT else batch.results,
+        "journal": batch.journal,
+    }
+    named = [(name, path) for name, path in files.items() if path is not None]
+    for (one, path), (other, same) in combinations(named, 2):
+        if _is_same(path, same):
+            raise ConfigurationError(f"the {one} and the {other} cannot both be in {path}")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if one.exists() and other.exists():
+        # A terminal or a socket is read and written at the same time.
+        return (one.is_file() or one.is_fifo()) and one.samefile(other)
+    return os.path.realpath(one) == os.path.realpath(other)

@@ -1,0 +1,80 @@
+"""Whether rows are in the form that they are taken to be in, before the first is bought."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async.cli.fields import names_a_field
+
+_DELIMITERS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_EXAMPLE: Final = "such as type,website_url,website_key"
+
+
+def is_row(value: dict[str, Any] | None, *, custom: bool) -> bool:
+    """Return whether a line of JSON is one that a task can be made of.
+
+    Args:
+        value: The object that it is; None when it is none.
+        custom: Whether fields are as they are on the wire.
+    """
+    return value is not None and (custom or names_a_field(value))
+
+
+def refuse_lines(number: int, line: bytes, *, is_object: bool) -> NoReturn:
+    """Say what lines are that are no rows.
+
+    Args:
+        number: The number of the first.
+        line: What it holds.
+        is_object: Whether that is a JSON object at least.
+
+    Raises:
+        ConfigurationError: Always.
+    """
+    text = line.decode(errors="replace").strip()
+    if is_object:
+        _refuse(number, "has no field of a task", "check that it is the right file")
+    if text.startswith("["):
+        _refuse(number, "begins a JSON array", "write one object a line, as jq -c '.[]' does")
+    if text.startswith("{"):
+        wrong = "ends in a comma" if text.endswith(",") else "is no whole JSON object"
+        _refuse(number, wrong, "write one object a line and nothing between, as jq -c . does")
+    _check_delimiter(number, text)
+    _refuse(number, "is no JSON object", "give --format csv if it is CSV")
+
+
+def header(number: int, cells: Sequence[str] | None, *, custom: bool) -> list[str]:
+    """Return the names of the columns; empty for one without a name.
+
+    Args:
+        number: The number of the line.
+        cells: What it holds; None when it is no CSV.
+        custom: Whether fields are as they are on the wire.
+
+    Raises:
+        ConfigurationError: Its cells are no names of columns.
+    """
+    names = [""] if cells is None else [cell.strip() for cell in cells]
+    if names[0].startswith(("{", "[")):
+        _refuse(number, "is JSON", "give --format jsonl, and one object a line")
+    if len(names) == 1:
+        _check_delimiter(number, names[0], is_header=True)
+    named = [name for name in names if name]
+    is_known = all(map(str.isidentifier, named)) if custom else names_a_field(named)
+    if not (named and is_known) or len(set(named)) < len(named):
+        _refuse(number, "must name its columns", f"{_EXAMPLE}, each once")
+    return names
+
+
+def _check_delimiter(number: int, text: str, *, is_header: bool = False) -> None:
+    """Refuse another delimiter than a comma; in a header without one, whatever it parts."""
+    for delimiter, name in _DELIMITERS.items():
+        parts = text.split(delimiter)[1:]
+        if names_a_field(parts) or (is_header and parts):
+            _refuse(number, f"is separated by {name}", "save the file as CSV with commas")
+
+
+def _refuse(number: int, reason: str, remedy: str) -> NoReturn:
+    raise ConfigurationError(f"line {number} of the rows {reason}: {remedy}")

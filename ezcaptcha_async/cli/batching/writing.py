@@ -1,0 +1,165 @@
+"""What became of the rows of a batch, written down and counted."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import attrs
+
+from ezcaptcha_async import (
+    BannedError,
+    BudgetExceededError,
+    CapacityError,
+    CredentialError,
+    EzCaptchaError,
+    InsufficientBalanceError,
+    InvalidTaskError,
+    JournalError,
+    Outcome,
+    PoolClosedError,
+    Resumed,
+    Solution,
+    SolveTimeoutError,
+    ThrottledError,
+    TransportError,
+)
+from ezcaptcha_async.cli import failures
+from ezcaptcha_async.cli.batching.batch import Batch
+from ezcaptcha_async.cli.batching.counts import BatchCounts
+from ezcaptcha_async.cli.batching.results_file import ResultsFile
+from ezcaptcha_async.cli.batching.rows import Row, RowName
+from ezcaptcha_async.cli.failures import BrokenOffError
+from ezcaptcha_async.cli.options import STDOUT
+from ezcaptcha_async.cli.solving import described
+
+_HALTING: Final = (
+    BannedError,
+    BudgetExceededError,
+    CapacityError,
+    CredentialError,
+    InsufficientBalanceError,
+    JournalError,
+    PoolClosedError,
+    ThrottledError,
+    TransportError,
+)
+"""What the next row would meet as well, so that none is read any more."""
+
+
+@attrs.frozen(kw_only=True)
+class RowWriter:
+    """Writes down what became of each row, and counts it.
+
+    Args:
+        batch: What to do.
+        results: Where to write it.
+        counts: Where it is counted.
+    """
+
+    batch: Batch
+    results: ResultsFile
+    counts: BatchCounts
+    _columns: dict[int, Mapping[str, Any]] = attrs.field(
+        init=False, factory=dict[int, Mapping[str, Any]]
+    )
+    """The user's own columns of the rows under way that have some, by their number."""
+
+    def keep_columns(self, row: Row) -> None:
+        """Keep the user's own columns of a row until it is written down."""
+        if row.columns:
+            self._columns[row.number] = row.columns
+
+    def skip(self, row: RowName) -> None:
+        """Count a row that another machine of the fleet has written down."""
+        self._columns.pop(row[0], None)
+        self.counts.elsewhere = (self.counts.elsewhere or 0) + 1
+
+    def write(
+        self,
+        row: RowName | None,
+        found: Solution | EzCaptchaError,
+        points: float | None,
+        *,
+        resumed: bool = False,
+        tried_again: bool = False,
+    ) -> None:
+        """Write down what became of a row, unless the next run may have better luck.
+
+        Args:
+            row: Which it is.
+            found: What became of it.
+            points: Listed price.
+            resumed: Whether an earlier run has paid for it.
+            tried_again: Whether this run tries it once more after an error, and counts
+                what comes of that.
+
+        Raises:
+            BrokenOffError: The file does not take it.
+        """
+        document: dict[str, Any] = {"row": None, "finished_at": time.time()}
+        if row is not None:
+            document |= {"row": row[0], "key": row[1]}
+            if row[2] is not None:
+                document["id"] = row[2]
+            if columns := self._columns.pop(row[0], None):
+                document["columns"] = columns
+        if resumed:
+            document["resumed"] = True
+        # The run that began it, and did not wait for its end, has counted what it cost.
+        is_counted = resumed and row is not None and self.results.is_counted(row[0])
+        if isinstance(found, EzCaptchaError):
+            if isinstance(found, _HALTING):
+                self.counts.halted_by = self.counts.halted_by or found
+                return
+            cost = 0.0 if is_counted else _cost_of(found, points)
+            document |= {"status": "failed", "final": _is_final(found), "points": cost}
+            is_ours = not resumed and found.task_id is not None
+            self.counts.note_cost(cost, counted_by_pool=is_ours)
+            if not tried_again:
+                self.counts.note_failure(found, row)
+            self._keep(document | failures.description(found))
+        else:
+            cost = 0.0 if is_counted else found.receipt.points
+            speed = self.counts.service.speed
+            document |= {"status": "solved", "points": cost}
+            document |= {} if speed == 1 else {"time_scale": speed}
+            self.counts.note_cost(cost, counted_by_pool=not resumed)
+            self.counts.note_solution(found, resumed=resumed)
+            self._keep(document | described(found))
+
+    def _keep(self, document: dict[str, Any]) -> None:
+        try:
+            self.results.write(document)
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+        else:
+            return
+        where = "to stdout" if self.batch.results == STDOUT else self.batch.results
+        problem = f"cannot write {where}: {problem}"
+        if not self.batch.keeps_books:
+            raise BrokenOffError(
+                f"{problem}; its last line stands above instead", (json.dumps(document),)
+            )
+        books = "journal" if self.batch.fleet is None else "fleet"
+        raise BrokenOffError(f"{problem}; what is paid is in the {books}")
+
+
+def found_in(outcome: Outcome[Any] | Resumed) -> Solution | EzCaptchaError:
+    """Return the one of the two that is there."""
+    return cast("Solution | EzCaptchaError", outcome.solution or outcome.error)
+
+
+def _is_final(error: EzCaptchaError) -> bool:
+    """Tell whether another run would come to the same, or pay once more."""
+    if isinstance(error, SolveTimeoutError):
+        return False  # if it is paid, it is in the journal
+    return error.may_be_charged or error.task_id is not None or isinstance(error, InvalidTaskError)
+
+
+def _cost_of(error: EzCaptchaError, points: float | None) -> float | None:
+    if error.ticket is not None:
+        return error.ticket["points"]
+    return points if error.may_be_charged else None

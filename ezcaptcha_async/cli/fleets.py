@@ -1,0 +1,108 @@
+"""Fleets as the command line names them, and how their pools stand."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import attrs
+
+from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async.cli.output import Output, counted, points, printable
+from ezcaptcha_async.fleets import AccountStatus, FleetStatus
+
+if TYPE_CHECKING:
+    from ezcaptcha_async.redis import Fleet
+
+_DAY: Final = 86_400.0
+
+_VARIABLE: Final = "EZCAPTCHA_FLEET"
+"""Holds the URL where no option names it: what options say, all users of a machine can read."""
+
+
+def chosen(url: str | None, name: str | None) -> Fleet | None:
+    """Return the fleet of a batch that was chosen by its name; None for none.
+
+    It remembers for a day which rows are done: a machine that begins later, when their tokens have
+    expired, buys none of them.
+
+    Raises:
+        ConfigurationError: As `named`; or there is a URL, and no name.
+    """
+    if name is not None:
+        return named(url, name, remember=_DAY)
+    if url is not None:
+        raise ConfigurationError("--fleet needs --fleet-name: what all machines name their fleet")
+    return None
+
+
+def named(url: str | None, name: str, *, remember: float = 0.0) -> Fleet:
+    """Return the fleet of a name, at a URL or at that of the environment.
+
+    Args:
+        url: Of the server; None for that of the environment.
+        name: Of the fleet.
+        remember: As of `Fleet`.
+
+    Raises:
+        ConfigurationError: It cannot be one, there is no URL, or the extra is not installed.
+    """
+    if importlib.util.find_spec("redis") is None:
+        raise ConfigurationError(
+            "a fleet needs the extra: in the checkout of ezcaptcha_async, pip install '.[redis]'"
+        )
+    from ezcaptcha_async.redis import Fleet  # noqa: PLC0415 - an extra
+
+    url = url or os.environ.get(_VARIABLE)
+    if url is None:
+        raise ConfigurationError(f"no URL of Redis or Valkey: give it, or set {_VARIABLE}")
+    return Fleet(url, name=name, remember=remember)
+
+
+def show(output: Output, fleet: Fleet, *, reopen: bool) -> None:
+    """Show one fleet.
+
+    Args:
+        output: Where to.
+        fleet: Which.
+        reopen: Whether to let its accounts take tasks again first.
+
+    Raises:
+        ConfigurationError: The server cannot be used.
+    """
+    status = anyio.run(_asked, fleet, reopen)
+    if output.as_json:
+        output.document(attrs.asdict(status))
+        return
+    for line in _lines(status):
+        output.result(line)
+
+
+async def _asked(fleet: Fleet, reopen: bool) -> FleetStatus:  # noqa: FBT001 - by anyio
+    if reopen:
+        await fleet.reopen()
+    return await fleet.status()
+
+
+def _lines(status: FleetStatus) -> list[str]:
+    limit = "" if status.budget is None else f" of {points(status.budget)}"
+    done, adopted = f"{status.done:,} delivered", f"{status.adopted:,} taken over from the dead"
+    return [
+        f"{status.name}: {counted(status.pools, 'pool')} alive",
+        f"points: {points(status.spent)}{limit} spent, or meant to be",
+        f"tasks: {status.created:,} created, {done}, {adopted}",
+        f"unknown: {counted(status.unknown, 'createTask request')} of the last day",
+        *map(_line, status.accounts),
+    ]
+
+
+def _line(account: AccountStatus) -> str:
+    state = account.state
+    if account.retry_after is not None:
+        state += f" for {account.retry_after:.0f} s"
+    return printable(
+        f"{account.account}: {state}; {account.creating:,} being created, "
+        f"{account.in_flight:,} in flight, {counted(account.errors, 'error')} in the last minute"
+    )

@@ -1,0 +1,210 @@
+"""How far many tasks are: a bar and figures on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from math import ceil
+from time import monotonic
+from typing import Final
+
+import anyio
+import attrs
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TaskID
+from rich.table import Column, Table
+from rich.text import Text
+
+from ezcaptcha_async import PoolStatistics
+from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, Output
+
+_INDENT: Final = (0, 0, 0, 2)
+_GAP: Final = 2
+_PADDING: Final = (0, _GAP, 0, 0)
+_TICK: Final = 0.2
+_RATE_WINDOW: Final = 60.0
+"""Seconds over which the rate is taken."""
+
+_BAR_WIDTH: Final = 40
+_NARROW: Final = 72
+"""Columns below which there is no bar."""
+
+# Wider than their names, so that figures may grow.
+_COLUMN_WIDTH: Final = 7
+_COLOURS: Final = {"solved": GOOD, "failed": BAD}
+
+
+@attrs.define(eq=False)
+class Forecast:
+    """Says how long it takes until all tasks are finished.
+
+    The last one is begun when those before it have made room for it; from then on it takes as
+    long as the slow ones of what the pool has seen.
+
+    Args:
+        clock: Returns the time in seconds.
+    """
+
+    clock: Callable[[], float] = monotonic
+    _all_begun_at: float | None = attrs.field(init=False, default=None)
+
+    def seconds_left(self, unfinished: int | None, pool: PoolStatistics) -> float | None:
+        """Return the seconds until the end; None while they cannot be known.
+
+        Args:
+            unfinished: How many tasks are not finished; None when nobody knows.
+            pool: What is in flight, and what is known of the times.
+        """
+        kinds = [kind for kind in pool.kinds if kind.tasks]
+        in_flight = pool.waiting + pool.creating
+        if unfinished is None or not (kinds and in_flight):
+            return None
+        to_begin, now = max(0, unfinished - in_flight), self.clock()
+        if to_begin:
+            self._all_begun_at = None
+            seen = sum(kind.tasks for kind in kinds)
+            typical = sum(kind.tasks * kind.median for kind in kinds) / seen
+            begun_at = now + to_begin * typical / in_flight
+        else:
+            begun_at = self._all_begun_at = self._all_begun_at or now
+        left = begun_at + max(kind.p95 for kind in kinds) - now
+        return left if left > 0 else None  # one of the few that take longer
+
+
+class Meter:
+    """Shows how far a number of tasks is.
+
+    Args:
+        output: Where lines go.
+        console: Where the bar is.
+        title: What the tasks are.
+        total: How many there are; None when nobody knows.
+        before: How many of them are finished already.
+        moves: Whether something that moves may be shown on the console; else there are lines.
+        seconds_between_lines: How much time passes from one line to the next, at least.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        console: Console,
+        title: str,
+        total: int | None,
+        *,
+        before: int = 0,
+        moves: bool,
+        seconds_between_lines: float,
+    ) -> None:
+        bar = BarColumn(_BAR_WIDTH, style=FAINT, complete_style=GOOD, finished_style=GOOD)
+        # Never started: what moves is more than its bar.
+        self._progress = Progress(
+            *(() if console.width < _NARROW else (bar,)),
+            "{task.completed:,} of {task.total:,}",
+            "{task.fields[left]}",
+            console=console,
+            speed_estimate_period=_RATE_WINDOW,
+        )
+        self._task: TaskID = self._progress.add_task(title, total=total, completed=before, left="")
+        self._output = output
+        self._console = console
+        self._title = title
+        self._moves = moves
+        self._seconds_between_lines = seconds_between_lines
+        self._next_line = seconds_between_lines
+        self._forecast = Forecast()
+        self._figures: Mapping[str, str] = {}
+        self._more: Sequence[RenderableType] = ()
+        self._note: str = ""
+        self._live: Live | None = None
+
+    @contextmanager
+    def open(self) -> Generator[Meter]:
+        """Have the bar on the console, where it may move."""
+        if not self._moves:
+            yield self
+            return
+        with Live(
+            console=self._console,
+            get_renderable=self._view,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as self._live:
+            yield self
+
+    def show(
+        self,
+        done: int,
+        figures: Mapping[str, str],
+        pool: PoolStatistics,
+        more: Sequence[RenderableType] = (),
+        note: str = "",
+    ) -> None:
+        """Show how far it is.
+
+        Args:
+            done: How many tasks are finished, those from before among them.
+            figures: What → how many.
+            pool: What the pool counts.
+            more: Stands below them, where there is room for it.
+            note: Stands behind them, in a line.
+        """
+        task = self._progress.tasks[0]
+        total = None if task.total is None else max(task.total, done)
+        unfinished = None if total is None else int(total) - done
+        seconds = self._forecast.seconds_left(unfinished, pool)
+        left = "" if seconds is None else f"{timedelta(seconds=ceil(seconds))} left"
+        self._progress.update(self._task, completed=done, total=total, left=left)
+        rate = "-" if task.speed is None else f"{60 * task.speed:,.0f}"
+        self._figures, self._more, self._note = {**figures, "a minute": rate}, more, note
+        if self._live is None:
+            self._say()
+        else:
+            self._live.refresh()
+
+    async def keep_showing(self, show: Callable[[], None]) -> None:
+        """Have something show several times a second how far it is."""
+        while True:
+            await anyio.sleep(_TICK)
+            show()
+
+    def _view(self) -> RenderableType:
+        title = Text(self._title, style="bold", overflow="fold")
+        lines: list[RenderableType] = ["", title, ""]
+        if self._progress.tasks[0].total is not None:
+            lines += [self._progress, ""]
+        return Padding(Group(*lines, self._table(), "", *self._more), _INDENT)
+
+    def _table(self) -> Table:
+        """Return the figures side by side, or one below the other where there is no room."""
+        widths = [max(_COLUMN_WIDTH, *map(len, item)) for item in self._figures.items()]
+        if sum(widths) + _GAP * len(widths) > self._console.width:
+            table = Table.grid(Column(style=FAINT), Column(justify="right"), padding=_PADDING)
+            for name, figure in self._figures.items():
+                table.add_row(name, Text(figure, style=_COLOURS.get(name, "")))
+            return table
+        columns = (
+            Column(name, justify="right", style=_COLOURS.get(name, ""), min_width=width)
+            for name, width in zip(self._figures, widths, strict=True)
+        )
+        table = Table(*columns, box=None, padding=_PADDING, pad_edge=False, header_style=FAINT)
+        table.add_row(*self._figures.values())
+        return table
+
+    def _say(self) -> None:
+        task = self._progress.tasks[0]
+        elapsed = task.elapsed or 0.0
+        if elapsed < self._next_line:
+            return
+        self._next_line = elapsed + self._seconds_between_lines
+        words = [f"{figure} {name}" for name, figure in self._figures.items()]
+        if task.total is not None:
+            words.insert(0, f"{task.completed:,} of {task.total:,.0f} done")
+        if task.fields["left"]:
+            words.append(task.fields["left"])
+        if self._note:
+            words.append(self._note)
+        self._output.remark(f"{elapsed:.0f} s: {', '.join(words)}")

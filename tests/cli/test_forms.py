@@ -1,0 +1,347 @@
+"""Rows in another form than they are taken for: told before the first is paid for."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async.cli.batching.rows import RowReader
+from ezcaptcha_async.cli.fields import is_own
+from ezcaptcha_async.tasks import TASK_TYPES
+from tests.cli.commands import BRIEF, FAST, LONG, STEADY, Cli
+from tests.cli.conftest import Serve
+from tests.cli.test_batch import charged, finish_all, killed_while_it_creates, read
+
+V2 = {"type": "ReCaptchaV2TaskProxyless", "website_url": "https://example.com/", "website_key": "k"}
+ROWS = [V2 | {"id": str(number)} for number in range(3)]
+LINES = "".join(f"{json.dumps(row)}\n" for row in ROWS)
+HEADER = "id,type,website_url,website_key\n"
+
+
+def table(delimiter: str = ",") -> str:
+    """Return the rows as CSV."""
+    rows = [HEADER.strip().split(","), *([row["id"], *V2.values()] for row in ROWS)]
+    return "".join(f"{delimiter.join(row)}\n" for row in rows)
+
+
+WRONG: dict[str, tuple[str, str | bytes, str, str]] = {
+    "array": ("a.jsonl", json.dumps(ROWS), "line 1 of the rows begins a JSON array", "jq -c '.[]'"),
+    "array of lines": (
+        "a.json",
+        "[\n" + ",\n".join(map(json.dumps, ROWS)) + "\n]\n",
+        "line 1 of the rows begins a JSON array",
+        "one object a line",
+    ),
+    "indented array": ("a.json", f"\n  {json.dumps(ROWS, indent=1)}", "line 2", "jq -c '.[]'"),
+    "indented objects": (
+        "a.jsonl",
+        "\n".join(json.dumps(row, indent=1) for row in ROWS),
+        "line 1 of the rows is no whole JSON object",
+        "jq -c .",
+    ),
+    "no type": (
+        "a.jsonl",
+        LINES.replace('"type"', '"note"'),
+        "line 1 of the rows has no type",
+        "give --type",
+    ),
+    "one without a type": ("a.jsonl", json.dumps(V2 | {"type": ""}), "has no type", "give --type"),
+    "no column for the type": (
+        "a.csv",
+        table().replace("type,", "kind,"),
+        "line 2 of the rows has no type",
+        "give --type",
+    ),
+    "commas between": (
+        "a.jsonl",
+        ",\n".join(map(json.dumps, ROWS)),
+        "line 1 of the rows ends in a comma",
+        "nothing between",
+    ),
+    "two on a line": (
+        "a.jsonl",
+        LINES.replace("\n", ""),
+        "line 1 of the rows is no whole JSON object",
+        "write one object a line",
+    ),
+    "Python": (
+        "a.jsonl",
+        f"{V2!r}\n{V2!r}\n",
+        "is no whole JSON object",
+        "write one object a line",
+    ),
+    "prose": (
+        "a.txt",
+        "my rows\nand yours\n",
+        "line 1 of the rows is no JSON object",
+        "format csv",
+    ),
+    "CSV in a text file": ("a.txt", table(), "line 1 of the rows is no JSON object", "format csv"),
+    "tabs in a text file": ("a.txt", table("\t"), "is separated by tabs", "CSV with commas"),
+    "tabs": ("a.tsv", table("\t"), "line 1 of the rows is separated by tabs", "with commas"),
+    "tabs in CSV": ("a.csv", table("\t"), "line 1 of the rows is separated by tabs", "commas"),
+    "semicolons": ("a.csv", table(";"), "line 1 of the rows is separated by semicolons", "commas"),
+    "semicolons and names of others": (
+        "a.csv",
+        "url;key\nhttps://example.com/;k\n",
+        "line 1 of the rows is separated by semicolons",
+        "commas",
+    ),
+    "bars": ("a.csv", table("|"), "line 1 of the rows is separated by bars", "commas"),
+    "old Macs": ("a.csv", table().replace("\n", "\r"), "line 1 of the rows has line ends", "Unix"),
+    "old Macs and JSON": ("a.jsonl", LINES.replace("\n", "\r"), "has line ends", "of Unix"),
+    "no header": ("a.csv", table()[len(HEADER) :], "line 1 of the rows must name", "such as type,"),
+    "JSON lines as CSV": ("a.csv", LINES, "line 1 of the rows is JSON", "--format jsonl"),
+    "array as CSV": ("a.csv", json.dumps(ROWS), "line 1 of the rows is JSON", "--format jsonl"),
+    "UTF-16": ("a.jsonl", LINES.encode("utf-16"), "line 1 of the rows is no text in UTF-8", "save"),
+    "UTF-16 in CSV": ("a.csv", table().encode("utf-16-le"), "line 1", "save the file as UTF-8"),
+    "UTF-16 without a mark": ("a.jsonl", LINES.encode("utf-16-be"), "in UTF-16", "as UTF-8"),
+    "UTF-32": ("a.jsonl", LINES.encode("utf-32"), "line 1 of the rows is no text", "save"),
+    "Latin 1 far below": (
+        "a.csv",
+        (table() + "3,T,https://example.com/caf\u00e9,k\n").encode("latin-1"),
+        "line 5 of the rows is no text in UTF-8",
+        "save the file as that",
+    ),
+    "a quote that is not closed": (
+        "a.csv",
+        f'{table()}3,T,https://example.com/,"big\n{table()}',
+        "line 5 of the rows opens a quote that is not closed",
+        "close it, or write it twice",
+    ),
+    "a quote that another row closes": (
+        "a.csv",
+        f'{table()}3,T,https://example.com/,"big\n{table()}4,T,"https://example.com/",k\n',
+        "line 5 of the rows opens a quote that is not closed",
+        "close it, or write it twice",
+    ),
+    "two stray quotes, far apart": (
+        "a.csv",
+        f'{table()}3,T,https://example.com/,"big\n{table() * 30}4,T,https://example.com/,big"\n',
+        "line 5 of the rows opens a quote that is not closed",
+        "close it, or write it twice",
+    ),
+    "a workbook": (
+        "a.csv",
+        b"PK\x03\x04\x14\x00\x06\x00\x08\xff",
+        "no text in UTF-8",
+        "save a sheet of the workbook as CSV",
+    ),
+    "an old workbook": ("a.csv", b"\xd0\xcf\x11\xe0\xa1\0", "no text", "a sheet of the workbook"),
+    "compressed": ("a.jsonl.gz", gzip.compress(LINES.encode()), "no text in UTF-8", "unpack it"),
+    "results": (
+        "results.jsonl",
+        '{"row":1,"key":"0","finished_at":1.0,"status":"solved"}\n',
+        "line 1 of the rows has no field of a task",
+        "the right file",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_file_in_the_wrong_form_costs_nothing(
+    cli: Cli, serving: Serve, tmp_path: Path, case: str
+) -> None:
+    """Those of its lines that look like rows would be paid for, and all others be errors."""
+    server = serving()
+    name, content, reason, remedy = WRONG[case]
+    rows, results = tmp_path / name, tmp_path / "found"
+    rows.write_bytes(content.encode() if isinstance(content, str) else content)
+    result = cli("batch", str(rows), "-o", str(results), *FAST)
+    assert result.code == 2
+    assert reason in result.line
+    assert remedy in result.line
+    assert {path.name for path in tmp_path.iterdir()} == {name}, "nothing is left of it"
+    assert server.service.summary().requests == 0
+
+
+@pytest.mark.parametrize("case", WRONG)
+async def test_the_same_through_a_pipe(tmp_path: Path, case: str) -> None:
+    """What cannot be looked at beforehand is judged by its first line, and by each that comes."""
+    name, content, reason, _ = WRONG[case]
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    reader = RowReader(format="csv" if name.endswith(".csv") else "jsonl")
+    if case == "Latin 1 far below":
+        rows = [row async for row in reader.rows(path)]
+        assert str(rows[-1].problem).startswith("line 5: a row must be CSV: text in UTF-8")
+    else:
+        with pytest.raises(ConfigurationError) as refused:
+            [row async for row in reader.rows(path)]
+        assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.txt", "rows.json", "rows.csv"])
+def test_the_right_form_under_any_name(cli: Cli, serving: Serve, tmp_path: Path, name: str) -> None:
+    """Who is careful with forms may refuse what is good."""
+    server = serving()
+    rows = tmp_path / name
+    rows.write_text("\ufeff" + (table() if name.endswith(".csv") else f"\n\n{LINES}"))
+    assert cli("batch", str(rows), "-o", str(tmp_path / "found"), *FAST).code == 0
+    assert charged(server) == 3
+
+
+def test_a_type_for_all_that_is_not_known(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+    """Each of a hundred thousand rows would be an error of its own."""
+    server = serving()
+    rows, results = tmp_path / "rows.csv", tmp_path / "found"
+    rows.write_text(table())
+    command = ("batch", str(rows), "-o", str(results), *FAST, "--type", "ReCaptchaV2TaskProxyles")
+    result = cli(*command)
+    assert result.code == 2
+    assert "did you mean ReCaptchaV2TaskProxyless?" in result.line
+    assert not results.exists()
+    assert server.service.summary().requests == 0
+
+
+# ------------------------------------------------------------------------ columns of one's own
+
+OWN = {"Customer No.": "17", "note": "call, back", "date": "2026-11-28"}
+
+
+def test_columns_of_ones_own_come_out_with_the_result(
+    cli: Cli, serving: Serve, tmp_path: Path
+) -> None:
+    """The user would have to join two files by the number of the row."""
+    serving()
+    rows, results = tmp_path / "rows.csv", tmp_path / "found"
+    rows.write_text(
+        "Customer No.,type,note,website_url,website_key,date,password,\n"
+        f'17,{V2["type"]},"call, back",{V2["website_url"]},k,2026-11-28,hunter2,x\n'
+        f"18,{V2['type']},,nowhere,k,,,\n"
+    )
+    assert cli("batch", str(rows), "-o", str(results), *FAST).code == 1
+    found = {item["row"]: item for item in read(results)}
+    assert found[1]["columns"] == OWN
+    assert found[2]["columns"] == {"Customer No.": "18"}
+    assert found[2]["error"]["message"].startswith("line 3: website_url must be a whole URL")
+    assert "hunter2" not in results.read_text()
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(f"{json.dumps({**V2, 'tags': ['a', {'password': 'hunter2', 'b': 1}]})}\n")
+    assert cli("batch", str(rows), "-o", str(tmp_path / "more"), *FAST).code == 0
+    assert read(tmp_path / "more")[0]["columns"] == {"tags": ["a", {"b": 1}]}
+
+
+def test_columns_of_what_an_earlier_run_has_paid_for(
+    cli: Cli, serving: Serve, tmp_path: Path
+) -> None:
+    """The journal does not know them: the rows that a crash cost the most would lose them."""
+    server = serving(**LONG)
+    rows, results = tmp_path / "rows.jsonl", tmp_path / "found"
+    rows.write_text("".join(f"{json.dumps({**V2, **OWN, 'id': number})}\n" for number in range(3)))
+    command = ("batch", str(rows), "-o", str(results), *STEADY)
+    assert cli(*command, *BRIEF).code == 1
+    finish_all(server)
+    assert cli(*command).code == 0
+    assert [item["columns"] for item in read(results)] == [OWN] * 6
+    assert charged(server) == 3
+
+
+def test_columns_of_what_an_earlier_run_may_have_paid_for(
+    cli: Cli, serving: Serve, tmp_path: Path
+) -> None:
+    """Which of the user's own rows may have cost points for nothing, could not be told."""
+    server = serving()
+    rows, results = tmp_path / "rows.jsonl", tmp_path / "found"
+    rows.write_text(f"{json.dumps({**V2, **OWN})}\n")
+    killed_while_it_creates(server, rows, results)
+    assert cli("batch", str(rows), "-o", str(results), *FAST).code == 1
+    (item,) = read(results)
+    assert (item["error"]["kind"], item["columns"]) == ("SubmissionUnknownError", OWN)
+
+
+def test_no_columns_of_another_row(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+    """What may be paid for would come out under the name of another customer."""
+    server = serving()
+    rows, results = tmp_path / "rows.jsonl", tmp_path / "found"
+    rows.write_text(LINES)
+    killed_while_it_creates(server, rows, results)
+    rows.write_text(f"{json.dumps({**V2, **OWN})}\n" * 3)
+    result = cli("batch", str(rows), "-o", str(results), *FAST)
+    assert result.code == 2
+    assert "is not the one that was paid for" in result.err
+    lost = read(results)
+    assert lost
+    assert not [item for item in lost if "columns" in item]
+
+
+def test_a_quote_far_down_a_pipe(
+    cli: Cli, serving: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is bought by then would be lost, or a script be told that nothing was sent."""
+    server, results = serving(), tmp_path / "found"
+    reader, writer = os.pipe()
+    os.write(writer, table().encode())
+
+    def go_on() -> None:
+        while charged(server) < 3:
+            time.sleep(0.02)
+        with os.fdopen(writer, "w") as pipe:
+            pipe.write(f'3,T,"https://example.com/,k\n{table()}')
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    with os.fdopen(reader) as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        result = cli("batch", "-", "--format", "csv", "-o", str(results), *FAST)
+    thread.join()
+    assert result.code == 1, "2 says that nothing was sent"
+    assert "line 5 of the rows opens a quote that is not closed" in result.err
+    assert "the same command goes on from here" in result.err
+
+
+TYPES = [task_class.__name__ for task_class in TASK_TYPES]
+OF_OTHER_SERVICES = (
+    *("blob", "data[blob]", "data-s", "recaptchaDataSValue", "isEnterprise", "enterprise"),
+    *("enterprisePayload", "minScore", "min_score", "apiDomain", "action", "cdata", "pagedata"),
+    *("chlPageData", "isSession", "pageurl", "googlekey", "sitekey", "site_key", "publickey"),
+    *("websitePublicKey", "surl", "userAgent", "proxyType", "proxyAddress", "proxy_login"),
+)
+
+
+@pytest.mark.parametrize(
+    ("task_type", "name", "own"),
+    [
+        ("ReCaptchaV2TaskProxyless", "customer", True),
+        ("ReCaptchaV2TaskProxyless", "date", True),
+        ("ReCaptchaV2TaskProxyless", "Price in EUR", True),
+        ("ReCaptchaV2TaskProxyless", "websiteURL", False),
+        ("ReCaptchaV2TaskProxyless", "Website URL", False),
+        ("ReCaptchaV2TaskProxyless", "webiste_url", False),
+        ("ReCaptchaV2TaskProxyless", "sitekey", False),
+        ("ReCaptchaV2TaskProxyless", "invisible", False),
+        ("ReCaptchaV2TaskProxyless", "is_invisble", False),
+        ("ReCaptchaV2TaskProxyless", "page_action", False),
+        ("ReCaptchaV3TaskProxyless", "action", False),
+        ("CloudFlare5STask", "my_proxy", False),
+        *((task_type, name, False) for task_type in TYPES for name in OF_OTHER_SERVICES),
+        *((task_type, name, True) for task_type in TYPES for name in OWN),
+    ],
+)
+def test_what_may_be_meant_for_a_field_is_not_ones_own(
+    task_type: str,
+    name: str,
+    own: bool,  # noqa: FBT001
+) -> None:
+    """A typo in an optional field would be left out, and a task paid for that nobody wanted."""
+    assert is_own(task_type, name) == own
+
+
+def test_a_typo_in_a_column_is_told(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+    """The row would be solved without what the column says."""
+    server = serving()
+    rows, results = tmp_path / "rows.jsonl", tmp_path / "found"
+    row: dict[str, Any] = {**V2, "is_invisble": True}
+    rows.write_text(f"{json.dumps(row)}\n")
+    assert cli("batch", str(rows), "-o", str(results), *FAST).code == 1
+    assert "has no field is_invisble; did you mean is_invisible?" in results.read_text()
+    assert charged(server) == 0

@@ -1,0 +1,318 @@
+"""Standard streams that are closed, full or left by their reader: they cost no token."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+import anyio
+import pytest
+
+from ezcaptcha_async import ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async.cli.app import app
+from ezcaptcha_async.testing import SimulatedServer
+from tests.cli.commands import FAST, LONG, SECRET, STEADY, V2, Cli, run, start
+from tests.cli.conftest import Serve
+from tests.cli.test_batch import charged, finish_all, read, with_rows
+from tests.cli.test_slips import SLOW
+
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/", website_key="a-site-key")
+Broken = Callable[[str], TextIO]
+
+
+@pytest.fixture
+def broken() -> Iterator[Broken]:
+    """Open streams to which nothing can be written."""
+    with ExitStack() as stack:
+
+        def stream(how: str) -> TextIO:
+            if how == "gone":
+                reader, number = os.pipe()
+                os.close(reader)
+            else:
+                path, mode = (FULL, os.O_WRONLY) if how == "full" else (os.devnull, os.O_RDONLY)
+                number = os.open(path, mode)
+            file = os.fdopen(number, "w", encoding="utf-8")
+            stack.callback(close, file)
+            return file
+
+        def close(file: TextIO) -> None:
+            with Path(os.devnull).open("w") as null:
+                os.dup2(null.fileno(), file.fileno())  # for what it still holds
+            file.close()
+
+        yield stream
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """A file of thirty rows."""
+    return with_rows(tmp_path / "rows.jsonl", 30)
+
+
+def paid_for(server: SimulatedServer) -> set[str]:
+    """Return the ids of all tasks that were charged."""
+    return {task.task_id for task in server.service.record.tasks}
+
+
+def ids_in(text: str) -> set[str]:
+    """Return the ids of the tasks of which a text holds the ticket or the token."""
+    return {json.loads(item)["task_id"] for item in text.splitlines() if '"version"' in item} | {
+        *re.findall(r"simulated\.recaptcha\.([\w-]+)", text)
+    }
+
+
+NEEDS_STDOUT = (
+    "balance",
+    "batch rows.jsonl",
+    "batch rows.jsonl -o found --json",
+    "batch rows.jsonl -o found --dry-run",
+    "batch rows.jsonl -o /dev/stdout",
+    "completion bash",
+    "demo",
+    "doctor",
+    "example site",
+    "fleet redis://127.0.0.1:1/0 --name crawl",
+    "report rows.jsonl",
+    "resume journal",
+    "simulate",
+    " ".join(("solve", *V2)),
+    "types",
+)
+
+
+@pytest.mark.parametrize("how", ["closed", pytest.param("full", marks=needs_full)])
+@pytest.mark.parametrize("command", NEEDS_STDOUT)
+def test_nothing_is_done_for_a_stdout_that_takes_nothing(  # noqa: PLR0917
+    cli: Cli,
+    serving: Serve,
+    rows: Path,
+    broken: Broken,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    how: str,
+) -> None:
+    """``solve >&-`` would pay, print nowhere and say that all is well."""
+    server = serving()
+    monkeypatch.chdir(rows.parent)
+    monkeypatch.setattr(sys, "stdout", broken(how))
+    result = cli(*command.split())
+    assert result.code == 2
+    reason = "it is closed" if how == "closed" else "No space left on device"
+    assert f"cannot write to stdout: {reason}; nothing was done" in result.err
+    assert server.service.summary().requests == 0
+    assert {path.name for path in rows.parent.iterdir()} == {rows.name}, "nothing is left of it"
+
+
+def test_all_commands_are_looked_at() -> None:
+    """A new one would pay for what nobody sees."""
+    assert {name.partition(" ")[0] for name in NEEDS_STDOUT} == {
+        name for name in app if not name.startswith("-")
+    }
+
+
+@pytest.mark.parametrize("command", ["--version", "--help"])
+@pytest.mark.parametrize("how", ["closed", "gone", pytest.param("full", marks=needs_full)])
+def test_little_on_such_a_stdout(
+    cli: Cli, broken: Broken, monkeypatch: pytest.MonkeyPatch, command: str, how: str
+) -> None:
+    """What is short is written at the end only, and Python would tell so by a traceback."""
+    monkeypatch.setattr(sys, "stdout", broken(how))
+    result = cli(command)
+    assert result.code == 1
+    assert result.err.count("\n") == (how != "gone"), "| head -1 is nobody's mistake"
+
+
+def test_results_in_a_file_need_no_stdout(
+    cli: Cli, serving: Serve, rows: Path, broken: Broken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Services are started without one, and write what they have to a file."""
+    serving()
+    monkeypatch.setattr(sys, "stdout", broken("closed"))
+    assert cli("batch", str(rows), "-o", str(rows.with_name("found")), *FAST).code == 0
+    assert len(read(rows.with_name("found"))) == 30
+
+
+# ------------------------------------------------------------- a stdout that breaks afterwards
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_token_that_nobody_reads_stands_on_stderr(
+    cli: Cli,
+    serving: Serve,
+    broken: Broken,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+) -> None:
+    """``| true`` would throw away what was paid for."""
+    server = serving()
+    monkeypatch.setattr(sys, "stdout", broken("gone"))
+    result = cli("solve", *V2, *FAST, *options)
+    assert result.code == 1
+    assert ids_in(result.err) == paid_for(server)
+    assert "cannot write to stdout: Broken pipe; it stands above instead" in result.err
+
+
+def test_tickets_of_which_nobody_reads_the_tokens(
+    cli: Cli, serving: Serve, rows: Path, broken: Broken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would end in a traceback, and the other tickets be gone."""
+    server = serving(time_scale=4.0, solve_times=250.0)
+    result = cli.interrupted(lambda: charged(server) == 30, "batch", str(rows), *SLOW)
+    (rows.parent / "kept").write_text(result.err)
+    finish_all(server)
+    command = ("resume", str(rows.parent / "kept"), *SLOW)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", broken("gone"))
+        result = cli(*command)
+    assert result.code == 1
+    assert len(ids_in(result.err)) == 30
+    assert ids_in(cli(*command).out) == paid_for(server)
+
+
+def test_a_journal_of_which_nobody_reads_the_tokens(
+    cli: Cli, serving: Serve, tmp_path: Path, broken: Broken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not shown would count as delivered, and never be shown again."""
+    server = serving(time_scale=4.0, solve_times=250.0)
+    journal = tmp_path / "journal"
+
+    async def pay() -> None:
+        async with SessionPool(SECRET, service=server.profile, journal=journal) as pool:
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(pool.submit, TASK)
+
+    anyio.run(pay)
+    finish_all(server)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", broken("gone"))
+        result = cli("resume", str(journal), *SLOW)
+    assert result.code == 1
+    assert "still in the journal: run the same again" in result.err
+    again = cli("resume", str(journal), *SLOW)
+    assert again.code == 0
+    assert ids_in(result.err) | ids_in(again.out) == paid_for(server)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_batch_to_stdout_that_is_interrupted(
+    cli: Cli, serving: Serve, rows: Path, signum: int
+) -> None:
+    """Without a journal all that is in flight would be lost: hundreds of paid tasks."""
+    server = serving(**LONG)
+    result = cli.interrupted(
+        lambda: charged(server) == 30, "batch", str(rows), *STEADY, signum=signum
+    )
+    assert result.code == 128 + signum
+    assert "30 tasks are paid: give what stands below" in result.err
+    assert ids_in(result.out + result.err) == paid_for(server)
+
+
+def test_a_batch_of_which_nobody_reads_on(cli: Cli, serving: Serve, rows: Path) -> None:
+    """``| head -1`` would buy all the rest, or lose what is in flight."""
+    server = serving(**LONG)
+    with start("batch", str(rows), "--max-in-flight", "4", *STEADY) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while charged(server) < 4:
+            time.sleep(0.02)
+        server.service.finish(server.service.record.tasks[0].task_id)
+        first = process.stdout.readline()
+        process.stdout.close()
+        server.service.finish(server.service.record.tasks[1].task_id)
+        err = process.stderr.read()
+    assert process.returncode == 1
+    assert charged(server) < 30
+    assert ids_in(first + err) == paid_for(server)
+    assert "Broken pipe; its last line stands above instead; " in err
+
+
+@needs_full
+def test_results_on_a_device_that_is_full(cli: Cli, serving: Serve, rows: Path) -> None:
+    """What is paid for would be lost, or a journal be laid among the devices."""
+    server = serving()
+    result = cli("batch", str(rows), "-o", str(FULL), *FAST)
+    assert result.code == 1
+    assert ids_in(result.err) == paid_for(server)
+    assert not [path for path in FULL.parent.iterdir() if path.name.startswith("full.")]
+
+
+def test_results_behind_the_rows_that_are_read(serving: Serve, rows: Path) -> None:
+    """``>> rows.jsonl`` would read its own results as rows, for ever."""
+    server = serving()
+    before = rows.read_bytes()
+    with rows.open("a") as behind:
+        result = run("batch", str(rows), *FAST, stdout=behind)
+    assert result.code == 2
+    assert "the rows and the results cannot both be in" in result.err
+    assert rows.read_bytes() == before
+    assert server.service.summary().requests == 0
+
+
+# ----------------------------------------------------------------- a stderr that takes nothing
+
+
+@pytest.mark.parametrize("how", ["closed", "gone", pytest.param("full", marks=needs_full)])
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_a_remark_that_nobody_sees_costs_nothing(  # noqa: PLR0917
+    cli: Cli,
+    serving: Serve,
+    rows: Path,
+    broken: Broken,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    on_terminal: bool,  # noqa: FBT001
+) -> None:
+    """A terminal that is closed, or ``2>&1 | head -1``, would end it after it has paid."""
+    server = serving()
+    if on_terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys, "stderr", broken(how))
+    result = cli("solve", "-v", *V2, *FAST)
+    assert result.code == 0
+    assert ids_in(result.out) == paid_for(server)
+    monkeypatch.setattr(sys, "stderr", broken(how))
+    assert cli("batch", str(rows), "-o", str(rows.with_name("found")), *FAST).code == 0
+    assert len(read(rows.with_name("found"))) == 30
+    monkeypatch.setattr(sys, "stderr", broken(how))
+    assert cli("solve", "nonsense").code == 2
+
+
+# ------------------------------------------------------------------------------- real processes
+
+
+@pytest.mark.parametrize(
+    ("command", "streams", "code"),
+    [
+        ("demo --tasks 2 --speed 100", "<&- 2>&-", 0),
+        ("demo", "<&- >&- 2>&-", 2),
+        ("solve nonsense", "2>/dev/full", 2),
+    ],
+)
+def test_processes_that_are_started_so(command: str, streams: str, code: int) -> None:
+    """It would end in an assertion of libuv, in a traceback, or in code 120."""
+    shell = ["/bin/sh", "-c", f'"$0" -m ezcaptcha_async "$@" {streams}', sys.executable]
+    result = run(*command.split(), program=shell)
+    assert result.code == code
+    assert ("Nothing was lost" in result.out) == (code == 0)
+
+
+def test_a_reader_who_leaves_gets_no_complaint() -> None:
+    """``ezcaptcha types | head -1`` would end with a traceback."""
+    with start("types") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (1, "")
