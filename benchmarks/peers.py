@@ -1,6 +1,6 @@
 """Side by side: other libraries and ours against the same simulated service, in turn.
 
-    python3.12 benchmarks/peers.py --rounds 3
+    python3.12 benchmarks/peers.py
 
 Every library gets a virtual environment of its own, and each run a fresh client process and
 a fresh service process on a loopback port. The service takes 0.08 s for each answer and
@@ -59,7 +59,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tasks", type=int, nargs="+", default=TASKS)
     parser.add_argument(
         "--solve-times",

@@ -6,8 +6,9 @@ Virtual time, no network: a task is polled, says ``processing`` or ``ready``, an
 decides. J = price times polls, plus seconds from ready to the poll that saw it; the optimum
 is that of somebody who knows every distribution, every site's scale and how the service
 does at the moment of creation (`optimum.py`). A task that is never solved gets one last
-poll at 290 s, from everybody. The last tables put 10,000 tasks in flight under a limit of
-900 a second. Every run is drawn from the seed that is printed.
+poll at 290 s, from everybody. The next table is of scripts that begin so many tasks at once and
+end: a type of which nothing is known, of several shapes. The last ones put 10,000 tasks in
+flight under a limit of 900 a second. Every run is drawn from the seed that is printed.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 from optimum import BIM, LAST_POLL, LN18, optimum
-from polling_runs import SHOCK_EVERY, Job, Run, Source, make_runs, many_kinds
+from polling_runs import COLD, SHOCK_EVERY, Job, Run, Source, cold_bursts, make_runs, many_kinds
 
 from ezcaptcha_async import LearnedPolling
-from ezcaptcha_async.polling import KindStatistics, PollTiming
+from ezcaptcha_async.polling import KindStatistics, PollTiming, Scouting
 from ezcaptcha_async.tasks import Kind
 
 T = TypeVar("T")
@@ -112,9 +113,9 @@ class Clocked(LearnedPolling):
         """Ask the policy."""
         return self._clocked(super().next_poll, kind, spacing, age, polls, rng)
 
-    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> None:
+    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> bool:
         """Tell the policy."""
-        self._clocked(super().learn, kind, after, age, ready=ready)
+        return self._clocked(super().learn, kind, after, age, ready=ready)
 
 
 OTHERS: dict[str, Callable[[], PollTiming]] = {
@@ -158,7 +159,7 @@ LIMITS = (
 
 
 class Waiting(NamedTuple):
-    """A task whose next poll has a time."""
+    """A task whose next poll has a time. `after` is the age at the last poll, `age` at the next."""
 
     at: float
     order: int
@@ -166,32 +167,67 @@ class Waiting(NamedTuple):
     polls: int
     after: float
     age: float
+    place: int = 0
 
 
-def simulate(jobs: Sequence[Job], policy: PollTiming, rng: Random) -> Iterator[Done]:
-    """Let a policy poll all tasks, in virtual time and without any limit."""
-    order = count()
-    heap: list[Waiting] = []
-    waiting_for_creation = iter(jobs)
-    job = next(waiting_for_creation, None)
-    while heap or job is not None:
-        if job is not None and (not heap or job.created <= heap[0].at):
-            age = min(LAST_POLL, policy.first_poll(job.source.kind, SPACING, rng))
-            heapq.heappush(heap, Waiting(job.created + age, next(order), job, 0, 0.0, age))
-            job = next(waiting_for_creation, None)
-            continue
-        now, _, polled, polls, after, age = heapq.heappop(heap)
-        kind, polls = polled.source.kind, polls + 1
-        ready = age >= polled.solved
-        policy.learn(kind, after, age, ready=ready)
-        if ready or age >= LAST_POLL:
-            yield Done(polled, polls, age - polled.solved if ready else 0.0)
-            continue
-        wait = policy.next_poll(kind, SPACING, age, polls, rng)
-        assert wait >= SPACING, "a policy undercut the spacing"
+class Simulation:
+    """Lets a policy poll all tasks, in virtual time and without any limit, as the pool does."""
+
+    def __init__(self, policy: PollTiming, rng: Random) -> None:
+        self._policy = policy
+        self._rng = rng
+        self._order = count()
+        self._heap: list[Waiting] = []
+        self._waiting: defaultdict[tuple[str, ...], dict[Job, Waiting]] = defaultdict(dict)
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Done]:
+        """Yield each task when it is over."""
+        yet_to_come = iter(jobs)
+        job = next(yet_to_come, None)
+        heap = self._heap
+        while heap or job is not None:
+            if job is not None and (not heap or job.created <= heap[0].at):
+                self._plan(job, place=len(self._of_type(job)))
+                job = next(yet_to_come, None)
+                continue
+            item = heapq.heappop(heap)
+            if self._of_type(item.job).get(item.job) is item:
+                yield from self._poll(item)
+
+    def _poll(self, item: Waiting) -> Iterator[Done]:
+        now, _, job, polls, after, age, place = item
+        ready, polls = age >= job.solved, polls + 1
         assert polls < 110, "a policy asked for too many polls"
-        wait = min(wait, LAST_POLL - age)
-        heapq.heappush(heap, Waiting(now + wait, next(order), polled, polls, age, age + wait))
+        renewed = self._policy.learn(job.source.kind, after, age, ready=ready)
+        if ready or age >= LAST_POLL:
+            del self._of_type(job)[job]
+            yield Done(job, polls, age - job.solved if ready else 0.0)
+        else:
+            self._plan(job, polls, age, place=place)
+        for other in list(self._of_type(job).values()) if renewed else ():
+            if other.job is not job:
+                self._plan(other.job, other.polls, other.after, place=other.place, now=now)
+
+    def _plan(
+        self, job: Job, polls: int = 0, after: float = 0.0, *, place: int, now: float = 0.0
+    ) -> None:
+        policy, kind, rng = self._policy, job.source.kind, self._rng
+        if isinstance(policy, Scouting) and policy.scouts(kind, place):
+            wait = SPACING
+        elif polls:
+            wait = policy.next_poll(kind, SPACING, after, polls, rng)
+        else:
+            wait = policy.first_poll(kind, SPACING, rng)
+        assert not polls or wait >= SPACING, "a policy undercut the spacing"
+        age = min(LAST_POLL, max(after + wait, now - job.created))
+        known = self._of_type(job).get(job)
+        if known is None or known.polls < polls or abs(known.age - age) > SPACING / 12:
+            item = Waiting(job.created + age, next(self._order), job, polls, after, age, place)
+            self._of_type(job)[job] = item
+            heapq.heappush(self._heap, item)
+
+    def _of_type(self, job: Job) -> dict[Job, Waiting]:
+        return self._waiting[job.source.kind[:2]]
 
 
 def simulate_limit(
@@ -228,7 +264,7 @@ def simulate_limit(
                 break
         if due:
             in_a_row += 1
-            at, _, polled, polls, after, _ = heapq.heappop(ready)[2]
+            at, _, polled, polls, after, _, _ = heapq.heappop(ready)[2]
             age, kind = now - polled.created, polled.source.kind
             policy.paced(now - at, now)
             policy.learn(kind, after, age, ready=age >= polled.solved)
@@ -290,16 +326,50 @@ def measure(run: Run, price: float, seed: int, *, alone: bool) -> dict[str, Any]
     cpu = 0
     for part in run.parts:
         policy = Clocked(poll_price=price)
-        done += simulate(part, policy, Random(seed))
+        done += Simulation(policy, Random(seed)).run(part)
         cpu += policy.cpu_ns
     found["learned"] = figures(done, price)._asdict()
     found["cpu_us"] = cpu / 1000 / len(jobs)
     if run.shock is not None:
         found["after_shocks"] = settled(done, price)
     for name, make in {} if alone else OTHERS.items():
-        done = [item for part in run.parts for item in simulate(part, make(), Random(seed))]
+        done = [item for part in run.parts for item in Simulation(make(), Random(seed)).run(part)]
         found[name] = figures(done, price)._asdict()
     return found
+
+
+def measure_cold(price: float, seed: int, at_once: int) -> dict[str, Any]:
+    """Measure bursts of each shape, each met by a policy that has learned nothing."""
+    found: dict[str, Any] = {}
+    for name, bursts in cold_bursts(seed, at_once).items():
+        makers: dict[str, Callable[[], PollTiming]] = {
+            "learned": lambda: LearnedPolling(poll_price=price),
+            **OTHERS,
+        }
+        found[name] = {
+            each: figures(
+                [
+                    item
+                    for number, burst in enumerate(bursts)
+                    for item in Simulation(make(), Random(f"{seed} {number}")).run(burst)
+                ],
+                price,
+            )._asdict()
+            for each, make in makers.items()
+        }
+    return found
+
+
+def line_of_cold(at_once: int, found: dict[str, Any]) -> str:
+    """Return what became of so many at once."""
+
+    def excess(name: str) -> list[float]:
+        return [item[name]["excess"] for item in found.values()]
+
+    pairs = list(zip(found, excess("learned"), excess("every 3 s"), strict=True))
+    cells = " | ".join(f"{name} {learned:+.0%} ({plain:+.0%})" for name, learned, plain in pairs)
+    mean, plain_mean = (sum(excess(each)) / len(pairs) for each in ("learned", "every 3 s"))
+    return f"{at_once:>5} at once: mean {mean:+.1%} ({plain_mean:+.1%}) | {cells}"
 
 
 def measure_limit(price: float, seed: int, limit: Limit) -> dict[str, Any]:
@@ -367,7 +437,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=20_000, help="tasks of each run")
     parser.add_argument("--price", type=float, default=0.5, help="of a poll, in seconds")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", help="name of one run, or 'limit'")
+    parser.add_argument("--only", help="name of one run, 'cold' or 'limit'")
     parser.add_argument("--alone", action="store_true", help="the learned policy only")
     parser.add_argument("--rate", type=float, default=900.0, help="requests/s of the limit")
     parser.add_argument("--in-flight", type=int, default=10_000, help="tasks under the limit")
@@ -386,6 +456,13 @@ def main() -> None:
         say(line(run.name, results[run.name]))
     if results:
         say(summary(results))
+    if options.only in {None, "cold"}:
+        say("\nA type that nothing is known of: learned (every 3 s)")
+        for at_once in COLD:
+            found = results[f"cold: {at_once} at once"] = measure_cold(
+                options.price, options.seed, at_once
+            )
+            say(line_of_cold(at_once, found))
     for what, creates_count, oldest_first in LIMITS if options.only in {None, "limit"} else ():
         limit = Limit(options.rate, options.in_flight, creates_count, oldest_first)
         found = results[f"limit: {what}"] = measure_limit(options.price, options.seed, limit)

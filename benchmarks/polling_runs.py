@@ -11,12 +11,28 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
-from optimum import BIM, FAST, GAM, HVY, LN18, STUDIED, SolveTimes
+from optimum import BIM, FAST, GAM, HVY, LN18, STUDIED, UNI, SolveTimes, lognormal, uniform
 
 from ezcaptcha_async.tasks import Kind
 
 SHOCK_EVERY = 500.0
 """Seconds between two shocks: into trouble, out of it, and so on."""
+
+
+COLD = {1: 2_000, 20: 24, 100: 8, 500: 4}
+"""Tasks at once, and how many bursts of them are drawn of each shape."""
+
+COLD_SHAPES = (
+    LN18,
+    FAST,
+    BIM,
+    UNI,
+    GAM,
+    HVY,
+    uniform(3.0, 10.0, "3 to 10 s"),
+    uniform(5.0, 20.0, "5 to 20 s"),
+    lognormal(60.0, 0.3, "LN60"),
+)
 
 
 class Source(NamedTuple):
@@ -125,6 +141,22 @@ def _cold(rng: Random, tasks: int, each: int, rate: float) -> list[list[Job]]:
         stream(rng, each, rate, one_kind(STUDIED[number % len(STUDIED)]))
         for number in range(math.ceil(tasks / each))
     ]
+
+
+def cold_bursts(seed: int, at_once: int) -> dict[str, list[list[Job]]]:
+    """Draw bursts of so many tasks, 0.02 s apart, for each shape."""
+    return {
+        times.name: [
+            [
+                Job(0.02 * number, source, 1.0, times.draw(rng))
+                for rng in [Random(f"{seed} {times.name} {at_once} {burst}")]
+                for number in range(at_once)
+            ]
+            for burst in range(COLD[at_once])
+        ]
+        for times in COLD_SHAPES
+        for source in [Source(_kind(times, 0), times)]
+    }
 
 
 def _unseen(rng: Random, tasks: int) -> list[list[Job]]:

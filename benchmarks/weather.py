@@ -4,7 +4,11 @@
 answer after 0.05 s; beside the pool a loop that polls each task every 3 s to the end of its
 window. Lag is the time from ready to fetched. The aims are those that the README promises.
 
+With `--sockets` the same goes over loopback connections through one HTTP client, in real time:
+all seeds of a row side by side, about two minutes a row.
+
     python benchmarks/weather.py [--seeds 20] [--slots 32]
+    python benchmarks/weather.py --seeds 2 --sockets aiohttp
 """
 
 from __future__ import annotations
@@ -19,15 +23,19 @@ from math import inf
 from random import Random
 
 import anyio
+import httpx
+import httpx2
 
 from ezcaptcha_async import EzCaptchaError, ReCaptchaV2TaskProxyless, SessionPool
-from ezcaptcha_async.testing import SimulatedService, VirtualTimeLoop
+from ezcaptcha_async.testing import Fault, SimulatedService, VirtualTimeLoop, serve
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/", website_key="site-key")
 TASKS = 200
+CLIENTS = ("aiohttp", "httpx", "httpx-client", "httpx2-client")
 ANSWER = 0.05
 BAD_GATEWAY = Reply(502, b"<html>502 Bad Gateway</html>")
+THROTTLED = Reply(429, b'{"errorId": 1, "errorCode": "ERROR_REQUEST_LIMIT"}')
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Weather:
     Args:
         name: What it is called.
         fails: Share of the polls that are answered with 502.
+        throttled: Share of the polls that are answered with 429, however few are sent.
         hangs: Share of the polls that are never answered.
         outage: From when to when everything fails, in seconds.
         fetched: Least share of the tasks that must be fetched.
@@ -45,6 +54,7 @@ class Weather:
 
     name: str
     fails: float = 0.0
+    throttled: float = 0.0
     hangs: float = 0.0
     outage: tuple[float, float] = (inf, inf)
     fetched: float = 1.0
@@ -56,6 +66,8 @@ WEATHERS = (
     Weather("60 % of the polls fail", fails=0.6, lag=8.0),
     Weather("90 % of the polls fail", fails=0.9, fetched=0.99, lag=40.0),
     Weather("97 % of the polls fail", fails=0.97, fetched=0.9),
+    Weather("10 % of the polls are throttled", throttled=0.1, lag=8.0),
+    Weather("60 % of the polls are throttled", throttled=0.6, lag=12.0),
     Weather("10 % of the polls hang", hangs=0.1, lag=6.0),
     Weather("50 % of the polls hang", hangs=0.5, lag=15.0),
     Weather("all fails for 60 s", outage=(10.0, 70.0)),
@@ -96,9 +108,9 @@ class Sky:
             luck = self._rng.random()
             if luck < self._weather.hangs:
                 await anyio.sleep_forever()
-            if luck < self._weather.fails:
+            if luck < self._weather.fails + self._weather.throttled:
                 await anyio.sleep(ANSWER)
-                return BAD_GATEWAY
+                return BAD_GATEWAY if self._weather.fails else THROTTLED
         await anyio.sleep(ANSWER)
         if begin <= anyio.current_time() - self.began < end:
             return BAD_GATEWAY
@@ -119,34 +131,91 @@ async def with_the_pool(weather: Weather, seed: int, slots: int) -> Run:
     """Solve the tasks with a pool."""
     service = SimulatedService(seed=seed, solve_times=solve_times(seed))
     sky = Sky(service, weather, seed, slots)
+    pool = SessionPool("a-key", service=service.profile(), transport=sky, rng=Random(seed))
+    sky.run.fetched = await fetch_all(pool)
+    judge(sky.run, service, sky.began + weather.outage[1])
+    return sky.run
 
-    async def solve(pool: SessionPool) -> None:
+
+async def fetch_all(pool: SessionPool) -> int:
+    """Solve the tasks, and return how many were fetched."""
+    fetched = 0
+
+    async def solve() -> None:
+        nonlocal fetched
         try:
             await pool.solve(TASK)
         except EzCaptchaError:
             return
-        sky.run.fetched += 1
+        fetched += 1
 
-    async with (
-        SessionPool("a-key", service=service.profile(), transport=sky, rng=Random(seed)) as pool,
-        anyio.create_task_group() as group,
-    ):
+    async with pool, anyio.create_task_group() as group:
         for _ in range(TASKS):
-            group.start_soon(solve, pool)
-    sky.run.lags = [
-        task.fetched_at - task.ready_at
+            group.start_soon(solve)
+    return fetched
+
+
+def judge(run: Run, service: SimulatedService, end: float) -> None:
+    """Enter how late the tasks were fetched.
+
+    Args:
+        run: Where to.
+        service: What knows.
+        end: When the outage ended, on the service's clock.
+    """
+    fetched = [
+        (task.ready_at, task.fetched_at)
         for task in service.record.tasks
         if task.fetched_at is not None
     ]
-    end = sky.began + weather.outage[1]
-    if end < inf:
-        waits = [
-            task.fetched_at - end
-            for task in service.record.tasks
-            if task.fetched_at is not None and task.ready_at <= end < task.fetched_at
-        ]
-        sky.run.late_after_outage = max(waits, default=0.0)
-    return sky.run
+    run.lags = [at - ready_at for ready_at, at in fetched]
+    waits = [at - end for ready_at, at in fetched if ready_at <= end < at]
+    run.late_after_outage = max(waits, default=0.0)
+
+
+async def over_sockets(weather: Weather, seeds: int, slots: int, client: str) -> list[Run]:
+    """Solve them over real connections, each seed with a pool and a service of its own."""
+    runs: list[Run] = []
+
+    async def one(seed: int) -> None:
+        run = Run()
+        service = SimulatedService(seed=seed, solve_times=solve_times(seed))
+        began = anyio.current_time()
+
+        def watch(path: str, _body: bytes) -> bool:
+            now = anyio.current_time() - began
+            is_out = weather.outage[0] <= now < weather.outage[1]
+            if path == "/getTaskResult":
+                run.polls += 1
+                if is_out:
+                    run.polls_in_outage.append(now)
+            return is_out
+
+        service.inject(Fault.HTML, times=None, when=watch)
+        shares = {
+            Fault.HTML: weather.fails,
+            Fault.THROTTLED: weather.throttled,
+            Fault.HANG: weather.hangs,
+        }
+        for fault, share in shares.items():
+            if share:
+                service.inject(fault, path="/getTaskResult", times=None, share=share)
+        with serve(service) as server:
+            settings = {"service": server.profile, "rng": Random(seed), "max_requests": slots}
+            if client in {"httpx-client", "httpx2-client"}:
+                package = httpx if client == "httpx-client" else httpx2
+                async with package.AsyncClient() as injected:
+                    pool = SessionPool("a-key", http_client=injected, **settings)
+                    run.fetched = await fetch_all(pool)
+            else:
+                run.fetched = await fetch_all(SessionPool("a-key", transport=client, **settings))
+            judge(run, service, began + weather.outage[1])
+        runs.append(run)
+
+    async with anyio.create_task_group() as group:
+        for seed in range(seeds):
+            group.start_soon(one, seed)
+    return runs
 
 
 async def every_three_seconds(weather: Weather, seed: int, _slots: int) -> Run:
@@ -173,11 +242,7 @@ async def every_three_seconds(weather: Weather, seed: int, _slots: int) -> Run:
     async with anyio.create_task_group() as group:
         for _ in range(TASKS):
             group.start_soon(solve)
-    sky.run.lags = [
-        task.fetched_at - task.ready_at
-        for task in service.record.tasks
-        if task.fetched_at is not None
-    ]
+    judge(sky.run, service, inf)
     return sky.run
 
 
@@ -189,11 +254,14 @@ def run_virtually(
         return runner.run(work(weather, seed, slots))  # type: ignore[arg-type]
 
 
-def rows(seeds: int, slots: int) -> Iterator[bool]:
+def rows(seeds: int, slots: int, client: str | None) -> Iterator[bool]:
     """Print a row for each weather, and yield whether its aims were met."""
-    print(f"{'':24s} fetched of {TASKS}  lag mean / p95 s  polls a task | every 3 s: fetched, lag")
+    print(f"{'':31s} fetched of {TASKS}  lag mean / p95 s  polls a task | every 3 s: fetched, lag")
     for weather in WEATHERS:
-        ours = [run_virtually(with_the_pool, weather, seed, slots) for seed in range(seeds)]
+        if client is not None:
+            ours = anyio.run(over_sockets, weather, seeds, slots, client)
+        else:
+            ours = [run_virtually(with_the_pool, weather, seed, slots) for seed in range(seeds)]
         theirs = [
             run_virtually(every_three_seconds, weather, seed, slots)
             for seed in range(min(seeds, 3))
@@ -218,7 +286,7 @@ def rows(seeds: int, slots: int) -> Iterator[bool]:
         others = statistics.fmean(lag for run in theirs for lag in run.lags)
         polls = sum(run.polls for run in ours) / seeds / TASKS
         print(
-            f"{weather.name:24s} {min(fetched):4d} to {max(fetched):3d}    {mean:6.1f} / {p95:5.1f}"
+            f"{weather.name:31s} {min(fetched):4d} to {max(fetched):3d}    {mean:6.1f} / {p95:5.1f}"
             f"    {polls:6.1f}       |"
             f" {statistics.fmean(run.fetched for run in theirs):.0f}, {others:.1f} s"
             f"{after}  {'' if met else 'MISSED'}",
@@ -232,8 +300,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--slots", type=int, default=32)
+    parser.add_argument("--sockets", metavar="CLIENT", choices=CLIENTS, help=", ".join(CLIENTS))
     options = parser.parse_args()
-    return 0 if all(list(rows(options.seeds, options.slots))) else 1
+    return 0 if all(list(rows(options.seeds, options.slots, options.sockets))) else 1
 
 
 if __name__ == "__main__":
