@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -12,7 +13,7 @@ import anyio
 import attrs
 
 from ezcaptcha_async.testing import _replies
-from ezcaptcha_async.testing._checks import number
+from ezcaptcha_async.testing._checks import is_loopback, number
 from ezcaptcha_async.testing._exchange import Answering, Timeline
 from ezcaptcha_async.testing._faults import UNSEEN, Fault
 from ezcaptcha_async.testing._replies import SimulatedReply
@@ -24,6 +25,7 @@ ASGIApplication: TypeAlias = Callable[[_Message, _Receive, _Send], Awaitable[Non
 """An ASGI application: takes the scope, receive and send."""
 
 _MAX_BODY_BYTES: Final = 1024 * 1024
+_HOST: Final = re.compile(r"\[?([^\[\]]*?)\]?(?::\d*)?")
 # On closing, throw away what was not sent and tell the peer with a reset.
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
@@ -149,3 +151,21 @@ def asgi_application(
     """Make the application; see ``SimulatedService.asgi``."""
     timeline = Timeline(service, clock, time_scale)
     return _Application(service, timeline, number("latency", latency))
+
+
+def for_this_machine(application: ASGIApplication) -> ASGIApplication:
+    """Return an application that answers those who ask for this machine, and nobody else.
+
+    A page in a browser on this machine could ask under a name of its own that leads here: the
+    browser would take it for the page's own server, and let it read the answers.
+    """
+
+    async def checked(scope: _Message, receive: _Receive, send: _Send) -> None:
+        named = dict(scope["headers"]).get(b"host", b"localhost").decode("latin-1")
+        found = _HOST.fullmatch(named)
+        if found is not None and is_loopback(found[1]):
+            await application(scope, receive, send)
+        else:
+            await _reply(send, _replies.WRONG_HOST)
+
+    return checked

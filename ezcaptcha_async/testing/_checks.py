@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from math import inf
 
 from ezcaptcha_async.errors import ConfigurationError
@@ -32,3 +33,11 @@ def positive(name: str, value: float) -> float:
     if number(name, value, above=True) == inf:
         raise ConfigurationError(f"{name} must be finite")
     return value
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, by its name or address."""
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

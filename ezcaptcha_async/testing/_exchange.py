@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ezcaptcha_async.testing._checks import positive
-from ezcaptcha_async.testing._faults import DrawnFault, Fault
+from ezcaptcha_async.testing._faults import AnyFault, DrawnFault
 from ezcaptcha_async.testing._record import Record
 from ezcaptcha_async.testing._replies import SimulatedReply
 
@@ -38,7 +38,7 @@ class Answering(Protocol):
         body: bytes,
         now: float,
         *,
-        fault: Fault | str | None = None,
+        fault: AnyFault | None = None,
         method: str = "POST",
         content_type: str = "application/json",
     ) -> SimulatedReply:

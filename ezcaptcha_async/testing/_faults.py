@@ -13,9 +13,13 @@ import attrs
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.testing._checks import number
+from ezcaptcha_async.testing._replies import SimulatedReply
 
 FaultPredicate: TypeAlias = Callable[[str, bytes], bool]
 """Takes the path and the body of a request; True when the fault may strike it."""
+
+Rewrite: TypeAlias = Callable[[SimulatedReply], SimulatedReply]
+"""Takes the answer that the service would give, and returns the one that it gives instead."""
 
 
 class Fault(enum.Enum):
@@ -52,6 +56,9 @@ class Fault(enum.Enum):
     """HTTP 503 and ``ERROR_SERVICE_UNAVALIABLE``. The service does not act."""
 
 
+AnyFault: TypeAlias = Fault | str | Rewrite
+"""What can be injected: a fault, an error code, or a rewrite of the answer."""
+
 _NAMES: Final = frozenset(fault.value for fault in Fault)
 UNSEEN: Final = frozenset({Fault.REFUSED, Fault.RESET_BEFORE})
 """Faults that keep a request from the service."""
@@ -60,7 +67,7 @@ ANSWER_LOST: Final = frozenset({Fault.RESET_AFTER, Fault.HANG, Fault.MALFORMED})
 """Faults that keep the answer from the client."""
 
 
-def is_an_answer(fault: Fault | str | None) -> bool:
+def is_an_answer(fault: AnyFault | None) -> bool:
     """Return whether a fault is an answer of its own; the service does nothing else."""
     return isinstance(fault, str) or fault in _UNACTED
 
@@ -70,17 +77,20 @@ class DrawnFault:
     """A fault that strikes one request.
 
     Args:
-        fault: Which; an error code is one that the service answers with.
+        fault: Which; an error code is one that the service answers with, and a rewrite changes
+            its answer.
         seconds: For HANG: how late the answer is; ``inf`` for never.
     """
 
-    fault: Fault | str
+    fault: AnyFault
     seconds: float = inf
 
     @property
     def name(self) -> str:
         """How it is counted."""
-        return self.fault if isinstance(self.fault, str) else self.fault.value
+        if isinstance(self.fault, Fault):
+            return self.fault.value
+        return self.fault if isinstance(self.fault, str) else "rewritten"
 
 
 @attrs.define(eq=False)
@@ -129,7 +139,7 @@ class FaultPlan:
 
     def add(
         self,
-        fault: Fault | str,
+        fault: AnyFault,
         *,
         path: str | None,
         times: int | None,
@@ -138,7 +148,8 @@ class FaultPlan:
         share: float = 1.0,
     ) -> None:
         """Plan a fault after those that are planned already."""
-        if not isinstance(fault, str) or not fault or fault in _NAMES:
+        is_code = isinstance(fault, str) and fault and fault not in _NAMES
+        if not is_code and not callable(fault):
             _check_fault(fault)
         left = inf if times is None else number("times", times, low=1)
         drawn = DrawnFault(fault, number("seconds", seconds))
@@ -180,5 +191,6 @@ class FaultPlan:
 def _check_fault(fault: object) -> None:
     if not isinstance(fault, Fault):
         raise ConfigurationError(
-            f"a fault must be a member of Fault or, for inject, an error code, not {fault!r}"
+            "a fault must be a member of Fault or, for inject, an error code or a function of the "
+            f"answer, not {fault!r}"
         )

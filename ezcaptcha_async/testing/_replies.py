@@ -86,6 +86,7 @@ PROCESSING: Final = SimulatedReply(
     b'{"errorId":0,"errorCode":null,"errorDescription":null,"status":"processing","solution":{}}',
 )
 TOO_LARGE: Final = SimulatedReply(413, _TEXT, b"413 request entity too large")
+WRONG_HOST: Final = SimulatedReply(421, _TEXT, b"421 misdirected request")
 BAD_GATEWAY: Final = SimulatedReply(
     502,
     _HTML,
@@ -172,5 +173,5 @@ def with_request_id(reply: SimulatedReply, request_id: str) -> SimulatedReply:
 
 
 def cut_short(reply: SimulatedReply) -> SimulatedReply:
-    """Break the JSON of an answer by leaving out its second half."""
-    return attrs.evolve(reply, body=reply.body[: len(reply.body) // 2])
+    """Break the JSON of an answer off before its first value, of which a part could be read."""
+    return attrs.evolve(reply, body=reply.body[: reply.body.find(b":")])

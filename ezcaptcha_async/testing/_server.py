@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import ipaddress
 import logging
 import socket
 import threading
@@ -17,8 +16,8 @@ import attrs
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import Service
-from ezcaptcha_async.testing._asgi import ASGIApplication
-from ezcaptcha_async.testing._checks import number
+from ezcaptcha_async.testing._asgi import ASGIApplication, for_this_machine
+from ezcaptcha_async.testing._checks import is_loopback, number
 from ezcaptcha_async.testing._service import SimulatedService
 
 if TYPE_CHECKING:
@@ -75,13 +74,6 @@ class SimulatedServer:
         }
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _url(host: str, port: int) -> str:
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what to replace
     return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
@@ -105,9 +97,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _uvicorn_server(application: ASGIApplication) -> uvicorn.Server:
     if importlib.util.find_spec("uvicorn") is None:
-        raise ConfigurationError(
-            'serving on a port needs uvicorn: pip install "ezcaptcha-async[simulate]"'
-        )
+        raise ConfigurationError("serving on a port needs uvicorn: pip install uvicorn httptools")
     import uvicorn  # noqa: PLC0415 - an extra; only who serves needs it
 
     config = uvicorn.Config(
@@ -182,7 +172,8 @@ def serve(
         port: 0 for any free one.
         latency: Seconds that each request takes.
         time_scale: How many simulated seconds pass in one second.
-        allow_remote: Permit a host that is not loopback.
+        allow_remote: Permit a host that is not loopback, and requests for any ``Host``. Without
+            it a page in a browser, whose name leads to this machine, gets no answer.
 
     Yields:
         The server, with its URL and the profile that a pool needs.
@@ -198,12 +189,13 @@ def serve(
         >>> reply.json()["balance"]
         500
     """
-    if not allow_remote and not _is_loopback(host):
+    if not allow_remote and not is_loopback(host):
         raise ConfigurationError(
             f"host {host!r} is not a loopback address; set allow_remote=True to serve others"
         )
     number("port", port, high=_LAST_PORT)
-    server = _uvicorn_server(service.asgi(latency=latency, time_scale=time_scale))
+    application = service.asgi(latency=latency, time_scale=time_scale)
+    server = _uvicorn_server(application if allow_remote else for_this_machine(application))
     profile = service.profile(time_scale=time_scale)
     with _listen(host, port) as listener:
         port = listener.getsockname()[1]

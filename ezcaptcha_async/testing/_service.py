@@ -1,48 +1,37 @@
-"""The whole service as one pure state machine: requests and the time go in, answers come out.
-
-Nothing here reads a clock, sleeps or does IO; the ways of serving it are in `_serving`, and
-only they sleep and let faults strike.
-"""
+"""The whole service: its settings, what a test may change while it runs, and what it saw."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from math import inf
 from random import Random
 from threading import Lock
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal
 
 import attrs
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA, Offer, Service
-from ezcaptcha_async.testing import _replies
 from ezcaptcha_async.testing._assertions import Assertions
 from ezcaptcha_async.testing._catalogue import Catalogue, TaskKind
 from ezcaptcha_async.testing._checks import number, positive
 from ezcaptcha_async.testing._dialects import HABITS, Dialect
 from ezcaptcha_async.testing._faults import (
-    ANSWER_LOST,
     UNSEEN,
+    AnyFault,
     DrawnFault,
     Fault,
     FaultPlan,
     FaultPredicate,
 )
-from ezcaptcha_async.testing._field_checks import REQUIRED
 from ezcaptcha_async.testing._guards import EVERYBODY, Bans, RateLimit, Slots
-from ezcaptcha_async.testing._record import Record, Recorder, RecordSummary, SimulatedTask
+from ezcaptcha_async.testing._machine import ENDPOINTS, Machine
+from ezcaptcha_async.testing._record import Record, Recorder, RecordSummary
 from ezcaptcha_async.testing._replies import SimulatedReply
-from ezcaptcha_async.testing._requests import Call, digest, is_json, json_object, loaded
+from ezcaptcha_async.testing._requests import digest
 from ezcaptcha_async.testing._serving import Servable
 from ezcaptcha_async.testing._solve_times import SolveTimes
-
-_FIRST_INTEGER_ID: Final = 1_000_000_000
-_MAX_FIELD_NAME: Final = 100
-
-
-_Endpoint: TypeAlias = Callable[[Call], SimulatedReply]
 
 
 def _priced(offer: Offer, points: float) -> Offer:
@@ -151,44 +140,16 @@ class SimulatedService(Servable, Assertions):
             raise ConfigurationError(f"dialect must be {' or '.join(HABITS)}, not {dialect!r}")
         if failed_error_id not in ((0, 1) if dialect == "ezcaptcha" else (1,)):
             raise ConfigurationError("failed_error_id must be 1 or, for EzCaptcha alone, 0")
-        self._random = Random(seed)
-        initial_points = number("balance", balance)
-        self._balances: defaultdict[str, float] = defaultdict(lambda: initial_points)
-        self._good_keys = None if client_keys is None else frozenset(map(digest, client_keys))
-        self._banned_keys: set[str] = set()
-        self._used_keys: set[str] = set()
-        self._result_window = positive("result_window", result_window)
+        habits = HABITS[dialect]
+        if errors_as_http_status is not None:
+            habits = attrs.evolve(habits, errors_as_http_status=errors_as_http_status)
+        with_ids = habits.is_live if request_ids is None else request_ids
+        points_at_first = number("balance", balance)
+        self._dialect: Dialect = dialect
         self._min_poll_interval = positive("min_poll_interval", min_poll_interval)
-        self._retry_after = None if retry_after is None else positive("retry_after", retry_after)
-        self._rate_limit = RateLimit(max_requests_per_second)
-        self._slots = Slots(capacity)
-        self._habits = HABITS[dialect]
         self._ban_window = ban_window
         self._ban_seconds = ban_seconds
-        self._bans = Bans(
-            self._habits.bans,
-            per_key=self._habits.is_live,
-            after=ban_after,
-            within=ban_window,
-            seconds=ban_seconds,
-            prolonged=ban_prolonged,
-        )
-        self._dialect: Dialect = dialect
-        self._catalogue = Catalogue(
-            dialect=dialect,
-            extra_types=extra_types or {},
-            points=points or {},
-            solve_times=solve_times,
-        )
-        self._integer_ids = integer_ids
-        self._errors_as_http_status = (
-            self._habits.errors_as_http_status
-            if errors_as_http_status is None
-            else errors_as_http_status
-        )
-        self._failed_error_id = failed_error_id
-        with_ids = self._habits.is_live if request_ids is None else request_ids
-        self._request_ids = Random(f"{seed}:requests") if with_ids else None
+        self._random = Random(seed)
         # A generator of their own, so that faults do not change solve times.
         self._faults = FaultPlan(
             Random(f"{seed}:faults"),
@@ -196,20 +157,44 @@ class SimulatedService(Servable, Assertions):
             hang_seconds=hang_seconds,
         )
         self._lock = Lock()
+        used_keys = set[str]()
         self._record = Recorder(
             lock=self._lock,
             faults=self._faults.counts,
-            keys=self._used_keys,
+            keys=used_keys,
             min_poll_interval=self._min_poll_interval,
             max_tasks=int(number("max_recorded_tasks", max_recorded_tasks)),
         )
-        self._now = -inf
-        self._task_count = 0
-        self._endpoints: dict[str, _Endpoint] = {
-            "/createTask": self._create_task,
-            "/getTaskResult": self._get_task_result,
-            "/getBalance": self._get_balance,
-        }
+        self._machine = Machine(
+            habits=habits,
+            catalogue=Catalogue(
+                dialect=dialect,
+                extra_types=extra_types or {},
+                points=points or {},
+                solve_times=solve_times,
+            ),
+            record=self._record,
+            balances=defaultdict(lambda: points_at_first),
+            good_keys=None if client_keys is None else frozenset(map(digest, client_keys)),
+            used_keys=used_keys,
+            bans=Bans(
+                habits.bans,
+                per_key=habits.is_live,
+                after=ban_after,
+                within=ban_window,
+                seconds=ban_seconds,
+                prolonged=ban_prolonged,
+            ),
+            rate_limit=RateLimit(max_requests_per_second),
+            slots=Slots(capacity),
+            retry_after=None if retry_after is None else positive("retry_after", retry_after),
+            result_window=positive("result_window", result_window),
+            fate_of=self._fate_of,
+            random=self._random,
+            request_ids=Random(f"{seed}:requests") if with_ids else None,
+            integer_ids=integer_ids,
+            failed_error_id=failed_error_id,
+        )
         self.failure_rate: float = number("failure_rate", failure_rate, high=1.0)
         self.solve_scale: float = 1.0
         """Factor of the solve times of tasks that are created from now on: the service's health."""
@@ -222,7 +207,7 @@ class SimulatedService(Servable, Assertions):
     @property
     def now(self) -> float:
         """Simulated seconds at the last request; ``-inf`` before the first."""
-        return self._now
+        return self._machine.now
 
     @property
     def record(self) -> Record:
@@ -236,7 +221,7 @@ class SimulatedService(Servable, Assertions):
     def balance_of(self, client_key: str) -> float:
         """Return the points that a client key has."""
         with self._lock:
-            return self._balances[digest(client_key)]
+            return self._machine.balances[digest(client_key)]
 
     # What a test may change while it runs.
 
@@ -247,12 +232,12 @@ class SimulatedService(Servable, Assertions):
             ConfigurationError: `points` is out of range.
         """
         with self._lock:
-            self._balances[digest(client_key)] = number("points", points)
+            self._machine.balances[digest(client_key)] = number("points", points)
 
     def ban_key(self, client_key: str) -> None:
         """Answer ``ERROR_KEY_BANNED`` to a client key from now on."""
         with self._lock:
-            self._banned_keys.add(digest(client_key))
+            self._machine.banned_keys.add(digest(client_key))
 
     def ban(
         self,
@@ -274,12 +259,12 @@ class SimulatedService(Servable, Assertions):
         """
         with self._lock:
             subject = EVERYBODY if client_key is None else digest(client_key)
-            self._bans.impose(subject, seconds, now)
+            self._machine.bans.impose(subject, seconds, now)
 
     def lift_ban(self) -> None:
         """End all bans, also those of single keys."""
         with self._lock:
-            self._bans.lift()
+            self._machine.bans.lift()
 
     def set_solve_times(self, solve_times: SolveTimes) -> None:
         """Change the solve times of tasks that are created from now on.
@@ -291,7 +276,7 @@ class SimulatedService(Servable, Assertions):
             ConfigurationError: A type is not known, or a value is out of range.
         """
         with self._lock:
-            self._catalogue.set_solve_times(solve_times)
+            self._machine.catalogue.set_solve_times(solve_times)
 
     def finish(
         self, task_id: str | int, now: float | None = None, *, error: str | None = None
@@ -310,15 +295,15 @@ class SimulatedService(Servable, Assertions):
             task = self._record.find(str(task_id))
             if task is None:
                 raise ConfigurationError(f"there is no task {task_id!r}")
-            at = self._now if now is None else now
+            at = self._machine.now if now is None else now
             if at < task.ready_at:
                 task.error = error
                 task.ready_at = at
-                self._slots.moved(task)
+                self._machine.slots.moved(task)
 
     def inject(
         self,
-        fault: Fault | str,
+        fault: AnyFault,
         *,
         path: str | None = None,
         times: int | None = 1,
@@ -333,7 +318,9 @@ class SimulatedService(Servable, Assertions):
 
         Args:
             fault: Which; or any error code, known or not: then the service answers with it
-                where it would have looked at the key, as the live one does, and does not act.
+                where it would have looked at the key, as the live one does, and does not act;
+                or a function of the answer: then the service acts, and what the function
+                returns is sent in its place, however odd.
             path: One of the three endpoints; any when left out.
             times: How many requests, at least 1; None for all, until `clear_faults`.
             seconds: For HANG: how late the answer is, in seconds of the client.
@@ -351,6 +338,15 @@ class SimulatedService(Servable, Assertions):
             >>> service.summary().refused
             {'ERROR_REQUEST_LIMIT': 2}
 
+            A gateway that says in another charset what it means::
+
+                def in_gbk(reply: SimulatedReply) -> SimulatedReply:
+                    text = reply.body.decode().replace("null", '"成功"', 1)
+                    headers = (("content-type", "application/json; charset=gbk"),)
+                    return SimulatedReply(reply.status, headers, text.encode("gbk"))
+
+                service.inject(in_gbk, path="/createTask", times=None)
+
             An account whose subscription is over, among others that go on::
 
                 service.inject(
@@ -360,8 +356,8 @@ class SimulatedService(Servable, Assertions):
                     when=lambda _path, body: b'"second-key"' in body,
                 )
         """
-        if path is not None and path not in self._endpoints:
-            raise ConfigurationError(f"path must be one of {', '.join(self._endpoints)}")
+        if path is not None and path not in ENDPOINTS:
+            raise ConfigurationError(f"path must be one of {', '.join(ENDPOINTS)}")
         with self._lock:
             self._faults.add(fault, path=path, times=times, seconds=seconds, when=when, share=share)
 
@@ -399,14 +395,14 @@ class SimulatedService(Servable, Assertions):
             base_url=base_url,
             offers=tuple(
                 _priced(base.offer_for(kind.name) or Offer(type=kind.name), kind.points)
-                for kind in self._catalogue
+                for kind in self._machine.catalogue
             ),
-            result_window=self._result_window,
+            result_window=self._machine.result_window,
             min_poll_interval=self._min_poll_interval,
             ban_window=self._ban_window,
         ).at_speed(scale)
 
-    # The state machine.
+    # What ways of serving it ask for.
 
     def note_peer(self, address: object) -> None:
         """Note the address that a request came from; only ways of serving know it."""
@@ -424,7 +420,7 @@ class SimulatedService(Servable, Assertions):
         body: bytes,
         now: float,
         *,
-        fault: Fault | str | None = None,
+        fault: AnyFault | None = None,
         method: str = "POST",
         content_type: str = "application/json",
     ) -> SimulatedReply:
@@ -446,159 +442,10 @@ class SimulatedService(Servable, Assertions):
         if fault in UNSEEN:
             raise ConfigurationError(f"with {fault} the service never sees the request")
         with self._lock:
-            now = self._now = max(self._now, now)
-            self._record.request(path if path in self._endpoints else "", now)
-            match fault:
-                case Fault.HTML:
-                    return _replies.BAD_GATEWAY
-                case Fault.THROTTLED:
-                    reply = self._refuse("ERROR_REQUEST_LIMIT")
-                case Fault.UNAVAILABLE:
-                    reply = self._refuse("ERROR_SERVICE_UNAVALIABLE")
-                case _:
-                    code = self._turned_away(path, method, content_type, now)
-                    if code is not None:
-                        reply = self._refuse(code)
-                    else:
-                        told = fault if isinstance(fault, str) else None
-                        lost = fault in ANSWER_LOST
-                        reply = self._route(path, body, now, told=told, lost=lost)
-            if self._request_ids is not None:
-                request_id = f"{self._request_ids.getrandbits(64):016x}"
-                reply = _replies.with_request_id(reply, request_id)
-            return _replies.cut_short(reply) if fault is Fault.MALFORMED else reply
+            return self._machine.answer(
+                path, body, now, fault=fault, method=method, content_type=content_type
+            )
 
-    def _turned_away(self, path: str, method: str, content_type: str, now: float) -> str | None:
-        """Return the error code for a request that nobody looks into, if it is one."""
-        if self._bans.blocks(EVERYBODY, now):
-            return "ERROR_IP_BANNED"
-        if not self._rate_limit.admits(now):
-            return "ERROR_REQUEST_LIMIT"
-        if path not in self._endpoints:
-            return "ERROR_NOT_FOUND"
-        if method != "POST":
-            return "ERROR_REQUEST_METHOD"
-        return None if is_json(content_type) else "ERROR_CONTENT_TYPE_ERROR"
-
-    def _route(
-        self, path: str, body: bytes, now: float, *, told: str | None, lost: bool
-    ) -> SimulatedReply:
-        request = loaded(body)
-        if request is None:
-            code = self._habits.refused_fields({})
-            return self._refuse(code, description="the body is not a JSON object")
-        key = request.get("clientKey")
-        owner = digest(key) if isinstance(key, str) and key else ""
-        call = Call(path, request, owner, now, lost)
-        if self._bans.blocks(owner, now):
-            return self._refuse("ERROR_REQUEST_BANNED", call)
-        refusal = told or self._wrong_key(owner)
-        if refusal is not None:
-            return self._refuse(refusal, call)
-        self._used_keys.add(owner)
-        return self._endpoints[path](call)
-
-    def _wrong_key(self, owner: str) -> str | None:
-        if not owner or (self._good_keys is not None and owner not in self._good_keys):
-            return "ERROR_KEY_DOES_NOT_EXIST"
-        return "ERROR_KEY_BANNED" if owner in self._banned_keys else None
-
-    def _refuse(
-        self,
-        code: str,
-        call: Call | None = None,
-        description: str = "",
-        errors: Mapping[str, str] | None = None,
-    ) -> SimulatedReply:
-        self._record.refusal(code)
-        if call is not None:
-            self._bans.count(code, call.path, call.owner, call.now)
-        return _replies.error(
-            code,
-            description,
-            errors,
-            as_http_status=self._errors_as_http_status,
-            retry_after=self._retry_after if code == "ERROR_REQUEST_LIMIT" else None,
-        )
-
-    def _refuse_fields(
-        self, call: Call, faults: Mapping[str, str], above: str = ""
-    ) -> SimulatedReply:
-        code = self._habits.refused_fields(faults)
-        if self._habits.is_live:
-            errors = {f"{above}{name}": reason for name, reason in faults.items()}
-            return self._refuse(code, call, errors=errors)
-        description = ", ".join(f"{name} {reason}" for name, reason in faults.items())
-        return self._refuse(code, call, description)
-
-    def _create_task(self, call: Call) -> SimulatedReply:
-        task = json_object(call.request.get("task")) or {}
-        name = task.get("type")
-        if not isinstance(name, str) or not name:
-            return self._refuse_fields(call, {"type": REQUIRED}, "task.")
-        kind = self._catalogue.find(name)
-        if kind is None:
-            return self._refuse(self._habits.unknown_type, call)
-        for field in kind.unknown_fields(task):
-            self._record.unknown_field(f"{kind.name}.{field[:_MAX_FIELD_NAME]}")
-        faults = kind.faults(task)
-        if faults:
-            return self._refuse_fields(call, faults, "task.")
-        if self._balances[call.owner] < kind.points:
-            return self._refuse("ERROR_ZERO_BALANCE", call)
-        if not self._slots.has_room(call.now):
-            return self._refuse("ERROR_NO_SLOT_AVAILABLE", call)
-        created = self._charge(kind, call)
-        return _replies.created(created.task_id, integer=self._integer_ids)
-
-    def _charge(self, kind: TaskKind, call: Call) -> SimulatedTask:
+    def _fate_of(self, kind: TaskKind) -> tuple[float, bool]:
         drawn = number("solve time", kind.solve_time(self._random))
-        fails = self._random.random() < self.failure_rate
-        self._balances[call.owner] -= kind.points
-        task = SimulatedTask(
-            number=self._task_count,
-            task_id=self._new_id(),
-            type=kind.name,
-            owner=call.owner,
-            created_at=call.now,
-            ready_at=call.now + max(0.0, drawn * self.solve_scale),
-            available_until=call.now + self._result_window,
-            points=kind.points,
-            solution=kind.solution,
-            error="ERROR_CAPTCHA_UNSOLVABLE" if fails else None,
-        )
-        self._task_count += 1
-        self._slots.take(task)
-        self._record.charge(task)
-        return task
-
-    def _new_id(self) -> str:
-        if self._integer_ids:
-            return str(_FIRST_INTEGER_ID + self._task_count)
-        # The count keeps them unique, whatever is drawn.
-        text = f"{self._random.getrandbits(80):020x}{self._task_count:012x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-    def _get_task_result(self, call: Call) -> SimulatedReply:
-        now = call.now
-        task_id = call.request.get("taskId")
-        if task_id is None or task_id == "":
-            return self._refuse_fields(call, {"taskId": REQUIRED})
-        task = self._record.find(str(task_id))
-        if task is None or task.owner != call.owner or now > task.available_until:
-            return self._refuse(self._habits.unknown_task, call)
-        self._record.poll(task, now)
-        if now < task.ready_at:
-            if not call.lost:
-                task.processing_at = now
-            return _replies.PROCESSING
-        if not call.lost:
-            self._record.outcome(task, now)
-        if task.error is None:
-            return _replies.ready(task.solution(task.task_id))
-        if self._habits.is_live:
-            return _replies.failed(task.error, error_id=self._failed_error_id)
-        return _replies.error(task.error, as_http_status=False)
-
-    def _get_balance(self, call: Call) -> SimulatedReply:
-        return _replies.balance(self._balances[call.owner])
+        return max(0.0, drawn * self.solve_scale), self._random.random() < self.failure_rate

@@ -17,7 +17,7 @@ import httpx
 
 from ezcaptcha_async.testing._checks import number
 from ezcaptcha_async.testing._exchange import Answering, Timeline
-from ezcaptcha_async.testing._faults import DrawnFault, Fault, is_an_answer
+from ezcaptcha_async.testing._faults import AnyFault, DrawnFault, Fault, is_an_answer
 from ezcaptcha_async.testing._replies import SimulatedReply
 
 _CONNECT = "connection.connect_tcp"
@@ -85,8 +85,8 @@ class _SimulatedTransport:
         await trace.done("http11.receive_response_body", "http11.response_closed")
         return self._package.Response(
             reply.status,
-            headers=list(reply.headers),
-            content=reply.body,
+            headers=[*reply.headers, ("content-length", str(len(reply.body)))],
+            stream=self._package.ByteStream(reply.body),  # not read yet, as from a socket
             extensions={"http_version": b"HTTP/1.1"},
         )
 
@@ -140,7 +140,7 @@ class _SimulatedTransport:
             await self._fail_to_receive(trace, error)
         return reply
 
-    def _answer(self, request: Any, body: bytes, fault: Fault | str | None) -> SimulatedReply:
+    def _answer(self, request: Any, body: bytes, fault: AnyFault | None) -> SimulatedReply:
         return self._service.handle(
             request.url.path,
             body,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 import ezcaptcha_async
-from tests.readme import README, block_with
+from ezcaptcha_async import testing
+from tests.readme import block_with
 
 pytest_plugins = ["pytester"]
 
@@ -86,7 +90,7 @@ def test_paid_for_nothing(simulated_service):
     simulated_service.assert_charged(2)
 """
 
-ANYIO = ("-p", "anyio.pytest_plugin", "-o", "anyio_mode=auto")
+ANYIO = ("-p", "anyio.pytest_plugin")
 RUNNERS = {
     "pytest-asyncio": (
         *("-p", "pytest_asyncio.plugin", "-o", "asyncio_mode=auto"),
@@ -137,33 +141,61 @@ def test_mistakes_are_shown_where_they_are(pytester: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("*_assertions.py*")
 
 
+EXAMPLES = Path(ezcaptcha_async.__file__).parent / "examples"
+SUITE = (EXAMPLES / "pytest_suite.py").read_text("utf-8")
+HELP = inspect.cleandoc(testing.__doc__ or "")
+
+
+def shown(beginning: str) -> str:
+    """Return the block of the help that begins so, without its indentation."""
+    (block,) = (block for block in HELP.split("\n\n") if block.lstrip().startswith(beginning))
+    return textwrap.dedent(block) + "\n"
+
+
+def suite_for(runner: str) -> tuple[str, str]:
+    """Return the example's tests for another runner, and its conftest: as the help says."""
+    on_asyncio = '"asyncio", {"loop_factory": VirtualTimeLoop}'
+    on_trio = '"trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}'
+    own = shown("@pytest.fixture")
+    assert on_asyncio in own
+    assert on_asyncio in SUITE
+    assert f"on trio ``{on_trio}``" in " ".join(HELP.split())
+    if runner == "anyio on asyncio":
+        return SUITE, ""
+    if runner == "anyio on trio":
+        return "import trio.testing\n" + SUITE.replace(on_asyncio, on_trio), ""
+    begin, end = SUITE.index("pytestmark"), SUITE.index("@pytest.mark.simulated")
+    tests = SUITE[:begin] + SUITE[end:]
+    if runner == "pytest-asyncio":
+        conftest = "from ezcaptcha_async.testing import VirtualTimeLoop\n"
+        return tests, conftest + shown("def pytest_asyncio_loop_factories")
+    assert "add ``autojump_clock`` to the arguments of a test" in HELP
+    return re.sub(r"(simulated_pool: SessionPool)", r"\1, autojump_clock", tests), ""
+
+
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_the_tests_of_the_readme(pytester: pytest.Pytester, runner: str) -> None:
+def test_the_example(pytester: pytest.Pytester, runner: str) -> None:
     """A user would copy what does not work with that which runs their asynchronous tests."""
-    tests, conftest = block_with("async def test_"), block_with("# With anyio")
-    match runner:
-        case "pytest-asyncio":
-            conftest = block_with("# With pytest-asyncio")
-        case "anyio on trio":
-            on_asyncio = '"asyncio", {"loop_factory": VirtualTimeLoop}'
-            on_trio = '"trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}'
-            assert f"anyio's fixture returns `{on_trio}`" in README
-            conftest = "import trio.testing\n" + conftest
-            conftest = conftest.replace(on_asyncio, on_trio)
-        case "pytest-trio":
-            conftest = ""
-            assert "add `autojump_clock` to the arguments of a test" in README
-            tests = tests.replace("simulated_pool):", "simulated_pool, autojump_clock):")
+    tests, conftest = suite_for(runner)
     result = run_user_tests(pytester, tests, *RUNNERS[runner], conftest=conftest)
     result.assert_outcomes(passed=3)
     # The slowest of them waits for 40 s and more of virtual time.
     assert result.duration < 60
 
 
-def test_the_application_of_the_readme(pytester: pytest.Pytester) -> None:
+def test_the_tests_of_the_readme(pytester: pytest.Pytester) -> None:
+    """The first test that a newcomer copies would not run with what is installed."""
+    run_user_tests(pytester, block_with("async def test_"), *ANYIO).assert_outcomes(passed=1)
+
+
+def test_a_whole_application(pytester: pytest.Pytester) -> None:
     """A user would have to change the application in order to test it."""
-    pytester.makepyfile(application=block_with("FastAPI("))
-    run_user_tests(pytester, block_with("TestClient(")).assert_outcomes(passed=1)
+    pytester.makepyfile(application=(EXAMPLES / "fastapi_app.py").read_text("utf-8"))
+    imports = (
+        "import pytest\nfrom application import app\nfrom fastapi.testclient import TestClient\n"
+    )
+    test = shown("@pytest.mark.simulated_server")
+    run_user_tests(pytester, imports + test).assert_outcomes(passed=1)
 
 
 def test_the_plugin_imports_nothing_by_itself() -> None:

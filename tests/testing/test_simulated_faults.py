@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
+import attrs
 import pytest
 
 from ezcaptcha_async.errors import ConfigurationError
-from ezcaptcha_async.testing import Fault, SimulatedService
+from ezcaptcha_async.testing import Fault, SimulatedReply, SimulatedService
 from tests.testing.simulated_calls import (
     BALANCE,
     CREATE,
@@ -21,7 +23,7 @@ from tests.testing.simulated_calls import (
 )
 
 
-def strikes(service: SimulatedService, path: str = CREATE, body: bytes = b"") -> Fault | str | None:
+def strikes(service: SimulatedService, path: str = CREATE, body: bytes = b"") -> Any:
     """Return the fault that the next request meets."""
     drawn = service.draw_fault(path, body)
     return None if drawn is None else drawn.fault
@@ -48,6 +50,22 @@ def test_faults_can_be_kept_to_a_path_and_a_condition() -> None:
     assert {strikes(service, RESULT) for _ in range(100)} == {Fault.RESET_AFTER}
     service.clear_faults()
     assert strikes(service, RESULT) is None
+
+
+def test_an_answer_can_be_rewritten() -> None:
+    """An odd answer that a client must live with could not be given."""
+
+    def teapot(reply: SimulatedReply) -> SimulatedReply:
+        return attrs.evolve(reply, status=418)
+
+    service = SimulatedService()
+    service.inject(teapot, path=CREATE)
+    fault = strikes(service)
+    assert strikes(service) is None
+    reply = service.handle(CREATE, CREATE_V2, 0.0, fault=fault)
+    assert (reply.status, code(reply.json())) == (418, None)
+    summary = service.summary()
+    assert (summary.charges, summary.faults) == (1, {"rewritten": 1})
 
 
 def test_a_fault_can_strike_a_share_of_the_requests() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -67,6 +68,22 @@ def test_what_comes_from_outside_is_heard_before_time_passes() -> None:
         called = loop.create_future()
         loop.call_soon_threadsafe(called.set_result, None)
         await asyncio.gather(called, asyncio.sleep(0))
+        return loop.time()
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        assert runner.run(main()) == 1_000.0
+
+
+def test_a_thread_at_work_is_waited_for() -> None:
+    """A pool that imports its HTTP client in a thread would be taken for one that hangs."""
+    came = threading.Event()
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        waiting = asyncio.create_task(asyncio.to_thread(came.wait))
+        await asyncio.sleep(0)
+        loop.call_soon(came.set)
+        await waiting
         return loop.time()
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
