@@ -25,14 +25,24 @@ import ezcaptcha_async
 from ezcaptcha_async import (
     ReCaptchaV2TaskProxyless,
     SessionPool,
+    environment,
     otel,
     polling,
+    private_files,
     testing,
     transports,
 )
 from ezcaptcha_async.testing import Fixed, SimulatedService, VirtualTimeLoop
 
-MODULES: Final = (ezcaptcha_async, polling, transports, testing, otel)
+MODULES: Final = (
+    ezcaptcha_async,
+    environment,
+    polling,
+    private_files,
+    transports,
+    testing,
+    otel,
+)
 PUBLIC: Final[dict[str, Any]] = {
     name: getattr(module, name) for module in MODULES for name in module.__all__
 }
@@ -44,7 +54,7 @@ EXEMPT: Final = {
     "Dialect": "an alias of a type, which can hold no docstring of its own",
     "Event": "likewise",
     "FaultPredicate": "likewise",
-    "SavedTicket": "likewise",
+    "Rewrite": "likewise",
     "SolveTime": "likewise",
     "SolveTimes": "likewise",
 }

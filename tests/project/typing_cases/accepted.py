@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, assert_type
@@ -91,6 +92,24 @@ async def each_task_leads_to_its_solution(pool: SessionPool) -> None:
     assert_type(await pool.solve(custom, timeout=None), CustomSolution)
 
 
+async def tasks_of_several_types(
+    pool: SessionPool, either: ReCaptchaV2TaskProxyless | HCaptcha
+) -> None:
+    """A task whose class is one of several leads to one of their solutions."""
+    known: Solution = await pool.solve(either)
+    known = await (await pool.submit(either))
+    mixed: Sequence[ReCaptchaV2TaskProxyless | FuncaptchaTaskProxyless] = [v2, funcaptcha]
+    async with pool.solve_many(mixed) as outcomes:
+        async for outcome in outcomes:
+            known = outcome.solution or known
+    anything: list[Task[Solution]] = [v2, funcaptcha, cloudflare, custom, turnstile, hcaptcha]
+    async with pool.solve_many(anything) as several:
+        async for one in several:
+            assert_type(one.solution, Solution | None)
+    solutions: list[Solution] = [known]
+    solutions += [await pool.solve(task) for task in anything]
+
+
 async def what_is_in_a_solution(pool: SessionPool) -> None:
     """Fields are typed, so that completion and checks work on them."""
     solution = await pool.solve(v2)
@@ -117,8 +136,11 @@ async def tickets(pool: SessionPool) -> None:
     assert_type(await pool.submit(cloudflare), Ticket[CloudFlare5SSolution])
     saved = ticket.to_dict()
     assert_type(saved, SavedTicket)
+    assert_type(saved["points"], float | None)
     assert_type(await pool.resume(ticket), ReCaptchaSolution)
     assert_type(await pool.resume(saved, timeout=30), Solution)
+    read: dict[str, Any] = json.loads(json.dumps(saved))
+    assert_type(await pool.resume(read), Solution)
     assert_type(ticket.task_id, str)
     assert_type(ticket.cancel(), bool)
     for orphan in pool.orphans():

@@ -79,6 +79,7 @@ Account("key", max_in_flight="200")  # E
 SessionPool("key", polling=3.0)  # E
 SessionPool("key", max_requests="32")  # E
 SessionPool("key", timeout=5)  # E
+SessionPool(api_key="key")  # E
 SessionPool(5)  # E
 
 # Values do not change
@@ -102,10 +103,14 @@ async def pools(pool: SessionPool, ticket: Ticket[ReCaptchaSolution]) -> None:
     await pool.solve(ReCaptchaV2TaskProxyless)  # E
     await pool.solve(v2, 60)  # E
     await pool.solve(v2, timeout="60")  # E
+    await pool.solve(v2, proxy="http://user:password@example.com:80")  # E
+    await pool.submit(v2, max_retries=3)  # E
+    pool.solve_many([v2], concurrency=5)  # E
     await pool.submit()  # E
     (await pool.submit(v2)).token  # E
     (await ticket).cookies["a"]  # E
     await pool.resume("7")  # E
+    ticket.to_dict()["taskId"]  # E
     async for outcome in pool.solve_many([v2]):  # E
         del outcome
     async with pool.solve_many(v2) as outcomes:  # E
