@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from ezcaptcha_async._checks import NamesItsArguments, is_count, is_number
+from ezcaptcha_async._checks import GuardedConstructor, is_count, is_number
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import EZCAPTCHA, LOOPBACK_HOSTS, Service
 
@@ -67,8 +67,6 @@ def _check_key(_account: object, _field: attrs.Attribute[str], key: object) -> N
     sound = isinstance(key, str) and key != "" and key.isascii() and key.isprintable()
     is_bare = isinstance(key, str) and key[:1] not in _QUOTES and key[-1:] not in _QUOTES
     is_one = isinstance(key, str) and " " not in key
-    # Neither the message nor the locals of a traceback may show it.
-    del key
     if not sound:
         raise ConfigurationError("client_key must be a non-empty str of printable ASCII characters")
     if not is_one:
@@ -95,7 +93,7 @@ def _check_rate(_account: object, field: attrs.Attribute[Any], rate: object) -> 
 
 
 @attrs.frozen
-class Account(NamesItsArguments):
+class Account(GuardedConstructor):
     """One client key at one service.
 
     Args:

@@ -14,7 +14,13 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
-from ezcaptcha_async._checks import check_flag, check_text, is_at_private_address, is_number
+from ezcaptcha_async._checks import (
+    GuardedConstructor,
+    check_flag,
+    check_text,
+    is_at_private_address,
+    is_number,
+)
 from ezcaptcha_async.errors import (
     BannedError,
     CapacityError,
@@ -251,7 +257,7 @@ def check_speed(speed: float) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Service:
+class Service(GuardedConstructor):
     """The profile of one HTTP service. Make a variant with ``attrs.evolve``.
 
     Args:

@@ -16,7 +16,7 @@ import attrs
 from ezcaptcha_async._checks import (
     LANGUAGE,
     SECRET_NAME,
-    NamesItsArguments,
+    GuardedConstructor,
     as_custom_fields,
     as_data,
     as_extra,
@@ -77,7 +77,7 @@ def kind_of(service: str, task_type: str, host: str) -> Kind:
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Task(NamesItsArguments, Generic[S_co]):
+class Task(GuardedConstructor, Generic[S_co]):
     """Base of all tasks; ``S_co`` is the solution that it leads to.
 
     Args:

@@ -1,6 +1,6 @@
 """What users write down, checked before anything is sent: fields, proxies, numbers."""
 
-from ezcaptcha_async._checks.arguments import NamesItsArguments, refuse_unknown
+from ezcaptcha_async._checks.arguments import GuardedConstructor, refuse_unknown
 from ezcaptcha_async._checks.fields import (
     LANGUAGE,
     SECRET_NAME,
@@ -41,7 +41,7 @@ from ezcaptcha_async._checks.proxies import (
 __all__ = [
     "LANGUAGE",
     "SECRET_NAME",
-    "NamesItsArguments",
+    "GuardedConstructor",
     "as_custom_fields",
     "as_data",
     "as_extra",

@@ -1,15 +1,15 @@
-"""Arguments that people try and that are not there: each is answered with the one that is."""
+"""Arguments that are refused: none is shown, and one that is not there is answered."""
 
 from __future__ import annotations
 
 import inspect
 import re
 from collections.abc import Callable, Hashable, Iterable
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any, Final, Self, cast
 
 from ezcaptcha_async._checks.fields import is_misspelt, plain
-from ezcaptcha_async.errors import UnknownArgumentError
+from ezcaptcha_async.errors import ConfigurationError, UnknownArgumentError
 
 _FIELDS: Final = {
     "website_url": r"(page|site)?(url|page)|site|website",
@@ -83,14 +83,20 @@ _ANSWERS: Final = {
 """What is meant, as `plain` writes it, wherever it is tried → ours."""
 
 
-class NamesItsArguments:
-    """A class whose constructor answers an argument that it has not with the one that is meant.
+class GuardedConstructor:
+    """A class that shows nothing of what its constructor was given and refuses.
 
-    It does so in `__new__`, whose frame has gone when `__init__` raises: a traceback that shows
-    locals would show the client key there.
+    What it was given may be a client key, or a proxy with its password, and an error tracker
+    shows the locals of every frame in a traceback. So what a constructor raises leaves it
+    without its frames. An argument that there is not is answered with the one that is meant.
     """
 
     __slots__ = ()
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "__init__" in cls.__dict__:  # attrs makes it before the class that has slots
+            cls.__init__ = _guarded(cls.__init__)  # type: ignore[method-assign]
 
     def __new__(cls, *_arguments: Any, **given: Any) -> Self:
         names = [*given]
@@ -99,6 +105,25 @@ class NamesItsArguments:
         if known is not None and not known.issuperset(names):
             raise _unknown(cls.__name__, names, known)
         return super().__new__(cls)
+
+
+def _guarded(constructor: Callable[..., None]) -> Callable[..., None]:
+    @wraps(constructor)
+    def __init__(self: object, *arguments: Any, **given: Any) -> None:  # noqa: N807
+        try:
+            constructor(self, *arguments, **given)
+        except (ConfigurationError, TypeError) as error:
+            is_deep = error.__traceback__ is not None and error.__traceback__.tb_next is not None
+            if isinstance(error, TypeError) and is_deep:  # somebody's mistake, and not in the call
+                raise
+            refused = error.with_traceback(None)
+        else:
+            return
+        del self, arguments, given
+        refused.__cause__ = refused.__context__ = None
+        raise refused
+
+    return __init__
 
 
 def refuse_unknown(called: Callable[..., Any], given: dict[str, Any]) -> None:

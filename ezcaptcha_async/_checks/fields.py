@@ -1,8 +1,4 @@
-"""The fields of a task: what is wrong with a value, and what it becomes.
-
-What is wrong is found in one place and raised in another, which has let go of the value by
-then: it may be a proxy with its password, and a traceback may show locals.
-"""
+"""The fields of a task: what is wrong with a value, and what it becomes."""
 
 # Annotations are not postponed here: attrs gives those of a converter to the constructors of
 # the task classes, in whose module their names would not be found.
@@ -134,9 +130,8 @@ def checked(problem_with: Callable[[object], str | None], whose: str = "") -> _C
         whose: Stands before the name of the field.
     """
 
-    def check(task: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    def check(_task: object, field: "attrs.Attribute[Any]", value: object) -> None:
         problem = problem_with(value)
-        del task, value
         if problem is not None:
             raise ConfigurationError(f"{whose}{field.alias} {problem}")
 
@@ -168,7 +163,6 @@ def _require_none(problem: str) -> None:
 def as_proxy(value: str) -> str:
     """Return a proxy in its one form."""
     proxy, problem = _proxy_of(value)
-    del value
     _require_none(problem)
     return proxy
 
@@ -176,7 +170,6 @@ def as_proxy(value: str) -> str:
 def as_optional_proxy(value: str | None) -> str | None:
     """Return a proxy in its one form, if there is one."""
     proxy, problem = (None, "") if value is None else _proxy_of(value)
-    del value
     _require_none(problem)
     return proxy
 
@@ -205,7 +198,6 @@ def _require_object(text: str | None, *, field: str) -> None:
 def as_data(value: Mapping[str, Any] | str | None) -> str | None:
     """Return ``data`` as JSON text."""
     text = None if value is None else _json_text(value)
-    del value
     _require_object(text, field="data")
     return text
 
@@ -213,7 +205,6 @@ def as_data(value: Mapping[str, Any] | str | None) -> str | None:
 def as_rq_data(value: Mapping[str, Any] | str | None) -> str | None:
     """Return ``rq_data`` as JSON text."""
     text = None if value is None else _json_text(value)
-    del value
     _require_object(text, field="rq_data")
     return text
 
@@ -221,10 +212,8 @@ def as_rq_data(value: Mapping[str, Any] | str | None) -> str | None:
 def as_custom_fields(value: Mapping[str, Any] | str) -> str:
     """Return the fields of a custom task as JSON text."""
     text = _json_text(value)
-    del value
     _require_object(text, field="fields")
     if "type" in json.loads(text):
-        del text
         raise ConfigurationError("fields must not hold 'type'; it is the first argument")
     return text
 
@@ -232,7 +221,6 @@ def as_custom_fields(value: Mapping[str, Any] | str) -> str:
 def as_extra(value: Mapping[str, Any] | str | None) -> str | None:
     """Return what a task holds beside its fields as JSON text; None when that is nothing."""
     text = None if value is None else _json_text(value)
-    del value
     _require_object(text, field="extra")
     return None if text == "{}" else text
 
@@ -242,7 +230,6 @@ def check_extra(task: object, _field: "attrs.Attribute[Any]", extra: str | None)
     names = [] if extra is None else list(json.loads(extra))
     task_class = cast("Hashable", type(task))
     problems = [extra_problem(task_class, name) for name in names]
-    del task, extra
     for problem in problems:
         if problem is not None:
             raise ConfigurationError(f"extra {problem}")
@@ -252,7 +239,6 @@ def check_no_field_twice(task: Any, _field: "attrs.Attribute[Any]", fields: str)
     """Check that the `extra` of a custom task holds none of its `fields`."""
     held = {name.casefold() for name in json.loads(fields)}
     names = [name for name in json.loads(task.extra or "{}") if name.casefold() in held]
-    del task, fields
     if names:
         raise ConfigurationError(f"extra must not hold {names[0][:40]!r}, which fields holds")
 

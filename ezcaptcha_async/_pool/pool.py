@@ -15,7 +15,7 @@ import anyio
 
 from ezcaptcha_async._account import PoolStatistics, member_of, sum_up
 from ezcaptcha_async._books import Entry
-from ezcaptcha_async._checks import NamesItsArguments, refuse_unknown
+from ezcaptcha_async._checks import GuardedConstructor, refuse_unknown
 from ezcaptcha_async._journal import (
     FileLedger,
     Journal,
@@ -50,7 +50,7 @@ from ezcaptcha_async.transports import Transport
 S = TypeVar("S", bound=Solution)
 
 
-class SessionPool(NamesItsArguments):
+class SessionPool(GuardedConstructor):
     """Solves tasks over one or more accounts. Open it with ``async with``, or `open` and `aclose`.
 
     One pool serves any number of concurrent callers in its event loop, asyncio or trio. It
@@ -141,15 +141,7 @@ class SessionPool(NamesItsArguments):
         close_grace: float = 5.0,
         rng: Random | None = None,
     ) -> None:
-        problem = None
-        try:
-            self._accounts = accounts_from(accounts, service)
-        except ConfigurationError as error:
-            problem = error.message
-        # A plain key must not be among the locals that a traceback may show.
-        del accounts
-        if problem is not None:
-            raise ConfigurationError(problem)
+        self._accounts = accounts_from(accounts, service)
         self._settings = Settings(
             http_client=http_client,
             transport=transport,

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
+from ezcaptcha_async._checks import GuardedConstructor
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.fleets import FleetStatus, Funds, Member
 from ezcaptcha_async.redis._store import Store
@@ -43,7 +44,6 @@ def _shown(url: str) -> str:
 
 def _check_url(_fleet: object, _field: attrs.Attribute[Any], url: object) -> None:
     problem = _problem_with(url)
-    del url, _fleet  # it may hold a password, and an error tracker shows what is in a frame
     if problem is not None:
         raise ConfigurationError(problem)
 
@@ -91,7 +91,7 @@ def _seconds(low: int, high: int) -> Callable[[object, attrs.Attribute[Any], obj
 
 
 @attrs.frozen
-class Fleet:
+class Fleet(GuardedConstructor):
     """Pools on any number of machines that work as one: give it to each as ``fleet``.
 
     They share the limits of each account (`Account`), the `budget`, the gate, and what is paid,

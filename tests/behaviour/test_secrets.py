@@ -56,6 +56,7 @@ from ezcaptcha_async import (
     SubmissionUnknownError,
 )
 from ezcaptcha_async.environment import Proxy
+from ezcaptcha_async.redis import Fleet
 from ezcaptcha_async.services import ERROR_CODES
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService
 from ezcaptcha_async.transports import Evidence, Reply, RequestBody
@@ -165,7 +166,7 @@ class Search:
                 self.text(f"pickle of {name}", pickle.dumps(link).decode("latin-1"))
                 self.text(f"ticket of {name}", json.dumps(link.ticket))
             for frame, line in traceback.walk_tb(link.__traceback__):
-                if frame.f_code.co_filename.startswith(FOLDER):
+                if frame.f_code.co_filename.startswith((FOLDER, "<attrs generated")):
                     at = f"{Path(frame.f_code.co_filename).name}:{line} in {frame.f_code.co_name}"
                     for variable, shown in _variables(frame):
                         self.text(f"{name}, {at}, local {variable}", shown)
@@ -617,6 +618,13 @@ WRONG_SETTINGS: Final[dict[str, Callable[[], object]]] = {
     "max-in-flight": lambda: Account(KEY, max_in_flight=-1),
     "account-white-space": lambda: Account(f"{KEY} "),
     "account-service": lambda: Account(KEY, service=None),  # type: ignore[arg-type]
+    "account-argument": lambda: Account(KEY, service=EZCAPTCHA, key=KEY),  # type: ignore[call-arg]
+    "account-positional": lambda: Account(KEY, EZCAPTCHA),  # type: ignore[misc]
+    "pool-argument": lambda: SessionPool(KEY, key=KEY),  # type: ignore[call-arg]
+    "fleet-url": lambda: Fleet(f"redis//:{PLAIN}@h/0", name="crawl"),
+    "fleet-name": lambda: Fleet(f"redis://:{PLAIN}@h/0", name=""),
+    "fleet-lease": lambda: Fleet(f"redis://:{PLAIN}@h/0", name="crawl", lease=0),
+    "service-url": lambda: Service(name="s", base_url=PROXY, offers=()),
 }
 
 
@@ -624,10 +632,23 @@ WRONG_SETTINGS: Final[dict[str, Callable[[], object]]] = {
 def test_no_wrong_setting_tells_the_key(make: Callable[[], object]) -> None:
     """A typing mistake in a deployment is reported with the variables of each frame."""
     search = Search()
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises((ConfigurationError, TypeError)) as caught:
         make()
     search.error(caught.value)
     assert search.nothing_found()
+
+
+def test_what_a_subclass_raises_of_itself_keeps_its_frames() -> None:
+    """Its author would look for the line in vain."""
+
+    class Loaded(SessionPool):
+        def __init__(self) -> None:
+            super().__init__("a-key", max_requests="8" + 1)  # type: ignore[operator]
+
+    with pytest.raises(TypeError) as caught:
+        Loaded()
+    assert "__init__" in [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].filename == __file__
 
 
 def test_no_wrong_environment_tells_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
