@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 from pathlib import Path
@@ -22,6 +23,13 @@ settings.register_profile(
     "steady", settings.get_profile("search"), derandomize=True, max_examples=50
 )
 settings.load_profile("search" if "HYPOTHESIS_SEARCH" in os.environ else "steady")
+
+# What starts in the background, or under nohup, is deaf to Ctrl-C or to a closed terminal, and so
+# is all that it starts. The tests send both.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = ["ezcaptcha_async.pytest_plugin"]
 
