@@ -161,7 +161,11 @@ async def _fork(mode: str, backend: str, client: str, url: str, journal: str) ->
 async def _leave(client: str, url: str, journal: str) -> None:
     async with _new_pool(client, url, journal) as pool:
         await pool.submit(TASK)
-        if not os.fork():
+        read, write = os.pipe()
+        if os.fork():
+            os.read(read, 1)  # it has begun, and so let go of what it must not keep
+        else:
+            os.write(write, b"!")
             sys.stdin.read()
         os._exit(0)
 
