@@ -40,16 +40,11 @@ def judged(installed: Mapping[str, str], requirements: Mapping[str, str]) -> Fin
         if name in installed and _parts(installed[name]) < _parts(lowest)
     }
     if old:
-        return Finding(
-            name="versions",
-            state="warning",
-            text=", ".join(old.values()),
-            remedy=f"pip install -U {' '.join(old)}",
-            details=details,
-        )
+        text, remedy = ", ".join(old.values()), f"pip install -U {' '.join(old)}"
+        return Finding("versions", "warning", text, remedy, details=details)
     others = ", ".join(f"{name} {installed[name]}" for name in _SHOWN)
     text = f"{__version__} on Python {details['Python']}, {others}"
-    return Finding(name="versions", text=text, details=details)
+    return Finding("versions", "ok", text, details=details)
 
 
 async def fast() -> Finding:
@@ -62,21 +57,13 @@ async def fast() -> Finding:
         reason = error.message
     else:
         found = ", ".join(f"{name} {version}" for name, version in details.items() if version)
-        return Finding(name="fast", text=f"active: {found}", details=details)
+        return Finding("fast", "ok", f"active: {found}", details=details)
     if details["aiohttp"] is None:
-        return Finding(
-            name="fast",
-            text="not installed; httpx sends the requests",
-            remedy="for thousands of tasks: pip install 'aiohttp>=3.14' uvloop",
-            details=details,
-        )
-    return Finding(
-        name="fast",
-        state="warning",
-        text="not active; httpx sends the requests",
-        remedy=reason,
-        details=details,
-    )
+        text = "not installed; httpx sends the requests"
+        remedy = "for thousands of tasks: pip install 'aiohttp>=3.14' uvloop"
+        return Finding("fast", "ok", text, remedy, details=details)
+    text = "not active; httpx sends the requests"
+    return Finding("fast", "warning", text, reason, details=details)
 
 
 def _requirements() -> Iterable[str]:
