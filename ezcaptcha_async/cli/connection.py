@@ -37,7 +37,7 @@ _EMPTY: Final = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+=+")
 _KEY: Final = re.compile(r"(?!//)[\w+/][^\s\"'`,:;<>()\[\]{}=]*=*", re.ASCII)
 """Nothing in it that stands around words, between them, or before a comment."""
 # A lone hyphen is stdin, not the beginning of an option.
-FromFile: Final = Parameter(show_default=False, allow_leading_hyphen=True)
+FromFile: Final = Parameter(allow_leading_hyphen=True)
 
 
 def read_text(source: Path, *, option: str) -> str:
@@ -68,7 +68,7 @@ class Connection:
     """
 
     service: ServiceName = "ezcaptcha"
-    base_url: Annotated[str | None, Parameter(show_default=False)] = None
+    base_url: str | None = None
     key_file: Annotated[Path | None, FromFile] = None
 
     def profile(self, time_scale: float | None = None) -> Service:

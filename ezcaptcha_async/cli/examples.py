@@ -26,9 +26,7 @@ else:
     Name = Literal[tuple(_EXAMPLES)]
 
 
-def example(
-    name: Annotated[Name | None, Parameter(name="NAME", show_default=False)] = None, /
-) -> None:
+def example(name: Annotated[Name | None, Parameter(name="NAME")] = None, /) -> None:
     """Print a program to copy; without a name, list them.
 
     For example: ezcaptcha example fastapi > fastapi_app.py

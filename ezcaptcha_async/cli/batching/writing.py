@@ -9,23 +9,7 @@ from typing import Any, Final, cast
 
 import attrs
 
-from ezcaptcha_async import (
-    BannedError,
-    BudgetExceededError,
-    CapacityError,
-    CredentialError,
-    EzCaptchaError,
-    InsufficientBalanceError,
-    InvalidTaskError,
-    JournalError,
-    Outcome,
-    PoolClosedError,
-    Resumed,
-    Solution,
-    SolveTimeoutError,
-    ThrottledError,
-    TransportError,
-)
+from ezcaptcha_async import EzCaptchaError, Outcome, Resumed, Solution, errors
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.batch import Batch
 from ezcaptcha_async.cli.batching.counts import BatchCounts
@@ -36,15 +20,15 @@ from ezcaptcha_async.cli.options import STDOUT
 from ezcaptcha_async.cli.solving import described
 
 _HALTING: Final = (
-    BannedError,
-    BudgetExceededError,
-    CapacityError,
-    CredentialError,
-    InsufficientBalanceError,
-    JournalError,
-    PoolClosedError,
-    ThrottledError,
-    TransportError,
+    errors.BannedError,
+    errors.BudgetExceededError,
+    errors.CapacityError,
+    errors.CredentialError,
+    errors.InsufficientBalanceError,
+    errors.JournalError,
+    errors.PoolClosedError,
+    errors.ThrottledError,
+    errors.TransportError,
 )
 """What the next row would meet as well, so that none is read any more."""
 
@@ -154,9 +138,13 @@ def found_in(outcome: Outcome[Any] | Resumed) -> Solution | EzCaptchaError:
 
 def _is_final(error: EzCaptchaError) -> bool:
     """Tell whether another run would come to the same, or pay once more."""
-    if isinstance(error, SolveTimeoutError):
+    if isinstance(error, errors.SolveTimeoutError):
         return False  # if it is paid, it is in the journal
-    return error.may_be_charged or error.task_id is not None or isinstance(error, InvalidTaskError)
+    return (
+        error.may_be_charged
+        or error.task_id is not None
+        or isinstance(error, errors.InvalidTaskError)
+    )
 
 
 def _cost_of(error: EzCaptchaError, points: float | None) -> float | None:
