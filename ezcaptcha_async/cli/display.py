@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from rich import box
-from rich.console import Group, JustifyMethod, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from ezcaptcha_async import EZCAPTCHA, Offer
 from ezcaptcha_async.cli.catalogue import SERVICES, Field, fields_of, offers_of
-from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, Output, amount, counted, points, stacked
+from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, Output, amount, counted, points
+from ezcaptcha_async.cli.tabular import tabulated
 from ezcaptcha_async.cli.tally import Tally, TypeTally
 from ezcaptcha_async.tasks import TASK_TYPES
 
 _INDENT: Final = (0, 0, 0, 2)
-_GAP: Final = 2
 _TALLY_COLUMNS: Final = ("type", "tasks", "solved", "median", "p95", "polls")
 _TYPE_WIDTH: Final = 40
 _NARROW: Final = 68
@@ -36,24 +35,7 @@ def show_tally(output: Output, found: Tally) -> None:
 
 def _by_type(output: Output, found: Tally) -> RenderableType:
     rows = [(item.type or "all types", *_figures(item)) for item in (*found.types, found.total)]
-    widths = [max(map(len, column)) for column in zip(_TALLY_COLUMNS, *rows, strict=True)]
-    if sum(widths) + _GAP * len(widths) > output.console.width:
-        return stacked(_TALLY_COLUMNS, rows)
-    table = Table(
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 0, 0, 1),
-        header_style=FAINT,
-        border_style=FAINT,
-        show_footer=True,
-    )
-    for name, footer, width in zip(_TALLY_COLUMNS, rows[-1], widths, strict=True):
-        side: JustifyMethod = "left" if name == "type" else "right"
-        table.add_column(name, footer, justify=side, min_width=width, footer_style="bold")
-    for row in rows[:-1]:
-        table.add_row(*row)
-    return table
+    return tabulated(_TALLY_COLUMNS, rows, width=output.console.width - _INDENT[-1], totals=True)
 
 
 def _problem(what: str, end: str, details: str) -> Text:

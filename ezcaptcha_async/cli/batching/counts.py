@@ -35,9 +35,9 @@ from ezcaptcha_async.cli.output import (
     money,
     points,
     printable,
-    shape,
 )
 from ezcaptcha_async.cli.reporting.scales import Bins, percentile
+from ezcaptcha_async.cli.tabular import shape
 
 _RECENT: Final = 1_000
 """So many of the last solve times are kept."""

@@ -9,7 +9,6 @@ from typing import Any, Final
 import attrs
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Column, Table
 from rich.text import Text
 
 from ezcaptcha_async import Service
@@ -19,8 +18,10 @@ from ezcaptcha_async.cli.batching.results_file import ResultsFile
 from ezcaptcha_async.cli.batching.rows import Row
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.options import STDOUT
-from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, Output, counted, money, points
+from ezcaptcha_async.cli.output import BAD, GOOD, Output, counted, money, points
+from ezcaptcha_async.cli.tabular import tabulated
 
+_INDENT: Final = (0, 0, 0, 2)
 _MOST_PROBLEMS: Final = 1_000
 _SHOWN_PROBLEMS: Final = 10
 
@@ -137,7 +138,7 @@ def show(output: Output, found: Rehearsal) -> None:
     service = found.service
     lines: list[RenderableType] = ["", Text(_summary(found)), ""]
     if found.types:
-        lines += [_table(found, service), ""]
+        lines += [_table(output, found), ""]
     for row, problem in found.problems[:_SHOWN_PROBLEMS]:
         lines.append(Text(f"row {row}: {problem}", style=BAD))
     if found.bad > _SHOWN_PROBLEMS:
@@ -147,7 +148,7 @@ def show(output: Output, found: Rehearsal) -> None:
     total = sum(price_of(name, rows, service) or 0.0 for name, rows in found.types.items())
     lines.append(Text(f"At the listed prices: {money(total, service)}.", style="bold"))
     lines.append(Text("Nothing was sent; without --dry-run it is.", style=GOOD))
-    output.show(Padding(Group(*lines), (0, 0, 0, 2)))
+    output.show(Padding(Group(*lines), _INDENT))
 
 
 def _summary(found: Rehearsal) -> str:
@@ -161,17 +162,9 @@ def _summary(found: Rehearsal) -> str:
     return f"{words}, {found.bad:,} bad"
 
 
-def _table(found: Rehearsal, service: Service) -> Table:
-    table = Table(
-        Column("type", overflow="fold"),
-        Column("rows", justify="right"),
-        Column("points", justify="right"),
-        box=None,
-        padding=(0, 2, 0, 0),
-        pad_edge=False,
-        header_style=FAINT,
-    )
-    for name, rows in found.types.most_common():
-        price = price_of(name, rows, service)
-        table.add_row(Text(name), f"{rows:,}", "not known" if price is None else points(price))
-    return table
+def _table(output: Output, found: Rehearsal) -> RenderableType:
+    rows: list[tuple[str, str, str]] = []
+    for name, number in found.types.most_common():
+        price = price_of(name, number, found.service)
+        rows.append((name, f"{number:,}", "not known" if price is None else points(price)))
+    return tabulated(("type", "rows", "points"), rows, width=output.console.width - _INDENT[-1])

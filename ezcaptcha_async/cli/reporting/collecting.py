@@ -19,6 +19,7 @@ OTHERS: Final = "all others"
 _MOST_TYPES: Final = 50
 _MOST_ERRORS: Final = 50
 
+_COLUMNS: Final = ("finished_at", "waited", "left", "delay", "points")
 _COUNTS: Final = 1
 _MAY_BE_CHARGED: Final = 2
 
@@ -44,22 +45,16 @@ class Solutions:
 
     def add(self, row: Solved) -> None:
         """Keep one row."""
-        self.finished_at.append(row.finished_at)
-        self.waited.append(row.waited)
-        self.left.append(row.left)
-        self.delay.append(row.delay)
-        self.points.append(row.points)
+        for name in _COLUMNS:
+            getattr(self, name).append(getattr(row, name))
         if not isnan(row.polls):
             self.polls += row.polls
             self.polled += 1
 
     def extend(self, other: Solutions) -> None:
         """Keep all rows of another type as well."""
-        self.finished_at.extend(other.finished_at)
-        self.waited.extend(other.waited)
-        self.left.extend(other.left)
-        self.delay.extend(other.delay)
-        self.points.extend(other.points)
+        for name in _COLUMNS:
+            getattr(self, name).extend(getattr(other, name))
         self.polls += other.polls
         self.polled += other.polled
 
@@ -156,18 +151,15 @@ class Collection:
         key = (row.kind, row.code)
         if key not in self.errors and len(self.errors) >= _MOST_ERRORS:
             key = (OTHERS, "")
-        found = self.errors.get(key)
-        if found is None:
-            found = self.errors[key] = Errors(*key, row.message)
-        return found
+        if key not in self.errors:
+            self.errors[key] = Errors(*key, row.message)
+        return self.errors[key]
 
 
 def collected(lines: Iterable[bytes]) -> Collection:
     """Read all lines, each once; of one that is damaged no more is known than that."""
     collection = Collection()
-    for line in lines:
-        if not line.strip():
-            continue
+    for line in filter(bytes.strip, lines):
         row = parsed(line)
         if row is None:
             collection.damaged += 1

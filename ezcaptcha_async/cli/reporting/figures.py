@@ -16,8 +16,6 @@ from ezcaptcha_async.cli.reporting.timeline import Timeline, timeline
 
 _FEW_BINS: Final = 16
 _MANY_BINS: Final = 36
-_LOW: Final = 0.05
-_HIGH: Final = 0.95
 
 
 @attrs.frozen(kw_only=True)
@@ -168,13 +166,13 @@ def figures(collection: Collection) -> Figures:
     for solutions in collection.solutions.values():
         together.extend(solutions)
     waited = _spread(together.waited)
-    waited_bins = _solve_time_bins(waited, _MANY_BINS)
-    left_bins = _freshness_bins(_spread(together.left))
+    waited_bins = _bins(waited, _MANY_BINS, from_zero=True)
+    left_bins = _bins(_spread(together.left), _MANY_BINS)
     types = [
         _of_type(name, solutions, waited_bins, left_bins)
         for name, solutions in collection.solutions.items()
     ]
-    errors = [_of_error(group) for group in collection.errors.values()]
+    errors = [item for group in collection.errors.values() if (item := _of_error(group)).rows]
     failed = sum(item.rows for item in errors)
     when = timeline(together, [group.times() for group in collection.errors.values()])
     rows = len(together) + failed
@@ -192,13 +190,8 @@ def figures(collection: Collection) -> Figures:
         per_minute=None if when is None or not when.seconds else rows / when.seconds * 60,
         total=total,
         types=tuple(sorted(types, key=lambda item: (-item.solved, item.type))),
-        solve_times=_histogram(together.waited, _solve_time_bins(waited, _FEW_BINS)),
-        errors=tuple(
-            sorted(
-                (item for item in errors if item.rows),
-                key=lambda item: (-item.rows, item.kind, item.code),
-            )
-        ),
+        solve_times=_histogram(together.waited, _bins(waited, _FEW_BINS, from_zero=True)),
+        errors=tuple(sorted(errors, key=lambda item: (-item.rows, item.kind, item.code))),
         points_per_token=(total.points + charges.points) / total.priced if total.priced else None,
         points_per_unit=worth[0].points_per_unit if worth else None,
         currency=worth[0].currency if worth else "",
@@ -254,25 +247,18 @@ def _spread(values: Iterable[float]) -> Spread | None:
     return Spread(
         count=len(ordered),
         least=ordered[0],
-        p5=percentile(ordered, _LOW),
+        p5=percentile(ordered, 0.05),
         median=percentile(ordered, 0.5),
-        p95=percentile(ordered, _HIGH),
+        p95=percentile(ordered, 0.95),
         largest=ordered[-1],
     )
 
 
-def _solve_time_bins(spread: Spread | None, most: int) -> Bins | None:
+def _bins(spread: Spread | None, most: int, *, from_zero: bool = False) -> Bins | None:
     if spread is None:
         return None
-    return bins_for(0.0, spread.p95, least=0.0, largest=spread.largest, most=most)
-
-
-def _freshness_bins(spread: Spread | None) -> Bins | None:
-    if spread is None:
-        return None
-    return bins_for(
-        spread.p5, spread.p95, least=spread.least, largest=spread.largest, most=_MANY_BINS
-    )
+    low, least = (0.0, 0.0) if from_zero else (spread.p5, spread.least)
+    return bins_for(low, spread.p95, least=least, largest=spread.largest, most=most)
 
 
 def _histogram(values: Iterable[float], bins: Bins | None) -> Histogram | None:

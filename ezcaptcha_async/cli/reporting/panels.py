@@ -8,8 +8,16 @@ from typing import Final, Literal
 from ezcaptcha_async.cli.output import counted, points
 from ezcaptcha_async.cli.reporting import plots, wording
 from ezcaptcha_async.cli.reporting.figures import Figures, Histogram, Spread
-from ezcaptcha_async.cli.reporting.markup import Markup, breakable, element
-from ezcaptcha_async.cli.reporting.parts import details, figure, legend, table, together
+from ezcaptcha_async.cli.reporting.parts import (
+    Markup,
+    breakable,
+    details,
+    element,
+    figure,
+    legend,
+    table,
+    together,
+)
 from ezcaptcha_async.cli.reporting.scales import Bins
 from ezcaptcha_async.cli.reporting.timeline import Timeline
 

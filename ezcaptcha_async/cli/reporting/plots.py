@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from ezcaptcha_async.cli.reporting.markup import Markup, element
+from ezcaptcha_async.cli.reporting.parts import Markup, element
 from ezcaptcha_async.cli.reporting.scales import Bins, round_step, ticks, time_ticks
 
 _SIZE: Final = 1_000
