@@ -55,13 +55,7 @@ class _Watch:
 
 
 async def answers(service: Service, account: Account | None, *, timeout: float) -> list[Finding]:
-    """Ask for the balance; return what the answer says of HTTP, the key, the balance, the clock.
-
-    Args:
-        service: Who is asked.
-        account: With whose key; None to ask with a key that is none.
-        timeout: Most seconds to wait.
-    """
+    """Ask for the balance; return what the answer says of HTTP, the key, the balance, the clock."""
     watch = _Watch()
     asking = account or Account(_NO_KEY, service=service)
     try:

@@ -16,21 +16,13 @@ Form: TypeAlias = Literal["text", "flag", "object"]
 
 @attrs.frozen(kw_only=True)
 class Field:
-    """One field of a task type.
+    """One field of a task type."""
 
-    Args:
-        name: As the task class has it.
-        wire: As the services spell it; None for ``extra``, which holds any other fields.
-        form: ``text``; ``flag`` for true or false; ``object`` for a JSON object.
-        required: Whether a task must have it.
-        default: What it is when left out.
-    """
-
-    name: str
-    wire: str | None
+    name: str  # as the task class has it
+    wire: str | None  # as the services spell it; None for `extra`, which holds any other
     form: Form
     required: bool
-    default: bool | str | None
+    default: bool | str | None  # what it is when left out
 
 
 _FIELDS: Final[dict[type, tuple[Field, ...]]] = {}

@@ -60,13 +60,7 @@ def task_of(
     custom: bool = False,
     reference: str | None = None,
 ) -> Task[Any]:
-    """Build a task of fields that have been read already.
-
-    Args:
-        task_type: The type, in any case.
-        values: The fields by name; a flag may be text.
-        custom: True for a type without a class: fields as they are on the wire.
-        reference: What the task is to the caller.
+    """Build a task of fields that have been read already; a flag may be text.
 
     Raises:
         ConfigurationError: As `task_from`.

@@ -23,21 +23,12 @@ _TASKS_LEFT: Final = 100
 
 @attrs.frozen
 class Finding:
-    """What one check found.
+    """What one check found."""
 
-    Args:
-        name: What was checked.
-        state: Whether that is well.
-        text: What was found, for a person.
-        remedy: What to do about it.
-        exit_code: What a problem is for a script.
-        details: The figures, for a script.
-    """
-
-    name: str
+    name: str  # what was checked
     state: State
-    text: str
-    remedy: str | None = None
+    text: str  # what was found, for a person
+    remedy: str | None = None  # what to do about it
     exit_code: ExitCode = attrs.field(default=ExitCode.DONE, kw_only=True)
     details: Mapping[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True)
 
@@ -48,12 +39,7 @@ def skipped(name: str, why: str = "not checked") -> Finding:
 
 
 def certificate(version: str, seconds_left: float) -> Finding:
-    """Judge a certificate that is valid.
-
-    Args:
-        version: The TLS version that was agreed on.
-        seconds_left: How long it is valid yet.
-    """
+    """Judge a certificate that is valid."""
     days = int(seconds_left // _DAY)
     details = {"version": version, "days_left": days}
     left = counted(days, "day")
@@ -66,13 +52,7 @@ def certificate(version: str, seconds_left: float) -> Finding:
 
 
 def clock(date: str | None, sent: float, received: float) -> Finding:
-    """Judge this machine's clock by the service's.
-
-    Args:
-        date: The ``Date`` header of an answer.
-        sent: Unix time at which the request was sent.
-        received: Unix time at which the answer was there.
-    """
+    """Judge this machine's clock by the service's, which the ``Date`` header of an answer tells."""
     try:
         moment = parsedate_to_datetime(date or "").timestamp() + 0.5
     except (ValueError, OverflowError):

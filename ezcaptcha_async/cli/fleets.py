@@ -41,11 +41,6 @@ def chosen(url: str | None, name: str | None) -> Fleet | None:
 def named(url: str | None, name: str, *, remember: float = 0.0) -> Fleet:
     """Return the fleet of a name, at a URL or at that of the environment.
 
-    Args:
-        url: Of the server; None for that of the environment.
-        name: Of the fleet.
-        remember: As of `Fleet`.
-
     Raises:
         ConfigurationError: It cannot be one, there is no URL, or the extra is not installed.
     """
@@ -62,12 +57,7 @@ def named(url: str | None, name: str, *, remember: float = 0.0) -> Fleet:
 
 
 def show(output: Output, fleet: Fleet, *, reopen: bool) -> None:
-    """Show one fleet.
-
-    Args:
-        output: Where to.
-        fleet: Which.
-        reopen: Whether to let its accounts take tasks again first.
+    """Show one fleet; first let its accounts take tasks again, if that is wanted.
 
     Raises:
         ConfigurationError: The server cannot be used.

@@ -43,21 +43,13 @@ class Forecast:
 
     The last one is begun when those before it have made room for it; from then on it takes as
     long as the slow ones of what the pool has seen.
-
-    Args:
-        clock: Returns the time in seconds.
     """
 
     clock: Callable[[], float] = monotonic
     _all_begun_at: float | None = attrs.field(init=False, default=None)
 
     def seconds_left(self, unfinished: int | None, pool: PoolStatistics) -> float | None:
-        """Return the seconds until the end; None while they cannot be known.
-
-        Args:
-            unfinished: How many tasks are not finished; None when nobody knows.
-            pool: What is in flight, and what is known of the times.
-        """
+        """Return the seconds until the end; None while they cannot be known."""
         kinds = [kind for kind in pool.kinds if kind.tasks]
         in_flight = pool.waiting + pool.creating
         if unfinished is None or not (kinds and in_flight):

@@ -27,12 +27,7 @@ def versions() -> Finding:
 
 
 def judged(installed: Mapping[str, str], requirements: Mapping[str, str]) -> Finding:
-    """Judge versions.
-
-    Args:
-        installed: Name → version.
-        requirements: Name → lowest version, or "" for any.
-    """
+    """Judge what is installed, by name, with the lowest version of each, or "" for any."""
     details = {_DISTRIBUTION: __version__, "Python": platform.python_version(), **installed}
     old = {
         name: f"{name} {installed[name]} is older than {lowest}"

@@ -40,12 +40,7 @@ _REST: Final = "what was not shown is still in the journal: run the same again"
 
 
 def resume(output: Output, account: Account, source: Path) -> ExitCode:
-    """Fetch paid, unfinished tasks, and print each as it comes.
-
-    Args:
-        output: Where to: solutions to stdout, to stderr why there is none.
-        account: Who has paid.
-        source: A journal, or a file with saved tickets; ``-`` for saved tickets on stdin.
+    """Fetch the paid, unfinished tasks of a journal or of saved tickets; print each as it comes.
 
     Returns:
         The code of the errors, or FAILED where they are of several kinds; without any,

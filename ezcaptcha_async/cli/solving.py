@@ -49,12 +49,6 @@ def solve(
 ) -> None:
     """Solve one task and print its solution.
 
-    Args:
-        output: Where to.
-        account: Who pays.
-        task: What to solve.
-        timeout: Most seconds to wait.
-
     Raises:
         EzCaptchaError: Why there is none.
         Interrupted: By a signal; it names the task if that is paid.

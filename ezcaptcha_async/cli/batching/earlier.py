@@ -47,15 +47,10 @@ def _rows_named(references: Iterable[str | None]) -> dict[int, str]:
 
 @attrs.frozen(kw_only=True)
 class EarlierRuns:
-    """What earlier runs of a batch have begun: it is fetched before anything is bought.
-
-    Args:
-        writer: Writes down what became of a row.
-        paid: Number and key of the rows that are paid for and not finished.
-    """
+    """What earlier runs of a batch have begun: it is fetched before anything is bought."""
 
     writer: RowWriter
-    paid: Mapping[int, str]
+    paid: Mapping[int, str]  # number and key of the rows that are paid for and not finished
 
     async def look(self) -> None:
         """Read the rows that are paid for, and refuse the journal of another batch."""

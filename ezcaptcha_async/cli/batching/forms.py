@@ -13,22 +13,12 @@ _EXAMPLE: Final = "such as type,website_url,website_key"
 
 
 def is_row(value: dict[str, Any] | None, *, custom: bool) -> bool:
-    """Return whether a line of JSON is one that a task can be made of.
-
-    Args:
-        value: The object that it is; None when it is none.
-        custom: Whether fields are as they are on the wire.
-    """
+    """Return whether what a line of JSON holds is an object that a task can be made of."""
     return value is not None and (custom or names_a_field(value))
 
 
 def refuse_lines(number: int, line: bytes, *, is_object: bool) -> NoReturn:
     """Say what lines are that are no rows.
-
-    Args:
-        number: The number of the first.
-        line: What it holds.
-        is_object: Whether that is a JSON object at least.
 
     Raises:
         ConfigurationError: Always.
@@ -48,14 +38,10 @@ def refuse_lines(number: int, line: bytes, *, is_object: bool) -> NoReturn:
 def header(number: int, cells: Sequence[str] | None, *, custom: bool) -> list[str]:
     """Return the names of the columns; empty for one without a name.
 
-    Args:
-        number: The number of the line.
-        cells: What it holds; None when it is no CSV.
-        custom: Whether fields are as they are on the wire.
-
     Raises:
         ConfigurationError: Its cells are no names of columns.
     """
+    # None is what is no CSV.
     names = [""] if cells is None else [cell.strip() for cell in cells]
     if names[0].startswith(("{", "[")):
         _refuse(number, "is JSON", "give --format jsonl, and one object a line")

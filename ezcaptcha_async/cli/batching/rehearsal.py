@@ -28,33 +28,19 @@ _SHOWN_PROBLEMS: Final = 10
 
 @attrs.define(kw_only=True)
 class Rehearsal:
-    """What a batch would do.
-
-    Args:
-        service: Where it would.
-        paid: Number and key of the rows that an earlier run has paid for, and not finished.
-        unknown: The same of those that it may have paid for, which nobody knows.
-        results: What earlier runs have finished; None for nothing.
-        rows: How many rows there are.
-        finished: How many of them earlier runs have finished.
-        to_fetch: How many are paid for.
-        lost: How many may be paid for, and cannot be fetched.
-        bad: How many cannot be sent.
-        problems: Row number and why, of the first of those.
-        types: Type → how many rows would be bought.
-    """
+    """What a batch would do."""
 
     service: Service
-    paid: Mapping[int, str]
-    unknown: Mapping[int, str] = attrs.field(factory=dict[int, str])
-    results: ResultsFile | None = None
+    paid: Mapping[int, str]  # number and key of what an earlier run paid for, and did not finish
+    unknown: Mapping[int, str] = attrs.field(factory=dict[int, str])  # perhaps paid
+    results: ResultsFile | None = None  # of earlier runs
     rows: int = 0
-    finished: int = 0
-    to_fetch: int = 0
-    lost: int = 0
-    bad: int = 0
+    finished: int = 0  # by earlier runs
+    to_fetch: int = 0  # paid for already
+    lost: int = 0  # perhaps paid for, and not to be fetched
+    bad: int = 0  # cannot be sent
     problems: list[tuple[int, str]] = attrs.field(factory=list[tuple[int, str]])
-    types: Counter[str] = attrs.field(factory=Counter[str])
+    types: Counter[str] = attrs.field(factory=Counter[str])  # how many would be bought
 
     def add(self, row: Row) -> None:
         """Count one row."""

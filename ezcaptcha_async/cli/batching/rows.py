@@ -49,42 +49,27 @@ RowName: TypeAlias = tuple[int, str, str | None]
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """One row; either `task` or `problem` is set.
+    """One row; either `task` or `problem` is set."""
 
-    Args:
-        number: Which row, counted from 1; blank lines and the header do not count.
-        key: What it is known by from one run to the next: a digest of what it says.
-        id: The user's own name for it.
-        columns: What it says beside the fields of its task, for the user: it comes out with
-            what becomes of the row. What is named like a secret is left out.
-        task: What it asks for; its reference names the row.
-        problem: Why it cannot be read; begins with its line.
-    """
-
-    number: int
-    key: str
-    id: str | None = None
-    columns: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
-    task: Task[Any] | None = None
-    problem: ConfigurationError | None = None
+    number: int  # counted from 1; blank lines and the header do not count
+    key: str  # a digest of what it says, the same in each run
+    id: str | None = None  # the user's own name for it
+    columns: Mapping[str, Any] = attrs.field(factory=dict[str, Any])  # for the user; no secrets
+    task: Task[Any] | None = None  # its reference names the row
+    problem: ConfigurationError | None = None  # why it cannot be read; begins with its line
 
 
 @attrs.frozen(kw_only=True)
 class RowReader:
     """Reads rows.
 
-    Args:
-        format: How they are written down.
-        task_type: The type of rows that name none.
-        custom: True for types without a class: fields as they are on the wire.
-
     Raises:
         ConfigurationError: That type is not known.
     """
 
     format: Format
-    task_type: str | None = None
-    custom: bool = False
+    task_type: str | None = None  # of rows that name none
+    custom: bool = False  # fields are as they are on the wire, and types have no class
 
     def __attrs_post_init__(self) -> None:
         if self.task_type is not None and not self.custom:

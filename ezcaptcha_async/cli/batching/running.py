@@ -45,11 +45,6 @@ _SECONDS_BETWEEN_LINES: Final = 10.0
 def run_batch(batch: Batch, accounts: Sequence[Account], output: Output) -> BatchCounts:
     """Run a batch as far as it goes, and return how far that was.
 
-    Args:
-        batch: What to do.
-        accounts: Who pays.
-        output: Where to show how far it is.
-
     Raises:
         ConfigurationError: A file cannot be read or written, or is another one of them as well.
         Interrupted: By a signal.
@@ -127,16 +122,10 @@ def _what_is_left(batch: Batch, counts: BatchCounts) -> tuple[str, tuple[SavedTi
 
 @attrs.frozen(kw_only=True)
 class _BatchRun:
-    """One run of a batch.
-
-    Args:
-        writer: Writes down what became of a row.
-        earlier: What earlier runs have begun; None where there is no journal of any.
-        accounts: Who pays.
-    """
+    """One run of a batch."""
 
     writer: RowWriter
-    earlier: EarlierRuns | None
+    earlier: EarlierRuns | None  # None where there is no journal of any
     accounts: Sequence[Account]
     _under_way: dict[int, RowName] = attrs.field(init=False, factory=dict[int, RowName])
     """The rows that were begun, by their place among those."""

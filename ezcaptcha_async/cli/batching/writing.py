@@ -35,13 +35,7 @@ _HALTING: Final = (
 
 @attrs.frozen(kw_only=True)
 class RowWriter:
-    """Writes down what became of each row, and counts it.
-
-    Args:
-        batch: What to do.
-        results: Where to write it.
-        counts: Where it is counted.
-    """
+    """Writes down what became of each row, and counts it."""
 
     batch: Batch
     results: ResultsFile

@@ -61,17 +61,11 @@ class Solutions:
 
 @attrs.define(eq=False)
 class Errors:
-    """The failed rows with one kind and code.
+    """The failed rows with one kind and code."""
 
-    Args:
-        kind: Class of the error.
-        code: The service's code; empty when it gave none.
-        example: What the first of them says.
-    """
-
-    kind: str
-    code: str
-    example: str
+    kind: str  # class of the error
+    code: str  # the service's; empty when it gave none
+    example: str  # what the first of them says
     finished_at: array[float] = attrs.field(factory=_numbers)
     points: array[float] = attrs.field(factory=_numbers)
     marks: bytearray = attrs.field(factory=bytearray)
@@ -103,23 +97,15 @@ class Errors:
 
 @attrs.define(eq=False)
 class Collection:
-    """What a file holds.
+    """What a file holds."""
 
-    Args:
-        solutions: Type → its solved rows.
-        errors: Kind and code → the rows that failed so.
-        damaged: Lines that were skipped.
-        repeated: Failed rows that a later line has replaced.
-        services: Who solved them; two at most, which is as much as one need know.
-        time_scale: How many times as fast as real the fastest of them ran.
-    """
-
-    solutions: dict[str, Solutions] = attrs.field(factory=dict[str, Solutions])
+    solutions: dict[str, Solutions] = attrs.field(factory=dict[str, Solutions])  # by type
     errors: dict[tuple[str, str], Errors] = attrs.field(factory=dict[tuple[str, str], Errors])
-    damaged: int = 0
-    repeated: int = 0
+    damaged: int = 0  # lines that were skipped
+    repeated: int = 0  # failed rows that a later line has replaced
+    # Two at most, which is as much as one need know.
     services: set[str] = attrs.field(factory=set[str])
-    time_scale: float = 1.0
+    time_scale: float = 1.0  # of the fastest of them
     _replaceable: dict[int, tuple[Errors, int, str]] = attrs.field(
         factory=dict[int, tuple[Errors, int, str]]
     )

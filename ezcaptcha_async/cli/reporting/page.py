@@ -21,12 +21,7 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page(source: str, found: Figures) -> str:
-    """Return the page.
-
-    Args:
-        source: Name of what was read.
-        found: What it came to.
-    """
+    """Return the page about what was read."""
     title = f"{source} - ezcaptcha report"
     head = element(
         "head",

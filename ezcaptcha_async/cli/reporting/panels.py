@@ -217,12 +217,7 @@ def _times(bins: Bins) -> list[str]:
 
 
 def spend(when: Timeline | None, unit: str) -> Markup:
-    """Return what was spent until when.
-
-    Args:
-        when: What happened when.
-        unit: What the figures are in.
-    """
+    """Return what was spent until when."""
     if when is None or not when.moments[-1].points:
         return figure("Points spent", "not known")
     x = plots.times_axis(when.bins)

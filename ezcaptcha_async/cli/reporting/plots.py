@@ -26,17 +26,11 @@ _NEAR_AN_END: Final = 0.012
 
 @attrs.frozen
 class Axis:
-    """One direction of a plot.
-
-    Args:
-        low: The value at its beginning.
-        high: The value at its end.
-        ticks: Which values are marked, and what is written there.
-    """
+    """One direction of a plot."""
 
     low: float
     high: float
-    ticks: tuple[tuple[float, str], ...]
+    ticks: tuple[tuple[float, str], ...]  # which values are marked, and what is written there
 
     def at(self, value: float) -> float:
         """Return where a value is, from 0 to 1."""
@@ -198,13 +192,7 @@ def _label(value: float, unit: str) -> str:
 
 
 def _side(share: float, words: str, *, room: bool) -> str | None:
-    """Return on which side of its tick a label must be, lest it reach out of the page.
-
-    Args:
-        share: Where the tick is.
-        words: The label.
-        room: Whether there is room at the left of the plot.
-    """
+    """Return on which side of its tick a label must be, lest it reach out of the page."""
     near = _NEAR_AN_END * max(1, len(words) - 4)
     if share < near and not room:
         return "first"

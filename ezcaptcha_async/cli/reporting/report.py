@@ -17,12 +17,7 @@ from ezcaptcha_async.cli.reporting.results import lines
 
 
 def report(output: Output, source: Path, html: Path | None) -> None:
-    """Show what a results file comes to.
-
-    Args:
-        output: Where to.
-        source: The file; ``-`` for stdin.
-        html: Where to write a page; None for none.
+    """Show what a results file comes to, and write a page of it.
 
     Raises:
         ConfigurationError: The file cannot be read, or holds no results at all; or the

@@ -29,61 +29,34 @@ _LATEST: Final = 32_503_680_000.0
 
 @attrs.frozen(kw_only=True)
 class Solved:
-    """A row with a solution. Numbers that it does not say are not-a-number.
+    """A row with a solution. Numbers that it does not say are not-a-number."""
 
-    Args:
-        row: Its number; None when it has none.
-        task_id: The service's id; empty when it is not known.
-        type: The task's type.
-        finished_at: Unix time in seconds at which the solution was delivered.
-        waited: Seconds from creation to the solution; not known of a row that an earlier run
-            began, because they hold the time in which nobody asked.
-        left: Seconds for which the token was still good when it was delivered.
-        delay: Most seconds for which the solution lay ready before it was fetched.
-        polls: How many polls it took.
-        points: Its price.
-        service: Name of the service; empty when it is not known.
-        time_scale: How many times as fast as real it ran; more than one if it was simulated.
-    """
-
-    row: int | None
-    task_id: str
+    row: int | None  # None when it has no number
+    task_id: str  # empty when it is not known
     type: str
-    finished_at: float
-    waited: float
-    left: float
-    delay: float
+    finished_at: float  # Unix time in seconds at which the solution was delivered
+    waited: float  # seconds from creation to the solution; not of a row that an earlier run began
+    left: float  # seconds for which the token was still good when it was delivered
+    delay: float  # most seconds for which the solution lay ready before it was fetched
     polls: float
     points: float
-    service: str
-    time_scale: float = 1.0
+    service: str  # empty when it is not known
+    time_scale: float = 1.0  # how many times as fast as real it ran
 
 
 @attrs.frozen(kw_only=True)
 class Failed:
-    """A row with an error.
+    """A row with an error."""
 
-    Args:
-        row: Its number; None when it has none.
-        task_id: The service's id; empty when it is not known.
-        final: False when a later line may replace this one.
-        finished_at: Unix time in seconds of the error; not-a-number when it is not known.
-        kind: Class of the error.
-        code: The service's code; empty when it gave none.
-        message: What it says.
-        may_be_charged: Whether the service may have taken points.
-        points: How many, as listed; not-a-number when it is not known.
-    """
-
-    row: int | None
-    task_id: str
-    final: bool
-    finished_at: float
-    kind: str
-    code: str
+    row: int | None  # None when it has no number
+    task_id: str  # empty when it is not known
+    final: bool  # False when a later line may replace this one
+    finished_at: float  # Unix time in seconds
+    kind: str  # class of the error
+    code: str  # the service's; empty when it gave none
     message: str
     may_be_charged: bool
-    points: float
+    points: float  # as listed
 
 
 ResultRow: TypeAlias = Solved | Failed
