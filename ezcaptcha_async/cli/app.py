@@ -29,6 +29,7 @@ from ezcaptcha_async.cli.failures import (
     UsageError,
     exit_code,
     help_on_codes,
+    reason,
 )
 from ezcaptcha_async.cli.options import STDOUT, STDOUT_NAMES, Backend, Format
 from ezcaptcha_async.cli.output import PROGRAM, Output
@@ -100,7 +101,7 @@ def run(tokens: Sequence[str]) -> int:
     except (EzCaptchaError, Interrupted, BrokenOffError) as error:
         failure = error
     except OSError as error:
-        failure = BrokenOffError(f"cannot go on: {error.strerror or type(error).__name__}")
+        failure = BrokenOffError(f"cannot go on: {reason(error)}")
     output.failure(failure)
     return exit_code(failure)
 

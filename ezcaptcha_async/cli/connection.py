@@ -20,6 +20,7 @@ from ezcaptcha_async.accounts import (
     default_service,
     key_variable,
 )
+from ezcaptcha_async.cli.failures import reason
 from ezcaptcha_async.services import LOOPBACK_HOSTS
 
 ServiceName: TypeAlias = Literal["ezcaptcha", "1captcha"]
@@ -49,9 +50,9 @@ def read_text(source: Path, *, option: str) -> str:
     try:
         return sys.stdin.read() if source == STDIN else source.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        # Only the reason: what could not be decoded may be a secret.
-        reason = getattr(error, "strerror", None) or "it is not text in UTF-8; save it as that"
-    raise ConfigurationError(f"cannot read {option}: {reason}")
+        problem = reason(error, "it is not text in UTF-8; save it as that")
+    # Not from the error, which has what could not be decoded: that may be a secret.
+    raise ConfigurationError(f"cannot read {option}: {problem}")
 
 
 @Parameter(name="*")

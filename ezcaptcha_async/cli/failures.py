@@ -122,6 +122,16 @@ _ENDS: Final[Mapping[int, tuple[str, ExitCode]]] = {
 """Signal → what it does, and the exit code; any other one counts as Ctrl-C."""
 
 
+def reason(error: Exception, otherwise: str = "") -> str:
+    """Return why the operating system refused something, without the name or text of a file.
+
+    Args:
+        error: What it raised.
+        otherwise: What to say where it did not refuse, but Python did.
+    """
+    return getattr(error, "strerror", None) or otherwise or type(error).__name__
+
+
 def exit_code(failure: BaseException) -> ExitCode:
     """Return the exit code for what ended a command."""
     if isinstance(failure, Interrupted):

@@ -201,12 +201,8 @@ class Output:
         try:
             self.result(text)
         except OSError as error:
-            problem = error.strerror or type(error).__name__
-        else:
-            return
-        raise failures.BrokenOffError(
-            f"cannot write to stdout: {problem}; it stands above instead", results=(text,)
-        )
+            problem = f"cannot write to stdout: {failures.reason(error)}; it stands above instead"
+            raise failures.BrokenOffError(problem, results=(text,)) from None
 
     def remark(self, text: str) -> None:
         """Say something on stderr, to a person only."""
@@ -236,10 +232,8 @@ def _check_stdout() -> None:
     except UnsupportedOperation:
         return  # no file, but the object of a program that calls this one
     except OSError as error:
-        problem = "it is closed" if error.errno == errno.EBADF else str(error.strerror)
-    else:
-        return
-    raise ConfigurationError(f"cannot write to stdout: {problem}; nothing was done")
+        problem = "it is closed" if error.errno == errno.EBADF else failures.reason(error)
+        raise ConfigurationError(f"cannot write to stdout: {problem}; nothing was done") from None
 
 
 def _line(text: str, stream: TextIO) -> None:

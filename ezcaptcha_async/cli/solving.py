@@ -12,7 +12,6 @@ import attrs
 
 from ezcaptcha_async import (
     Account,
-    Balance,
     CloudFlareTurnstileSolution,
     FuncaptchaSolution,
     HCaptchaSolution,
@@ -95,17 +94,8 @@ def balance(output: Output, account: Account) -> None:
         with output.waiting(f"asking for the balance at {account.service.name}"):
             found = _in_pool(pool, pool.balance)
     except TransportError as error:
-        problem, sent = error.message, error.sent
-    else:
-        _show_balance(output, account, found)
-        return
-    raise TransportError(
-        f"{problem}, asked of {account.service.base_url}; 'ezcaptcha doctor' finds out more",
-        sent=sent,
-    )
-
-
-def _show_balance(output: Output, account: Account, found: Balance) -> None:
+        where = f"asked of {account.service.base_url}; 'ezcaptcha doctor' finds out more"
+        raise TransportError(f"{error.message}, {where}", sent=error.sent) from None
     if output.as_json:
         output.document(attrs.asdict(found))
     else:

@@ -20,6 +20,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async.cli.connection import STDIN
+from ezcaptcha_async.cli.failures import reason
 
 T = TypeVar("T")
 
@@ -52,8 +53,7 @@ async def read_ahead(source: Path, parse: Callable[[BinaryIO], Iterable[T]]) -> 
     try:
         async for batch in receive:
             if isinstance(batch, OSError):
-                reason = batch.strerror or type(batch).__name__
-                raise ConfigurationError(f"cannot read {source}: {reason}")
+                raise ConfigurationError(f"cannot read {source}: {reason(batch)}")
             if isinstance(batch, Exception):
                 raise batch
             for item in batch:

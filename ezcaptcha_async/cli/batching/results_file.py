@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from ezcaptcha_async import ConfigurationError, SubmissionUnknownError
 from ezcaptcha_async.cli.batching.reading import LONGEST
 from ezcaptcha_async.cli.batching.rows import Row
+from ezcaptcha_async.cli.failures import reason
 from ezcaptcha_async.cli.options import STDOUT
 from ezcaptcha_async.cli.output import PROGRAM
 from ezcaptcha_async.private_files import check_owner, check_way, open_private
@@ -87,7 +88,7 @@ class ResultsFile:
         except Timeout:
             problem = "another run of the same batch is writing it"
         except OSError as error:
-            problem = error.strerror or type(error).__name__
+            problem = reason(error)
         except _UnusableError as error:
             problem = str(error)
         if problem is not None:

@@ -21,6 +21,7 @@ from ezcaptcha_async import ConfigurationError, Task
 from ezcaptcha_async.cli.batching import forms
 from ezcaptcha_async.cli.batching.reading import LONGEST, lines_of, read_ahead, records_of
 from ezcaptcha_async.cli.connection import STDIN
+from ezcaptcha_async.cli.failures import reason
 from ezcaptcha_async.cli.fields import class_of, is_own, object_of, task_of
 from ezcaptcha_async.cli.options import Format
 from ezcaptcha_async.tasks import is_secret_name
@@ -47,7 +48,7 @@ RowName: TypeAlias = tuple[int, str, str | None]
 """Number, key and the user's own name of a row, which a task's reference holds."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Row:
     """One row; either `task` or `problem` is set."""
 
@@ -101,10 +102,8 @@ class RowReader:
                 with source.open("rb") as stream:
                     next(self.read(stream, only), None)
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-        else:
-            return found
-        raise ConfigurationError(f"cannot read {source}: {reason}")
+            raise ConfigurationError(f"cannot read {source}: {reason(error)}") from None
+        return found
 
     def read(self, stream: BinaryIO, only: Container[int] | None = None) -> Iterator[Row]:
         """Yield the rows of a stream, which may wait for each.
@@ -138,7 +137,8 @@ class RowReader:
 
     def _row(self, number: int, line: int, values: dict[str, Any] | ConfigurationError) -> Row:
         key = _key_of({} if isinstance(values, ConfigurationError) else values)
-        name, columns = None, dict[str, Any]()
+        name = task = problem = None
+        columns = dict[str, Any]()
         try:
             if isinstance(values, ConfigurationError):
                 raise values
@@ -151,9 +151,7 @@ class RowReader:
             task = task_of(task_type, values, custom=self.custom, reference=reference)
         except ConfigurationError as error:
             problem = ConfigurationError(f"line {line}: {error.message}")
-        else:
-            return Row(number=number, key=key, id=name, columns=columns, task=task)
-        return Row(number=number, key=key, id=name, columns=columns, problem=problem)
+        return Row(number, key, name, columns, task, problem)
 
     def _type_of(self, values: dict[str, Any]) -> str:
         """Take the type of a row out of it."""

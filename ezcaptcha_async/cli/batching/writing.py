@@ -112,17 +112,15 @@ class RowWriter:
         try:
             self.results.write(document)
         except OSError as error:
-            problem = error.strerror or type(error).__name__
-        else:
-            return
-        where = "to stdout" if self.batch.results == STDOUT else self.batch.results
-        problem = f"cannot write {where}: {problem}"
-        if not self.batch.keeps_books:
-            raise BrokenOffError(
-                f"{problem}; its last line stands above instead", (json.dumps(document),)
-            )
-        books = "journal" if self.batch.fleet is None else "fleet"
-        raise BrokenOffError(f"{problem}; what is paid is in the {books}")
+            where = "to stdout" if self.batch.results == STDOUT else self.batch.results
+            problem, lines = f"cannot write {where}: {failures.reason(error)}", list[str]()
+            if self.batch.keeps_books:
+                books = "journal" if self.batch.fleet is None else "fleet"
+                problem += f"; what is paid is in the {books}"
+            else:
+                problem += "; its last line stands above instead"
+                lines.append(json.dumps(document))
+            raise BrokenOffError(problem, lines) from None
 
 
 def found_in(outcome: Outcome[Any] | Resumed) -> Solution | EzCaptchaError:

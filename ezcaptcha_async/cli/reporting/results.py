@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from math import nan
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
 from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async.cli.connection import STDIN
+from ezcaptcha_async.cli.failures import reason
 from ezcaptcha_async.cli.output import printable
 
 UNKNOWN_TYPE: Final = "unknown type"
@@ -69,17 +70,11 @@ def lines(source: Path) -> Iterator[bytes]:
         ConfigurationError: It cannot be read.
     """
     try:
-        with _opened(source) as stream:
+        with nullcontext(sys.stdin.buffer) if source == STDIN else source.open("rb") as stream:
             yield from iter(lambda: stream.readline(_LONGEST_LINE), b"")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "its name cannot be that of a file"
-    else:
-        return
-    raise ConfigurationError(f"cannot read {source}: {reason}")
-
-
-def _opened(source: Path) -> AbstractContextManager[BinaryIO]:
-    return nullcontext(sys.stdin.buffer) if source == STDIN else source.open("rb")
+        problem = reason(error, "its name cannot be that of a file")
+        raise ConfigurationError(f"cannot read {source}: {problem}") from None
 
 
 def parsed(line: bytes) -> ResultRow | None:
