@@ -21,7 +21,7 @@ from cyclopts.validators import Number
 from ezcaptcha_async import EZCAPTCHA, ConfigurationError, EzCaptchaError, __version__
 from ezcaptcha_async.accounts import KEY_VARIABLE
 from ezcaptcha_async.cli import catalogue, examples
-from ezcaptcha_async.cli.connection import DEFAULT, STDIN, Connection, FromFile, read_text
+from ezcaptcha_async.cli.connection import DEFAULT, Connection, FromFile, read_text
 from ezcaptcha_async.cli.failures import (
     BrokenOffError,
     ExitCode,
@@ -31,7 +31,7 @@ from ezcaptcha_async.cli.failures import (
     help_on_codes,
     reason,
 )
-from ezcaptcha_async.cli.options import STDOUT, STDOUT_NAMES, Backend, Format
+from ezcaptcha_async.cli.options import STDIN, STDOUT, STDOUT_NAMES, Backend, Format
 from ezcaptcha_async.cli.output import PROGRAM, Output
 
 

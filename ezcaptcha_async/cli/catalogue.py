@@ -37,9 +37,8 @@ def fields_of(task_class: type[Task[Any]]) -> tuple[Field, ...]:
             for item in attrs.fields(task_class)
             if item.name != "reference"  # that goes to no service
         ]
-        _FIELDS[task_class] = tuple(
-            sorted(found, key=lambda field: (field.wire is None, not field.required))
-        )
+        found.sort(key=lambda field: (field.wire is None, not field.required))
+        _FIELDS[task_class] = tuple(found)
     return _FIELDS[task_class]
 
 

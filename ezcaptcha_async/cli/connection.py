@@ -21,11 +21,10 @@ from ezcaptcha_async.accounts import (
     key_variable,
 )
 from ezcaptcha_async.cli.failures import reason
+from ezcaptcha_async.cli.options import STDIN
 from ezcaptcha_async.services import LOOPBACK_HOSTS
 
 ServiceName: TypeAlias = Literal["ezcaptcha", "1captcha"]
-
-STDIN: Final = Path("-")
 
 _MARK: Final = "\ufeff"
 _COMMENT: Final = re.compile(r"(^|\s)#.*")
@@ -82,11 +81,11 @@ class Connection:
         Raises:
             ConfigurationError: The URL is not safe, or the service is not a simulated one.
         """
+        profile = ONECAPTCHA
+        if self.service == "ezcaptcha":
+            profile = default_service() if self.base_url is None else EZCAPTCHA
         if self.base_url is not None:
-            named = EZCAPTCHA if self.service == "ezcaptcha" else ONECAPTCHA
-            profile = attrs.evolve(named, base_url=self.base_url)
-        else:
-            profile = default_service() if self.service == "ezcaptcha" else ONECAPTCHA
+            profile = attrs.evolve(profile, base_url=self.base_url)
         if time_scale is None:
             return profile
         if time_scale != 1 and urlsplit(profile.base_url).hostname not in LOOPBACK_HOSTS:
@@ -99,12 +98,12 @@ class Connection:
         Raises:
             ConfigurationError: There is no key, or it cannot be one.
         """
-        key, *others = self._keys()
+        account, *others = self.accounts(time_scale)
         if others:
             raise ConfigurationError(
                 f"--key-file holds {1 + len(others)} keys; this needs one, only batch takes several"
             )
-        return Account(key, service=self.profile(time_scale))
+        return account
 
     def accounts(self, time_scale: float | None = None) -> tuple[Account, ...]:
         """Return an account for each line of the key file, or the one of the environment.

@@ -14,13 +14,9 @@ from ezcaptcha_async.cli.catalogue import Field, fields_of
 from ezcaptcha_async.tasks import TASK_TYPES
 
 _ARGUMENT: Final = re.compile(r"(\w+)(:?=)(.*)", re.DOTALL)
-_FLAGS: Final[Mapping[str, bool]] = {
-    "true": True,
-    "yes": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "0": False,
+_FLAGS: Final = {
+    **dict.fromkeys(("true", "yes", "1"), True),
+    **dict.fromkeys(("false", "no", "0"), False),
 }
 
 _TaskClass = type[Task[Any]]
@@ -43,7 +39,9 @@ def task_from(
     Raises:
         ConfigurationError: The type or a field is not known, missing or wrong.
     """
-    values = {} if more is None else _object(more)
+    values = {} if more is None else object_in(more)
+    if values is None:
+        raise ConfigurationError("--fields must hold one JSON object, with each name once")
     given: dict[str, Any] = {}
     for position, argument in enumerate(arguments, 1):
         name, value = _split(argument, position)
@@ -96,26 +94,23 @@ def _split(argument: str, position: int) -> tuple[str, Any]:
     raise ConfigurationError(f"{name}:= must be followed by JSON; for plain text write {name}=")
 
 
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text, object_pairs_hook=object_of)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise ConfigurationError("--fields must hold one JSON object, with each name once")
-    return cast("dict[str, Any]", value)
-
-
-def object_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the JSON object of some names and values.
-
-    Raises:
-        ValueError: A name comes twice; json would take the last, and pay for it.
-    """
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name comes twice")
+        raise ValueError("a name comes twice")  # json would take the last, and pay for it
     return found
+
+
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_each_once)  # made once: rows are millions
+
+
+def object_in(text: str) -> dict[str, Any] | None:
+    """Return the JSON object that a text is, with each name once; None where it is none."""
+    try:
+        value = _JSON.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 _TYPO: Final = 0.9
@@ -202,38 +197,19 @@ FIELD_NAMES: Final = frozenset(
 
 
 _FOREIGN: Final[Mapping[str, str | None]] = {
-    "action": "page_action",
-    "apidomain": None,
-    "arkoselabsapijssubdomain": "api_js_subdomain",
-    "blob": "data",
-    "captchakey": "website_key",
-    "cdata": None,
-    "chlpagedata": None,
-    "cookies": None,
-    "datablob": "data",
-    "datas": "s",
-    "enterprise": None,
-    "enterprisepayload": "s",
-    "googlekey": "website_key",
-    "isenterprise": None,
-    "issession": None,
-    "minscore": None,
-    "pagedata": None,
-    "pageurl": "website_url",
-    "proxyaddress": "proxy",
-    "proxylogin": "proxy",
-    "proxypassword": "proxy",
-    "proxyport": "proxy",
-    "proxytype": "proxy",
-    "publickey": "website_key",
-    "recaptchadatasvalue": "s",
-    "sitekey": "website_key",
-    "siteurl": "website_url",
-    "surl": "api_js_subdomain",
-    "turnstileaction": None,
-    "turnstilecdata": None,
-    "useragent": None,
-    "websitepublickey": "website_key",
+    name: ours
+    for ours, names in (
+        ("api_js_subdomain", "arkoselabsapijssubdomain surl"),
+        ("data", "blob datablob"),
+        ("page_action", "action"),
+        ("proxy", "proxyaddress proxylogin proxypassword proxyport proxytype"),
+        ("s", "datas enterprisepayload recaptchadatasvalue"),
+        ("website_key", "captchakey googlekey publickey sitekey websitepublickey"),
+        ("website_url", "pageurl siteurl"),
+        (None, "apidomain cdata chlpagedata cookies enterprise isenterprise issession minscore"),
+        (None, "pagedata turnstileaction turnstilecdata useragent"),
+    )
+    for name in names.split()
 }
 """What other services call a field, in plain letters → ours that says the same, if there is one."""
 

@@ -62,18 +62,18 @@ def show(output: Output, fleet: Fleet, *, reopen: bool) -> None:
     Raises:
         ConfigurationError: The server cannot be used.
     """
-    status = anyio.run(_asked, fleet, reopen)
+
+    async def ask() -> FleetStatus:
+        if reopen:
+            await fleet.reopen()
+        return await fleet.status()
+
+    status = anyio.run(ask)
     if output.as_json:
         output.document(attrs.asdict(status))
         return
     for line in _lines(status):
         output.result(line)
-
-
-async def _asked(fleet: Fleet, reopen: bool) -> FleetStatus:  # noqa: FBT001 - by anyio
-    if reopen:
-        await fleet.reopen()
-    return await fleet.status()
 
 
 def _lines(status: FleetStatus) -> list[str]:

@@ -84,7 +84,8 @@ def run_async(
         Interrupted: By SIGINT, SIGTERM or SIGHUP.
     """
     run: _Watched[T] = _Watched()
-    options = _options_for(backend)
+    has_uvloop = backend == "asyncio" and importlib.util.find_spec("uvloop") is not None
+    options = {"use_uvloop": True} if has_uvloop else {}
     forced = False
     try:
         anyio.run(run.guard, work, beside, backend=backend, backend_options=options)
@@ -95,12 +96,6 @@ def run_async(
     if forced or run.value is None:
         raise Interrupted(signal.SIGINT if forced else run.signum)
     return run.value[0]
-
-
-def _options_for(backend: Backend) -> dict[str, bool]:
-    if backend == "asyncio" and importlib.util.find_spec("uvloop") is not None:
-        return {"use_uvloop": True}
-    return {}
 
 
 def paid_tickets(pool: SessionPool) -> tuple[SavedTicket, ...]:

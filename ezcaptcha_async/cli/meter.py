@@ -66,60 +66,47 @@ class Forecast:
         return left if left > 0 else None  # one of the few that take longer
 
 
+@attrs.define(eq=False)
 class Meter:
-    """Shows how far a number of tasks is.
+    """Shows how far a number of tasks is."""
 
-    Args:
-        output: Where lines go.
-        console: Where the bar is.
-        title: What the tasks are.
-        total: How many there are; None when nobody knows.
-        before: How many of them are finished already.
-        moves: Whether something that moves may be shown on the console; else there are lines.
-        seconds_between_lines: How much time passes from one line to the next, at least.
-    """
+    output: Output  # where lines go
+    console: Console  # where the bar is
+    title: str
+    total: int | None  # None when nobody knows
+    before: int = attrs.field(default=0, kw_only=True)  # finished already
+    moves: bool = attrs.field(kw_only=True)  # else there are lines
+    seconds_between_lines: float = attrs.field(kw_only=True)
+    _progress: Progress = attrs.field(init=False)
+    _task: TaskID = attrs.field(init=False)
+    _next_line: float = attrs.field(init=False)
+    _forecast: Forecast = attrs.field(init=False, factory=Forecast)
+    _figures: Mapping[str, str] = attrs.field(init=False, factory=dict[str, str])
+    _more: Sequence[RenderableType] = attrs.field(init=False, default=())
+    _note: str = attrs.field(init=False, default="")
+    _live: Live | None = attrs.field(init=False, default=None)
 
-    def __init__(
-        self,
-        output: Output,
-        console: Console,
-        title: str,
-        total: int | None,
-        *,
-        before: int = 0,
-        moves: bool,
-        seconds_between_lines: float,
-    ) -> None:
+    def __attrs_post_init__(self) -> None:
         bar = BarColumn(_BAR_WIDTH, style=FAINT, complete_style=GOOD, finished_style=GOOD)
         # Never started: what moves is more than its bar.
         self._progress = Progress(
-            *(() if console.width < _NARROW else (bar,)),
+            *(() if self.console.width < _NARROW else (bar,)),
             "{task.completed:,} of {task.total:,}",
             "{task.fields[left]}",
-            console=console,
+            console=self.console,
             speed_estimate_period=_RATE_WINDOW,
         )
-        self._task: TaskID = self._progress.add_task(title, total=total, completed=before, left="")
-        self._output = output
-        self._console = console
-        self._title = title
-        self._moves = moves
-        self._seconds_between_lines = seconds_between_lines
-        self._next_line = seconds_between_lines
-        self._forecast = Forecast()
-        self._figures: Mapping[str, str] = {}
-        self._more: Sequence[RenderableType] = ()
-        self._note: str = ""
-        self._live: Live | None = None
+        self._task = self._progress.add_task("", total=self.total, completed=self.before, left="")
+        self._next_line = self.seconds_between_lines
 
     @contextmanager
     def open(self) -> Generator[Meter]:
         """Have the bar on the console, where it may move."""
-        if not self._moves:
+        if not self.moves:
             yield self
             return
         with Live(
-            console=self._console,
+            console=self.console,
             get_renderable=self._view,
             auto_refresh=False,
             redirect_stdout=False,
@@ -164,7 +151,7 @@ class Meter:
             show()
 
     def _view(self) -> RenderableType:
-        title = Text(self._title, style="bold", overflow="fold")
+        title = Text(self.title, style="bold", overflow="fold")
         lines: list[RenderableType] = ["", title, ""]
         if self._progress.tasks[0].total is not None:
             lines += [self._progress, ""]
@@ -173,7 +160,7 @@ class Meter:
     def _table(self) -> Table:
         """Return the figures side by side, or one below the other where there is no room."""
         widths = [max(_COLUMN_WIDTH, *map(len, item)) for item in self._figures.items()]
-        if sum(widths) + _GAP * len(widths) > self._console.width:
+        if sum(widths) + _GAP * len(widths) > self.console.width:
             table = Table.grid(Column(style=FAINT), Column(justify="right"), padding=_PADDING)
             for name, figure in self._figures.items():
                 table.add_row(name, Text(figure, style=_COLOURS.get(name, "")))
@@ -191,7 +178,7 @@ class Meter:
         elapsed = task.elapsed or 0.0
         if elapsed < self._next_line:
             return
-        self._next_line = elapsed + self._seconds_between_lines
+        self._next_line = elapsed + self.seconds_between_lines
         words = [f"{figure} {name}" for name, figure in self._figures.items()]
         if task.total is not None:
             words.insert(0, f"{task.completed:,} of {task.total:,.0f} done")
@@ -199,4 +186,4 @@ class Meter:
             words.append(task.fields["left"])
         if self._note:
             words.append(self._note)
-        self._output.remark(f"{elapsed:.0f} s: {', '.join(words)}")
+        self.output.remark(f"{elapsed:.0f} s: {', '.join(words)}")

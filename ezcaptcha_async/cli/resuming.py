@@ -26,9 +26,10 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.rows import row_of
-from ezcaptcha_async.cli.connection import STDIN, read_text
+from ezcaptcha_async.cli.connection import read_text
 from ezcaptcha_async.cli.failures import BrokenOffError, ExitCode, Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
+from ezcaptcha_async.cli.options import STDIN
 from ezcaptcha_async.cli.output import Output, counted, money, printable
 from ezcaptcha_async.cli.solving import answer, described, token
 from ezcaptcha_async.cli.tickets import tickets_in

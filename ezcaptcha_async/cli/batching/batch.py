@@ -10,8 +10,7 @@ import attrs
 
 from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async.cli.batching.rows import RowReader
-from ezcaptcha_async.cli.connection import STDIN
-from ezcaptcha_async.cli.options import STDOUT
+from ezcaptcha_async.cli.options import STDIN, STDOUT
 from ezcaptcha_async.fleets import Sharing
 
 

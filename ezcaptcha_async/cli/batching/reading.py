@@ -19,8 +19,8 @@ from anyio.lowlevel import current_token
 from anyio.streams.memory import MemoryObjectSendStream
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.failures import reason
+from ezcaptcha_async.cli.options import STDIN
 
 T = TypeVar("T")
 

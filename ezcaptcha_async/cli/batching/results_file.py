@@ -25,6 +25,7 @@ from ezcaptcha_async.cli.batching.rows import Row
 from ezcaptcha_async.cli.failures import reason
 from ezcaptcha_async.cli.options import STDOUT
 from ezcaptcha_async.cli.output import PROGRAM
+from ezcaptcha_async.cli.reporting.results import document_in
 from ezcaptcha_async.private_files import check_owner, check_way, open_private
 
 RowState: TypeAlias = Literal["open", "finished", "changed"]
@@ -173,7 +174,7 @@ class ResultsFile:
                 if not line.endswith(b"\n"):
                     _check_cut_off(line)
                     break
-                document = _object(line)
+                document = document_in(line)
                 end += len(line)
                 if document is not None:
                     self._note(document)
@@ -227,7 +228,7 @@ def _check_beginning(path: Path) -> None:
     with path.open("rb") as file:
         line = file.readline(LONGEST)
     if line.endswith(b"\n"):
-        document = _object(line)
+        document = document_in(line)
         if document is None or "status" not in document:
             raise _UnusableError("its first line is not one of a batch")
     else:
@@ -237,14 +238,6 @@ def _check_beginning(path: Path) -> None:
 def _check_cut_off(line: bytes) -> None:
     if line[: len(_BEGINNING)] != _BEGINNING[: len(line)]:
         raise _UnusableError("its last line is not one of a batch")
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        document = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
 
 
 def write_whole(file: BinaryIO, line: bytes) -> None:

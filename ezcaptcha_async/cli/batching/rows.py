@@ -20,15 +20,13 @@ import attrs
 from ezcaptcha_async import ConfigurationError, Task
 from ezcaptcha_async.cli.batching import forms
 from ezcaptcha_async.cli.batching.reading import LONGEST, lines_of, read_ahead, records_of
-from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.failures import reason
-from ezcaptcha_async.cli.fields import class_of, is_own, object_of, task_of
-from ezcaptcha_async.cli.options import Format
+from ezcaptcha_async.cli.fields import class_of, is_own, object_in, task_of
+from ezcaptcha_async.cli.options import STDIN, Format
 from ezcaptcha_async.tasks import is_secret_name
 
 _LONGEST_ID: Final = 150
 # Made once: there are millions of rows, and those of a file name the same columns.
-_JSON: Final = json.JSONDecoder(object_pairs_hook=object_of)
 _SORTED: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _is_secret: Final = lru_cache(maxsize=1024)(is_secret_name)
 _OTHER_FILES: Final = {
@@ -245,11 +243,9 @@ def _from_json(lines: Iterable[bytes], *, custom: bool) -> Iterator[_Values]:
 def _loaded(line: bytes) -> dict[str, Any] | None:
     try:
         # Of bytes, json would guess the encoding, for each line anew.
-        text = "" if _too_long(line) else line.decode()
-        value = _JSON.decode(text)
-    except (ValueError, RecursionError):
+        return None if _too_long(line) else object_in(line.decode())
+    except UnicodeDecodeError:
         return None
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def _too_long(line: bytes) -> str:

@@ -31,11 +31,10 @@ from ezcaptcha_async.cli.batching.earlier import EarlierRuns, paid_rows
 from ezcaptcha_async.cli.batching.results_file import ResultsFile
 from ezcaptcha_async.cli.batching.rows import Row, RowName, shared_reference
 from ezcaptcha_async.cli.batching.writing import RowWriter, found_in
-from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.failures import BrokenOffError, Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.meter import Meter
-from ezcaptcha_async.cli.options import STDOUT
+from ezcaptcha_async.cli.options import STDIN, STDOUT
 from ezcaptcha_async.cli.output import Output, counted, scaled
 from ezcaptcha_async.fleets import DeliveredBeforeError
 

@@ -16,7 +16,6 @@ from ezcaptcha_async.cli.reporting.parts import (
     figure,
     legend,
     table,
-    together,
 )
 from ezcaptcha_async.cli.reporting.scales import Bins
 from ezcaptcha_async.cli.reporting.timeline import Timeline
@@ -41,29 +40,27 @@ def solve_times(found: Figures) -> Markup:
     ]
     more = len(found.types) - len(shown)
     note = f"{counted(more, 'more type')} in the table." if more else ""
-    return together(
-        (
-            legend(("line median", "median"), ("line p95", "p95")),
-            *strips,
-            *_open_ends(found.total.solve_times),
-            *([element("p", note, class_="hint")] if note else []),
-            *_bins_table(found.total.solve_times, "Solve times"),
-        ),
-        "strips",
+    return element(
+        "div",
+        legend(("line median", "median"), ("line p95", "p95")),
+        *strips,
+        *_open_ends(found.total.solve_times),
+        *([element("p", note, class_="hint")] if note else []),
+        *_bins_table(found.total.solve_times, "Solve times"),
+        class_="strips",
     )
 
 
 def freshness(found: Figures) -> Markup:
     """Return a histogram of what was left of the tokens."""
     total = found.total
-    return together(
-        (
-            legend(("line median", "median"), ("line p95", "p5")),
-            _strip("All types", total.left, total.freshness, what="freshness", end="p5"),
-            *_open_ends(total.freshness),
-            *_bins_table(total.freshness, "Freshness"),
-        ),
-        "strips",
+    return element(
+        "div",
+        legend(("line median", "median"), ("line p95", "p5")),
+        _strip("All types", total.left, total.freshness, what="freshness", end="p5"),
+        *_open_ends(total.freshness),
+        *_bins_table(total.freshness, "Freshness"),
+        class_="strips",
     )
 
 

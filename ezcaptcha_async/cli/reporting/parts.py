@@ -154,10 +154,5 @@ def _entry(sample: Sample, words: str) -> Markup:
     return element("li", drawing, words)
 
 
-def together(parts: Iterable[Markup], kind: str) -> Markup:
-    """Return several parts as one."""
-    return element("div", joined(parts), class_=kind)
-
-
 def _value(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")

@@ -7,8 +7,8 @@ from pathlib import Path
 import attrs
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.failures import reason
+from ezcaptcha_async.cli.options import STDIN
 from ezcaptcha_async.cli.output import Output, printable
 from ezcaptcha_async.cli.reporting import tables
 from ezcaptcha_async.cli.reporting.collecting import collected

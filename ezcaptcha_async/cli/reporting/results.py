@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.failures import reason
+from ezcaptcha_async.cli.options import STDIN
 from ezcaptcha_async.cli.output import printable
 
 UNKNOWN_TYPE: Final = "unknown type"
@@ -77,13 +77,18 @@ def lines(source: Path) -> Iterator[bytes]:
         raise ConfigurationError(f"cannot read {source}: {problem}") from None
 
 
-def parsed(line: bytes) -> ResultRow | None:
-    """Return what a line says; None when it is damaged, or no line of a results file."""
+def document_in(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a line is; None where it is none, as when it is damaged."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    row = _object(found)
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
+def parsed(line: bytes) -> ResultRow | None:
+    """Return what a line says; None when it is damaged, or no line of a results file."""
+    row = document_in(line) or {}
     match row.get("status"):
         case "solved":
             return _solved(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from math import ceil, isnan
 from typing import Final
 
@@ -61,7 +61,7 @@ def timeline(solutions: Solutions, failures: Sequence[Iterable[float]]) -> Timel
     solved = array("d", (time for time in solutions.finished_at if not isnan(time)))
     if not failed and not solved:
         return None
-    first, last = min((*_ends(failed), *_ends(solved))), max((*_ends(failed), *_ends(solved)))
+    first, last = min(chain(failed, solved)), max(chain(failed, solved))
     created = (time - waited for time, waited in _solve_times(solutions))
     bins = time_bins(first, last, _MOST_BINS)
     trend_bins = time_bins(first, last, _MOST_TREND_BINS)
@@ -112,7 +112,3 @@ def _solve_times(solutions: Solutions) -> Iterator[tuple[float, float]]:
     for time, waited in zip(solutions.finished_at, solutions.waited, strict=True):
         if not isnan(time + waited):
             yield time, waited
-
-
-def _ends(times: array[float]) -> tuple[float, ...]:
-    return (min(times), max(times)) if times else ()
