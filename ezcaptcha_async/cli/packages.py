@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Final
 
@@ -19,7 +19,7 @@ _REQUIREMENT: Final = re.compile(r"^([\w.-]+)(?:\[[^]]*\])?(?:>=([\d.]+))?")
 
 def versions() -> Finding:
     """Compare what is installed with what this package asks for."""
-    requirements = dict(map(_bound, _requirements()))
+    requirements = _requirements()
     requirements.pop(_DISTRIBUTION, None)  # an extra of it asks for another one
     names = dict.fromkeys([*_CORE, *requirements])
     installed = {name: version for name in names if (version := _version(name)) is not None}
@@ -61,16 +61,12 @@ async def fast() -> Finding:
     return Finding("fast", "warning", text, reason, details=details)
 
 
-def _requirements() -> Iterable[str]:
+def _requirements() -> dict[str, str]:
     try:
-        return metadata.requires(_DISTRIBUTION) or ()
+        found = metadata.requires(_DISTRIBUTION) or ()
     except metadata.PackageNotFoundError:  # not installed, but run from its source
-        return ()
-
-
-def _bound(requirement: str) -> tuple[str, str]:
-    name, lowest = _REQUIREMENT.findall(requirement)[0]
-    return name, lowest
+        return {}
+    return dict(_REQUIREMENT.findall(requirement)[0] for requirement in found)
 
 
 def _version(name: str) -> str | None:

@@ -50,13 +50,47 @@ def resume(output: Output, account: Account, source: Path) -> ExitCode:
     Raises:
         ConfigurationError: It is not there or neither of them, another pool uses the journal,
             or it is that of a batch, which alone can keep what it has paid for.
-        Interrupted: By a signal.
-        BrokenOffError: stdout does not take what was fetched.
     """
     tickets = _tickets(source)
-    if tickets is not None:
-        return _resume_tickets(output, account, tickets)
-    return _resume_journal(output, account, source)
+    pool = SessionPool(account, journal=source if tickets is None else None)
+    left = {ticket["task_id"]: ticket for ticket in tickets or ()}
+    codes: list[ExitCode] = []
+    broken: list[BrokenOffError] = []
+
+    async def fetch(ticket: SavedTicket, scope: anyio.CancelScope) -> None:
+        try:
+            outcome = Resumed(ticket=ticket, solution=await pool.resume(ticket))
+        except EzCaptchaError as error:
+            outcome = Resumed(ticket=ticket, error=error)
+        del left[ticket["task_id"]]
+        try:
+            codes.append(_show(output, outcome))
+        except BrokenOffError as error:
+            broken.append(error)
+            scope.cancel()
+
+    async def fetch_tickets() -> None:
+        async with pool, anyio.create_task_group() as group:
+            for ticket in list(left.values()):
+                group.start_soon(fetch, ticket, group.cancel_scope)
+        if broken:
+            raise broken[0]
+
+    async def fetch_journal() -> None:
+        async with pool, pool.resume_all() as outcomes:
+            # Each is shown at once: the journal counts on its having been seen.
+            codes.extend([_show(output, outcome) async for outcome in outcomes])
+
+    try:
+        with output.waiting(f"paid tasks at {account.service.name}"):
+            run_async(fetch_journal if tickets is None else fetch_tickets)
+    except Interrupted as interruption:
+        note = _REST if tickets is None else None
+        raise Interrupted(interruption.signum, list(left.values()), note=note) from None
+    except BrokenOffError as error:
+        problem = f"{error}; {_REST}" if tickets is None else str(error)
+        raise BrokenOffError(problem, error.results, list(left.values())) from None
+    return _conclude(output, account.service, codes, pool.unknowns())
 
 
 def _tickets(source: Path) -> list[SavedTicket] | None:
@@ -74,17 +108,14 @@ def _tickets(source: Path) -> list[SavedTicket] | None:
         raise ConfigurationError(f"there is no journal {str(source)!r}")
     try:
         unfinished = Journal(source).unfinished()
-    except ConfigurationError as error:
-        problem = error.message
-    else:
-        _refuse_batch(source, unfinished)
-        return None
-    if source.stat().st_size <= _MOST_BYTES:
-        with suppress(ConfigurationError):  # no text: the journal's problem says more
-            tickets = tickets_in(read_text(source, option="JOURNAL"))
-            if tickets:
-                return tickets
-    raise ConfigurationError(problem)
+    except ConfigurationError:
+        if source.stat().st_size <= _MOST_BYTES:
+            with suppress(ConfigurationError):  # no text: the journal's problem says more
+                if tickets := tickets_in(read_text(source, option="JOURNAL")):
+                    return tickets
+        raise
+    _refuse_batch(source, unfinished)
+    return None
 
 
 def _refuse_batch(source: Path, unfinished: Sequence[SavedTicket]) -> None:
@@ -97,58 +128,6 @@ def _refuse_batch(source: Path, unfinished: Sequence[SavedTicket]) -> None:
         )
 
 
-def _resume_journal(output: Output, account: Account, journal: Path) -> ExitCode:
-    pool = SessionPool(account, journal=journal)
-    codes: list[ExitCode] = []
-
-    async def work() -> None:
-        async with pool, pool.resume_all() as outcomes:
-            # Each is shown at once: the journal counts on its having been seen.
-            codes.extend([_show(output, outcome) async for outcome in outcomes])
-
-    try:
-        with output.waiting(f"paid tasks at {account.service.name}"):
-            run_async(work)
-    except Interrupted as interruption:
-        raise Interrupted(interruption.signum, note=_REST) from None
-    except BrokenOffError as error:
-        raise BrokenOffError(f"{error}; {_REST}", error.results) from None
-    return _conclude(output, account.service, codes, pool.unknowns())
-
-
-def _resume_tickets(output: Output, account: Account, tickets: Sequence[SavedTicket]) -> ExitCode:
-    pool = SessionPool(account)
-    codes: list[ExitCode] = []
-    left = {ticket["task_id"]: ticket for ticket in tickets}
-    broken: list[BrokenOffError] = []
-
-    async def fetch(ticket: SavedTicket, scope: anyio.CancelScope) -> None:
-        try:
-            outcome = Resumed(ticket=ticket, solution=await pool.resume(ticket))
-        except EzCaptchaError as error:
-            outcome = Resumed(ticket=ticket, error=error)
-        del left[ticket["task_id"]]
-        try:
-            codes.append(_show(output, outcome))
-        except BrokenOffError as error:
-            broken.append(error)
-            scope.cancel()
-
-    async def work() -> None:
-        async with pool, anyio.create_task_group() as group:
-            for ticket in tickets:
-                group.start_soon(fetch, ticket, group.cancel_scope)
-
-    try:
-        with output.waiting(f"paid tasks at {account.service.name}"):
-            run_async(work)
-    except Interrupted as interruption:
-        raise Interrupted(interruption.signum, list(left.values())) from None
-    if broken:
-        raise BrokenOffError(str(broken[0]), broken[0].results, list(left.values()))
-    return _conclude(output, account.service, codes, pool.unknowns())
-
-
 def _show(output: Output, outcome: Resumed) -> ExitCode:
     """Show what became of one task, and return what that means.
 
@@ -157,9 +136,8 @@ def _show(output: Output, outcome: Resumed) -> ExitCode:
     """
     if (error := outcome.error) is not None:
         if output.as_json:
-            output.paid_result(
-                json.dumps({"ticket": outcome.ticket, **failures.description(error)})
-            )
+            described_error = {"ticket": outcome.ticket, **failures.description(error)}
+            output.paid_result(json.dumps(described_error))
         else:
             named = "" if outcome.reference is None else f" ({outcome.reference})"
             output.remark(f"task {outcome.task_id}{named}: {failures.line(error)}")

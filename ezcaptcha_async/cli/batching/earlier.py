@@ -61,7 +61,10 @@ class EarlierRuns:
         unknown = dict(self._unknown(pool.unknowns()))
         await self._read_begun({row[0]: row[1] for row in unknown})
         for row, submission in unknown.items():
-            self._note_unknown(row, submission)
+            lost = SubmissionUnknownError(
+                "an earlier run ended while createTask was under way; it may have been paid for"
+            )
+            self._write_of_before(row, lost, points=submission.points)
         async with pool.resume_all(max_in_flight=self.writer.batch.max_in_flight) as outcomes:
             async for outcome in outcomes:
                 self._note_resumed(outcome)
@@ -100,12 +103,6 @@ class EarlierRuns:
                 continue
             if not results.is_lost(row[0], submission.sent_at):
                 yield row, submission
-
-    def _note_unknown(self, row: RowName, submission: Submission) -> None:
-        error = SubmissionUnknownError(
-            "an earlier run ended while createTask was under way; it may have been paid for"
-        )
-        self._write_of_before(row, error, points=submission.points)
 
     def _note_resumed(self, outcome: Resumed) -> None:
         row, results, counts = row_of(outcome.reference), self.writer.results, self.writer.counts

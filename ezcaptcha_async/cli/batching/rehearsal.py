@@ -63,6 +63,20 @@ class Rehearsal:
         else:
             self.types[row.task.type] += 1
 
+    def costs(self) -> list[tuple[str, int, float | None]]:
+        """Return each type, its rows that would be bought, and their points where that is known."""
+        offers = {name: self.service.offer_for(name) for name in self.types}
+        prices = {name: None if offer is None else offer.points for name, offer in offers.items()}
+        return [
+            (name, rows, None if (price := prices[name]) is None else rows * price)
+            for name, rows in self.types.most_common()
+        ]
+
+    @property
+    def points(self) -> float:
+        """What all of them cost, as far as that is known."""
+        return sum(points or 0.0 for _, _, points in self.costs())
+
     def _add_problem(self, row: Row, problem: str) -> None:
         self.bad += 1
         if self.bad <= _MOST_PROBLEMS:
@@ -91,17 +105,8 @@ def rehearse(batch: Batch, service: Service) -> Rehearsal:
     return found
 
 
-def price_of(task_type: str, rows: int, service: Service) -> float | None:
-    """Return the points that so many rows cost; None where the price is not known."""
-    offer = service.offer_for(task_type)
-    return None if offer is None or offer.points is None else rows * offer.points
-
-
 def as_document(found: Rehearsal) -> dict[str, Any]:
     """Return all of it as a JSON-able object."""
-    service = found.service
-    prices = {name: price_of(name, rows, service) for name, rows in found.types.items()}
-    total = sum(price or 0.0 for price in prices.values())
     return {
         "rows": found.rows,
         "finished": found.finished,
@@ -110,29 +115,32 @@ def as_document(found: Rehearsal) -> dict[str, Any]:
         "bad": found.bad,
         "problems": [{"row": row, "message": message} for row, message in found.problems],
         "types": [
-            {"type": name, "rows": rows, "points": prices[name]}
-            for name, rows in found.types.most_common()
+            {"type": name, "rows": rows, "points": cost} for name, rows, cost in found.costs()
         ],
-        "points": total,
-        "currency": service.currency,
-        "value": total / service.points_per_unit,
+        "points": found.points,
+        "currency": found.service.currency,
+        "value": found.points / found.service.points_per_unit,
     }
 
 
 def show(output: Output, found: Rehearsal) -> None:
     """Show all of it to a person."""
-    service = found.service
     lines: list[RenderableType] = ["", Text(_summary(found)), ""]
     if found.types:
-        lines += [_table(output, found), ""]
+        rows = [
+            (name, f"{rows:,}", "not known" if cost is None else points(cost))
+            for name, rows, cost in found.costs()
+        ]
+        width = output.console.width - _INDENT[-1]
+        lines += [tabulated(("type", "rows", "points"), rows, width=width), ""]
     for row, problem in found.problems[:_SHOWN_PROBLEMS]:
         lines.append(Text(f"row {row}: {problem}", style=BAD))
     if found.bad > _SHOWN_PROBLEMS:
         lines.append(Text(f"and {found.bad - _SHOWN_PROBLEMS:,} more", style=BAD))
     if found.bad:
         lines += ["", Text("What is bad is not sent, and costs nothing.")]
-    total = sum(price_of(name, rows, service) or 0.0 for name, rows in found.types.items())
-    lines.append(Text(f"At the listed prices: {money(total, service)}.", style="bold"))
+    cost = money(found.points, found.service)
+    lines.append(Text(f"At the listed prices: {cost}.", style="bold"))
     lines.append(Text("Nothing was sent; without --dry-run it is.", style=GOOD))
     output.show(Padding(Group(*lines), _INDENT))
 
@@ -146,11 +154,3 @@ def _summary(found: Rehearsal) -> str:
     if found.lost:
         words += f", {found.lost:,} perhaps paid and lost"
     return f"{words}, {found.bad:,} bad"
-
-
-def _table(output: Output, found: Rehearsal) -> RenderableType:
-    rows: list[tuple[str, str, str]] = []
-    for name, number in found.types.most_common():
-        price = price_of(name, number, found.service)
-        rows.append((name, f"{number:,}", "not known" if price is None else points(price)))
-    return tabulated(("type", "rows", "points"), rows, width=output.console.width - _INDENT[-1])
