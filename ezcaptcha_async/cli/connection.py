@@ -93,11 +93,7 @@ class Connection:
         return profile.at_speed(time_scale / profile.speed)
 
     def account(self, time_scale: float | None = None) -> Account:
-        """Return the account, with the key from the file or the environment.
-
-        Raises:
-            ConfigurationError: There is no key, or it cannot be one.
-        """
+        """Return the account, with the key from the file or the environment."""
         account, *others = self.accounts(time_scale)
         if others:
             raise ConfigurationError(
@@ -106,11 +102,7 @@ class Connection:
         return account
 
     def accounts(self, time_scale: float | None = None) -> tuple[Account, ...]:
-        """Return an account for each line of the key file, or the one of the environment.
-
-        Raises:
-            ConfigurationError: There is no key, or one cannot be one.
-        """
+        """Return an account for each line of the key file, or the one of the environment."""
         profile = self.profile(time_scale)
         return tuple(Account(key, service=profile) for key in self._keys())
 

@@ -69,12 +69,7 @@ def example_tasks(wanted: Demo) -> list[Task[Any]]:
 
 
 def run_demo(wanted: Demo, output: Output) -> Tally:
-    """Run the demonstration, all tasks at the same time, and return what came of it.
-
-    Raises:
-        Interrupted: By a signal.
-        ConfigurationError: The service cannot be served here.
-    """
+    """Run the demonstration, all tasks at the same time, and return what came of it."""
     service = SimulatedService(seed=wanted.seed, balance=_BALANCE)
     opened = anyio.Event()
     outcomes: list[Outcome[Any]] = []

@@ -34,12 +34,7 @@ _COLOURS: Final[dict[State, str]] = {
 
 
 def examine(output: Output, connection: Connection, *, timeout: float) -> ExitCode:
-    """Check everything, say of each thing how it is, and return the code of the first problem.
-
-    Raises:
-        ConfigurationError: The service's URL is not safe.
-        Interrupted: By a signal.
-    """
+    """Check everything, say of each thing how it is, and return the code of the first problem."""
     service = connection.profile()
     checks: list[Finding] = []
 

@@ -49,20 +49,15 @@ class UsageError(Exception):
 
 
 class BrokenOffError(Exception):
-    """Something was sent, and then the command could not go on as it was told to.
-
-    Args:
-        message: Why.
-        results: What is paid for, and could not be written where it belongs; a line each.
-        tickets: Paid tasks that can still be fetched.
-    """
+    """Something was sent, and then the command could not go on as it was told to."""
 
     def __init__(
         self, message: str, results: Sequence[str] = (), tickets: Sequence[SavedTicket] = ()
     ) -> None:
         super().__init__(message)
+        # What is paid for, and could not be written where it belongs; a line each.
         self.results: tuple[str, ...] = tuple(results)
-        self.tickets: tuple[SavedTicket, ...] = tuple(tickets)
+        self.tickets: tuple[SavedTicket, ...] = tuple(tickets)  # which can still be fetched
 
 
 _CODES: Final[Mapping[type[BaseException], ExitCode]] = {
@@ -84,28 +79,20 @@ _CODES: Final[Mapping[type[BaseException], ExitCode]] = {
     # A code that this version does not know.
     errors.ServiceError: ExitCode.NO_ANSWER,
     errors.SubmissionUnknownError: ExitCode.UNKNOWN,
-    errors.EzCaptchaError: ExitCode.FAILED,
-    BrokenOffError: ExitCode.FAILED,
 }
 """Error class → exit code; a class that is not here counts as its nearest base."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: somebody wanted it so
-    """The process was told to end.
-
-    Args:
-        signum: By which signal.
-        tickets: Paid tasks that can still be fetched.
-        note: What the command has to say of its end.
-    """
+    """The process was told to end, by a signal."""
 
     def __init__(
         self, signum: int, tickets: Sequence[SavedTicket] = (), *, note: str | None = None
     ) -> None:
         super().__init__(signum, tickets)
         self.signum = signum
-        self.tickets: tuple[SavedTicket, ...] = tuple(tickets)
-        self.note = note
+        self.tickets: tuple[SavedTicket, ...] = tuple(tickets)  # which can still be fetched
+        self.note = note  # what the command has to say of its end
 
     def __str__(self) -> str:
         ended, _ = _ENDS.get(self.signum, _BY_CTRL_C)

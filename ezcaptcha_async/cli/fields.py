@@ -58,11 +58,7 @@ def task_of(
     custom: bool = False,
     reference: str | None = None,
 ) -> Task[Any]:
-    """Build a task of fields that have been read already; a flag may be text.
-
-    Raises:
-        ConfigurationError: As `task_from`.
-    """
+    """Build a task of fields that have been read already; a flag may be text."""
     if custom:
         return CustomTask(task_type, values, reference=reference)
     task_class = class_of(task_type)
@@ -132,11 +128,7 @@ _MEANINGS: Final = (
 
 
 def class_of(task_type: str) -> type[Task[Any]]:
-    """Return the class of a type, in any case.
-
-    Raises:
-        ConfigurationError: It is not known; the one that was probably meant is named.
-    """
+    """Return the class of a type, in any case; or say which one was probably meant."""
     wanted = task_type.casefold()
     if wanted in _CLASSES:
         return _CLASSES[wanted]

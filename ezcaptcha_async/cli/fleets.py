@@ -27,9 +27,6 @@ def chosen(url: str | None, name: str | None) -> Fleet | None:
 
     It remembers for a day which rows are done: a machine that begins later, when their tokens have
     expired, buys none of them.
-
-    Raises:
-        ConfigurationError: As `named`; or there is a URL, and no name.
     """
     if name is not None:
         return named(url, name, remember=_DAY)
@@ -39,11 +36,7 @@ def chosen(url: str | None, name: str | None) -> Fleet | None:
 
 
 def named(url: str | None, name: str, *, remember: float = 0.0) -> Fleet:
-    """Return the fleet of a name, at a URL or at that of the environment.
-
-    Raises:
-        ConfigurationError: It cannot be one, there is no URL, or the extra is not installed.
-    """
+    """Return the fleet of a name, at a URL or at that of the environment."""
     if importlib.util.find_spec("redis") is None:
         raise ConfigurationError(
             "a fleet needs the extra: in the checkout of ezcaptcha_async, pip install '.[redis]'"
@@ -57,11 +50,7 @@ def named(url: str | None, name: str, *, remember: float = 0.0) -> Fleet:
 
 
 def show(output: Output, fleet: Fleet, *, reopen: bool) -> None:
-    """Show one fleet; first let its accounts take tasks again, if that is wanted.
-
-    Raises:
-        ConfigurationError: The server cannot be used.
-    """
+    """Show one fleet; first let its accounts take tasks again, if that is wanted."""
 
     async def ask() -> FleetStatus:
         if reopen:

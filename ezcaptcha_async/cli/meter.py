@@ -122,15 +122,7 @@ class Meter:
         more: Sequence[RenderableType] = (),
         note: str = "",
     ) -> None:
-        """Show how far it is.
-
-        Args:
-            done: How many tasks are finished, those from before among them.
-            figures: What → how many.
-            pool: What the pool counts.
-            more: Stands below them, where there is room for it.
-            note: Stands behind them, in a line.
-        """
+        """Show how far it is; `more` stands below where there is room, `note` behind in a line."""
         task = self._progress.tasks[0]
         total = None if task.total is None else max(task.total, done)
         unfinished = None if total is None else int(total) - done

@@ -94,11 +94,7 @@ def resume(output: Output, account: Account, source: Path) -> ExitCode:
 
 
 def _tickets(source: Path) -> list[SavedTicket] | None:
-    """Return the saved tickets that a file holds; None where it is a journal.
-
-    Raises:
-        ConfigurationError: It is neither, or the journal of a batch.
-    """
+    """Return the saved tickets that a file holds; None where it is a journal, but no batch's."""
     if source == STDIN:
         tickets = tickets_in(read_text(source, option="JOURNAL"))
         if not tickets:
@@ -129,11 +125,7 @@ def _refuse_batch(source: Path, unfinished: Sequence[SavedTicket]) -> None:
 
 
 def _show(output: Output, outcome: Resumed) -> ExitCode:
-    """Show what became of one task, and return what that means.
-
-    Raises:
-        BrokenOffError: stdout does not take it.
-    """
+    """Show what became of one task, and return what that means."""
     if (error := outcome.error) is not None:
         if output.as_json:
             described_error = {"ticket": outcome.ticket, **failures.description(error)}

@@ -10,18 +10,7 @@ from typing import Any, Final, TypeVar
 import anyio
 import attrs
 
-from ezcaptcha_async import (
-    Account,
-    CloudFlareTurnstileSolution,
-    FuncaptchaSolution,
-    HCaptchaSolution,
-    ReCaptchaSolution,
-    Service,
-    SessionPool,
-    Solution,
-    Task,
-    TransportError,
-)
+from ezcaptcha_async import Account, Service, SessionPool, Solution, Task, TransportError
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.interrupts import paid_tickets, run_async
 from ezcaptcha_async.cli.output import Output, counted, money, printable
@@ -31,12 +20,6 @@ _PATIENCE: Final = 5.0
 """Seconds after which a user wonders whether anything happens."""
 
 _NOT_OF_THE_ANSWER: Final = {"receipt", "expires_at"}
-_TOKENS: Final = (
-    CloudFlareTurnstileSolution,
-    FuncaptchaSolution,
-    HCaptchaSolution,
-    ReCaptchaSolution,
-)
 
 
 def solve(
@@ -46,13 +29,7 @@ def solve(
     *,
     timeout: float | None,
 ) -> None:
-    """Solve one task and print its solution.
-
-    Raises:
-        EzCaptchaError: Why there is none.
-        Interrupted: By a signal; it names the task if that is paid.
-        BrokenOffError: stdout does not take the solution.
-    """
+    """Solve one task and print its solution."""
     pool, is_paid, is_seen = SessionPool(account), anyio.Event(), output.remarks.is_terminal
 
     async def call() -> Solution:
@@ -83,12 +60,7 @@ def solve(
 
 
 def balance(output: Output, account: Account) -> None:
-    """Print how many points an account has.
-
-    Raises:
-        EzCaptchaError: Why that is not known.
-        Interrupted: By a signal.
-    """
+    """Print how many points an account has."""
     pool = SessionPool(account)
     try:
         with output.waiting(f"asking for the balance at {account.service.name}"):
@@ -126,8 +98,9 @@ def _in_pool(
 
 
 def token(solution: Solution) -> str | None:
-    """Return the token, where a solution consists of one."""
-    return solution.token if isinstance(solution, _TOKENS) else None
+    """Return the token, where a solution has one."""
+    found: str | None = getattr(solution, "token", None)
+    return found
 
 
 def answer(solution: Solution) -> dict[str, Any]:

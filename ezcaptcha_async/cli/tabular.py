@@ -37,18 +37,10 @@ def tabulated(
     totals: bool = False,
     overflow: OverflowMethod = "ellipsis",
 ) -> RenderableType:
-    """Return a table of figures.
+    """Return a table; the first `words` columns are names, the last row may be the totals.
 
     What goes when there is not room for everything is the shape, then the end of the names, then
     the table, so that each name stands above its figures; but never a figure.
-
-    Args:
-        header: What the columns are of.
-        rows: Their cells.
-        width: How much room there is.
-        words: How many columns, the first ones, are no figures but names.
-        totals: Whether the last row is for all others together.
-        overflow: How a name that is cut off ends.
     """
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     room = width - sum(widths[1:]) - _GAP * len(widths[1:])

@@ -23,11 +23,7 @@ from ezcaptcha_async.cli.batching.writing import RowWriter, found_in
 
 
 def paid_rows(batch: Batch) -> dict[int, str] | None:
-    """Return number and key of each row that its journal knows as paid for; None without one.
-
-    Raises:
-        ConfigurationError: The file is no journal.
-    """
+    """Return number and key of each row that its journal knows as paid for; None without one."""
     if batch.journal is None or not batch.journal.exists():
         return None
     return _rows_named(ticket["reference"] for ticket in Journal(batch.journal).unfinished())

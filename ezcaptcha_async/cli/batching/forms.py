@@ -18,11 +18,7 @@ def is_row(value: dict[str, Any] | None, *, custom: bool) -> bool:
 
 
 def refuse_lines(number: int, line: bytes, *, is_object: bool) -> NoReturn:
-    """Say what lines are that are no rows.
-
-    Raises:
-        ConfigurationError: Always.
-    """
+    """Say what lines are that are no rows, going by the first."""
     text = line.decode(errors="replace").strip()
     if is_object:
         _refuse(number, "has no field of a task", "check that it is the right file")
@@ -36,11 +32,7 @@ def refuse_lines(number: int, line: bytes, *, is_object: bool) -> NoReturn:
 
 
 def header(number: int, cells: Sequence[str] | None, *, custom: bool) -> list[str]:
-    """Return the names of the columns; empty for one without a name.
-
-    Raises:
-        ConfigurationError: Its cells are no names of columns.
-    """
+    """Return the names of the columns, empty for one without a name, or refuse what are none."""
     # None is what is no CSV.
     names = [""] if cells is None else [cell.strip() for cell in cells]
     if names[0].startswith(("{", "[")):

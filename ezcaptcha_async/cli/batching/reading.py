@@ -34,11 +34,7 @@ _CHUNK: Final = 64 * 1024
 
 
 async def read_ahead(source: Path, parse: Callable[[BinaryIO], Iterable[T]]) -> AsyncGenerator[T]:
-    """Yield what is in a file or a pipe, while a thread reads on, by one chunk.
-
-    Args:
-        source: The file; ``-`` for stdin.
-        parse: Takes it apart; called in the thread.
+    """Yield what is in a file or a pipe, while a thread reads on and parses, by one chunk.
 
     Raises:
         ConfigurationError: It cannot be read.

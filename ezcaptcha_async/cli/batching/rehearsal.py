@@ -84,12 +84,7 @@ class Rehearsal:
 
 
 def rehearse(batch: Batch, service: Service) -> Rehearsal:
-    """Read all rows, and count what would become of them.
-
-    Raises:
-        ConfigurationError: They cannot be read, or their form is another one.
-        Interrupted: By a signal.
-    """
+    """Read all rows, and count what would become of them."""
     batch.reader.count(batch.source)
     # What is lost is tried again only by whoever wants it so.
     unknown = {} if batch.retry_failed else unknown_rows(batch)

@@ -75,11 +75,7 @@ class RowReader:
             class_of(self.task_type)
 
     def rows(self, source: Path, only: Container[int] | None = None) -> AsyncGenerator[Row]:
-        """Yield the rows of a file or a pipe, or of stdin for ``-``; a few are read ahead.
-
-        Args:
-            source: Where they are.
-            only: The numbers of those that are wanted; None for all.
+        """Yield the rows of a file or a pipe, or only those of some numbers; a few are read ahead.
 
         Raises:
             ConfigurationError: It cannot be read, or its form is another one.
@@ -171,9 +167,6 @@ def shared_reference(row: Row, source: Path) -> str:
     That is its own name, wherever it stands; else the name of its file, without the folder, and
     its number: so a file has the same name on all machines, and parts of one have others. Rows
     that say something else are other rows in any case.
-
-    Raises:
-        ConfigurationError: It has no name of its own, and comes through a pipe.
     """
     if row.id is not None:
         return f"{row.key}:{row.id}"

@@ -156,12 +156,7 @@ class _BatchRun:
                 self._note_outcome(outcome)
 
     async def _tasks(self, *, is_spent: bool) -> AsyncGenerator[Task[Any]]:
-        """Yield the tasks of the rows that are not finished.
-
-        Args:
-            is_spent: Whether earlier runs have used the budget up; where all rows are finished,
-                that stops nothing.
-        """
+        """Yield the tasks of the rows that are not finished, if the budget is not spent before."""
         batch, counts = self.writer.batch, self.writer.counts
         begun = count()
         async with aclosing(batch.reader.rows(batch.source)) as rows:

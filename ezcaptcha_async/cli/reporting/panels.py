@@ -30,10 +30,9 @@ def solve_times(found: Figures) -> Markup:
     strips = [
         _strip(
             wording.name(item),
+            "solve times",
             item.waited,
             item.solve_times,
-            what="solve times",
-            end="p95",
             bare=item is not items[-1],
         )
         for item in items
@@ -57,7 +56,7 @@ def freshness(found: Figures) -> Markup:
     return element(
         "div",
         legend(("line median", "median"), ("line p95", "p5")),
-        _strip("All types", total.left, total.freshness, what="freshness", end="p5"),
+        _strip("All types", "freshness", total.left, total.freshness, end="p5"),
         *_open_ends(total.freshness),
         *_bins_table(total.freshness, "Freshness"),
         class_="strips",
@@ -66,11 +65,11 @@ def freshness(found: Figures) -> Markup:
 
 def _strip(
     name: str,
+    what: str,
     spread: Spread | None,
     histogram: Histogram | None,
     *,
-    what: str,
-    end: Literal["p5", "p95"],
+    end: Literal["p5", "p95"] = "p95",
     bare: bool = False,
 ) -> Markup:
     if spread is None or histogram is None:

@@ -71,16 +71,7 @@ def table(
     hint: str = "",
     words: int = 1,
 ) -> Markup:
-    """Return a table; the first cell of each row names it.
-
-    Args:
-        caption: What it is of.
-        columns: What each column is of.
-        rows: Their cells.
-        total: The cells of a row for all together.
-        hint: What else a reader should know.
-        words: How many columns, the first ones, are no numbers.
-    """
+    """Return a table; the first cell of each row names it, and the first `words` are no numbers."""
     # Roles are said, because a browser forgets them where the style arranges rows anew.
     wide = len(columns) >= _WIDE
     more = [element("span", hint, class_="hint")] if hint else []

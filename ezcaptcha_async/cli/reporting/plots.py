@@ -59,15 +59,7 @@ def heights_axis(top: float, unit: str = "") -> Axis:
 def plot(
     shapes: Iterable[Markup], text: str, x: Axis, y: Axis | None = None, *, bare: bool = False
 ) -> Markup:
-    """Return a plot.
-
-    Args:
-        shapes: What is drawn.
-        text: What it shows, in words.
-        x: The axis below.
-        y: The axis at the left; without it the plot is a low strip.
-        bare: Whether another strip below has the same axis, and says it.
-    """
+    """Return a plot; without `y` it is a low strip, `bare` where another below says the axis."""
     rows = () if y is None else y.ticks
     grid = "".join(f"M0 {_down(y.at(value))}H{_SIZE}" for value, _ in rows) if y else ""
     grid += "".join(f"M{_right(x.at(value))} 0V{_SIZE}" for value, _ in x.ticks)
@@ -106,15 +98,7 @@ def plot(
 def bars(
     counts: Sequence[float], titles: Sequence[str], y: Axis, kind: str, below: Sequence[float] = ()
 ) -> Markup:
-    """Return bars over the whole width.
-
-    Args:
-        counts: Their heights.
-        titles: What is told of each under the pointer.
-        y: The axis that the heights are of.
-        kind: What they are of; the style knows.
-        below: On top of what height each stands; on the ground when left out.
-    """
+    """Return bars over the whole width, each with its title, on the ground or on what is below."""
     width = _SIZE / len(counts)
     drawn: list[Markup] = []
     for place, (count, title) in enumerate(zip(counts, titles, strict=True)):

@@ -18,12 +18,7 @@ from ezcaptcha_async.cli.reporting.results import lines
 
 
 def report(output: Output, source: Path, html: Path | None) -> None:
-    """Show what a results file comes to, and write a page of it.
-
-    Raises:
-        ConfigurationError: The file cannot be read, or holds no results at all; or the
-            page cannot be written.
-    """
+    """Show what a results file comes to, and write a page of it."""
     name = "standard input" if source == STDIN else printable(source.name)
     if html is not None:
         _check_page(html, source)

@@ -64,11 +64,7 @@ ResultRow: TypeAlias = Solved | Failed
 
 
 def lines(source: Path) -> Iterator[bytes]:
-    """Read the lines of a file one by one, or those of stdin for ``-``.
-
-    Raises:
-        ConfigurationError: It cannot be read.
-    """
+    """Read the lines of a file one by one, or those of stdin for ``-``."""
     try:
         with nullcontext(sys.stdin.buffer) if source == STDIN else source.open("rb") as stream:
             yield from iter(lambda: stream.readline(_LONGEST_LINE), b"")
