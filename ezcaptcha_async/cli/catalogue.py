@@ -10,6 +10,7 @@ from ezcaptcha_async import EZCAPTCHA, ONECAPTCHA, Offer, Service, Task
 from ezcaptcha_async.tasks import TASK_TYPES
 
 SERVICES: Final = (EZCAPTCHA, ONECAPTCHA)
+_TOLD_OF_A_SERVICE: Final = ("name", "base_url", "currency", "points_per_unit")
 
 Form: TypeAlias = Literal["text", "flag", "object"]
 
@@ -71,13 +72,7 @@ def as_document() -> dict[str, Any]:
     """Return everything as one JSON-able object."""
     return {
         "services": [
-            {
-                "name": service.name,
-                "base_url": service.base_url,
-                "currency": service.currency,
-                "points_per_unit": service.points_per_unit,
-            }
-            for service in SERVICES
+            {name: getattr(service, name) for name in _TOLD_OF_A_SERVICE} for service in SERVICES
         ],
         "types": [
             {

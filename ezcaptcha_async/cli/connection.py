@@ -6,7 +6,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 import attrs
@@ -23,8 +23,6 @@ from ezcaptcha_async.accounts import (
 from ezcaptcha_async.cli.failures import reason
 from ezcaptcha_async.cli.options import STDIN
 from ezcaptcha_async.services import LOOPBACK_HOSTS
-
-ServiceName: TypeAlias = Literal["ezcaptcha", "1captcha"]
 
 _MARK: Final = "\ufeff"
 _COMMENT: Final = re.compile(r"(^|\s)#.*")
@@ -67,16 +65,12 @@ class Connection:
             takes the key itself, which all users of a machine could read.
     """
 
-    service: ServiceName = "ezcaptcha"
+    service: Literal["ezcaptcha", "1captcha"] = "ezcaptcha"
     base_url: str | None = None
     key_file: Annotated[Path | None, FromFile] = None
 
     def profile(self, time_scale: float | None = None) -> Service:
-        """Return the profile of the service.
-
-        Args:
-            time_scale: How many times as fast it runs; None for what the environment says
-                of the service that it names.
+        """Return the profile of the service, by default at the speed that the environment says.
 
         Raises:
             ConfigurationError: The URL is not safe, or the service is not a simulated one.

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import attrs
 from rich.console import RenderableType
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ezcaptcha_async import ConfigurationError, Service
@@ -19,10 +19,9 @@ from ezcaptcha_async.cli.connection import Connection
 from ezcaptcha_async.cli.failures import ExitCode
 from ezcaptcha_async.cli.findings import Finding, State, skipped
 from ezcaptcha_async.cli.interrupts import run_async
-from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, WARNING, Output, counted, printable
+from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, INDENT, WARNING, Output, counted, printable
 from ezcaptcha_async.cli.probes import look_up, shake_hands
 
-_INDENT: Final = (0, 0, 0, 2)
 _NAME_WIDTH: Final = 8
 _STATE_WIDTH: Final = 7
 _COLOURS: Final[dict[State, str]] = {
@@ -111,10 +110,8 @@ def _sourced(finding: Finding, source: str) -> Finding:
 
 
 def _row(finding: Finding, output: Output) -> Padding:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=_NAME_WIDTH)
-    table.add_column(width=_STATE_WIDTH)
-    table.add_column(overflow="fold")
+    columns = Column(width=_NAME_WIDTH), Column(width=_STATE_WIDTH), Column(overflow="fold")
+    table = Table.grid(*columns, padding=(0, 2, 0, 0))
     faint = FAINT if finding.state == "skipped" else ""
     state = Text(finding.state, style=_COLOURS[finding.state])
     table.add_row(finding.name, state, Text(printable(finding.text), style=faint))
@@ -137,4 +134,4 @@ def _conclusion(checks: list[Finding]) -> Text:
 
 
 def _indented(content: RenderableType) -> Padding:
-    return Padding(content, _INDENT, expand=False)
+    return Padding(content, INDENT, expand=False)

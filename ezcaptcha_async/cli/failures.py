@@ -37,9 +37,6 @@ class ExitCode(enum.IntEnum):
         return member
 
 
-_HOW_TO_FETCH: Final = "give what stands below to 'ezcaptcha resume -' within five minutes"
-"""What to do with saved tickets that are printed."""
-
 _OVER: Final = (errors.ResultWindowLapsedError, errors.TaskFailedError, errors.TaskNotFoundError)
 """Ends of a paid task after which there is nothing to fetch any more."""
 
@@ -110,12 +107,7 @@ _ENDS: Final[Mapping[int, tuple[str, ExitCode]]] = {
 
 
 def reason(error: Exception, otherwise: str = "") -> str:
-    """Return why the operating system refused something, without the name or text of a file.
-
-    Args:
-        error: What it raised.
-        otherwise: What to say where it did not refuse, but Python did.
-    """
+    """Return why the operating system refused something; or otherwise, if it was not that."""
     return getattr(error, "strerror", None) or otherwise or type(error).__name__
 
 
@@ -135,7 +127,9 @@ def line(failure: BaseException) -> str:
 def last_line(failure: BaseException) -> str:
     """Return the same with what to do with the tickets, which are to stand below."""
     text = _with_tickets(line(failure), failure)
-    return f"{text}: {_HOW_TO_FETCH}" if tickets(failure) else text
+    if not tickets(failure):
+        return text
+    return f"{text}: give what stands below to 'ezcaptcha resume -' within five minutes"
 
 
 def _with_tickets(text: str, failure: BaseException) -> str:

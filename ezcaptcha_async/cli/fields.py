@@ -28,13 +28,7 @@ _CLASSES: Final[Mapping[str, _TaskClass]] = {
 def task_from(
     task_type: str, arguments: Iterable[str], more: str | None = None, *, custom: bool = False
 ) -> Task[Any]:
-    """Build a task.
-
-    Args:
-        task_type: The type, in any case.
-        arguments: ``name=text`` or ``name:=JSON`` for each field.
-        more: Further fields as the text of one JSON object.
-        custom: True for a type without a class: fields as they are on the wire.
+    """Build a task of ``name=text`` or ``name:=JSON`` for each field, and of more in JSON.
 
     Raises:
         ConfigurationError: The type or a field is not known, missing or wrong.
@@ -52,11 +46,7 @@ def task_from(
 
 
 def task_of(
-    task_type: str,
-    values: Mapping[str, Any],
-    *,
-    custom: bool = False,
-    reference: str | None = None,
+    task_type: str, values: Mapping[str, Any], *, custom: bool = False, reference: str | None = None
 ) -> Task[Any]:
     """Build a task of fields that have been read already; a flag may be text."""
     if custom:

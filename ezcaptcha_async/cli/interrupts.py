@@ -17,8 +17,7 @@ from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.options import Backend
 
 T = TypeVar("T")
-_NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP")
-_ENDING: Final = tuple(signal.Signals[name] for name in _NAMES if name in dir(signal))
+_ENDING: Final = [item for item in signal.Signals if item.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 
 
 @attrs.define(eq=False)
@@ -74,11 +73,7 @@ def run_async(
 
     On asyncio that is uvloop where it is installed: here nobody else has a say in it.
     The first signal cancels `work`, which may clean up; a second one does not wait for that.
-
-    Args:
-        work: What to run.
-        beside: Runs for as long as `work` does. What either of them raises ends both.
-        backend: The event loop.
+    What is to run beside ends with it, and what either of them raises ends both.
 
     Raises:
         Interrupted: By SIGINT, SIGTERM or SIGHUP.

@@ -19,9 +19,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ezcaptcha_async import PoolStatistics
-from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, Output
+from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, INDENT, Output
 
-_INDENT: Final = (0, 0, 0, 2)
 _GAP: Final = 2
 _PADDING: Final = (0, _GAP, 0, 0)
 _TICK: Final = 0.2
@@ -147,7 +146,7 @@ class Meter:
         lines: list[RenderableType] = ["", title, ""]
         if self._progress.tasks[0].total is not None:
             lines += [self._progress, ""]
-        return Padding(Group(*lines, self._table(), "", *self._more), _INDENT)
+        return Padding(Group(*lines, self._table(), "", *self._more), INDENT)
 
     def _table(self) -> Table:
         """Return the figures side by side, or one below the other where there is no room."""

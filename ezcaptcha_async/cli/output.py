@@ -30,6 +30,9 @@ WARNING: Final = "color(163)"
 FIGURE: Final = "color(63)"
 FAINT: Final = "dim"
 
+INDENT: Final = (0, 0, 0, 2)
+"""Of what is more than a line: the padding of `rich`."""
+
 _THEME: Final = {
     "cyclopts.name": FIGURE,
     "cyclopts.required": BAD,

@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Final, cast
 from urllib.parse import SplitResult
 
@@ -125,10 +126,9 @@ async def _addresses(host: str, port: int) -> list[str] | Exception:
 
 
 def _is_address(host: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        with suppress(OSError):
-            socket.inet_pton(family, host)
-            return True
+    with suppress(ValueError):
+        ip_address(host)
+        return True
     return False
 
 

@@ -19,16 +19,8 @@ T = TypeVar("T")
 _PATIENCE: Final = 5.0
 """Seconds after which a user wonders whether anything happens."""
 
-_NOT_OF_THE_ANSWER: Final = {"receipt", "expires_at"}
 
-
-def solve(
-    output: Output,
-    account: Account,
-    task: Task[Any],
-    *,
-    timeout: float | None,
-) -> None:
+def solve(output: Output, account: Account, task: Task[Any], *, timeout: float | None) -> None:
     """Solve one task and print its solution."""
     pool, is_paid, is_seen = SessionPool(account), anyio.Event(), output.remarks.is_terminal
 
@@ -88,13 +80,10 @@ def _in_pool(
     try:
         run_async(work, beside=beside)
     except Interrupted as interruption:
-        signum = interruption.signum
-    else:
-        return answers[0]
-    if answers:
-        # The signal came while the pool was closing; what is paid for is not thrown away.
-        return answers[0]
-    raise Interrupted(signum, paid_tickets(pool))
+        # It may have come while the pool was closing; what is paid for is not thrown away.
+        if not answers:
+            raise Interrupted(interruption.signum, paid_tickets(pool)) from None
+    return answers[0]
 
 
 def token(solution: Solution) -> str | None:
@@ -105,7 +94,7 @@ def token(solution: Solution) -> str | None:
 
 def answer(solution: Solution) -> dict[str, Any]:
     """Return what the service answered, as a JSON-able object."""
-    return attrs.asdict(solution, filter=lambda field, _value: field.name not in _NOT_OF_THE_ANSWER)
+    return attrs.asdict(solution, filter=attrs.filters.exclude("receipt", "expires_at"))
 
 
 def described(solution: Solution) -> dict[str, Any]:

@@ -128,7 +128,7 @@ class BatchCounts:
         self.failed += 1
         self.errors[type(error).__name__] += 1
         if row is not None and len(self.examples) < _EXAMPLES:
-            name = f"row {row[0]}" if row[2] is None else f"row {row[0]} ({row[2]})"
+            name = f"row {row.number}" if row.id is None else f"row {row.number} ({row.id})"
             self.examples.append(f"{name}: {error}")
 
     def figures(self, pool: PoolStatistics) -> dict[str, str]:

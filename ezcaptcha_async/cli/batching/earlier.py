@@ -9,17 +9,15 @@ import attrs
 
 from ezcaptcha_async import (
     ConfigurationError,
-    EzCaptchaError,
     Journal,
     Resumed,
     SessionPool,
-    Solution,
     Submission,
     SubmissionUnknownError,
 )
 from ezcaptcha_async.cli.batching.batch import Batch, journal_of
 from ezcaptcha_async.cli.batching.rows import RowName, row_of
-from ezcaptcha_async.cli.batching.writing import RowWriter, found_in
+from ezcaptcha_async.cli.batching.writing import Found, RowWriter, found_in
 
 
 def paid_rows(batch: Batch) -> dict[int, str] | None:
@@ -38,7 +36,7 @@ def unknown_rows(batch: Batch) -> dict[int, str]:
 
 def _rows_named(references: Iterable[str | None]) -> dict[int, str]:
     rows = (row_of(reference) for reference in references)
-    return {row[0]: row[1] for row in rows if row is not None}
+    return {row.number: row.key for row in rows if row is not None}
 
 
 @attrs.frozen(kw_only=True)
@@ -55,12 +53,12 @@ class EarlierRuns:
     async def fetch(self, pool: SessionPool) -> None:
         """Fetch what is paid for, and write down what may be and cannot be fetched."""
         unknown = dict(self._unknown(pool.unknowns()))
-        await self._read_begun({row[0]: row[1] for row in unknown})
+        await self._read_begun({row.number: row.key for row in unknown})
         for row, submission in unknown.items():
             lost = SubmissionUnknownError(
                 "an earlier run ended while createTask was under way; it may have been paid for"
             )
-            self._write_of_before(row, lost, points=submission.points)
+            self._write_of_before(row, lost, submission.points)
         async with pool.resume_all(max_in_flight=self.writer.batch.max_in_flight) as outcomes:
             async for outcome in outcomes:
                 self._note_resumed(outcome)
@@ -95,15 +93,16 @@ class EarlierRuns:
         results = self.writer.results
         for submission in submissions:
             row = row_of(submission.reference)
-            if row is None or results.is_solved(row[0]):
+            if row is None or results.is_solved(row.number):
                 continue
-            if not results.is_lost(row[0], submission.sent_at):
+            if not results.is_lost(row.number, submission.sent_at):
                 yield row, submission
 
     def _note_resumed(self, outcome: Resumed) -> None:
         row, results, counts = row_of(outcome.reference), self.writer.results, self.writer.counts
         if row is not None and (
-            results.is_solved(row[0]) or (outcome.error is not None and results.is_finished(row[0]))
+            results.is_solved(row.number)
+            or (outcome.error is not None and results.is_finished(row.number))
         ):
             return  # its line was written, and the process killed before the journal's
         if row is not None and isinstance(outcome.error, ConfigurationError):
@@ -111,18 +110,13 @@ class EarlierRuns:
             counts.halted_by = counts.halted_by or outcome.error
             return
         points = outcome.ticket.get("points")
-        self._write_of_before(row, found_in(outcome), points=points, resumed=True)
+        self._write_of_before(row, found_in(outcome), points, resumed=True)
 
     def _write_of_before(
-        self,
-        row: RowName | None,
-        found: Solution | EzCaptchaError,
-        *,
-        points: float | None,
-        resumed: bool = False,
+        self, row: RowName | None, found: Found, points: float | None, *, resumed: bool = False
     ) -> None:
         """Write down what became of a row that an earlier run began."""
-        if row is not None and self.writer.results.is_finished(row[0]):
+        if row is not None and self.writer.results.is_finished(row.number):
             self.writer.counts.failed_before -= 1  # it is counted anew
         tried_again = row is not None and self.writer.batch.retry_failed
         self.writer.write(row, found, points, resumed=resumed, tried_again=tried_again)

@@ -9,7 +9,6 @@ from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async.cli.fields import names_a_field
 
 _DELIMITERS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
-_EXAMPLE: Final = "such as type,website_url,website_key"
 
 
 def is_row(value: dict[str, Any] | None, *, custom: bool) -> bool:
@@ -42,7 +41,8 @@ def header(number: int, cells: Sequence[str] | None, *, custom: bool) -> list[st
     named = [name for name in names if name]
     is_known = all(map(str.isidentifier, named)) if custom else names_a_field(named)
     if not (named and is_known) or len(set(named)) < len(named):
-        _refuse(number, "must name its columns", f"{_EXAMPLE}, each once")
+        wanted = "such as type,website_url,website_key, each once"
+        _refuse(number, "must name its columns", wanted)
     return names
 
 

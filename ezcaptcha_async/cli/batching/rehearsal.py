@@ -18,10 +18,9 @@ from ezcaptcha_async.cli.batching.results_file import ResultsFile
 from ezcaptcha_async.cli.batching.rows import Row
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.options import STDOUT
-from ezcaptcha_async.cli.output import BAD, GOOD, Output, counted, money, points
+from ezcaptcha_async.cli.output import BAD, GOOD, INDENT, Output, counted, money, points
 from ezcaptcha_async.cli.tabular import tabulated
 
-_INDENT: Final = (0, 0, 0, 2)
 _MOST_PROBLEMS: Final = 1_000
 _SHOWN_PROBLEMS: Final = 10
 
@@ -126,7 +125,7 @@ def show(output: Output, found: Rehearsal) -> None:
             (name, f"{rows:,}", "not known" if cost is None else points(cost))
             for name, rows, cost in found.costs()
         ]
-        width = output.console.width - _INDENT[-1]
+        width = output.console.width - INDENT[-1]
         lines += [tabulated(("type", "rows", "points"), rows, width=width), ""]
     for row, problem in found.problems[:_SHOWN_PROBLEMS]:
         lines.append(Text(f"row {row}: {problem}", style=BAD))
@@ -137,7 +136,7 @@ def show(output: Output, found: Rehearsal) -> None:
     cost = money(found.points, found.service)
     lines.append(Text(f"At the listed prices: {cost}.", style="bold"))
     lines.append(Text("Nothing was sent; without --dry-run it is.", style=GOOD))
-    output.show(Padding(Group(*lines), _INDENT))
+    output.show(Padding(Group(*lines), INDENT))
 
 
 def _summary(found: Rehearsal) -> str:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias, cast
+from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias, cast
 
 import attrs
 
@@ -42,20 +42,30 @@ _OTHER_FILES: Final = {
 _Values: TypeAlias = tuple[int, dict[str, Any] | ConfigurationError]
 """The line of a row, and what it says, or why that cannot be read."""
 
-RowName: TypeAlias = tuple[int, str, str | None]
-"""Number, key and the user's own name of a row, which a task's reference holds."""
+
+class RowName(NamedTuple):
+    """What is known of a row by the reference of its task."""
+
+    number: int  # counted from 1; blank lines and the header do not count
+    key: str  # a digest of what it says, the same in each run
+    id: str | None  # the user's own name for it
 
 
 @attrs.frozen
 class Row:
     """One row; either `task` or `problem` is set."""
 
-    number: int  # counted from 1; blank lines and the header do not count
-    key: str  # a digest of what it says, the same in each run
-    id: str | None = None  # the user's own name for it
+    number: int  # see `RowName` for the first three
+    key: str
+    id: str | None = None
     columns: Mapping[str, Any] = attrs.field(factory=dict[str, Any])  # for the user; no secrets
     task: Task[Any] | None = None  # its reference names the row
     problem: ConfigurationError | None = None  # why it cannot be read; begins with its line
+
+    @property
+    def name(self) -> RowName:
+        """What it is known by."""
+        return RowName(self.number, self.key, self.id)
 
 
 @attrs.frozen(kw_only=True)
@@ -158,7 +168,7 @@ class RowReader:
 def row_of(reference: str | None) -> RowName | None:
     """Return which row a task was created for; None when for none."""
     found = re.fullmatch("([1-9][0-9]{0,8}):([0-9a-f]{16})(?::(.*))?", reference or "")
-    return None if found is None else (int(found[1]), found[2], found[3])
+    return None if found is None else RowName(int(found[1]), found[2], found[3])
 
 
 def shared_reference(row: Row, source: Path) -> str:
@@ -207,9 +217,6 @@ def count_rows(source: Path, row_format: Format) -> int | None:
         else:
             return max(0, lines + (not text.endswith("\n")) - (row_format == "csv"))
     raise ConfigurationError(f"line {wrong} of the rows is no text in UTF-8: {remedy}")
-
-
-# ------------------------------------------------------------------------------- details
 
 
 def _from_json(lines: Iterable[bytes], *, custom: bool) -> Iterator[_Values]:

@@ -173,14 +173,14 @@ class _BatchRun:
                     continue
                 self.writer.keep_columns(row)
                 if row.problem is not None:
-                    self.writer.write((row.number, row.key, row.id), row.problem, points=None)
+                    self.writer.write(row.name, row.problem, points=None)
                 elif is_spent:
                     counts.halted_by = BudgetExceededError(
                         f"the budget of {batch.budget:,.0f} points is used up"
                     )
                     return
                 else:
-                    self._under_way[next(begun)] = row.number, row.key, row.id
+                    self._under_way[next(begun)] = row.name
                     yield self._task_of(row)
 
     def _task_of(self, row: Row) -> Task[Any]:

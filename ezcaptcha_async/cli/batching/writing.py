@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
@@ -33,6 +33,10 @@ _HALTING: Final = (
 """What the next row would meet as well, so that none is read any more."""
 
 
+Found: TypeAlias = Solution | EzCaptchaError
+"""What became of a row."""
+
+
 @attrs.frozen(kw_only=True)
 class RowWriter:
     """Writes down what became of each row, and counts it."""
@@ -52,13 +56,13 @@ class RowWriter:
 
     def skip(self, row: RowName) -> None:
         """Count a row that another machine of the fleet has written down."""
-        self._columns.pop(row[0], None)
+        self._columns.pop(row.number, None)
         self.counts.elsewhere = (self.counts.elsewhere or 0) + 1
 
     def write(
         self,
         row: RowName | None,
-        found: Solution | EzCaptchaError,
+        found: Found,
         points: float | None,
         *,
         resumed: bool = False,
@@ -79,15 +83,15 @@ class RowWriter:
         """
         document: dict[str, Any] = {"row": None, "finished_at": time.time()}
         if row is not None:
-            document |= {"row": row[0], "key": row[1]}
-            if row[2] is not None:
-                document["id"] = row[2]
-            if columns := self._columns.pop(row[0], None):
+            document |= {"row": row.number, "key": row.key}
+            if row.id is not None:
+                document["id"] = row.id
+            if columns := self._columns.pop(row.number, None):
                 document["columns"] = columns
         if resumed:
             document["resumed"] = True
         # The run that began it, and did not wait for its end, has counted what it cost.
-        is_counted = resumed and row is not None and self.results.is_counted(row[0])
+        is_counted = resumed and row is not None and self.results.is_counted(row.number)
         if isinstance(found, EzCaptchaError):
             if isinstance(found, _HALTING):
                 self.counts.halted_by = self.counts.halted_by or found
@@ -123,9 +127,9 @@ class RowWriter:
             raise BrokenOffError(problem, lines) from None
 
 
-def found_in(outcome: Outcome[Any] | Resumed) -> Solution | EzCaptchaError:
+def found_in(outcome: Outcome[Any] | Resumed) -> Found:
     """Return the one of the two that is there."""
-    return cast("Solution | EzCaptchaError", outcome.solution or outcome.error)
+    return cast("Found", outcome.solution or outcome.error)
 
 
 def _is_final(error: EzCaptchaError) -> bool:

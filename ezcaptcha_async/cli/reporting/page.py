@@ -59,13 +59,11 @@ def _outcome(found: Figures) -> Iterator[Markup]:
         class_="outcome",
         aria_hidden="true",
     )
-    yield element("dl", *(_tile(*tile) for tile in _tiles(found)), class_="tiles")
-
-
-def _tile(name: str, value: str, more: str) -> Markup:
-    return element(
-        "div", element("dt", name), element("dd", value), element("dd", more, class_="more")
+    tiles = (
+        (element("dt", name), element("dd", value), element("dd", more, class_="more"))
+        for name, value, more in _tiles(found)
     )
+    yield element("dl", *(element("div", *tile) for tile in tiles), class_="tiles")
 
 
 def _tiles(found: Figures) -> Iterator[tuple[str, str, str]]:

@@ -77,7 +77,8 @@ def _strip(
     edge = spread.p5 if end == "p5" else spread.p95
     words = f"median {spread.median:,.1f} s, {end} {edge:,.1f} s"
     scale = f"{words}; bars of {histogram.bins.step:g} s, the highest is {max(histogram.counts):,}"
-    titles = _titles(histogram)
+    pairs = zip(wording.ranges(histogram), histogram.counts, strict=True)
+    titles = [f"{values}: {count:,}" for values, count in pairs]
     x = plots.values_axis(histogram.bins, " s")
     y = plots.Axis(0.0, float(max(*histogram.counts, 1)), ())
     shapes = [
@@ -100,11 +101,6 @@ def _open_ends(histogram: Histogram | None) -> Iterator[Markup]:
     ]
     if ends:
         yield element("p", " ".join(ends), class_="hint")
-
-
-def _titles(histogram: Histogram) -> list[str]:
-    pairs = zip(wording.ranges(histogram), histogram.counts, strict=True)
-    return [f"{words}: {count:,}" for words, count in pairs]
 
 
 def _bins_table(histogram: Histogram | None, caption: str) -> Iterator[Markup]:

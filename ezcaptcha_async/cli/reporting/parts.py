@@ -32,11 +32,8 @@ def joined(parts: Iterable[str]) -> Markup:
 def element(name: str, /, *parts: str, **attributes: str | float | None) -> Markup:
     """Return one element.
 
-    Args:
-        name: Its tag.
-        parts: What is in it.
-        attributes: With ``_`` for ``-``, and one more at the end of a Python keyword; those
-            that are None are left out.
+    Its attributes have ``_`` for ``-``, and one more at the end of a Python keyword; those that
+    are None are left out.
     """
     written = "".join(
         f' {key.removesuffix("_").replace("_", "-")}="{escape(_value(value))}"'
