@@ -312,8 +312,7 @@ def batch(
         retry_failed=retry_failed,
     )
     if dry_run:
-        profile = connection.profile(time_scale)
-        plan = rehearsal.rehearse(wanted, profile)
+        plan = rehearsal.rehearse(wanted, connection.profile(time_scale))
         if as_json:
             output.document(rehearsal.as_document(plan))
         else:

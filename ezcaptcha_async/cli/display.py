@@ -23,7 +23,9 @@ _NARROW: Final = 68
 
 def show_tally(output: Output, found: Tally) -> None:
     """Show what came of the demonstration."""
-    output.show(Padding(_by_type(output, found), INDENT))
+    rows = [(item.type or "all types", *_figures(item)) for item in (*found.types, found.total)]
+    width = output.console.width - INDENT[-1]
+    output.show(Padding(tabulated(_TALLY_COLUMNS, rows, width=width, totals=True), INDENT))
     output.show("")
     output.show(Padding(_totals(found), INDENT))
     output.show("")
@@ -33,11 +35,6 @@ def show_tally(output: Output, found: Tally) -> None:
     ]
     good = Text("Nothing was lost: each task was charged once and its solution fetched.", GOOD)
     output.show(Padding(Group(*(words or [good])), INDENT))
-
-
-def _by_type(output: Output, found: Tally) -> RenderableType:
-    rows = [(item.type or "all types", *_figures(item)) for item in (*found.types, found.total)]
-    return tabulated(_TALLY_COLUMNS, rows, width=output.console.width - INDENT[-1], totals=True)
 
 
 def _figures(item: TypeTally) -> tuple[str, ...]:

@@ -100,15 +100,14 @@ class EarlierRuns:
 
     def _note_resumed(self, outcome: Resumed) -> None:
         row, results, counts = row_of(outcome.reference), self.writer.results, self.writer.counts
-        if row is not None and (
-            results.is_solved(row.number)
-            or (outcome.error is not None and results.is_finished(row.number))
-        ):
-            return  # its line was written, and the process killed before the journal's
-        if row is not None and isinstance(outcome.error, ConfigurationError):
-            # It waits for the account that has paid; to buy the row with this one is no answer.
-            counts.halted_by = counts.halted_by or outcome.error
-            return
+        if row is not None:
+            has_failed = outcome.error is not None and results.is_finished(row.number)
+            if has_failed or results.is_solved(row.number):
+                return  # its line was written, and the process killed before the journal's
+            if isinstance(outcome.error, ConfigurationError):
+                # It waits for the account that has paid; to buy it with this one is no answer.
+                counts.halted_by = counts.halted_by or outcome.error
+                return
         points = outcome.ticket.get("points")
         self._write_of_before(row, found_in(outcome), points, resumed=True)
 
