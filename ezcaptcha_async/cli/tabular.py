@@ -35,7 +35,7 @@ def tabulated(
     width: int,
     words: int = 1,
     totals: bool = False,
-    overflow: OverflowMethod = "ellipsis",
+    overflow: OverflowMethod = "crop",
 ) -> RenderableType:
     """Return a table; the first `words` columns are names, the last row may be the totals.
 

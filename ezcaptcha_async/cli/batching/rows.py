@@ -55,7 +55,7 @@ class RowName(NamedTuple):
 class Row:
     """One row; either `task` or `problem` is set."""
 
-    number: int  # see `RowName` for the first three
+    number: int  # for this and the next two see `RowName`
     key: str
     id: str | None = None
     columns: Mapping[str, Any] = attrs.field(factory=dict[str, Any])  # for the user; no secrets
@@ -70,11 +70,7 @@ class Row:
 
 @attrs.frozen(kw_only=True)
 class RowReader:
-    """Reads rows.
-
-    Raises:
-        ConfigurationError: That type is not known.
-    """
+    """Reads rows; the type of those that name none must be known."""
 
     format: Format
     task_type: str | None = None  # of rows that name none
