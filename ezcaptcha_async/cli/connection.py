@@ -70,7 +70,7 @@ class Connection:
     key_file: Annotated[Path | None, FromFile] = None
 
     def profile(self, time_scale: float | None = None) -> Service:
-        """Return the profile of the service, by default at the speed that the environment says.
+        """Return the profile of the service; its speed, if not given, is that of the environment.
 
         Raises:
             ConfigurationError: The URL is not safe, or the service is not a simulated one.

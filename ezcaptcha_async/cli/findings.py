@@ -34,7 +34,7 @@ class Finding:
 
 
 def skipped(name: str, why: str = "not checked") -> Finding:
-    """Return that a check was left out; it is one before that did not go well, if nothing else."""
+    """Return that a check was left out, for one before if there is no other reason."""
     return Finding(name, "skipped", why)
 
 

@@ -156,7 +156,7 @@ class _BatchRun:
                 self._note_outcome(outcome)
 
     async def _tasks(self, *, is_spent: bool) -> AsyncGenerator[Task[Any]]:
-        """Yield the tasks of the rows that are not finished, if the budget is not spent before."""
+        """Yield the tasks of the rows that are not finished; none where the budget is spent."""
         batch, counts = self.writer.batch, self.writer.counts
         begun = count()
         async with aclosing(batch.reader.rows(batch.source)) as rows:

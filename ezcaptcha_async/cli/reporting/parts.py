@@ -68,7 +68,7 @@ def table(
     hint: str = "",
     words: int = 1,
 ) -> Markup:
-    """Return a table; the first cell of each row names it, and the first `words` are no numbers."""
+    """Return a table; its first `words` columns are no numbers, the first of all names the row."""
     # Roles are said, because a browser forgets them where the style arranges rows anew.
     wide = len(columns) >= _WIDE
     more = [element("span", hint, class_="hint")] if hint else []
