@@ -52,10 +52,11 @@ def _run(tokens: list[str]) -> int:
 
         return run(tokens)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _FROM_THE_EXTRA:
+        package = (error.name or "").partition(".")[0]
+        if package not in _FROM_THE_EXTRA:
             raise
         sys.stderr.write(
-            f"ezcaptcha: the command line needs {error.name}: "
+            f"ezcaptcha: the command line needs {package}: "
             "in the checkout of ezcaptcha_async, pip install '.[cli]'\n"
         )
         return _USAGE

@@ -21,7 +21,7 @@ from cyclopts.validators import Number
 from ezcaptcha_async import EZCAPTCHA, ConfigurationError, EzCaptchaError, __version__
 from ezcaptcha_async.accounts import KEY_VARIABLE
 from ezcaptcha_async.cli import catalogue, examples
-from ezcaptcha_async.cli.connection import DEFAULT, STDIN, Connection, FromFile, read_text
+from ezcaptcha_async.cli.connection import DEFAULT, Connection, FromFile, read_text
 from ezcaptcha_async.cli.failures import (
     BrokenOffError,
     ExitCode,
@@ -29,8 +29,9 @@ from ezcaptcha_async.cli.failures import (
     UsageError,
     exit_code,
     help_on_codes,
+    reason,
 )
-from ezcaptcha_async.cli.options import STDOUT, STDOUT_NAMES, Backend, Format
+from ezcaptcha_async.cli.options import STDIN, STDOUT, STDOUT_NAMES, Backend, Format
 from ezcaptcha_async.cli.output import PROGRAM, Output
 
 
@@ -41,15 +42,14 @@ def _whole(_type: type[int], tokens: Sequence[Token]) -> int:
         raise ValueError("it must be a whole number") from None
 
 
-Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
+Flag: TypeAlias = Annotated[bool, Parameter(negative=(), show_default=False)]
+Json: TypeAlias = Annotated[Flag, Parameter(name="--json")]
 ResultsOption: Final = Parameter(name=("--results", "-o"), allow_leading_hyphen=True)
-_SPEEDS: Final = Number(gte=1, lte=100)
-Speed: Final = Parameter(validator=_SPEEDS)
-TimeScale: TypeAlias = Annotated[float | None, Parameter(validator=_SPEEDS, show_default=False)]
+Speed: Final = Parameter(validator=Number(gte=1, lte=100))
+TimeScale: TypeAlias = Annotated[float | None, Speed]
 # The upper bounds are there for what is no number, which is below no bound and above none.
-_NOT_NEGATIVE: Final = Number(gte=0, lt=inf)
-NotNegative: Final = Parameter(show_default=False, validator=_NOT_NEGATIVE)
-Positive: Final = Parameter(show_default=False, validator=Number(gt=0, lt=inf))
+NotNegative: Final = Parameter(validator=Number(gte=0, lt=inf))
+Positive: Final = Parameter(validator=Number(gt=0, lt=inf))
 Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 if TYPE_CHECKING:
     TaskType: TypeAlias = str
@@ -101,7 +101,7 @@ def run(tokens: Sequence[str]) -> int:
     except (EzCaptchaError, Interrupted, BrokenOffError) as error:
         failure = error
     except OSError as error:
-        failure = BrokenOffError(f"cannot go on: {error.strerror or type(error).__name__}")
+        failure = BrokenOffError(f"cannot go on: {reason(error)}")
     output.failure(failure)
     return exit_code(failure)
 
@@ -165,7 +165,7 @@ def solve(
     /,
     *arguments: Annotated[FieldArgument, Parameter(name="FIELD", show_choices=False)],
     fields: Annotated[Path | None, FromFile] = None,
-    custom: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    custom: Flag = False,
     timeout: Annotated[float | None, Positive] = None,
     time_scale: TimeScale = None,
     connection: Connection = DEFAULT,
@@ -236,17 +236,17 @@ def batch(
     /,
     *,
     results: Annotated[Path, ResultsOption] = STDOUT,
-    row_format: Annotated[Format | None, Parameter(name="--format", show_default=False)] = None,
-    task_type: Annotated[str | None, Parameter(name="--type", show_default=False)] = None,
-    custom: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    row_format: Annotated[Format | None, Parameter(name="--format")] = None,
+    task_type: Annotated[str | None, Parameter(name="--type")] = None,
+    custom: Flag = False,
     max_in_flight: Annotated[Whole, Parameter(validator=Number(gte=1, lte=100_000))] = 500,
     budget: Annotated[float | None, NotNegative] = None,
     timeout: Annotated[float | None, Positive] = None,
-    retry_failed: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    journal: Annotated[Path | None, Parameter(show_default=False)] = None,
-    fleet_url: Annotated[str | None, Parameter(name="--fleet", show_default=False)] = None,
-    fleet_name: Annotated[str | None, Parameter(show_default=False)] = None,
+    retry_failed: Flag = False,
+    dry_run: Flag = False,
+    journal: Path | None = None,
+    fleet_url: Annotated[str | None, Parameter(name="--fleet")] = None,
+    fleet_name: str | None = None,
     time_scale: TimeScale = None,
     connection: Connection = DEFAULT,
     as_json: Json = False,
@@ -312,8 +312,7 @@ def batch(
         retry_failed=retry_failed,
     )
     if dry_run:
-        profile = connection.profile(time_scale)
-        plan = rehearsal.rehearse(wanted, profile)
+        plan = rehearsal.rehearse(wanted, connection.profile(time_scale))
         if as_json:
             output.document(rehearsal.as_document(plan))
         else:
@@ -339,7 +338,7 @@ def report(
     results: Annotated[Path, Parameter(name="RESULTS", allow_leading_hyphen=True)],
     /,
     *,
-    html: Annotated[Path | None, Parameter(show_default=False)] = None,
+    html: Path | None = None,
     as_json: Json = False,
 ) -> None:
     """Show solve times, freshness, spend and errors of a batch.
@@ -392,11 +391,11 @@ def examine(
 
 @app.command(help_epilogue=_example("fleet redis://10.0.0.5:6379/0 --name crawl"))
 def fleet(
-    url: Annotated[str | None, Parameter(name="URL", show_default=False)] = None,
+    url: Annotated[str | None, Parameter(name="URL")] = None,
     /,
     *,
     name: str,
-    reopen: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    reopen: Flag = False,
     as_json: Json = False,
 ) -> None:
     """Show how the pools stand that share their limits and books in Redis or Valkey.
@@ -432,12 +431,12 @@ def types(*, as_json: Json = False) -> None:
 def simulate(
     *,
     port: Annotated[Whole, Parameter(validator=Number(gte=0, lte=65_535))] = 0,
-    latency: Annotated[float, Parameter(validator=_NOT_NEGATIVE)] = 0.0,
+    latency: Annotated[float, NotNegative] = 0.0,
     time_scale: Annotated[float, Speed] = 1.0,
     seed: Whole = 0,
     solve_time: Annotated[float | None, NotNegative] = None,
     failure_rate: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.0,
-    points: Annotated[float, Parameter(validator=_NOT_NEGATIVE)] = 1_000_000.0,
+    points: Annotated[float, NotNegative] = 1_000_000.0,
     as_json: Json = False,
 ) -> None:
     """Serve a simulated service on this machine until Ctrl-C.

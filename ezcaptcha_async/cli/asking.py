@@ -1,4 +1,4 @@
-"""One request to the service, sent by a pool as all of them are, and what it tells."""
+"""One request to the service, sent by a pool as all of them are, and what the answer tells."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import httpx
 from ezcaptcha_async import (
     Account,
     Balance,
+    ConfigurationError,
     CredentialError,
     EzCaptchaError,
     InsufficientBalanceError,
@@ -24,7 +25,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.cli import failures, findings
 from ezcaptcha_async.cli.failures import ExitCode
-from ezcaptcha_async.cli.findings import Finding
+from ezcaptcha_async.cli.findings import Finding, skipped
 from ezcaptcha_async.environment import Proxies
 from ezcaptcha_async.services import LOOPBACK_HOSTS
 
@@ -53,37 +54,33 @@ class _Watch:
         self.date = response.headers.get("date")
 
 
-@attrs.frozen(kw_only=True)
-class Conversation:
-    """One request, and what came of it.
-
-    Args:
-        account: Whose key it carried; None when there is no key.
-        outcome: What the pool made of it.
-        date: The ``Date`` header of the answer.
-        sent: Unix time at which it was sent.
-        received: Unix time at which the answer was there.
-    """
-
-    account: Account | None
-    outcome: Balance | EzCaptchaError
-    date: str | None
-    sent: float
-    received: float
+async def answers(service: Service, account: Account | None, *, timeout: float) -> list[Finding]:
+    """Ask for the balance; return what the answer says of HTTP, the key, the balance, the clock."""
+    watch = _Watch()
+    asking = account or Account(_NO_KEY, service=service)
+    try:
+        outcome = await _outcome(asking, watch, timeout)
+    except ConfigurationError as error:
+        return unanswered(Finding("HTTP", "problem", error.message, exit_code=ExitCode.USAGE))
+    return list(_conclusions(service, account, outcome, watch))
 
 
-async def ask(service: Service, account: Account | None, *, timeout: float) -> Conversation:
-    """Ask for the balance, be it with a key that is none.
+def unanswered(http: Finding) -> list[Finding]:
+    """Return the same where nothing could be asked."""
+    return [http, *map(skipped, ("key", "balance", "clock"))]
+
+
+async def _outcome(account: Account, watch: _Watch, timeout: float) -> Balance | EzCaptchaError:
+    """Return what a pool makes of the answer.
 
     Raises:
         ConfigurationError: What the environment says of proxies or certificates cannot be used.
     """
-    watch = _Watch()
-    asking = account or Account(_NO_KEY, service=service)
-    async with SessionPool(asking, transport="httpx"):
+    url = account.service.base_url
+    async with SessionPool(account, transport="httpx"):
         pass  # it says what is wrong with the environment
-    proxy = Proxies().for_url(service.base_url)
-    speaks_tls = "https" in {urlsplit(service.base_url).scheme, proxy and proxy.scheme}
+    proxy = Proxies().for_url(url)
+    speaks_tls = "https" in {urlsplit(url).scheme, proxy and proxy.scheme}
     async with (
         httpx.AsyncClient(
             trust_env=False,
@@ -91,84 +88,57 @@ async def ask(service: Service, account: Account | None, *, timeout: float) -> C
             proxy=None if proxy is None else proxy.address,
             event_hooks={"request": [watch.note_request], "response": [watch.note_response]},
         ) as client,
-        SessionPool(asking, http_client=client, request_timeout=timeout) as pool,
+        SessionPool(account, http_client=client, request_timeout=timeout) as pool,
     ):
-        outcome: Balance | EzCaptchaError
         try:
-            outcome = await pool.balance()
+            return await pool.balance()
         except EzCaptchaError as error:
-            outcome = error
-    return Conversation(
-        account=account,
-        outcome=outcome,
-        date=watch.date,
-        sent=watch.sent,
-        received=watch.received,
-    )
+            return error
 
 
-def conclusions(spoken: Conversation, service: Service) -> Iterator[Finding]:
-    """Yield what the answer says of HTTP, the key, the balance and the clock."""
-    account, outcome = spoken.account, spoken.outcome
-    seconds = spoken.received - spoken.sent
+def _conclusions(
+    service: Service, account: Account | None, outcome: Balance | EzCaptchaError, watch: _Watch
+) -> Iterator[Finding]:
+    is_silent = isinstance(outcome, TransportError)
     if isinstance(outcome, TransportError | ProtocolError):
         is_here = urlsplit(service.base_url).hostname in LOOPBACK_HOSTS
-        is_silent = isinstance(outcome, TransportError)
-        yield Finding(
-            name="HTTP",
-            state="problem",
-            text=str(outcome),
-            remedy=_START_IT if is_here and is_silent else _CHECK_WAY,
-            exit_code=ExitCode.NO_ANSWER,
-        )
+        remedy = _START_IT if is_here and is_silent else _CHECK_WAY
+        code = ExitCode.NO_ANSWER
+        yield Finding("HTTP", "problem", str(outcome), remedy, exit_code=code)
     else:
-        yield _http(seconds)
-    yield unknown("key") if account is None else _key(account, outcome)
+        yield _http(watch.received - watch.sent)
+    yield skipped("key") if account is None else _key(account, outcome)
     if isinstance(outcome, InsufficientBalanceError):
         outcome = Balance(0, outcome.code, service.currency, 0.0)
     if isinstance(outcome, Balance) and account is not None:
         yield findings.balance(outcome, service)
     else:
-        yield unknown("balance")
-    if isinstance(outcome, TransportError):
-        yield unknown("clock")
-    else:
-        yield findings.clock(spoken.date, spoken.sent, spoken.received)
-
-
-def unknown(name: str) -> Finding:
-    """Return that a check had to be left out, because of one before."""
-    return Finding(name=name, state="skipped", text="not checked")
+        yield skipped("balance")
+    yield skipped("clock") if is_silent else findings.clock(watch.date, watch.sent, watch.received)
 
 
 def _http(seconds: float) -> Finding:
     details = {"seconds": round(seconds, 3)}
     if seconds > _SLOW:
-        return Finding(
-            name="HTTP",
-            state="warning",
-            text=f"answered only after {seconds:.1f} s",
-            remedy="check the network; slow answers are late solutions",
-            details=details,
-        )
-    text = f"answered in {1000 * seconds:.0f} ms"
-    return Finding(name="HTTP", text=text, details=details)
+        remedy = "check the network; slow answers are late solutions"
+        text = f"answered only after {seconds:.1f} s"
+        return Finding("HTTP", "warning", text, remedy, details=details)
+    return Finding("HTTP", "ok", f"answered in {1000 * seconds:.0f} ms", details=details)
 
 
 def _key(account: Account, outcome: Balance | EzCaptchaError) -> Finding:
     details = {"account": account.name}
     if isinstance(outcome, Balance | InsufficientBalanceError):
-        return Finding(name="key", text=f"accepted, as {account.name}", details=details)
+        return Finding("key", "ok", f"accepted, as {account.name}", details=details)
     if not isinstance(outcome, ServiceError):
-        return unknown("key")
+        return skipped("key")
     refused = "refused" if isinstance(outcome, CredentialError) else "not checked"
     wait = "" if outcome.retry_after is None else f"; try again in {outcome.retry_after:.0f} s"
-    words = ": ".join(filter(None, (refused, outcome.code, outcome.description)))
     return Finding(
-        name="key",
-        state="problem",
-        text=words,
-        remedy=f"{outcome.remedy or 'ask the service'}{wait}",
+        "key",
+        "problem",
+        ": ".join(filter(None, (refused, outcome.code, outcome.description))),
+        f"{outcome.remedy or 'ask the service'}{wait}",
         exit_code=failures.exit_code(outcome),
         details={**details, "code": outcome.code},
     )

@@ -10,27 +10,20 @@ from ezcaptcha_async import EZCAPTCHA, ONECAPTCHA, Offer, Service, Task
 from ezcaptcha_async.tasks import TASK_TYPES
 
 SERVICES: Final = (EZCAPTCHA, ONECAPTCHA)
+_TOLD_OF_A_SERVICE: Final = ("name", "base_url", "currency", "points_per_unit")
 
 Form: TypeAlias = Literal["text", "flag", "object"]
 
 
 @attrs.frozen(kw_only=True)
 class Field:
-    """One field of a task type.
+    """One field of a task type."""
 
-    Args:
-        name: As the task class has it.
-        wire: As the services spell it; None for ``extra``, which holds any other fields.
-        form: ``text``; ``flag`` for true or false; ``object`` for a JSON object.
-        required: Whether a task must have it.
-        default: What it is when left out.
-    """
-
-    name: str
-    wire: str | None
+    name: str  # as the task class has it
+    wire: str | None  # as the services spell it; None for `extra`, which holds any other
     form: Form
     required: bool
-    default: bool | str | None
+    default: bool | str | None  # what it is when left out
 
 
 _FIELDS: Final[dict[type, tuple[Field, ...]]] = {}
@@ -45,9 +38,8 @@ def fields_of(task_class: type[Task[Any]]) -> tuple[Field, ...]:
             for item in attrs.fields(task_class)
             if item.name != "reference"  # that goes to no service
         ]
-        _FIELDS[task_class] = tuple(
-            sorted(found, key=lambda field: (field.wire is None, not field.required))
-        )
+        found.sort(key=lambda field: (field.wire is None, not field.required))
+        _FIELDS[task_class] = tuple(found)
     return _FIELDS[task_class]
 
 
@@ -80,13 +72,7 @@ def as_document() -> dict[str, Any]:
     """Return everything as one JSON-able object."""
     return {
         "services": [
-            {
-                "name": service.name,
-                "base_url": service.base_url,
-                "currency": service.currency,
-                "points_per_unit": service.points_per_unit,
-            }
-            for service in SERVICES
+            {name: getattr(service, name) for name in _TOLD_OF_A_SERVICE} for service in SERVICES
         ],
         "types": [
             {

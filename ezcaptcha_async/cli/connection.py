@@ -6,7 +6,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 import attrs
@@ -20,11 +20,9 @@ from ezcaptcha_async.accounts import (
     default_service,
     key_variable,
 )
+from ezcaptcha_async.cli.failures import reason
+from ezcaptcha_async.cli.options import STDIN
 from ezcaptcha_async.services import LOOPBACK_HOSTS
-
-ServiceName: TypeAlias = Literal["ezcaptcha", "1captcha"]
-
-STDIN: Final = Path("-")
 
 _MARK: Final = "\ufeff"
 _COMMENT: Final = re.compile(r"(^|\s)#.*")
@@ -37,7 +35,7 @@ _EMPTY: Final = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+=+")
 _KEY: Final = re.compile(r"(?!//)[\w+/][^\s\"'`,:;<>()\[\]{}=]*=*", re.ASCII)
 """Nothing in it that stands around words, between them, or before a comment."""
 # A lone hyphen is stdin, not the beginning of an option.
-FromFile: Final = Parameter(show_default=False, allow_leading_hyphen=True)
+FromFile: Final = Parameter(allow_leading_hyphen=True)
 
 
 def read_text(source: Path, *, option: str) -> str:
@@ -49,9 +47,9 @@ def read_text(source: Path, *, option: str) -> str:
     try:
         return sys.stdin.read() if source == STDIN else source.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        # Only the reason: what could not be decoded may be a secret.
-        reason = getattr(error, "strerror", None) or "it is not text in UTF-8; save it as that"
-    raise ConfigurationError(f"cannot read {option}: {reason}")
+        problem = reason(error, "it is not text in UTF-8; save it as that")
+    # Not from the error, which has what could not be decoded: that may be a secret.
+    raise ConfigurationError(f"cannot read {option}: {problem}")
 
 
 @Parameter(name="*")
@@ -67,25 +65,21 @@ class Connection:
             takes the key itself, which all users of a machine could read.
     """
 
-    service: ServiceName = "ezcaptcha"
-    base_url: Annotated[str | None, Parameter(show_default=False)] = None
+    service: Literal["ezcaptcha", "1captcha"] = "ezcaptcha"
+    base_url: str | None = None
     key_file: Annotated[Path | None, FromFile] = None
 
     def profile(self, time_scale: float | None = None) -> Service:
-        """Return the profile of the service.
-
-        Args:
-            time_scale: How many times as fast it runs; None for what the environment says
-                of the service that it names.
+        """Return the profile of the service; its speed, if not given, is that of the environment.
 
         Raises:
             ConfigurationError: The URL is not safe, or the service is not a simulated one.
         """
+        profile = ONECAPTCHA
+        if self.service == "ezcaptcha":
+            profile = default_service() if self.base_url is None else EZCAPTCHA
         if self.base_url is not None:
-            named = EZCAPTCHA if self.service == "ezcaptcha" else ONECAPTCHA
-            profile = attrs.evolve(named, base_url=self.base_url)
-        else:
-            profile = default_service() if self.service == "ezcaptcha" else ONECAPTCHA
+            profile = attrs.evolve(profile, base_url=self.base_url)
         if time_scale is None:
             return profile
         if time_scale != 1 and urlsplit(profile.base_url).hostname not in LOOPBACK_HOSTS:
@@ -93,24 +87,16 @@ class Connection:
         return profile.at_speed(time_scale / profile.speed)
 
     def account(self, time_scale: float | None = None) -> Account:
-        """Return the account, with the key from the file or the environment.
-
-        Raises:
-            ConfigurationError: There is no key, or it cannot be one.
-        """
-        key, *others = self._keys()
+        """Return the account, with the key from the file or the environment."""
+        account, *others = self.accounts(time_scale)
         if others:
             raise ConfigurationError(
                 f"--key-file holds {1 + len(others)} keys; this needs one, only batch takes several"
             )
-        return Account(key, service=self.profile(time_scale))
+        return account
 
     def accounts(self, time_scale: float | None = None) -> tuple[Account, ...]:
-        """Return an account for each line of the key file, or the one of the environment.
-
-        Raises:
-            ConfigurationError: There is no key, or one cannot be one.
-        """
+        """Return an account for each line of the key file, or the one of the environment."""
         profile = self.profile(time_scale)
         return tuple(Account(key, service=profile) for key in self._keys())
 

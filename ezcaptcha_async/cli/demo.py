@@ -42,18 +42,11 @@ _SECONDS_BETWEEN_LINES: Final = 2.0
 
 @attrs.frozen(kw_only=True)
 class Demo:
-    """What to demonstrate.
-
-    Args:
-        tasks: How many tasks.
-        speed: How many service seconds pass in one second.
-        seed: Where everything random comes from.
-        backend: The event loop.
-    """
+    """What to demonstrate."""
 
     tasks: int
-    speed: float
-    seed: int
+    speed: float  # service seconds in one second
+    seed: int  # where everything random comes from
     backend: Backend
 
 
@@ -76,16 +69,7 @@ def example_tasks(wanted: Demo) -> list[Task[Any]]:
 
 
 def run_demo(wanted: Demo, output: Output) -> Tally:
-    """Run the demonstration, all tasks at the same time, and return what came of it.
-
-    Args:
-        wanted: What to do.
-        output: Where to show how far it is.
-
-    Raises:
-        Interrupted: By a signal.
-        ConfigurationError: The service cannot be served here.
-    """
+    """Run the demonstration, all tasks at the same time, and return what came of it."""
     service = SimulatedService(seed=wanted.seed, balance=_BALANCE)
     opened = anyio.Event()
     outcomes: list[Outcome[Any]] = []

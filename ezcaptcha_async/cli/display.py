@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from rich import box
-from rich.console import Group, JustifyMethod, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ezcaptcha_async import EZCAPTCHA, Offer
 from ezcaptcha_async.cli.catalogue import SERVICES, Field, fields_of, offers_of
-from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, Output, amount, counted, points, stacked
+from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, INDENT, Output, amount, counted, points
+from ezcaptcha_async.cli.tabular import tabulated
 from ezcaptcha_async.cli.tally import Tally, TypeTally
 from ezcaptcha_async.tasks import TASK_TYPES
 
-_INDENT: Final = (0, 0, 0, 2)
-_GAP: Final = 2
 _TALLY_COLUMNS: Final = ("type", "tasks", "solved", "median", "p95", "polls")
 _TYPE_WIDTH: Final = 40
 _NARROW: Final = 68
@@ -25,39 +23,18 @@ _NARROW: Final = 68
 
 def show_tally(output: Output, found: Tally) -> None:
     """Show what came of the demonstration."""
-    output.show(Padding(_by_type(output, found), _INDENT))
-    output.show("")
-    output.show(Padding(_totals(found), _INDENT))
-    output.show("")
-    words = [_problem(*problem.partition("\n")) for problem in found.problems]
-    good = Text("Nothing was lost: each task was charged once and its solution fetched.", GOOD)
-    output.show(Padding(Group(*(words or [good])), _INDENT))
-
-
-def _by_type(output: Output, found: Tally) -> RenderableType:
     rows = [(item.type or "all types", *_figures(item)) for item in (*found.types, found.total)]
-    widths = [max(map(len, column)) for column in zip(_TALLY_COLUMNS, *rows, strict=True)]
-    if sum(widths) + _GAP * len(widths) > output.console.width:
-        return stacked(_TALLY_COLUMNS, rows)
-    table = Table(
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 0, 0, 1),
-        header_style=FAINT,
-        border_style=FAINT,
-        show_footer=True,
-    )
-    for name, footer, width in zip(_TALLY_COLUMNS, rows[-1], widths, strict=True):
-        side: JustifyMethod = "left" if name == "type" else "right"
-        table.add_column(name, footer, justify=side, min_width=width, footer_style="bold")
-    for row in rows[:-1]:
-        table.add_row(*row)
-    return table
-
-
-def _problem(what: str, end: str, details: str) -> Text:
-    return Text.assemble((what, f"bold {BAD}"), end, (details, FAINT))
+    width = output.console.width - INDENT[-1]
+    output.show(Padding(tabulated(_TALLY_COLUMNS, rows, width=width, totals=True), INDENT))
+    output.show("")
+    output.show(Padding(_totals(found), INDENT))
+    output.show("")
+    words = [
+        Text.assemble((what, f"bold {BAD}"), end, (details, FAINT))
+        for what, end, details in (problem.partition("\n") for problem in found.problems)
+    ]
+    good = Text("Nothing was lost: each task was charged once and its solution fetched.", GOOD)
+    output.show(Padding(Group(*(words or [good])), INDENT))
 
 
 def _figures(item: TypeTally) -> tuple[str, ...]:
@@ -75,10 +52,8 @@ def _seconds(value: float | None) -> str:
 
 
 def _totals(found: Tally) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(style=FAINT)
-    table.add_column(justify="right")
-    table.add_column(style=FAINT)
+    columns = Column(style=FAINT), Column(justify="right"), Column(style=FAINT)
+    table = Table.grid(*columns, padding=(0, 2, 0, 0))
     table.add_row("elapsed", _seconds(found.elapsed), "of real time; all others are service time")
     table.add_row(
         "requests", f"{found.requests:,}", f"over {counted(found.connections, 'connection')}"
@@ -110,14 +85,14 @@ def show_types(output: Output) -> None:
         name = f"{task_class.__name__:<{width}}"
         lines.append(Text.assemble((name, "bold"), below, prices))
         fields = " ".join(_field(field) for field in fields_of(task_class) if field.wire)
-        lines.append(Padding(Text(fields, style=FAINT), _INDENT))
+        lines.append(Padding(Text(fields, style=FAINT), INDENT))
     worth = (
         f"{points(service.points_per_unit)} points are 1 {service.currency} at {service.name}"
         for service in SERVICES
     )
     lines += ["", Text(f"Prices are in points: {', '.join(worth)}.")]
     lines.append(Text("Fields in brackets may be left out; extra={...} takes any other."))
-    output.show(Padding(Group(*lines), _INDENT))
+    output.show(Padding(Group(*lines), INDENT))
 
 
 def _price(offer: Offer | None) -> str:

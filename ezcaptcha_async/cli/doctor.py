@@ -9,20 +9,19 @@ from urllib.parse import urlsplit
 import attrs
 from rich.console import RenderableType
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from ezcaptcha_async import Account, ConfigurationError, Service
-from ezcaptcha_async.cli import findings, packages
-from ezcaptcha_async.cli.asking import ask, conclusions, unknown
+from ezcaptcha_async import ConfigurationError, Service
+from ezcaptcha_async.cli import packages
+from ezcaptcha_async.cli.asking import answers, unanswered
 from ezcaptcha_async.cli.connection import Connection
 from ezcaptcha_async.cli.failures import ExitCode
-from ezcaptcha_async.cli.findings import Finding, State
+from ezcaptcha_async.cli.findings import Finding, State, skipped
 from ezcaptcha_async.cli.interrupts import run_async
-from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, WARNING, Output, counted, printable
+from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, INDENT, WARNING, Output, counted, printable
 from ezcaptcha_async.cli.probes import look_up, shake_hands
 
-_INDENT: Final = (0, 0, 0, 2)
 _NAME_WIDTH: Final = 8
 _STATE_WIDTH: Final = 7
 _COLOURS: Final[dict[State, str]] = {
@@ -34,17 +33,7 @@ _COLOURS: Final[dict[State, str]] = {
 
 
 def examine(output: Output, connection: Connection, *, timeout: float) -> ExitCode:
-    """Check everything, say of each thing how it is, and return the code of the first problem.
-
-    Args:
-        output: Where to.
-        connection: The service, and whose key.
-        timeout: Most seconds for each check.
-
-    Raises:
-        ConfigurationError: The service's URL is not safe.
-        Interrupted: By a signal.
-    """
+    """Check everything, say of each thing how it is, and return the code of the first problem."""
     service = connection.profile()
     checks: list[Finding] = []
 
@@ -65,13 +54,15 @@ def examine(output: Output, connection: Connection, *, timeout: float) -> ExitCo
         for line in ("", _indented(title), ""):
             output.show(line)
     run_async(work)
-    code = findings.exit_code_of(checks)
+    problems = (finding.exit_code for finding in checks if finding.state == "problem")
+    code = next(problems, ExitCode.DONE)  # what comes after the first may follow from it
     if output.as_json:
+        is_shown = attrs.filters.exclude("exit_code")
         output.document(
             {
                 "service": service.name,
                 "base_url": service.base_url,
-                "checks": [_described(finding) for finding in checks],
+                "checks": [attrs.asdict(finding, filter=is_shown) for finding in checks],
                 "exit_code": int(code),
             }
         )
@@ -93,9 +84,17 @@ async def _findings(
         yield handshake
         is_open = handshake.state != "problem"
     else:
-        yield unknown("TLS")
-    account, no_key = _account(connection)
-    for finding in await _answers(service, account, timeout, is_open=is_open):
+        yield skipped("TLS")
+    account = no_key = None
+    try:
+        account = connection.account()
+    except ConfigurationError as error:
+        no_key = Finding("key", "problem", error.message, exit_code=ExitCode.USAGE)
+    if is_open:
+        answered = await answers(service, account, timeout=timeout)
+    else:
+        answered = unanswered(skipped("HTTP"))
+    for finding in answered:
         if finding.name == "key":
             yield no_key or _sourced(finding, connection.key_source)
         else:
@@ -104,46 +103,15 @@ async def _findings(
     yield await packages.fast()
 
 
-def _account(connection: Connection) -> tuple[Account | None, Finding | None]:
-    try:
-        return connection.account(), None
-    except ConfigurationError as error:
-        return None, Finding(
-            name="key", state="problem", text=error.message, exit_code=ExitCode.USAGE
-        )
-
-
 def _sourced(finding: Finding, source: str) -> Finding:
     """Return a finding that says where the key comes from: several variables may hold one."""
     text, details = f"{finding.text}; from {source}", {**finding.details, "source": source}
     return attrs.evolve(finding, text=text, details=details)
 
 
-async def _answers(
-    service: Service, account: Account | None, timeout: float, *, is_open: bool
-) -> list[Finding]:
-    problem = unknown("HTTP")
-    if is_open:
-        try:
-            return list(conclusions(await ask(service, account, timeout=timeout), service))
-        except ConfigurationError as error:
-            problem = Finding(
-                name="HTTP", state="problem", text=error.message, exit_code=ExitCode.USAGE
-            )
-    return [problem, unknown("key"), unknown("balance"), unknown("clock")]
-
-
-def _described(finding: Finding) -> dict[str, object]:
-    described = attrs.asdict(finding)
-    del described["exit_code"]
-    return described
-
-
 def _row(finding: Finding, output: Output) -> Padding:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=_NAME_WIDTH)
-    table.add_column(width=_STATE_WIDTH)
-    table.add_column(overflow="fold")
+    columns = Column(width=_NAME_WIDTH), Column(width=_STATE_WIDTH), Column(overflow="fold")
+    table = Table.grid(*columns, padding=(0, 2, 0, 0))
     faint = FAINT if finding.state == "skipped" else ""
     state = Text(finding.state, style=_COLOURS[finding.state])
     table.add_row(finding.name, state, Text(printable(finding.text), style=faint))
@@ -166,4 +134,4 @@ def _conclusion(checks: list[Finding]) -> Text:
 
 
 def _indented(content: RenderableType) -> Padding:
-    return Padding(content, _INDENT, expand=False)
+    return Padding(content, INDENT, expand=False)

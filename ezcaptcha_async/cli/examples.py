@@ -26,9 +26,7 @@ else:
     Name = Literal[tuple(_EXAMPLES)]
 
 
-def example(
-    name: Annotated[Name | None, Parameter(name="NAME", show_default=False)] = None, /
-) -> None:
+def example(name: Annotated[Name | None, Parameter(name="NAME")] = None, /) -> None:
     """Print a program to copy; without a name, list them.
 
     For example: ezcaptcha example fastapi > fastapi_app.py
@@ -40,20 +38,16 @@ def example(
     """
     output = Output(as_json=False)
     if name is not None:
-        output.result(_text(_EXAMPLES[name]).removesuffix("\n"))
+        output.result(_EXAMPLES[name].read_text(encoding="utf-8").removesuffix("\n"))
         return
     for short, path in _EXAMPLES.items():
         output.result(f"{short:10}{_title(path)}")
     output.remark(f"One of them as a file: {PROGRAM} example fastapi > {_EXAMPLES['fastapi'].name}")
 
 
-def _text(path: Traversable) -> str:
-    return path.read_text(encoding="utf-8")
-
-
 def _title(path: Traversable) -> str:
     """Return the first line of what an example says of itself."""
-    text = _text(path)
+    text = path.read_text(encoding="utf-8")
     if path.name.endswith(".ipynb"):
         text = "".join(json.loads(text)["cells"][0]["source"])
     return text.lstrip('"').partition("\n")[0]

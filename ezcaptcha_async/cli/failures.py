@@ -5,73 +5,39 @@ from __future__ import annotations
 import enum
 import signal
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from ezcaptcha_async.errors import (
-    BannedError,
-    BudgetExceededError,
-    CapacityError,
-    ConfigurationError,
-    CredentialError,
-    EzCaptchaError,
-    InsufficientBalanceError,
-    InvalidTaskError,
-    ProtocolError,
-    ResultWindowLapsedError,
-    SavedTicket,
-    ServiceError,
-    SolveTimeoutError,
-    SubmissionUnknownError,
-    TaskFailedError,
-    TaskNotFoundError,
-    ThrottledError,
-    TransportError,
-)
+from ezcaptcha_async import SavedTicket, errors
 
 
 class ExitCode(enum.IntEnum):
-    """The exit codes; a script may rely on them."""
+    """The exit codes, each with what it says; a script may rely on them."""
 
-    DONE = 0
-    FAILED = 1
-    USAGE = 2
-    CREDENTIALS = 3
-    BALANCE = 4
-    REFUSED = 5
-    TASK = 6
-    TIMEOUT = 7
-    NO_ANSWER = 8
-    UNKNOWN = 9
-    HUNG_UP = 129
-    INTERRUPTED = 130
-    TERMINATED = 143
+    meaning: str
 
+    DONE = 0, "done"
+    FAILED = 1, "anything else, or a row failed"
+    USAGE = 2, "wrong arguments or files, nothing was sent"
+    CREDENTIALS = 3, "the client key is wrong"
+    BALANCE = 4, "out of points"
+    REFUSED = 5, "banned or throttled, or no capacity"
+    TASK = 6, "the service rejects the task or gave up on it"
+    TIMEOUT = 7, "not solved in time"
+    NO_ANSWER = 8, "no answer, or none that means anything"
+    UNKNOWN = 9, "the answer to createTask was lost, which may be charged"
+    HUNG_UP = 129, "ended by SIGHUP"
+    INTERRUPTED = 130, "ended by Ctrl-C"
+    TERMINATED = 143, "ended by SIGTERM"
 
-MEANINGS: Final[Mapping[ExitCode, str]] = {
-    ExitCode.DONE: "done",
-    ExitCode.FAILED: "anything else, or a row failed",
-    ExitCode.USAGE: "wrong arguments or files, nothing was sent",
-    ExitCode.CREDENTIALS: "the client key is wrong",
-    ExitCode.BALANCE: "out of points",
-    ExitCode.REFUSED: "banned or throttled, or no capacity",
-    ExitCode.TASK: "the service rejects the task or gave up on it",
-    ExitCode.TIMEOUT: "not solved in time",
-    ExitCode.NO_ANSWER: "no answer, or none that means anything",
-    ExitCode.UNKNOWN: "the answer to createTask was lost, which may be charged",
-    ExitCode.HUNG_UP: "ended by SIGHUP",
-    ExitCode.INTERRUPTED: "ended by Ctrl-C",
-    ExitCode.TERMINATED: "ended by SIGTERM",
-}
-"""Exit code → what it says; the help shows this table."""
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """Make one that counts as its number."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
 
 
-_HOW_TO_FETCH: Final = "give what stands below to 'ezcaptcha resume -' within five minutes"
-"""What to do with saved tickets that are printed."""
-
-_SIGHUP: Final = getattr(signal, "SIGHUP", 1)
-"""Is sent when the terminal goes; Windows has none."""
-
-_OVER: Final = (ResultWindowLapsedError, TaskFailedError, TaskNotFoundError)
+_OVER: Final = (errors.ResultWindowLapsedError, errors.TaskFailedError, errors.TaskNotFoundError)
 """Ends of a paid task after which there is nothing to fetch any more."""
 
 
@@ -80,95 +46,90 @@ class UsageError(Exception):
 
 
 class BrokenOffError(Exception):
-    """Something was sent, and then the command could not go on as it was told to.
-
-    Args:
-        message: Why.
-        results: What is paid for, and could not be written where it belongs; a line each.
-        tickets: Paid tasks that can still be fetched.
-    """
+    """Something was sent, and then the command could not go on as it was told to."""
 
     def __init__(
         self, message: str, results: Sequence[str] = (), tickets: Sequence[SavedTicket] = ()
     ) -> None:
         super().__init__(message)
+        # What is paid for, and could not be written where it belongs; a line each.
         self.results: tuple[str, ...] = tuple(results)
-        self.tickets: tuple[SavedTicket, ...] = tuple(tickets)
+        self.tickets: tuple[SavedTicket, ...] = tuple(tickets)  # which can still be fetched
 
 
 _CODES: Final[Mapping[type[BaseException], ExitCode]] = {
     UsageError: ExitCode.USAGE,
-    ConfigurationError: ExitCode.USAGE,
-    CredentialError: ExitCode.CREDENTIALS,
-    InsufficientBalanceError: ExitCode.BALANCE,
-    BudgetExceededError: ExitCode.BALANCE,
-    BannedError: ExitCode.REFUSED,
-    ThrottledError: ExitCode.REFUSED,
-    CapacityError: ExitCode.REFUSED,
-    InvalidTaskError: ExitCode.TASK,
-    TaskFailedError: ExitCode.TASK,
-    TaskNotFoundError: ExitCode.TASK,
-    ResultWindowLapsedError: ExitCode.TIMEOUT,
-    SolveTimeoutError: ExitCode.TIMEOUT,
-    TransportError: ExitCode.NO_ANSWER,
-    ProtocolError: ExitCode.NO_ANSWER,
+    errors.ConfigurationError: ExitCode.USAGE,
+    errors.CredentialError: ExitCode.CREDENTIALS,
+    errors.InsufficientBalanceError: ExitCode.BALANCE,
+    errors.BudgetExceededError: ExitCode.BALANCE,
+    errors.BannedError: ExitCode.REFUSED,
+    errors.ThrottledError: ExitCode.REFUSED,
+    errors.CapacityError: ExitCode.REFUSED,
+    errors.InvalidTaskError: ExitCode.TASK,
+    errors.TaskFailedError: ExitCode.TASK,
+    errors.TaskNotFoundError: ExitCode.TASK,
+    errors.ResultWindowLapsedError: ExitCode.TIMEOUT,
+    errors.SolveTimeoutError: ExitCode.TIMEOUT,
+    errors.TransportError: ExitCode.NO_ANSWER,
+    errors.ProtocolError: ExitCode.NO_ANSWER,
     # A code that this version does not know.
-    ServiceError: ExitCode.NO_ANSWER,
-    SubmissionUnknownError: ExitCode.UNKNOWN,
-    EzCaptchaError: ExitCode.FAILED,
-    BrokenOffError: ExitCode.FAILED,
+    errors.ServiceError: ExitCode.NO_ANSWER,
+    errors.SubmissionUnknownError: ExitCode.UNKNOWN,
 }
 """Error class → exit code; a class that is not here counts as its nearest base."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: somebody wanted it so
-    """The process was told to end.
-
-    Args:
-        signum: By which signal.
-        tickets: Paid tasks that can still be fetched.
-        note: What the command has to say of its end.
-    """
+    """The process was told to end, by a signal."""
 
     def __init__(
         self, signum: int, tickets: Sequence[SavedTicket] = (), *, note: str | None = None
     ) -> None:
         super().__init__(signum, tickets)
         self.signum = signum
-        self.tickets: tuple[SavedTicket, ...] = tuple(tickets)
-        self.note = note
+        self.tickets: tuple[SavedTicket, ...] = tuple(tickets)  # which can still be fetched
+        self.note = note  # what the command has to say of its end
 
     def __str__(self) -> str:
-        ended = _ENDED_BY.get(self.signum, "interrupted")
+        ended, _ = _ENDS.get(self.signum, _BY_CTRL_C)
         if self.note is None and not self.tickets:
             return f"{ended}; no paid task is left to fetch"
         return ended if self.note is None else f"{ended}; {self.note}"
 
 
-_ENDED_BY: Final[Mapping[int, str]] = {signal.SIGTERM: "terminated", _SIGHUP: "hung up"}
-_ENDS: Final[Mapping[int, ExitCode]] = {
-    signal.SIGTERM: ExitCode.TERMINATED,
-    _SIGHUP: ExitCode.HUNG_UP,
+_BY_CTRL_C: Final = ("interrupted", ExitCode.INTERRUPTED)
+_ENDS: Final[Mapping[int, tuple[str, ExitCode]]] = {
+    signal.SIGTERM: ("terminated", ExitCode.TERMINATED),
+    getattr(signal, "SIGHUP", 1): ("hung up", ExitCode.HUNG_UP),  # Windows has none
 }
+"""Signal → what it does, and the exit code; any other one counts as Ctrl-C."""
+
+
+def reason(error: Exception, otherwise: str = "") -> str:
+    """Return why the operating system refused something; or otherwise, if it was not that."""
+    return getattr(error, "strerror", None) or otherwise or type(error).__name__
 
 
 def exit_code(failure: BaseException) -> ExitCode:
     """Return the exit code for what ended a command."""
     if isinstance(failure, Interrupted):
-        return _ENDS.get(failure.signum, ExitCode.INTERRUPTED)
+        return _ENDS.get(failure.signum, _BY_CTRL_C)[1]
     return next((_CODES[base] for base in type(failure).__mro__ if base in _CODES), ExitCode.FAILED)
 
 
 def line(failure: BaseException) -> str:
     """Return what ended a command as one line for a person; it holds no secret."""
-    wait = failure.retry_after if isinstance(failure, EzCaptchaError) else None
+    wait = failure.retry_after if isinstance(failure, errors.EzCaptchaError) else None
     return str(failure) if wait is None else f"{failure}; try again in {wait:.0f} s"
 
 
 def last_line(failure: BaseException) -> str:
     """Return the same with what to do with the tickets, which are to stand below."""
     text = _with_tickets(line(failure), failure)
-    return f"{text}: {_HOW_TO_FETCH}" if tickets(failure) else text
+    if not tickets(failure):
+        return text
+    return f"{text}: give what stands below to 'ezcaptcha resume -' within five minutes"
 
 
 def _with_tickets(text: str, failure: BaseException) -> str:
@@ -191,7 +152,7 @@ def tickets(failure: BaseException) -> tuple[SavedTicket, ...]:
     """Return the paid tasks that can still be fetched after what ended a command."""
     if isinstance(failure, Interrupted | BrokenOffError):
         return failure.tickets
-    ticket = failure.ticket if isinstance(failure, EzCaptchaError) else None
+    ticket = failure.ticket if isinstance(failure, errors.EzCaptchaError) else None
     return () if ticket is None or isinstance(failure, _OVER) else (ticket,)
 
 
@@ -205,11 +166,11 @@ def description(failure: BaseException) -> dict[str, Any]:
     if isinstance(failure, Interrupted | BrokenOffError):
         described["tickets"] = list(failure.tickets)
         described["message"] = _with_tickets(str(failure), failure)
-    if isinstance(failure, ServiceError):
+    if isinstance(failure, errors.ServiceError):
         described["code"] = failure.code
-    if isinstance(failure, ProtocolError) and failure.payload is not None:
+    if isinstance(failure, errors.ProtocolError) and failure.payload is not None:
         described["payload"] = failure.payload
-    if isinstance(failure, EzCaptchaError):
+    if isinstance(failure, errors.EzCaptchaError):
         described |= {
             "task_id": failure.task_id,
             "ticket": failure.ticket,
@@ -222,5 +183,5 @@ def description(failure: BaseException) -> dict[str, Any]:
 
 def help_on_codes() -> str:
     """Return the exit codes as a paragraph for the help."""
-    codes = "; ".join(f"{code:d} {meaning}" for code, meaning in MEANINGS.items())
+    codes = "; ".join(f"{code:d} {code.meaning}" for code in ExitCode)
     return f"Exit codes: {codes}."

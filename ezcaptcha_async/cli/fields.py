@@ -14,13 +14,9 @@ from ezcaptcha_async.cli.catalogue import Field, fields_of
 from ezcaptcha_async.tasks import TASK_TYPES
 
 _ARGUMENT: Final = re.compile(r"(\w+)(:?=)(.*)", re.DOTALL)
-_FLAGS: Final[Mapping[str, bool]] = {
-    "true": True,
-    "yes": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "0": False,
+_FLAGS: Final = {
+    **dict.fromkeys(("true", "yes", "1"), True),
+    **dict.fromkeys(("false", "no", "0"), False),
 }
 
 _TaskClass = type[Task[Any]]
@@ -32,18 +28,14 @@ _CLASSES: Final[Mapping[str, _TaskClass]] = {
 def task_from(
     task_type: str, arguments: Iterable[str], more: str | None = None, *, custom: bool = False
 ) -> Task[Any]:
-    """Build a task.
-
-    Args:
-        task_type: The type, in any case.
-        arguments: ``name=text`` or ``name:=JSON`` for each field.
-        more: Further fields as the text of one JSON object.
-        custom: True for a type without a class: fields as they are on the wire.
+    """Build a task of ``name=text`` or ``name:=JSON`` for each field, and of more in JSON.
 
     Raises:
         ConfigurationError: The type or a field is not known, missing or wrong.
     """
-    values = {} if more is None else _object(more)
+    values = {} if more is None else object_in(more)
+    if values is None:
+        raise ConfigurationError("--fields must hold one JSON object, with each name once")
     given: dict[str, Any] = {}
     for position, argument in enumerate(arguments, 1):
         name, value = _split(argument, position)
@@ -54,23 +46,9 @@ def task_from(
 
 
 def task_of(
-    task_type: str,
-    values: Mapping[str, Any],
-    *,
-    custom: bool = False,
-    reference: str | None = None,
+    task_type: str, values: Mapping[str, Any], *, custom: bool = False, reference: str | None = None
 ) -> Task[Any]:
-    """Build a task of fields that have been read already.
-
-    Args:
-        task_type: The type, in any case.
-        values: The fields by name; a flag may be text.
-        custom: True for a type without a class: fields as they are on the wire.
-        reference: What the task is to the caller.
-
-    Raises:
-        ConfigurationError: As `task_from`.
-    """
+    """Build a task of fields that have been read already; a flag may be text."""
     if custom:
         return CustomTask(task_type, values, reference=reference)
     task_class = class_of(task_type)
@@ -102,26 +80,23 @@ def _split(argument: str, position: int) -> tuple[str, Any]:
     raise ConfigurationError(f"{name}:= must be followed by JSON; for plain text write {name}=")
 
 
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text, object_pairs_hook=object_of)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise ConfigurationError("--fields must hold one JSON object, with each name once")
-    return cast("dict[str, Any]", value)
-
-
-def object_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the JSON object of some names and values.
-
-    Raises:
-        ValueError: A name comes twice; json would take the last, and pay for it.
-    """
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name comes twice")
+        raise ValueError("a name comes twice")  # json would take the last, and pay for it
     return found
+
+
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_each_once)  # made once: rows are millions
+
+
+def object_in(text: str) -> dict[str, Any] | None:
+    """Return the JSON object that a text is, with each name once; None where it is none."""
+    try:
+        value = _JSON.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 _TYPO: Final = 0.9
@@ -143,11 +118,7 @@ _MEANINGS: Final = (
 
 
 def class_of(task_type: str) -> type[Task[Any]]:
-    """Return the class of a type, in any case.
-
-    Raises:
-        ConfigurationError: It is not known; the one that was probably meant is named.
-    """
+    """Return the class of a type, in any case; or say which one was probably meant."""
     wanted = task_type.casefold()
     if wanted in _CLASSES:
         return _CLASSES[wanted]
@@ -208,38 +179,19 @@ FIELD_NAMES: Final = frozenset(
 
 
 _FOREIGN: Final[Mapping[str, str | None]] = {
-    "action": "page_action",
-    "apidomain": None,
-    "arkoselabsapijssubdomain": "api_js_subdomain",
-    "blob": "data",
-    "captchakey": "website_key",
-    "cdata": None,
-    "chlpagedata": None,
-    "cookies": None,
-    "datablob": "data",
-    "datas": "s",
-    "enterprise": None,
-    "enterprisepayload": "s",
-    "googlekey": "website_key",
-    "isenterprise": None,
-    "issession": None,
-    "minscore": None,
-    "pagedata": None,
-    "pageurl": "website_url",
-    "proxyaddress": "proxy",
-    "proxylogin": "proxy",
-    "proxypassword": "proxy",
-    "proxyport": "proxy",
-    "proxytype": "proxy",
-    "publickey": "website_key",
-    "recaptchadatasvalue": "s",
-    "sitekey": "website_key",
-    "siteurl": "website_url",
-    "surl": "api_js_subdomain",
-    "turnstileaction": None,
-    "turnstilecdata": None,
-    "useragent": None,
-    "websitepublickey": "website_key",
+    name: ours
+    for ours, names in (
+        ("api_js_subdomain", "arkoselabsapijssubdomain surl"),
+        ("data", "blob datablob"),
+        ("page_action", "action"),
+        ("proxy", "proxyaddress proxylogin proxypassword proxyport proxytype"),
+        ("s", "datas enterprisepayload recaptchadatasvalue"),
+        ("website_key", "captchakey googlekey publickey sitekey websitepublickey"),
+        ("website_url", "pageurl siteurl"),
+        (None, "apidomain cdata chlpagedata cookies enterprise isenterprise issession minscore"),
+        (None, "pagedata turnstileaction turnstilecdata useragent"),
+    )
+    for name in names.split()
 }
 """What other services call a field, in plain letters → ours that says the same, if there is one."""
 

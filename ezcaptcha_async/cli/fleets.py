@@ -27,9 +27,6 @@ def chosen(url: str | None, name: str | None) -> Fleet | None:
 
     It remembers for a day which rows are done: a machine that begins later, when their tokens have
     expired, buys none of them.
-
-    Raises:
-        ConfigurationError: As `named`; or there is a URL, and no name.
     """
     if name is not None:
         return named(url, name, remember=_DAY)
@@ -39,16 +36,7 @@ def chosen(url: str | None, name: str | None) -> Fleet | None:
 
 
 def named(url: str | None, name: str, *, remember: float = 0.0) -> Fleet:
-    """Return the fleet of a name, at a URL or at that of the environment.
-
-    Args:
-        url: Of the server; None for that of the environment.
-        name: Of the fleet.
-        remember: As of `Fleet`.
-
-    Raises:
-        ConfigurationError: It cannot be one, there is no URL, or the extra is not installed.
-    """
+    """Return the fleet of a name, at a URL or at that of the environment."""
     if importlib.util.find_spec("redis") is None:
         raise ConfigurationError(
             "a fleet needs the extra: in the checkout of ezcaptcha_async, pip install '.[redis]'"
@@ -62,28 +50,19 @@ def named(url: str | None, name: str, *, remember: float = 0.0) -> Fleet:
 
 
 def show(output: Output, fleet: Fleet, *, reopen: bool) -> None:
-    """Show one fleet.
+    """Show one fleet; first let its accounts take tasks again, if that is wanted."""
 
-    Args:
-        output: Where to.
-        fleet: Which.
-        reopen: Whether to let its accounts take tasks again first.
+    async def ask() -> FleetStatus:
+        if reopen:
+            await fleet.reopen()
+        return await fleet.status()
 
-    Raises:
-        ConfigurationError: The server cannot be used.
-    """
-    status = anyio.run(_asked, fleet, reopen)
+    status = anyio.run(ask)
     if output.as_json:
         output.document(attrs.asdict(status))
         return
     for line in _lines(status):
         output.result(line)
-
-
-async def _asked(fleet: Fleet, reopen: bool) -> FleetStatus:  # noqa: FBT001 - by anyio
-    if reopen:
-        await fleet.reopen()
-    return await fleet.status()
 
 
 def _lines(status: FleetStatus) -> list[str]:

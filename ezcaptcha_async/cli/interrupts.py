@@ -17,8 +17,7 @@ from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.options import Backend
 
 T = TypeVar("T")
-_NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP")
-_ENDING: Final = tuple(signal.Signals[name] for name in _NAMES if name in dir(signal))
+_ENDING: Final = [item for item in signal.Signals if item.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 
 
 @attrs.define(eq=False)
@@ -74,17 +73,14 @@ def run_async(
 
     On asyncio that is uvloop where it is installed: here nobody else has a say in it.
     The first signal cancels `work`, which may clean up; a second one does not wait for that.
-
-    Args:
-        work: What to run.
-        beside: Runs for as long as `work` does. What either of them raises ends both.
-        backend: The event loop.
+    What is to run beside ends with it, and what either of them raises ends both.
 
     Raises:
         Interrupted: By SIGINT, SIGTERM or SIGHUP.
     """
     run: _Watched[T] = _Watched()
-    options = _options_for(backend)
+    has_uvloop = backend == "asyncio" and importlib.util.find_spec("uvloop") is not None
+    options = {"use_uvloop": True} if has_uvloop else {}
     forced = False
     try:
         anyio.run(run.guard, work, beside, backend=backend, backend_options=options)
@@ -95,12 +91,6 @@ def run_async(
     if forced or run.value is None:
         raise Interrupted(signal.SIGINT if forced else run.signum)
     return run.value[0]
-
-
-def _options_for(backend: Backend) -> dict[str, bool]:
-    if backend == "asyncio" and importlib.util.find_spec("uvloop") is not None:
-        return {"use_uvloop": True}
-    return {}
 
 
 def paid_tickets(pool: SessionPool) -> tuple[SavedTicket, ...]:

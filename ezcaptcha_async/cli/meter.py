@@ -19,9 +19,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ezcaptcha_async import PoolStatistics
-from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, Output
+from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, INDENT, Output
 
-_INDENT: Final = (0, 0, 0, 2)
 _GAP: Final = 2
 _PADDING: Final = (0, _GAP, 0, 0)
 _TICK: Final = 0.2
@@ -43,21 +42,13 @@ class Forecast:
 
     The last one is begun when those before it have made room for it; from then on it takes as
     long as the slow ones of what the pool has seen.
-
-    Args:
-        clock: Returns the time in seconds.
     """
 
     clock: Callable[[], float] = monotonic
     _all_begun_at: float | None = attrs.field(init=False, default=None)
 
     def seconds_left(self, unfinished: int | None, pool: PoolStatistics) -> float | None:
-        """Return the seconds until the end; None while they cannot be known.
-
-        Args:
-            unfinished: How many tasks are not finished; None when nobody knows.
-            pool: What is in flight, and what is known of the times.
-        """
+        """Return the seconds until the end; None while they cannot be known."""
         kinds = [kind for kind in pool.kinds if kind.tasks]
         in_flight = pool.waiting + pool.creating
         if unfinished is None or not (kinds and in_flight):
@@ -74,60 +65,47 @@ class Forecast:
         return left if left > 0 else None  # one of the few that take longer
 
 
+@attrs.define(eq=False)
 class Meter:
-    """Shows how far a number of tasks is.
+    """Shows how far a number of tasks is."""
 
-    Args:
-        output: Where lines go.
-        console: Where the bar is.
-        title: What the tasks are.
-        total: How many there are; None when nobody knows.
-        before: How many of them are finished already.
-        moves: Whether something that moves may be shown on the console; else there are lines.
-        seconds_between_lines: How much time passes from one line to the next, at least.
-    """
+    output: Output  # where lines go
+    console: Console  # where the bar is
+    title: str
+    total: int | None  # None when nobody knows
+    before: int = attrs.field(default=0, kw_only=True)  # finished already
+    moves: bool = attrs.field(kw_only=True)  # else there are lines
+    seconds_between_lines: float = attrs.field(kw_only=True)
+    _progress: Progress = attrs.field(init=False)
+    _task: TaskID = attrs.field(init=False)
+    _next_line: float = attrs.field(init=False)
+    _forecast: Forecast = attrs.field(init=False, factory=Forecast)
+    _figures: Mapping[str, str] = attrs.field(init=False, factory=dict[str, str])
+    _more: Sequence[RenderableType] = attrs.field(init=False, default=())
+    _note: str = attrs.field(init=False, default="")
+    _live: Live | None = attrs.field(init=False, default=None)
 
-    def __init__(
-        self,
-        output: Output,
-        console: Console,
-        title: str,
-        total: int | None,
-        *,
-        before: int = 0,
-        moves: bool,
-        seconds_between_lines: float,
-    ) -> None:
+    def __attrs_post_init__(self) -> None:
         bar = BarColumn(_BAR_WIDTH, style=FAINT, complete_style=GOOD, finished_style=GOOD)
         # Never started: what moves is more than its bar.
         self._progress = Progress(
-            *(() if console.width < _NARROW else (bar,)),
+            *(() if self.console.width < _NARROW else (bar,)),
             "{task.completed:,} of {task.total:,}",
             "{task.fields[left]}",
-            console=console,
+            console=self.console,
             speed_estimate_period=_RATE_WINDOW,
         )
-        self._task: TaskID = self._progress.add_task(title, total=total, completed=before, left="")
-        self._output = output
-        self._console = console
-        self._title = title
-        self._moves = moves
-        self._seconds_between_lines = seconds_between_lines
-        self._next_line = seconds_between_lines
-        self._forecast = Forecast()
-        self._figures: Mapping[str, str] = {}
-        self._more: Sequence[RenderableType] = ()
-        self._note: str = ""
-        self._live: Live | None = None
+        self._task = self._progress.add_task("", total=self.total, completed=self.before, left="")
+        self._next_line = self.seconds_between_lines
 
     @contextmanager
     def open(self) -> Generator[Meter]:
         """Have the bar on the console, where it may move."""
-        if not self._moves:
+        if not self.moves:
             yield self
             return
         with Live(
-            console=self._console,
+            console=self.console,
             get_renderable=self._view,
             auto_refresh=False,
             redirect_stdout=False,
@@ -143,15 +121,7 @@ class Meter:
         more: Sequence[RenderableType] = (),
         note: str = "",
     ) -> None:
-        """Show how far it is.
-
-        Args:
-            done: How many tasks are finished, those from before among them.
-            figures: What → how many.
-            pool: What the pool counts.
-            more: Stands below them, where there is room for it.
-            note: Stands behind them, in a line.
-        """
+        """Show how far it is; `more` stands below where there is room, `note` behind in a line."""
         task = self._progress.tasks[0]
         total = None if task.total is None else max(task.total, done)
         unfinished = None if total is None else int(total) - done
@@ -172,16 +142,16 @@ class Meter:
             show()
 
     def _view(self) -> RenderableType:
-        title = Text(self._title, style="bold", overflow="fold")
+        title = Text(self.title, style="bold", overflow="fold")
         lines: list[RenderableType] = ["", title, ""]
         if self._progress.tasks[0].total is not None:
             lines += [self._progress, ""]
-        return Padding(Group(*lines, self._table(), "", *self._more), _INDENT)
+        return Padding(Group(*lines, self._table(), "", *self._more), INDENT)
 
     def _table(self) -> Table:
         """Return the figures side by side, or one below the other where there is no room."""
         widths = [max(_COLUMN_WIDTH, *map(len, item)) for item in self._figures.items()]
-        if sum(widths) + _GAP * len(widths) > self._console.width:
+        if sum(widths) + _GAP * len(widths) > self.console.width:
             table = Table.grid(Column(style=FAINT), Column(justify="right"), padding=_PADDING)
             for name, figure in self._figures.items():
                 table.add_row(name, Text(figure, style=_COLOURS.get(name, "")))
@@ -199,7 +169,7 @@ class Meter:
         elapsed = task.elapsed or 0.0
         if elapsed < self._next_line:
             return
-        self._next_line = elapsed + self._seconds_between_lines
+        self._next_line = elapsed + self.seconds_between_lines
         words = [f"{figure} {name}" for name, figure in self._figures.items()]
         if task.total is not None:
             words.insert(0, f"{task.completed:,} of {task.total:,.0f} done")
@@ -207,4 +177,4 @@ class Meter:
             words.append(task.fields["left"])
         if self._note:
             words.append(self._note)
-        self._output.remark(f"{elapsed:.0f} s: {', '.join(words)}")
+        self.output.remark(f"{elapsed:.0f} s: {', '.join(words)}")

@@ -11,5 +11,6 @@ Backend: TypeAlias = Literal["asyncio", "trio"]
 Format: TypeAlias = Literal["jsonl", "csv"]
 """Of rows."""
 
+STDIN: Final = Path("-")
 STDOUT: Final = Path("-")
 STDOUT_NAMES: Final = frozenset({"-", "/dev/stdout", "/dev/fd/1"})

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from io import UnsupportedOperation
@@ -19,7 +19,6 @@ from ezcaptcha_async.cli import failures
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.text import Text
 
 PROGRAM: Final = "ezcaptcha"
 
@@ -30,6 +29,9 @@ BAD: Final = "color(160)"
 WARNING: Final = "color(163)"
 FIGURE: Final = "color(63)"
 FAINT: Final = "dim"
+
+INDENT: Final = (0, 0, 0, 2)
+"""Of what is more than a line: the padding of `rich`."""
 
 _THEME: Final = {
     "cyclopts.name": FIGURE,
@@ -45,9 +47,7 @@ _THEME: Final = {
 _LEAST_WIDTH: Final = 20
 _WIDTH: Final = 80
 _BLANKS: Final = re.compile(r" +$", re.MULTILINE)
-_STEPS: Final = " ▁▂▃▄▅▆▇█"
 _SMALL: Final = 0.1
-_PLAIN_STEPS: Final = " .:-=+*#@"
 
 
 def printable(text: str) -> str:
@@ -81,40 +81,6 @@ def counted(number: int, noun: str) -> str:
 def scaled(time_scale: float) -> str:
     """Return what to say of a service whose time runs faster than ours; nothing if it does not."""
     return "" if time_scale == 1 else f" at {time_scale:g} times real speed"
-
-
-def shape(counts: Sequence[int], *, plain: bool) -> str:
-    """Draw counts as one short line, in which a single one is seen.
-
-    Args:
-        counts: Their bars, from left to right.
-        plain: Whether to draw with plain characters.
-    """
-    steps = _PLAIN_STEPS if plain else _STEPS
-    top = max(*counts, 1)
-    return "".join(steps[-(-count * (len(steps) - 1) // top)] for count in counts)
-
-
-def stacked(header: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
-    """Return a table for a narrow place: each row's name stands above its figures.
-
-    Args:
-        header: The names of the columns; that of the names is not shown.
-        rows: Their cells; the first of each is its name.
-    """
-    from rich.console import Group
-    from rich.text import Text
-
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)][1:]
-
-    def line(cells: Sequence[str], style: str = "") -> Text:
-        pairs = zip(cells[1:], widths, strict=True)
-        return Text("".join(f"  {cell:>{width}}" for cell, width in pairs), style=style)
-
-    lines = [line(header, FAINT)]
-    for row in rows:
-        lines += [Text(row[0], no_wrap=True, overflow="crop"), line(row)]
-    return Group(*lines)
 
 
 class _Wrapped:
@@ -206,11 +172,6 @@ class Output:
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)
 
-    @property
-    def bar(self) -> str:
-        """What a bar on stdout is drawn with."""
-        return "=" if self.console.options.ascii_only else "━"
-
     def show(self, renderable: RenderableType) -> None:
         """Show something on stdout, coloured where that is a terminal."""
         self.console.print(renderable)
@@ -243,12 +204,8 @@ class Output:
         try:
             self.result(text)
         except OSError as error:
-            problem = error.strerror or type(error).__name__
-        else:
-            return
-        raise failures.BrokenOffError(
-            f"cannot write to stdout: {problem}; it stands above instead", results=(text,)
-        )
+            problem = f"cannot write to stdout: {failures.reason(error)}; it stands above instead"
+            raise failures.BrokenOffError(problem, results=(text,)) from None
 
     def remark(self, text: str) -> None:
         """Say something on stderr, to a person only."""
@@ -278,10 +235,8 @@ def _check_stdout() -> None:
     except UnsupportedOperation:
         return  # no file, but the object of a program that calls this one
     except OSError as error:
-        problem = "it is closed" if error.errno == errno.EBADF else str(error.strerror)
-    else:
-        return
-    raise ConfigurationError(f"cannot write to stdout: {problem}; nothing was done")
+        problem = "it is closed" if error.errno == errno.EBADF else failures.reason(error)
+        raise ConfigurationError(f"cannot write to stdout: {problem}; nothing was done") from None
 
 
 def _line(text: str, stream: TextIO) -> None:

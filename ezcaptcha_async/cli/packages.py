@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Final
 
@@ -19,7 +19,7 @@ _REQUIREMENT: Final = re.compile(r"^([\w.-]+)(?:\[[^]]*\])?(?:>=([\d.]+))?")
 
 def versions() -> Finding:
     """Compare what is installed with what this package asks for."""
-    requirements = dict(map(_bound, _requirements()))
+    requirements = _requirements()
     requirements.pop(_DISTRIBUTION, None)  # an extra of it asks for another one
     names = dict.fromkeys([*_CORE, *requirements])
     installed = {name: version for name in names if (version := _version(name)) is not None}
@@ -27,12 +27,7 @@ def versions() -> Finding:
 
 
 def judged(installed: Mapping[str, str], requirements: Mapping[str, str]) -> Finding:
-    """Judge versions.
-
-    Args:
-        installed: Name → version.
-        requirements: Name → lowest version, or "" for any.
-    """
+    """Judge what is installed, by name, with the lowest version of each, or "" for any."""
     details = {_DISTRIBUTION: __version__, "Python": platform.python_version(), **installed}
     old = {
         name: f"{name} {installed[name]} is older than {lowest}"
@@ -40,16 +35,11 @@ def judged(installed: Mapping[str, str], requirements: Mapping[str, str]) -> Fin
         if name in installed and _parts(installed[name]) < _parts(lowest)
     }
     if old:
-        return Finding(
-            name="versions",
-            state="warning",
-            text=", ".join(old.values()),
-            remedy=f"pip install -U {' '.join(old)}",
-            details=details,
-        )
+        text, remedy = ", ".join(old.values()), f"pip install -U {' '.join(old)}"
+        return Finding("versions", "warning", text, remedy, details=details)
     others = ", ".join(f"{name} {installed[name]}" for name in _SHOWN)
     text = f"{__version__} on Python {details['Python']}, {others}"
-    return Finding(name="versions", text=text, details=details)
+    return Finding("versions", "ok", text, details=details)
 
 
 async def fast() -> Finding:
@@ -62,33 +52,21 @@ async def fast() -> Finding:
         reason = error.message
     else:
         found = ", ".join(f"{name} {version}" for name, version in details.items() if version)
-        return Finding(name="fast", text=f"active: {found}", details=details)
+        return Finding("fast", "ok", f"active: {found}", details=details)
     if details["aiohttp"] is None:
-        return Finding(
-            name="fast",
-            text="not installed; httpx sends the requests",
-            remedy="for thousands of tasks: pip install 'aiohttp>=3.14' uvloop",
-            details=details,
-        )
-    return Finding(
-        name="fast",
-        state="warning",
-        text="not active; httpx sends the requests",
-        remedy=reason,
-        details=details,
-    )
+        text = "not installed; httpx sends the requests"
+        remedy = "for thousands of tasks: pip install 'aiohttp>=3.14' uvloop"
+        return Finding("fast", "ok", text, remedy, details=details)
+    text = "not active; httpx sends the requests"
+    return Finding("fast", "warning", text, reason, details=details)
 
 
-def _requirements() -> Iterable[str]:
+def _requirements() -> dict[str, str]:
     try:
-        return metadata.requires(_DISTRIBUTION) or ()
+        found = metadata.requires(_DISTRIBUTION) or ()
     except metadata.PackageNotFoundError:  # not installed, but run from its source
-        return ()
-
-
-def _bound(requirement: str) -> tuple[str, str]:
-    name, lowest = _REQUIREMENT.findall(requirement)[0]
-    return name, lowest
+        return {}
+    return dict(_REQUIREMENT.findall(requirement)[0] for requirement in found)
 
 
 def _version(name: str) -> str | None:

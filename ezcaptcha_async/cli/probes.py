@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Final, cast
 from urllib.parse import SplitResult
 
@@ -20,7 +21,7 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async.cli import findings
 from ezcaptcha_async.cli.failures import ExitCode
-from ezcaptcha_async.cli.findings import Finding
+from ezcaptcha_async.cli.findings import Finding, skipped
 from ezcaptcha_async.environment import Proxies
 
 _THROUGH_PROXY: Final = "requests go through the proxy that the environment names"
@@ -36,38 +37,36 @@ async def look_up(url: SplitResult, *, timeout: float) -> Finding:
     """Look up the service's name."""
     host = str(url.hostname)
     if _is_address(host):
-        return _skipped("DNS", f"{host} is an address")
+        return skipped("DNS", f"{host} is an address")
     if host == "localhost":
-        return _skipped("DNS", f"{host} is this machine")
+        return skipped("DNS", f"{host} is this machine")
     if _uses_proxy(url):
-        return _skipped("DNS", _THROUGH_PROXY)
+        return skipped("DNS", _THROUGH_PROXY)
     begin = time.monotonic()
     with anyio.move_on_after(timeout):
         found = await _addresses(host, _port(url))
         seconds = time.monotonic() - begin
         if isinstance(found, Exception):
-            return _problem(
-                "DNS", f"{host} is not found: {_reason(found)}", "check --base-url and the resolver"
-            )
+            text = f"{host} is not found: {_reason(found)}"
+            return _problem("DNS", text, "check --base-url and the resolver")
         more = f" and {len(found) - 1} more" if found[1:] else ""
         text = f"{found[0]}{more}, in {1000 * seconds:.0f} ms"
-        return Finding(name="DNS", text=text, details={"addresses": found, "seconds": seconds})
+        return Finding("DNS", "ok", text, details={"addresses": found, "seconds": seconds})
     return _problem("DNS", f"no answer within {timeout:g} s", "check the resolver")
 
 
 async def shake_hands(url: SplitResult, *, timeout: float) -> Finding:
     """Open a TLS connection to the service as the HTTP clients do, and close it."""
     if url.scheme == "http":
-        return _skipped("TLS", "plain http, which does not leave this machine")
+        return skipped("TLS", "plain http, which does not leave this machine")
     if _uses_proxy(url):
-        return _skipped("TLS", _THROUGH_PROXY)
+        return skipped("TLS", _THROUGH_PROXY)
     try:
         context = httpx.create_ssl_context()
     except OSError as error:
         text = f"the certificate authorities cannot be read: {_reason(error)}"
-        return _problem(
-            "TLS", text, "check SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE", ExitCode.USAGE
-        )
+        remedy = "check SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE"
+        return _problem("TLS", text, remedy, ExitCode.USAGE)
     with anyio.move_on_after(timeout):
         try:
             connection = await anyio.connect_tcp(str(url.hostname), _port(url))
@@ -127,10 +126,9 @@ async def _addresses(host: str, port: int) -> list[str] | Exception:
 
 
 def _is_address(host: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        with suppress(OSError):
-            socket.inet_pton(family, host)
-            return True
+    with suppress(ValueError):
+        ip_address(host)
+        return True
     return False
 
 
@@ -155,11 +153,7 @@ def _reason(error: BaseException) -> str:
     return str(reason or error or type(error).__name__)
 
 
-def _skipped(name: str, text: str) -> Finding:
-    return Finding(name=name, state="skipped", text=text)
-
-
 def _problem(
     name: str, text: str, remedy: str = _CHECK_NETWORK, code: ExitCode = ExitCode.NO_ANSWER
 ) -> Finding:
-    return Finding(name=name, state="problem", text=text, remedy=remedy, exit_code=code)
+    return Finding(name, "problem", text, remedy, exit_code=code)

@@ -26,9 +26,10 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.rows import row_of
-from ezcaptcha_async.cli.connection import STDIN, read_text
+from ezcaptcha_async.cli.connection import read_text
 from ezcaptcha_async.cli.failures import BrokenOffError, ExitCode, Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
+from ezcaptcha_async.cli.options import STDIN
 from ezcaptcha_async.cli.output import Output, counted, money, printable
 from ezcaptcha_async.cli.solving import answer, described, token
 from ezcaptcha_async.cli.tickets import tickets_in
@@ -40,12 +41,7 @@ _REST: Final = "what was not shown is still in the journal: run the same again"
 
 
 def resume(output: Output, account: Account, source: Path) -> ExitCode:
-    """Fetch paid, unfinished tasks, and print each as it comes.
-
-    Args:
-        output: Where to: solutions to stdout, to stderr why there is none.
-        account: Who has paid.
-        source: A journal, or a file with saved tickets; ``-`` for saved tickets on stdin.
+    """Fetch the paid, unfinished tasks of a journal or of saved tickets; print each as it comes.
 
     Returns:
         The code of the errors, or FAILED where they are of several kinds; without any,
@@ -54,76 +50,11 @@ def resume(output: Output, account: Account, source: Path) -> ExitCode:
     Raises:
         ConfigurationError: It is not there or neither of them, another pool uses the journal,
             or it is that of a batch, which alone can keep what it has paid for.
-        Interrupted: By a signal.
-        BrokenOffError: stdout does not take what was fetched.
     """
     tickets = _tickets(source)
-    if tickets is not None:
-        return _resume_tickets(output, account, tickets)
-    return _resume_journal(output, account, source)
-
-
-def _tickets(source: Path) -> list[SavedTicket] | None:
-    """Return the saved tickets that a file holds; None where it is a journal.
-
-    Raises:
-        ConfigurationError: It is neither, or the journal of a batch.
-    """
-    if source == STDIN:
-        tickets = tickets_in(read_text(source, option="JOURNAL"))
-        if not tickets:
-            raise ConfigurationError("stdin holds no saved ticket")
-        return tickets
-    if not source.exists():
-        raise ConfigurationError(f"there is no journal {str(source)!r}")
-    try:
-        unfinished = Journal(source).unfinished()
-    except ConfigurationError as error:
-        problem = error.message
-    else:
-        _refuse_batch(source, unfinished)
-        return None
-    if source.stat().st_size <= _MOST_BYTES:
-        with suppress(ConfigurationError):  # no text: the journal's problem says more
-            tickets = tickets_in(read_text(source, option="JOURNAL"))
-            if tickets:
-                return tickets
-    raise ConfigurationError(problem)
-
-
-def _refuse_batch(source: Path, unfinished: Sequence[SavedTicket]) -> None:
-    """Leave to a batch what it has paid for: shown here, it would be bought again there."""
-    rows = sum(row_of(ticket["reference"]) is not None for ticket in unfinished)
-    if rows:
-        raise ConfigurationError(
-            f"{source} is the journal of a batch, which has paid for {counted(rows, 'row')} "
-            f"that it has not written down: run the same 'ezcaptcha batch' again, it fetches them"
-        )
-
-
-def _resume_journal(output: Output, account: Account, journal: Path) -> ExitCode:
-    pool = SessionPool(account, journal=journal)
+    pool = SessionPool(account, journal=source if tickets is None else None)
+    left = {ticket["task_id"]: ticket for ticket in tickets or ()}
     codes: list[ExitCode] = []
-
-    async def work() -> None:
-        async with pool, pool.resume_all() as outcomes:
-            # Each is shown at once: the journal counts on its having been seen.
-            codes.extend([_show(output, outcome) async for outcome in outcomes])
-
-    try:
-        with output.waiting(f"paid tasks at {account.service.name}"):
-            run_async(work)
-    except Interrupted as interruption:
-        raise Interrupted(interruption.signum, note=_REST) from None
-    except BrokenOffError as error:
-        raise BrokenOffError(f"{error}; {_REST}", error.results) from None
-    return _conclude(output, account.service, codes, pool.unknowns())
-
-
-def _resume_tickets(output: Output, account: Account, tickets: Sequence[SavedTicket]) -> ExitCode:
-    pool = SessionPool(account)
-    codes: list[ExitCode] = []
-    left = {ticket["task_id"]: ticket for ticket in tickets}
     broken: list[BrokenOffError] = []
 
     async def fetch(ticket: SavedTicket, scope: anyio.CancelScope) -> None:
@@ -138,32 +69,67 @@ def _resume_tickets(output: Output, account: Account, tickets: Sequence[SavedTic
             broken.append(error)
             scope.cancel()
 
-    async def work() -> None:
+    async def fetch_tickets() -> None:
         async with pool, anyio.create_task_group() as group:
-            for ticket in tickets:
+            for ticket in list(left.values()):
                 group.start_soon(fetch, ticket, group.cancel_scope)
+        if broken:
+            raise broken[0]
+
+    async def fetch_journal() -> None:
+        async with pool, pool.resume_all() as outcomes:
+            # Each is shown at once: the journal counts on its having been seen.
+            codes.extend([_show(output, outcome) async for outcome in outcomes])
 
     try:
         with output.waiting(f"paid tasks at {account.service.name}"):
-            run_async(work)
+            run_async(fetch_journal if tickets is None else fetch_tickets)
     except Interrupted as interruption:
-        raise Interrupted(interruption.signum, list(left.values())) from None
-    if broken:
-        raise BrokenOffError(str(broken[0]), broken[0].results, list(left.values()))
+        note = _REST if tickets is None else None
+        raise Interrupted(interruption.signum, list(left.values()), note=note) from None
+    except BrokenOffError as error:
+        problem = f"{error}; {_REST}" if tickets is None else str(error)
+        raise BrokenOffError(problem, error.results, list(left.values())) from None
     return _conclude(output, account.service, codes, pool.unknowns())
 
 
-def _show(output: Output, outcome: Resumed) -> ExitCode:
-    """Show what became of one task, and return what that means.
+def _tickets(source: Path) -> list[SavedTicket] | None:
+    """Return the saved tickets that a file holds; None where it is a journal, but no batch's."""
+    if source == STDIN:
+        tickets = tickets_in(read_text(source, option="JOURNAL"))
+        if not tickets:
+            raise ConfigurationError("stdin holds no saved ticket")
+        return tickets
+    if not source.exists():
+        raise ConfigurationError(f"there is no journal {str(source)!r}")
+    try:
+        unfinished = Journal(source).unfinished()
+    except ConfigurationError:
+        if source.stat().st_size <= _MOST_BYTES:
+            with suppress(ConfigurationError):  # no text: the journal's problem says more
+                if tickets := tickets_in(read_text(source, option="JOURNAL")):
+                    return tickets
+        raise
+    _refuse_batch(source, unfinished)
+    return None
 
-    Raises:
-        BrokenOffError: stdout does not take it.
-    """
+
+def _refuse_batch(source: Path, unfinished: Sequence[SavedTicket]) -> None:
+    """Leave to a batch what it has paid for: shown here, it would be bought again there."""
+    rows = sum(row_of(ticket["reference"]) is not None for ticket in unfinished)
+    if rows:
+        raise ConfigurationError(
+            f"{source} is the journal of a batch, which has paid for {counted(rows, 'row')} "
+            f"that it has not written down: run the same 'ezcaptcha batch' again, it fetches them"
+        )
+
+
+def _show(output: Output, outcome: Resumed) -> ExitCode:
+    """Show what became of one task, and return what that means."""
     if (error := outcome.error) is not None:
         if output.as_json:
-            output.paid_result(
-                json.dumps({"ticket": outcome.ticket, **failures.description(error)})
-            )
+            described_error = {"ticket": outcome.ticket, **failures.description(error)}
+            output.paid_result(json.dumps(described_error))
         else:
             named = "" if outcome.reference is None else f" ({outcome.reference})"
             output.remark(f"task {outcome.task_id}{named}: {failures.line(error)}")

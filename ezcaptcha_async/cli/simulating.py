@@ -13,12 +13,7 @@ from ezcaptcha_async.testing import SimulatedServer, SimulatedService, run
 def simulate(
     output: Output, service: SimulatedService, *, port: int, latency: float, time_scale: float
 ) -> None:
-    """Serve `service` on loopback, and say how to use it.
-
-    Raises:
-        Interrupted: By a signal; nothing else ends it.
-        ConfigurationError: It cannot be served.
-    """
+    """Serve `service` on loopback, and say how to use it."""
     received: list[int] = []
 
     def stop(signum: int, _frame: FrameType | None) -> None:

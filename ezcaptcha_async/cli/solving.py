@@ -10,19 +10,7 @@ from typing import Any, Final, TypeVar
 import anyio
 import attrs
 
-from ezcaptcha_async import (
-    Account,
-    Balance,
-    CloudFlareTurnstileSolution,
-    FuncaptchaSolution,
-    HCaptchaSolution,
-    ReCaptchaSolution,
-    Service,
-    SessionPool,
-    Solution,
-    Task,
-    TransportError,
-)
+from ezcaptcha_async import Account, Service, SessionPool, Solution, Task, TransportError
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.interrupts import paid_tickets, run_async
 from ezcaptcha_async.cli.output import Output, counted, money, printable
@@ -31,35 +19,9 @@ T = TypeVar("T")
 _PATIENCE: Final = 5.0
 """Seconds after which a user wonders whether anything happens."""
 
-_NOT_OF_THE_ANSWER: Final = {"receipt", "expires_at"}
-_TOKENS: Final = (
-    CloudFlareTurnstileSolution,
-    FuncaptchaSolution,
-    HCaptchaSolution,
-    ReCaptchaSolution,
-)
 
-
-def solve(
-    output: Output,
-    account: Account,
-    task: Task[Any],
-    *,
-    timeout: float | None,
-) -> None:
-    """Solve one task and print its solution.
-
-    Args:
-        output: Where to.
-        account: Who pays.
-        task: What to solve.
-        timeout: Most seconds to wait.
-
-    Raises:
-        EzCaptchaError: Why there is none.
-        Interrupted: By a signal; it names the task if that is paid.
-        BrokenOffError: stdout does not take the solution.
-    """
+def solve(output: Output, account: Account, task: Task[Any], *, timeout: float | None) -> None:
+    """Solve one task and print its solution."""
     pool, is_paid, is_seen = SessionPool(account), anyio.Event(), output.remarks.is_terminal
 
     async def call() -> Solution:
@@ -90,28 +52,14 @@ def solve(
 
 
 def balance(output: Output, account: Account) -> None:
-    """Print how many points an account has.
-
-    Raises:
-        EzCaptchaError: Why that is not known.
-        Interrupted: By a signal.
-    """
+    """Print how many points an account has."""
     pool = SessionPool(account)
     try:
         with output.waiting(f"asking for the balance at {account.service.name}"):
             found = _in_pool(pool, pool.balance)
     except TransportError as error:
-        problem, sent = error.message, error.sent
-    else:
-        _show_balance(output, account, found)
-        return
-    raise TransportError(
-        f"{problem}, asked of {account.service.base_url}; 'ezcaptcha doctor' finds out more",
-        sent=sent,
-    )
-
-
-def _show_balance(output: Output, account: Account, found: Balance) -> None:
+        where = f"asked of {account.service.base_url}; 'ezcaptcha doctor' finds out more"
+        raise TransportError(f"{error.message}, {where}", sent=error.sent) from None
     if output.as_json:
         output.document(attrs.asdict(found))
     else:
@@ -132,23 +80,21 @@ def _in_pool(
     try:
         run_async(work, beside=beside)
     except Interrupted as interruption:
-        signum = interruption.signum
-    else:
-        return answers[0]
-    if answers:
-        # The signal came while the pool was closing; what is paid for is not thrown away.
-        return answers[0]
-    raise Interrupted(signum, paid_tickets(pool))
+        # It may have come while the pool was closing; what is paid for is not thrown away.
+        if not answers:
+            raise Interrupted(interruption.signum, paid_tickets(pool)) from None
+    return answers[0]
 
 
 def token(solution: Solution) -> str | None:
-    """Return the token, where a solution consists of one."""
-    return solution.token if isinstance(solution, _TOKENS) else None
+    """Return the token, where a solution has one."""
+    found: str | None = getattr(solution, "token", None)
+    return found
 
 
 def answer(solution: Solution) -> dict[str, Any]:
     """Return what the service answered, as a JSON-able object."""
-    return attrs.asdict(solution, filter=lambda field, _value: field.name not in _NOT_OF_THE_ANSWER)
+    return attrs.asdict(solution, filter=attrs.filters.exclude("receipt", "expires_at"))
 
 
 def described(solution: Solution) -> dict[str, Any]:

@@ -17,60 +17,34 @@ from ezcaptcha_async.testing import SimulatedService
 
 @attrs.frozen(kw_only=True)
 class TypeTally:
-    """How the tasks of one type went. Times are service seconds.
+    """How the tasks of one type went. Times are service seconds."""
 
-    Args:
-        type: The type; empty for all together.
-        tasks: How many there were.
-        solved: How many were solved.
-        median: Half of them were in the caller's hands within this; None when none was.
-        p95: 95 % of them were.
-        polls: Mean of the polls per solved task.
-    """
-
-    type: str
+    type: str  # empty for all together
     tasks: int
     solved: int
-    median: float | None
+    median: float | None  # seconds until they were in the caller's hands; None when none was
     p95: float | None
-    polls: float | None
+    polls: float | None  # mean per solved task
 
 
 @attrs.frozen(kw_only=True)
 class Tally:
-    """What came of it all. Times are service seconds.
+    """What came of it all. Times are service seconds."""
 
-    Args:
-        elapsed: Real seconds that it took.
-        types: How each type went.
-        total: How all went together.
-        errors: Kind of error → how many tasks ended with it.
-        requests: HTTP requests that the service saw.
-        requests_per_second: Their mean per service second.
-        connections: TCP connections that it saw.
-        polls_per_task: Polls per task, as it counted them.
-        lag_mean: Mean of the time from ready to fetched.
-        lag_p95: 95 % of the tasks were fetched within this.
-        spacing_violations: Polls that came sooner than it asks for.
-        points_charged: What it charged.
-        points_counted: What the pool counted.
-        problems: What was lost or charged wrongly; empty when all is well.
-    """
-
-    elapsed: float
+    elapsed: float  # real seconds
     types: Sequence[TypeTally]
     total: TypeTally
-    errors: Mapping[str, int]
-    requests: int
-    requests_per_second: float
-    connections: int
-    polls_per_task: float
-    lag_mean: float
+    errors: Mapping[str, int]  # by kind
+    requests: int  # as the service saw them
+    requests_per_second: float  # mean per service second
+    connections: int  # TCP connections that it saw
+    polls_per_task: float  # as it counted them
+    lag_mean: float  # from ready to fetched
     lag_p95: float
-    spacing_violations: int
-    points_charged: float
-    points_counted: float
-    problems: Sequence[str]
+    spacing_violations: int  # polls that came sooner than it asks for
+    points_charged: float  # by the service
+    points_counted: float  # by the pool
+    problems: Sequence[str]  # what was lost or charged wrongly; empty when all is well
 
 
 def tally(
@@ -81,15 +55,7 @@ def tally(
     elapsed: float,
     speed: float,
 ) -> Tally:
-    """Add everything up and look for problems.
-
-    Args:
-        outcomes: What became of each task.
-        counts: What the pool counted.
-        service: What solved them, and nothing else.
-        elapsed: Real seconds that it took.
-        speed: Service seconds per second.
-    """
+    """Add everything up, and look for problems; `speed` is service seconds per second."""
     summary = service.summary()
     names = sorted({outcome.task.type for outcome in outcomes})
     return Tally(

@@ -15,7 +15,7 @@ from rich.color_triplet import ColorTriplet
 from ezcaptcha_async import __version__
 from ezcaptcha_async.cli import display, main
 from ezcaptcha_async.cli.app import app
-from ezcaptcha_async.cli.failures import MEANINGS
+from ezcaptcha_async.cli.failures import ExitCode
 from tests.cli.commands import FAST, SECRET, V2, Cli, environment, run
 from tests.cli.conftest import Serve
 
@@ -81,8 +81,8 @@ def test_help_lists_the_commands_and_the_exit_codes(cli: Cli) -> None:
     for command in ("balance", "demo", "simulate", "solve", "types"):
         assert f" {command} " in result.out
     words = " ".join(result.out.split())
-    for code, meaning in MEANINGS.items():
-        assert f"{int(code)} {meaning}" in words
+    for code in ExitCode:
+        assert f"{int(code)} {code.meaning}" in words
     assert all(len(line) <= 80 for line in result.out.splitlines())
 
 

@@ -11,7 +11,8 @@ from rich.text import Text
 from ezcaptcha_async import KindStatistics, PoolStatistics
 from ezcaptcha_async.cli.batching.counts import BatchCounts
 from ezcaptcha_async.cli.meter import Forecast, Meter
-from ezcaptcha_async.cli.output import Output, shape
+from ezcaptcha_async.cli.output import Output
+from ezcaptcha_async.cli.tabular import shape
 from ezcaptcha_async.polling import Kind
 
 IDLE = PoolStatistics()

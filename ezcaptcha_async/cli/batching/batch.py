@@ -10,36 +10,23 @@ import attrs
 
 from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async.cli.batching.rows import RowReader
-from ezcaptcha_async.cli.connection import STDIN
-from ezcaptcha_async.cli.options import STDOUT
+from ezcaptcha_async.cli.options import STDIN, STDOUT
 from ezcaptcha_async.fleets import Sharing
 
 
 @attrs.frozen(kw_only=True)
 class Batch:
-    """What to do, and how.
+    """What to do, and how."""
 
-    Args:
-        source: File with the rows; ``-`` for stdin.
-        results: File for what becomes of them; ``-`` for stdout.
-        journal: File for what is paid; None for none.
-        fleet: What keeps that instead, for machines that share it.
-        reader: Reads the rows.
-        max_in_flight: Most rows begun and not finished.
-        budget: Most points for all rows, earlier runs included.
-        timeout: Most seconds for each row.
-        retry_failed: Whether rows that ended in an error are tried again.
-    """
-
-    source: Path
-    results: Path
-    journal: Path | None
-    fleet: Sharing | None = None
+    source: Path  # `-` for stdin
+    results: Path  # `-` for stdout
+    journal: Path | None  # for what is paid; None for none
+    fleet: Sharing | None = None  # keeps that instead, for machines that share it
     reader: RowReader
-    max_in_flight: int
-    budget: float | None
-    timeout: float | None
-    retry_failed: bool
+    max_in_flight: int  # most rows begun and not finished
+    budget: float | None  # most points for all rows, earlier runs included
+    timeout: float | None  # most seconds for each row
+    retry_failed: bool  # whether rows that ended in an error are tried again
 
     @property
     def keeps_books(self) -> bool:

@@ -35,9 +35,9 @@ from ezcaptcha_async.cli.output import (
     money,
     points,
     printable,
-    shape,
 )
 from ezcaptcha_async.cli.reporting.scales import Bins, percentile
+from ezcaptcha_async.cli.tabular import shape
 
 _RECENT: Final = 1_000
 """So many of the last solve times are kept."""
@@ -53,23 +53,14 @@ _EXAMPLES: Final = 5
 
 @attrs.define(eq=False, kw_only=True)
 class BatchCounts:
-    """What a batch has come to.
+    """What a batch has come to."""
 
-    Args:
-        total: How many rows there are; None when nobody knows.
-        solved_before: Rows that earlier runs have solved.
-        failed_before: Rows that ended in an error in earlier runs.
-        points_before: Points that earlier runs have spent.
-        elsewhere: Rows that other machines of the fleet had finished; None without a fleet.
-        service: The service, which says what points are worth and how fast it runs.
-    """
-
-    total: int | None = None
-    solved_before: int = 0
+    total: int | None = None  # rows; None when nobody knows
+    solved_before: int = 0  # by earlier runs
     failed_before: int = 0
     points_before: float = 0.0
-    elsewhere: int | None = None
-    service: Service = EZCAPTCHA
+    elsewhere: int | None = None  # rows that others of the fleet had finished; None without one
+    service: Service = EZCAPTCHA  # says what points are worth and how fast it runs
 
     solved: int = 0
     failed: int = 0
@@ -117,20 +108,11 @@ class BatchCounts:
         return () if self._pool is None else paid_tickets(self._pool)
 
     def paid(self, pool: PoolStatistics) -> float:
-        """Return the points that all runs have paid, or may have, also for what is in flight.
-
-        Args:
-            pool: What the pool counts now.
-        """
+        """Return the points that all runs have paid, or may have, also for what is in flight."""
         return self.points_before + self.points + max(0.0, pool.points - self._settled)
 
     def note_cost(self, points: float | None, *, counted_by_pool: bool) -> None:
-        """Count what a row cost in this run, or may have cost.
-
-        Args:
-            points: Its price; None when it cost nothing, or nobody knows.
-            counted_by_pool: Whether the pool at work has paid for it.
-        """
+        """Count what a row cost in this run, or may have, and whether the pool at work paid it."""
         self.points += points or 0.0
         if counted_by_pool:
             self._settled += points or 0.0
@@ -146,15 +128,11 @@ class BatchCounts:
         self.failed += 1
         self.errors[type(error).__name__] += 1
         if row is not None and len(self.examples) < _EXAMPLES:
-            name = f"row {row[0]}" if row[2] is None else f"row {row[0]} ({row[2]})"
+            name = f"row {row.number}" if row.id is None else f"row {row.number} ({row.id})"
             self.examples.append(f"{name}: {error}")
 
     def figures(self, pool: PoolStatistics) -> dict[str, str]:
-        """Return what a display has in short.
-
-        Args:
-            pool: What the pool counts that is at work, or was last.
-        """
+        """Return what a display has in short."""
         elsewhere = {} if self.elsewhere is None else {"elsewhere": f"{self.elsewhere:,}"}
         return elsewhere | {
             "solved": f"{self.solved_before + self.solved:,}",
@@ -167,9 +145,7 @@ class BatchCounts:
     def details(self, *, plain: bool, is_last: bool = False) -> Iterator[Text]:
         """Yield what a display has below that: solve times of late, and errors.
 
-        Args:
-            plain: Whether to draw with plain characters.
-            is_last: Whether this is the last view, below which the errors are told in full.
+        Below the last view those are told in full.
         """
         if silence := self.silence():
             yield _cropped((silence, BAD))

@@ -9,25 +9,19 @@ import attrs
 
 from ezcaptcha_async import (
     ConfigurationError,
-    EzCaptchaError,
     Journal,
     Resumed,
     SessionPool,
-    Solution,
     Submission,
     SubmissionUnknownError,
 )
 from ezcaptcha_async.cli.batching.batch import Batch, journal_of
 from ezcaptcha_async.cli.batching.rows import RowName, row_of
-from ezcaptcha_async.cli.batching.writing import RowWriter, found_in
+from ezcaptcha_async.cli.batching.writing import Found, RowWriter, found_in
 
 
 def paid_rows(batch: Batch) -> dict[int, str] | None:
-    """Return number and key of each row that its journal knows as paid for; None without one.
-
-    Raises:
-        ConfigurationError: The file is no journal.
-    """
+    """Return number and key of each row that its journal knows as paid for; None without one."""
     if batch.journal is None or not batch.journal.exists():
         return None
     return _rows_named(ticket["reference"] for ticket in Journal(batch.journal).unfinished())
@@ -42,20 +36,15 @@ def unknown_rows(batch: Batch) -> dict[int, str]:
 
 def _rows_named(references: Iterable[str | None]) -> dict[int, str]:
     rows = (row_of(reference) for reference in references)
-    return {row[0]: row[1] for row in rows if row is not None}
+    return {row.number: row.key for row in rows if row is not None}
 
 
 @attrs.frozen(kw_only=True)
 class EarlierRuns:
-    """What earlier runs of a batch have begun: it is fetched before anything is bought.
-
-    Args:
-        writer: Writes down what became of a row.
-        paid: Number and key of the rows that are paid for and not finished.
-    """
+    """What earlier runs of a batch have begun: it is fetched before anything is bought."""
 
     writer: RowWriter
-    paid: Mapping[int, str]
+    paid: Mapping[int, str]  # number and key of the rows that are paid for and not finished
 
     async def look(self) -> None:
         """Read the rows that are paid for, and refuse the journal of another batch."""
@@ -64,9 +53,12 @@ class EarlierRuns:
     async def fetch(self, pool: SessionPool) -> None:
         """Fetch what is paid for, and write down what may be and cannot be fetched."""
         unknown = dict(self._unknown(pool.unknowns()))
-        await self._read_begun({row[0]: row[1] for row in unknown})
+        await self._read_begun({row.number: row.key for row in unknown})
         for row, submission in unknown.items():
-            self._note_unknown(row, submission)
+            lost = SubmissionUnknownError(
+                "an earlier run ended while createTask was under way; it may have been paid for"
+            )
+            self._write_of_before(row, lost, submission.points)
         async with pool.resume_all(max_in_flight=self.writer.batch.max_in_flight) as outcomes:
             async for outcome in outcomes:
                 self._note_resumed(outcome)
@@ -101,40 +93,29 @@ class EarlierRuns:
         results = self.writer.results
         for submission in submissions:
             row = row_of(submission.reference)
-            if row is None or results.is_solved(row[0]):
+            if row is None or results.is_solved(row.number):
                 continue
-            if not results.is_lost(row[0], submission.sent_at):
+            if not results.is_lost(row.number, submission.sent_at):
                 yield row, submission
-
-    def _note_unknown(self, row: RowName, submission: Submission) -> None:
-        error = SubmissionUnknownError(
-            "an earlier run ended while createTask was under way; it may have been paid for"
-        )
-        self._write_of_before(row, error, points=submission.points)
 
     def _note_resumed(self, outcome: Resumed) -> None:
         row, results, counts = row_of(outcome.reference), self.writer.results, self.writer.counts
-        if row is not None and (
-            results.is_solved(row[0]) or (outcome.error is not None and results.is_finished(row[0]))
-        ):
-            return  # its line was written, and the process killed before the journal's
-        if row is not None and isinstance(outcome.error, ConfigurationError):
-            # It waits for the account that has paid; to buy the row with this one is no answer.
-            counts.halted_by = counts.halted_by or outcome.error
-            return
+        if row is not None:
+            has_failed = outcome.error is not None and results.is_finished(row.number)
+            if has_failed or results.is_solved(row.number):
+                return  # its line was written, and the process killed before the journal's
+            if isinstance(outcome.error, ConfigurationError):
+                # It waits for the account that has paid; to buy it with this one is no answer.
+                counts.halted_by = counts.halted_by or outcome.error
+                return
         points = outcome.ticket.get("points")
-        self._write_of_before(row, found_in(outcome), points=points, resumed=True)
+        self._write_of_before(row, found_in(outcome), points, resumed=True)
 
     def _write_of_before(
-        self,
-        row: RowName | None,
-        found: Solution | EzCaptchaError,
-        *,
-        points: float | None,
-        resumed: bool = False,
+        self, row: RowName | None, found: Found, points: float | None, *, resumed: bool = False
     ) -> None:
         """Write down what became of a row that an earlier run began."""
-        if row is not None and self.writer.results.is_finished(row[0]):
+        if row is not None and self.writer.results.is_finished(row.number):
             self.writer.counts.failed_before -= 1  # it is counted anew
         tried_again = row is not None and self.writer.batch.retry_failed
         self.writer.write(row, found, points, resumed=resumed, tried_again=tried_again)

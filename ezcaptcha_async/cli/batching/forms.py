@@ -9,30 +9,15 @@ from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async.cli.fields import names_a_field
 
 _DELIMITERS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
-_EXAMPLE: Final = "such as type,website_url,website_key"
 
 
 def is_row(value: dict[str, Any] | None, *, custom: bool) -> bool:
-    """Return whether a line of JSON is one that a task can be made of.
-
-    Args:
-        value: The object that it is; None when it is none.
-        custom: Whether fields are as they are on the wire.
-    """
+    """Return whether what a line of JSON holds is an object that a task can be made of."""
     return value is not None and (custom or names_a_field(value))
 
 
 def refuse_lines(number: int, line: bytes, *, is_object: bool) -> NoReturn:
-    """Say what lines are that are no rows.
-
-    Args:
-        number: The number of the first.
-        line: What it holds.
-        is_object: Whether that is a JSON object at least.
-
-    Raises:
-        ConfigurationError: Always.
-    """
+    """Say what lines are that are no rows, going by the first."""
     text = line.decode(errors="replace").strip()
     if is_object:
         _refuse(number, "has no field of a task", "check that it is the right file")
@@ -46,16 +31,8 @@ def refuse_lines(number: int, line: bytes, *, is_object: bool) -> NoReturn:
 
 
 def header(number: int, cells: Sequence[str] | None, *, custom: bool) -> list[str]:
-    """Return the names of the columns; empty for one without a name.
-
-    Args:
-        number: The number of the line.
-        cells: What it holds; None when it is no CSV.
-        custom: Whether fields are as they are on the wire.
-
-    Raises:
-        ConfigurationError: Its cells are no names of columns.
-    """
+    """Return the names of the columns, empty for one without a name, or refuse what are none."""
+    # None is what is no CSV.
     names = [""] if cells is None else [cell.strip() for cell in cells]
     if names[0].startswith(("{", "[")):
         _refuse(number, "is JSON", "give --format jsonl, and one object a line")
@@ -64,7 +41,8 @@ def header(number: int, cells: Sequence[str] | None, *, custom: bool) -> list[st
     named = [name for name in names if name]
     is_known = all(map(str.isidentifier, named)) if custom else names_a_field(named)
     if not (named and is_known) or len(set(named)) < len(named):
-        _refuse(number, "must name its columns", f"{_EXAMPLE}, each once")
+        wanted = "such as type,website_url,website_key, each once"
+        _refuse(number, "must name its columns", wanted)
     return names
 
 

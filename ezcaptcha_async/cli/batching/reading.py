@@ -8,7 +8,6 @@ import os
 import sys
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any, BinaryIO, Final, Generic, TypeVar
@@ -19,7 +18,8 @@ from anyio.lowlevel import current_token
 from anyio.streams.memory import MemoryObjectSendStream
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.connection import STDIN
+from ezcaptcha_async.cli.failures import reason
+from ezcaptcha_async.cli.options import STDIN
 
 T = TypeVar("T")
 
@@ -34,11 +34,7 @@ _CHUNK: Final = 64 * 1024
 
 
 async def read_ahead(source: Path, parse: Callable[[BinaryIO], Iterable[T]]) -> AsyncGenerator[T]:
-    """Yield what is in a file or a pipe, while a thread reads on, by one chunk.
-
-    Args:
-        source: The file; ``-`` for stdin.
-        parse: Takes it apart; called in the thread.
+    """Yield what is in a file or a pipe, while a thread reads on and parses, by one chunk.
 
     Raises:
         ConfigurationError: It cannot be read.
@@ -47,13 +43,12 @@ async def read_ahead(source: Path, parse: Callable[[BinaryIO], Iterable[T]]) -> 
     # stdin itself would be closed under the thread when the process ends.
     file = os.dup(sys.stdin.fileno()) if source == STDIN else source
     # A daemon lets the process end while it waits for what comes next through a pipe.
-    reader = _Reader(partial(_opened, file, parse), send)
+    reader = _Reader(file, parse, send)
     reader.start()
     try:
         async for batch in receive:
             if isinstance(batch, OSError):
-                reason = batch.strerror or type(batch).__name__
-                raise ConfigurationError(f"cannot read {source}: {reason}")
+                raise ConfigurationError(f"cannot read {source}: {reason(batch)}")
             if isinstance(batch, Exception):
                 raise batch
             for item in batch:
@@ -139,29 +134,17 @@ class _Source(io.FileIO):
         return super().readinto(buffer)
 
 
-def _opened(
-    file: Path | int, parse: Callable[[BinaryIO], Iterable[T]], before: Callable[[], None]
-) -> Iterator[T]:
-    with io.BufferedReader(_Source(file, before), _CHUNK) as stream:
-        yield from parse(stream)
-
-
 class _Reader(Thread, Generic[T]):
-    """Reads until there is no more, or nobody takes it.
-
-    Args:
-        items: Returns what is read; calls its argument before each time that it may wait.
-        send: Takes it, in the event loop in which this was made; an error comes last.
-    """
+    """Reads until there is no more, or nobody takes it; an error comes last."""
 
     def __init__(
         self,
-        items: Callable[[Callable[[], None]], Iterable[T]],
+        file: Path | int,
+        parse: Callable[[BinaryIO], Iterable[T]],
         send: MemoryObjectSendStream[list[T] | Exception],
     ) -> None:
         super().__init__(name="ezcaptcha-rows", daemon=True)
-        self._items = items
-        self._send = send
+        self._file, self._parse, self._send = file, parse, send
         self._token = current_token()
         self._batch: list[T] = []
         self.is_wanted: bool = True
@@ -170,8 +153,10 @@ class _Reader(Thread, Generic[T]):
     def run(self) -> None:
         try:
             try:
-                for item in self._items(self._hand_over):
-                    self._batch.append(item)
+                source = _Source(self._file, before=self._hand_over)
+                with io.BufferedReader(source, _CHUNK) as stream:
+                    for item in self._parse(stream):
+                        self._batch.append(item)
                 self._hand_over()
             except Exception as failure:  # noqa: BLE001 - raised where the items are wanted
                 self._hand_over()

@@ -9,7 +9,6 @@ from typing import Any, Final
 import attrs
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Column, Table
 from rich.text import Text
 
 from ezcaptcha_async import Service
@@ -19,7 +18,8 @@ from ezcaptcha_async.cli.batching.results_file import ResultsFile
 from ezcaptcha_async.cli.batching.rows import Row
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.options import STDOUT
-from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, Output, counted, money, points
+from ezcaptcha_async.cli.output import BAD, GOOD, INDENT, Output, counted, money, points
+from ezcaptcha_async.cli.tabular import tabulated
 
 _MOST_PROBLEMS: Final = 1_000
 _SHOWN_PROBLEMS: Final = 10
@@ -27,33 +27,20 @@ _SHOWN_PROBLEMS: Final = 10
 
 @attrs.define(kw_only=True)
 class Rehearsal:
-    """What a batch would do.
-
-    Args:
-        service: Where it would.
-        paid: Number and key of the rows that an earlier run has paid for, and not finished.
-        unknown: The same of those that it may have paid for, which nobody knows.
-        results: What earlier runs have finished; None for nothing.
-        rows: How many rows there are.
-        finished: How many of them earlier runs have finished.
-        to_fetch: How many are paid for.
-        lost: How many may be paid for, and cannot be fetched.
-        bad: How many cannot be sent.
-        problems: Row number and why, of the first of those.
-        types: Type → how many rows would be bought.
-    """
+    """What a batch would do."""
 
     service: Service
-    paid: Mapping[int, str]
-    unknown: Mapping[int, str] = attrs.field(factory=dict[int, str])
-    results: ResultsFile | None = None
+    paid: Mapping[int, str]  # number and key of what an earlier run paid for, and did not finish
+    unknown: Mapping[int, str] = attrs.field(factory=dict[int, str])  # perhaps paid
+    results: ResultsFile | None = None  # of earlier runs
     rows: int = 0
-    finished: int = 0
-    to_fetch: int = 0
-    lost: int = 0
-    bad: int = 0
+    finished: int = 0  # by earlier runs
+    to_fetch: int = 0  # paid for already
+    lost: int = 0  # perhaps paid for, and not to be fetched
+    bad: int = 0  # cannot be sent
+    # Row number and why, of the first of those.
     problems: list[tuple[int, str]] = attrs.field(factory=list[tuple[int, str]])
-    types: Counter[str] = attrs.field(factory=Counter[str])
+    types: Counter[str] = attrs.field(factory=Counter[str])  # how many would be bought
 
     def add(self, row: Row) -> None:
         """Count one row."""
@@ -76,6 +63,20 @@ class Rehearsal:
         else:
             self.types[row.task.type] += 1
 
+    def costs(self) -> list[tuple[str, int, float | None]]:
+        """Return each type, its rows that would be bought, and their points where that is known."""
+        offers = {name: self.service.offer_for(name) for name in self.types}
+        prices = {name: None if offer is None else offer.points for name, offer in offers.items()}
+        return [
+            (name, rows, None if (price := prices[name]) is None else rows * price)
+            for name, rows in self.types.most_common()
+        ]
+
+    @property
+    def points(self) -> float:
+        """What all of them cost, as far as that is known."""
+        return sum(points or 0.0 for _, _, points in self.costs())
+
     def _add_problem(self, row: Row, problem: str) -> None:
         self.bad += 1
         if self.bad <= _MOST_PROBLEMS:
@@ -83,12 +84,7 @@ class Rehearsal:
 
 
 def rehearse(batch: Batch, service: Service) -> Rehearsal:
-    """Read all rows, and count what would become of them.
-
-    Raises:
-        ConfigurationError: They cannot be read, or their form is another one.
-        Interrupted: By a signal.
-    """
+    """Read all rows, and count what would become of them."""
     batch.reader.count(batch.source)
     # What is lost is tried again only by whoever wants it so.
     unknown = {} if batch.retry_failed else unknown_rows(batch)
@@ -104,17 +100,8 @@ def rehearse(batch: Batch, service: Service) -> Rehearsal:
     return found
 
 
-def price_of(task_type: str, rows: int, service: Service) -> float | None:
-    """Return the points that so many rows cost; None where the price is not known."""
-    offer = service.offer_for(task_type)
-    return None if offer is None or offer.points is None else rows * offer.points
-
-
 def as_document(found: Rehearsal) -> dict[str, Any]:
     """Return all of it as a JSON-able object."""
-    service = found.service
-    prices = {name: price_of(name, rows, service) for name, rows in found.types.items()}
-    total = sum(price or 0.0 for price in prices.values())
     return {
         "rows": found.rows,
         "finished": found.finished,
@@ -123,31 +110,34 @@ def as_document(found: Rehearsal) -> dict[str, Any]:
         "bad": found.bad,
         "problems": [{"row": row, "message": message} for row, message in found.problems],
         "types": [
-            {"type": name, "rows": rows, "points": prices[name]}
-            for name, rows in found.types.most_common()
+            {"type": name, "rows": rows, "points": cost} for name, rows, cost in found.costs()
         ],
-        "points": total,
-        "currency": service.currency,
-        "value": total / service.points_per_unit,
+        "points": found.points,
+        "currency": found.service.currency,
+        "value": found.points / found.service.points_per_unit,
     }
 
 
 def show(output: Output, found: Rehearsal) -> None:
     """Show all of it to a person."""
-    service = found.service
     lines: list[RenderableType] = ["", Text(_summary(found)), ""]
     if found.types:
-        lines += [_table(found, service), ""]
+        rows = [
+            (name, f"{rows:,}", "not known" if cost is None else points(cost))
+            for name, rows, cost in found.costs()
+        ]
+        width = output.console.width - INDENT[-1]
+        lines += [tabulated(("type", "rows", "points"), rows, width=width), ""]
     for row, problem in found.problems[:_SHOWN_PROBLEMS]:
         lines.append(Text(f"row {row}: {problem}", style=BAD))
     if found.bad > _SHOWN_PROBLEMS:
         lines.append(Text(f"and {found.bad - _SHOWN_PROBLEMS:,} more", style=BAD))
     if found.bad:
         lines += ["", Text("What is bad is not sent, and costs nothing.")]
-    total = sum(price_of(name, rows, service) or 0.0 for name, rows in found.types.items())
-    lines.append(Text(f"At the listed prices: {money(total, service)}.", style="bold"))
+    cost = money(found.points, found.service)
+    lines.append(Text(f"At the listed prices: {cost}.", style="bold"))
     lines.append(Text("Nothing was sent; without --dry-run it is.", style=GOOD))
-    output.show(Padding(Group(*lines), (0, 0, 0, 2)))
+    output.show(Padding(Group(*lines), INDENT))
 
 
 def _summary(found: Rehearsal) -> str:
@@ -159,19 +149,3 @@ def _summary(found: Rehearsal) -> str:
     if found.lost:
         words += f", {found.lost:,} perhaps paid and lost"
     return f"{words}, {found.bad:,} bad"
-
-
-def _table(found: Rehearsal, service: Service) -> Table:
-    table = Table(
-        Column("type", overflow="fold"),
-        Column("rows", justify="right"),
-        Column("points", justify="right"),
-        box=None,
-        padding=(0, 2, 0, 0),
-        pad_edge=False,
-        header_style=FAINT,
-    )
-    for name, rows in found.types.most_common():
-        price = price_of(name, rows, service)
-        table.add_row(Text(name), f"{rows:,}", "not known" if price is None else points(price))
-    return table

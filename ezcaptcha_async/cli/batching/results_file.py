@@ -22,8 +22,10 @@ from filelock import FileLock, Timeout
 from ezcaptcha_async import ConfigurationError, SubmissionUnknownError
 from ezcaptcha_async.cli.batching.reading import LONGEST
 from ezcaptcha_async.cli.batching.rows import Row
+from ezcaptcha_async.cli.failures import reason
 from ezcaptcha_async.cli.options import STDOUT
 from ezcaptcha_async.cli.output import PROGRAM
+from ezcaptcha_async.cli.reporting.results import document_in
 from ezcaptcha_async.private_files import check_owner, check_way, open_private
 
 RowState: TypeAlias = Literal["open", "finished", "changed"]
@@ -87,7 +89,7 @@ class ResultsFile:
         except Timeout:
             problem = "another run of the same batch is writing it"
         except OSError as error:
-            problem = error.strerror or type(error).__name__
+            problem = reason(error)
         except _UnusableError as error:
             problem = str(error)
         if problem is not None:
@@ -172,7 +174,7 @@ class ResultsFile:
                 if not line.endswith(b"\n"):
                     _check_cut_off(line)
                     break
-                document = _object(line)
+                document = document_in(line)
                 end += len(line)
                 if document is not None:
                     self._note(document)
@@ -226,7 +228,7 @@ def _check_beginning(path: Path) -> None:
     with path.open("rb") as file:
         line = file.readline(LONGEST)
     if line.endswith(b"\n"):
-        document = _object(line)
+        document = document_in(line)
         if document is None or "status" not in document:
             raise _UnusableError("its first line is not one of a batch")
     else:
@@ -236,14 +238,6 @@ def _check_beginning(path: Path) -> None:
 def _check_cut_off(line: bytes) -> None:
     if line[: len(_BEGINNING)] != _BEGINNING[: len(line)]:
         raise _UnusableError("its last line is not one of a batch")
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        document = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
 
 
 def write_whole(file: BinaryIO, line: bytes) -> None:

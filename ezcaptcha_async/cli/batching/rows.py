@@ -13,21 +13,20 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias, cast
+from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias, cast
 
 import attrs
 
 from ezcaptcha_async import ConfigurationError, Task
 from ezcaptcha_async.cli.batching import forms
 from ezcaptcha_async.cli.batching.reading import LONGEST, lines_of, read_ahead, records_of
-from ezcaptcha_async.cli.connection import STDIN
-from ezcaptcha_async.cli.fields import class_of, is_own, object_of, task_of
-from ezcaptcha_async.cli.options import Format
+from ezcaptcha_async.cli.failures import reason
+from ezcaptcha_async.cli.fields import class_of, is_own, object_in, task_of
+from ezcaptcha_async.cli.options import STDIN, Format
 from ezcaptcha_async.tasks import is_secret_name
 
 _LONGEST_ID: Final = 150
 # Made once: there are millions of rows, and those of a file name the same columns.
-_JSON: Final = json.JSONDecoder(object_pairs_hook=object_of)
 _SORTED: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _is_secret: Final = lru_cache(maxsize=1024)(is_secret_name)
 _OTHER_FILES: Final = {
@@ -43,59 +42,46 @@ _OTHER_FILES: Final = {
 _Values: TypeAlias = tuple[int, dict[str, Any] | ConfigurationError]
 """The line of a row, and what it says, or why that cannot be read."""
 
-RowName: TypeAlias = tuple[int, str, str | None]
-"""Number, key and the user's own name of a row, which a task's reference holds."""
+
+class RowName(NamedTuple):
+    """What is known of a row by the reference of its task."""
+
+    number: int  # counted from 1; blank lines and the header do not count
+    key: str  # a digest of what it says, the same in each run
+    id: str | None  # the user's own name for it
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Row:
-    """One row; either `task` or `problem` is set.
+    """One row; either `task` or `problem` is set."""
 
-    Args:
-        number: Which row, counted from 1; blank lines and the header do not count.
-        key: What it is known by from one run to the next: a digest of what it says.
-        id: The user's own name for it.
-        columns: What it says beside the fields of its task, for the user: it comes out with
-            what becomes of the row. What is named like a secret is left out.
-        task: What it asks for; its reference names the row.
-        problem: Why it cannot be read; begins with its line.
-    """
-
-    number: int
+    number: int  # for this and the next two see `RowName`
     key: str
     id: str | None = None
-    columns: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
-    task: Task[Any] | None = None
-    problem: ConfigurationError | None = None
+    columns: Mapping[str, Any] = attrs.field(factory=dict[str, Any])  # for the user; no secrets
+    task: Task[Any] | None = None  # its reference names the row
+    problem: ConfigurationError | None = None  # why it cannot be read; begins with its line
+
+    @property
+    def name(self) -> RowName:
+        """What it is known by."""
+        return RowName(self.number, self.key, self.id)
 
 
 @attrs.frozen(kw_only=True)
 class RowReader:
-    """Reads rows.
-
-    Args:
-        format: How they are written down.
-        task_type: The type of rows that name none.
-        custom: True for types without a class: fields as they are on the wire.
-
-    Raises:
-        ConfigurationError: That type is not known.
-    """
+    """Reads rows; the type of those that name none must be known."""
 
     format: Format
-    task_type: str | None = None
-    custom: bool = False
+    task_type: str | None = None  # of rows that name none
+    custom: bool = False  # fields are as they are on the wire, and types have no class
 
     def __attrs_post_init__(self) -> None:
         if self.task_type is not None and not self.custom:
             class_of(self.task_type)
 
     def rows(self, source: Path, only: Container[int] | None = None) -> AsyncGenerator[Row]:
-        """Yield the rows of a file or a pipe, or of stdin for ``-``; a few are read ahead.
-
-        Args:
-            source: Where they are.
-            only: The numbers of those that are wanted; None for all.
+        """Yield the rows of a file or a pipe, or only those of some numbers; a few are read ahead.
 
         Raises:
             ConfigurationError: It cannot be read, or its form is another one.
@@ -116,10 +102,8 @@ class RowReader:
                 with source.open("rb") as stream:
                     next(self.read(stream, only), None)
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-        else:
-            return found
-        raise ConfigurationError(f"cannot read {source}: {reason}")
+            raise ConfigurationError(f"cannot read {source}: {reason(error)}") from None
+        return found
 
     def read(self, stream: BinaryIO, only: Container[int] | None = None) -> Iterator[Row]:
         """Yield the rows of a stream, which may wait for each.
@@ -153,7 +137,8 @@ class RowReader:
 
     def _row(self, number: int, line: int, values: dict[str, Any] | ConfigurationError) -> Row:
         key = _key_of({} if isinstance(values, ConfigurationError) else values)
-        name, columns = None, dict[str, Any]()
+        name = task = problem = None
+        columns = dict[str, Any]()
         try:
             if isinstance(values, ConfigurationError):
                 raise values
@@ -166,9 +151,7 @@ class RowReader:
             task = task_of(task_type, values, custom=self.custom, reference=reference)
         except ConfigurationError as error:
             problem = ConfigurationError(f"line {line}: {error.message}")
-        else:
-            return Row(number=number, key=key, id=name, columns=columns, task=task)
-        return Row(number=number, key=key, id=name, columns=columns, problem=problem)
+        return Row(number, key, name, columns, task, problem)
 
     def _type_of(self, values: dict[str, Any]) -> str:
         """Take the type of a row out of it."""
@@ -181,7 +164,7 @@ class RowReader:
 def row_of(reference: str | None) -> RowName | None:
     """Return which row a task was created for; None when for none."""
     found = re.fullmatch("([1-9][0-9]{0,8}):([0-9a-f]{16})(?::(.*))?", reference or "")
-    return None if found is None else (int(found[1]), found[2], found[3])
+    return None if found is None else RowName(int(found[1]), found[2], found[3])
 
 
 def shared_reference(row: Row, source: Path) -> str:
@@ -190,9 +173,6 @@ def shared_reference(row: Row, source: Path) -> str:
     That is its own name, wherever it stands; else the name of its file, without the folder, and
     its number: so a file has the same name on all machines, and parts of one have others. Rows
     that say something else are other rows in any case.
-
-    Raises:
-        ConfigurationError: It has no name of its own, and comes through a pipe.
     """
     if row.id is not None:
         return f"{row.key}:{row.id}"
@@ -235,9 +215,6 @@ def count_rows(source: Path, row_format: Format) -> int | None:
     raise ConfigurationError(f"line {wrong} of the rows is no text in UTF-8: {remedy}")
 
 
-# ------------------------------------------------------------------------------- details
-
-
 def _from_json(lines: Iterable[bytes], *, custom: bool) -> Iterator[_Values]:
     """Yield the fields of each line that is not blank, or why there are none.
 
@@ -262,11 +239,9 @@ def _from_json(lines: Iterable[bytes], *, custom: bool) -> Iterator[_Values]:
 def _loaded(line: bytes) -> dict[str, Any] | None:
     try:
         # Of bytes, json would guess the encoding, for each line anew.
-        text = "" if _too_long(line) else line.decode()
-        value = _JSON.decode(text)
-    except (ValueError, RecursionError):
+        return None if _too_long(line) else object_in(line.decode())
+    except UnicodeDecodeError:
         return None
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def _too_long(line: bytes) -> str:

@@ -31,11 +31,10 @@ from ezcaptcha_async.cli.batching.earlier import EarlierRuns, paid_rows
 from ezcaptcha_async.cli.batching.results_file import ResultsFile
 from ezcaptcha_async.cli.batching.rows import Row, RowName, shared_reference
 from ezcaptcha_async.cli.batching.writing import RowWriter, found_in
-from ezcaptcha_async.cli.connection import STDIN
 from ezcaptcha_async.cli.failures import BrokenOffError, Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.meter import Meter
-from ezcaptcha_async.cli.options import STDOUT
+from ezcaptcha_async.cli.options import STDIN, STDOUT
 from ezcaptcha_async.cli.output import Output, counted, scaled
 from ezcaptcha_async.fleets import DeliveredBeforeError
 
@@ -44,11 +43,6 @@ _SECONDS_BETWEEN_LINES: Final = 10.0
 
 def run_batch(batch: Batch, accounts: Sequence[Account], output: Output) -> BatchCounts:
     """Run a batch as far as it goes, and return how far that was.
-
-    Args:
-        batch: What to do.
-        accounts: Who pays.
-        output: Where to show how far it is.
 
     Raises:
         ConfigurationError: A file cannot be read or written, or is another one of them as well.
@@ -127,16 +121,10 @@ def _what_is_left(batch: Batch, counts: BatchCounts) -> tuple[str, tuple[SavedTi
 
 @attrs.frozen(kw_only=True)
 class _BatchRun:
-    """One run of a batch.
-
-    Args:
-        writer: Writes down what became of a row.
-        earlier: What earlier runs have begun; None where there is no journal of any.
-        accounts: Who pays.
-    """
+    """One run of a batch."""
 
     writer: RowWriter
-    earlier: EarlierRuns | None
+    earlier: EarlierRuns | None  # None where there is no journal of any
     accounts: Sequence[Account]
     _under_way: dict[int, RowName] = attrs.field(init=False, factory=dict[int, RowName])
     """The rows that were begun, by their place among those."""
@@ -168,12 +156,7 @@ class _BatchRun:
                 self._note_outcome(outcome)
 
     async def _tasks(self, *, is_spent: bool) -> AsyncGenerator[Task[Any]]:
-        """Yield the tasks of the rows that are not finished.
-
-        Args:
-            is_spent: Whether earlier runs have used the budget up; where all rows are finished,
-                that stops nothing.
-        """
+        """Yield the tasks of the rows that are not finished; none where the budget is spent."""
         batch, counts = self.writer.batch, self.writer.counts
         begun = count()
         async with aclosing(batch.reader.rows(batch.source)) as rows:
@@ -190,14 +173,14 @@ class _BatchRun:
                     continue
                 self.writer.keep_columns(row)
                 if row.problem is not None:
-                    self.writer.write((row.number, row.key, row.id), row.problem, points=None)
+                    self.writer.write(row.name, row.problem, points=None)
                 elif is_spent:
                     counts.halted_by = BudgetExceededError(
                         f"the budget of {batch.budget:,.0f} points is used up"
                     )
                     return
                 else:
-                    self._under_way[next(begun)] = row.number, row.key, row.id
+                    self._under_way[next(begun)] = row.name
                     yield self._task_of(row)
 
     def _task_of(self, row: Row) -> Task[Any]:

@@ -5,27 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
-from ezcaptcha_async import (
-    BannedError,
-    BudgetExceededError,
-    CapacityError,
-    CredentialError,
-    EzCaptchaError,
-    InsufficientBalanceError,
-    InvalidTaskError,
-    JournalError,
-    Outcome,
-    PoolClosedError,
-    Resumed,
-    Solution,
-    SolveTimeoutError,
-    ThrottledError,
-    TransportError,
-)
+from ezcaptcha_async import EzCaptchaError, Outcome, Resumed, Solution, errors
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.batch import Batch
 from ezcaptcha_async.cli.batching.counts import BatchCounts
@@ -36,28 +20,26 @@ from ezcaptcha_async.cli.options import STDOUT
 from ezcaptcha_async.cli.solving import described
 
 _HALTING: Final = (
-    BannedError,
-    BudgetExceededError,
-    CapacityError,
-    CredentialError,
-    InsufficientBalanceError,
-    JournalError,
-    PoolClosedError,
-    ThrottledError,
-    TransportError,
+    errors.BannedError,
+    errors.BudgetExceededError,
+    errors.CapacityError,
+    errors.CredentialError,
+    errors.InsufficientBalanceError,
+    errors.JournalError,
+    errors.PoolClosedError,
+    errors.ThrottledError,
+    errors.TransportError,
 )
 """What the next row would meet as well, so that none is read any more."""
 
 
+Found: TypeAlias = Solution | EzCaptchaError
+"""What became of a row."""
+
+
 @attrs.frozen(kw_only=True)
 class RowWriter:
-    """Writes down what became of each row, and counts it.
-
-    Args:
-        batch: What to do.
-        results: Where to write it.
-        counts: Where it is counted.
-    """
+    """Writes down what became of each row, and counts it."""
 
     batch: Batch
     results: ResultsFile
@@ -74,13 +56,13 @@ class RowWriter:
 
     def skip(self, row: RowName) -> None:
         """Count a row that another machine of the fleet has written down."""
-        self._columns.pop(row[0], None)
+        self._columns.pop(row.number, None)
         self.counts.elsewhere = (self.counts.elsewhere or 0) + 1
 
     def write(
         self,
         row: RowName | None,
-        found: Solution | EzCaptchaError,
+        found: Found,
         points: float | None,
         *,
         resumed: bool = False,
@@ -101,15 +83,15 @@ class RowWriter:
         """
         document: dict[str, Any] = {"row": None, "finished_at": time.time()}
         if row is not None:
-            document |= {"row": row[0], "key": row[1]}
-            if row[2] is not None:
-                document["id"] = row[2]
-            if columns := self._columns.pop(row[0], None):
+            document |= {"row": row.number, "key": row.key}
+            if row.id is not None:
+                document["id"] = row.id
+            if columns := self._columns.pop(row.number, None):
                 document["columns"] = columns
         if resumed:
             document["resumed"] = True
         # The run that began it, and did not wait for its end, has counted what it cost.
-        is_counted = resumed and row is not None and self.results.is_counted(row[0])
+        is_counted = resumed and row is not None and self.results.is_counted(row.number)
         if isinstance(found, EzCaptchaError):
             if isinstance(found, _HALTING):
                 self.counts.halted_by = self.counts.halted_by or found
@@ -134,29 +116,31 @@ class RowWriter:
         try:
             self.results.write(document)
         except OSError as error:
-            problem = error.strerror or type(error).__name__
-        else:
-            return
-        where = "to stdout" if self.batch.results == STDOUT else self.batch.results
-        problem = f"cannot write {where}: {problem}"
-        if not self.batch.keeps_books:
-            raise BrokenOffError(
-                f"{problem}; its last line stands above instead", (json.dumps(document),)
-            )
-        books = "journal" if self.batch.fleet is None else "fleet"
-        raise BrokenOffError(f"{problem}; what is paid is in the {books}")
+            where = "to stdout" if self.batch.results == STDOUT else self.batch.results
+            problem, lines = f"cannot write {where}: {failures.reason(error)}", list[str]()
+            if self.batch.keeps_books:
+                books = "journal" if self.batch.fleet is None else "fleet"
+                problem += f"; what is paid is in the {books}"
+            else:
+                problem += "; its last line stands above instead"
+                lines.append(json.dumps(document))
+            raise BrokenOffError(problem, lines) from None
 
 
-def found_in(outcome: Outcome[Any] | Resumed) -> Solution | EzCaptchaError:
+def found_in(outcome: Outcome[Any] | Resumed) -> Found:
     """Return the one of the two that is there."""
-    return cast("Solution | EzCaptchaError", outcome.solution or outcome.error)
+    return cast("Found", outcome.solution or outcome.error)
 
 
 def _is_final(error: EzCaptchaError) -> bool:
     """Tell whether another run would come to the same, or pay once more."""
-    if isinstance(error, SolveTimeoutError):
+    if isinstance(error, errors.SolveTimeoutError):
         return False  # if it is paid, it is in the journal
-    return error.may_be_charged or error.task_id is not None or isinstance(error, InvalidTaskError)
+    return (
+        error.may_be_charged
+        or error.task_id is not None
+        or isinstance(error, errors.InvalidTaskError)
+    )
 
 
 def _cost_of(error: EzCaptchaError, points: float | None) -> float | None:

@@ -19,6 +19,7 @@ OTHERS: Final = "all others"
 _MOST_TYPES: Final = 50
 _MOST_ERRORS: Final = 50
 
+_COLUMNS: Final = ("finished_at", "waited", "left", "delay", "points")
 _COUNTS: Final = 1
 _MAY_BE_CHARGED: Final = 2
 
@@ -44,39 +45,27 @@ class Solutions:
 
     def add(self, row: Solved) -> None:
         """Keep one row."""
-        self.finished_at.append(row.finished_at)
-        self.waited.append(row.waited)
-        self.left.append(row.left)
-        self.delay.append(row.delay)
-        self.points.append(row.points)
+        for name in _COLUMNS:
+            getattr(self, name).append(getattr(row, name))
         if not isnan(row.polls):
             self.polls += row.polls
             self.polled += 1
 
     def extend(self, other: Solutions) -> None:
         """Keep all rows of another type as well."""
-        self.finished_at.extend(other.finished_at)
-        self.waited.extend(other.waited)
-        self.left.extend(other.left)
-        self.delay.extend(other.delay)
-        self.points.extend(other.points)
+        for name in _COLUMNS:
+            getattr(self, name).extend(getattr(other, name))
         self.polls += other.polls
         self.polled += other.polled
 
 
 @attrs.define(eq=False)
 class Errors:
-    """The failed rows with one kind and code.
+    """The failed rows with one kind and code."""
 
-    Args:
-        kind: Class of the error.
-        code: The service's code; empty when it gave none.
-        example: What the first of them says.
-    """
-
-    kind: str
-    code: str
-    example: str
+    kind: str  # class of the error
+    code: str  # the service's; empty when it gave none
+    example: str  # what the first of them says
     finished_at: array[float] = attrs.field(factory=_numbers)
     points: array[float] = attrs.field(factory=_numbers)
     marks: bytearray = attrs.field(factory=bytearray)
@@ -108,23 +97,15 @@ class Errors:
 
 @attrs.define(eq=False)
 class Collection:
-    """What a file holds.
+    """What a file holds."""
 
-    Args:
-        solutions: Type → its solved rows.
-        errors: Kind and code → the rows that failed so.
-        damaged: Lines that were skipped.
-        repeated: Failed rows that a later line has replaced.
-        services: Who solved them; two at most, which is as much as one need know.
-        time_scale: How many times as fast as real the fastest of them ran.
-    """
-
-    solutions: dict[str, Solutions] = attrs.field(factory=dict[str, Solutions])
+    solutions: dict[str, Solutions] = attrs.field(factory=dict[str, Solutions])  # by type
     errors: dict[tuple[str, str], Errors] = attrs.field(factory=dict[tuple[str, str], Errors])
-    damaged: int = 0
-    repeated: int = 0
+    damaged: int = 0  # lines that were skipped
+    repeated: int = 0  # failed rows that a later line has replaced
+    # Two at most, which is as much as one need know.
     services: set[str] = attrs.field(factory=set[str])
-    time_scale: float = 1.0
+    time_scale: float = 1.0  # of the fastest of them
     _replaceable: dict[int, tuple[Errors, int, str]] = attrs.field(
         factory=dict[int, tuple[Errors, int, str]]
     )
@@ -156,18 +137,15 @@ class Collection:
         key = (row.kind, row.code)
         if key not in self.errors and len(self.errors) >= _MOST_ERRORS:
             key = (OTHERS, "")
-        found = self.errors.get(key)
-        if found is None:
-            found = self.errors[key] = Errors(*key, row.message)
-        return found
+        if key not in self.errors:
+            self.errors[key] = Errors(*key, row.message)
+        return self.errors[key]
 
 
 def collected(lines: Iterable[bytes]) -> Collection:
     """Read all lines, each once; of one that is damaged no more is known than that."""
     collection = Collection()
-    for line in lines:
-        if not line.strip():
-            continue
+    for line in filter(bytes.strip, lines):
         row = parsed(line)
         if row is None:
             collection.damaged += 1

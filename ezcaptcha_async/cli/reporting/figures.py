@@ -16,26 +16,15 @@ from ezcaptcha_async.cli.reporting.timeline import Timeline, timeline
 
 _FEW_BINS: Final = 16
 _MANY_BINS: Final = 36
-_LOW: Final = 0.05
-_HIGH: Final = 0.95
 
 
 @attrs.frozen(kw_only=True)
 class Spread:
-    """How seconds are spread.
+    """How seconds are spread."""
 
-    Args:
-        count: Over how many rows.
-        least: The least.
-        p5: 5 % are no more than this.
-        median: Half of them are.
-        p95: 95 % of them are.
-        largest: The largest.
-    """
-
-    count: int
+    count: int  # rows
     least: float
-    p5: float
+    p5: float  # 5 % are no more than this
     median: float
     p95: float
     largest: float
@@ -51,115 +40,63 @@ class Histogram:
 
 @attrs.frozen(kw_only=True)
 class TypeFigures:
-    """The solved rows of one type. Nothing that no row says is guessed: it is None.
+    """The solved rows of one type. Nothing that no row says is guessed: it is None."""
 
-    Args:
-        type: The type; empty for all together.
-        solved: How many there are.
-        waited: Seconds from creation to the solution.
-        left: Seconds for which tokens were still good when they were delivered.
-        delay: Most seconds for which solutions lay ready before they were fetched; of the
-            tasks that were polled before they were ready.
-        expired: Tokens that were no longer good when they were delivered.
-        polls: Mean of the polls per task.
-        points: What they cost.
-        priced: How many of them have a price.
-        points_per_token: Mean price of those.
-        solve_times: Their histogram; all types have the same bins.
-        freshness: That of `left`.
-    """
-
-    type: str
+    type: str  # empty for all together
     solved: int
-    waited: Spread | None
-    left: Spread | None
-    delay: Spread | None
-    expired: int
-    polls: float | None
+    waited: Spread | None  # from creation to the solution
+    left: Spread | None  # for which tokens were still good when they were delivered
+    delay: Spread | None  # most that solutions lay ready; of tasks polled before that
+    expired: int  # tokens that were no longer good when they were delivered
+    polls: float | None  # mean per task
     points: float
-    priced: int
-    points_per_token: float | None
-    solve_times: Histogram | None
-    freshness: Histogram | None
+    priced: int  # how many have a price
+    points_per_token: float | None  # mean price of those
+    solve_times: Histogram | None  # all types have the same bins
+    freshness: Histogram | None  # of `left`
 
 
 @attrs.frozen(kw_only=True)
 class ErrorFigures:
-    """The rows that failed in one way.
+    """The rows that failed in one way."""
 
-    Args:
-        kind: Class of the error.
-        code: The service's code; empty when it gave none.
-        rows: How many there are.
-        may_be_charged: For how many the service may have taken points.
-        example: What the first of them said.
-    """
-
-    kind: str
-    code: str
+    kind: str  # class of the error
+    code: str  # the service's; empty when it gave none
     rows: int
-    may_be_charged: int
-    example: str
+    may_be_charged: int  # for how many the service may have taken points
+    example: str  # what the first of them said
 
 
 @attrs.frozen(kw_only=True)
 class Charges:
-    """What the service may have taken for rows without a solution.
-
-    Args:
-        tasks: For how many tasks.
-        points: Sum of the prices that are known.
-        unpriced: For how many tasks none is.
-    """
+    """What the service may have taken for rows without a solution."""
 
     tasks: int
-    points: float
-    unpriced: int
+    points: float  # sum of the prices that are known
+    unpriced: int  # tasks of which none is
 
 
 @attrs.frozen(kw_only=True)
 class Figures:
-    """What a file comes to.
+    """What a file comes to."""
 
-    Args:
-        rows: Rows that are finished.
-        solved: How many of them are solved.
-        failed: How many are not.
-        repeated: Failures that a later line replaced; they are in no other count.
-        damaged: Lines that were skipped.
-        may_be_charged: What was perhaps paid for nothing.
-        seconds: From the first creation to the last row; None when no row says when.
-        per_minute: Rows per minute of that.
-        total: All types together.
-        types: Each type, the most frequent first.
-        solve_times: The solve times of all types in few bins.
-        errors: Each way to fail, the most frequent first.
-        points_per_token: What each token cost, with what failed and may have been charged;
-            None when there is none, or no price is known.
-        points_per_unit: How many points one unit of the currency buys; None where rows are of
-            several services, or of one that is not known.
-        currency: ISO 4217 code; empty where that is None.
-        timeline: What happened when; None when no row says.
-        time_scale: How many times as fast as real a simulated service ran.
-    """
-
-    rows: int
+    rows: int  # that are finished
     solved: int
     failed: int
-    repeated: int
-    damaged: int
-    may_be_charged: Charges
-    seconds: float | None
-    per_minute: float | None
-    total: TypeFigures
-    types: tuple[TypeFigures, ...]
-    solve_times: Histogram | None
-    errors: tuple[ErrorFigures, ...]
-    points_per_token: float | None
-    points_per_unit: float | None
-    currency: str
-    timeline: Timeline | None
-    time_scale: float
+    repeated: int  # failures that a later line replaced; they are in no other count
+    damaged: int  # lines that were skipped
+    may_be_charged: Charges  # what was perhaps paid for nothing
+    seconds: float | None  # from the first creation to the last row; None when no row says when
+    per_minute: float | None  # rows
+    total: TypeFigures  # all types together
+    types: tuple[TypeFigures, ...]  # the most frequent first
+    solve_times: Histogram | None  # of all types, in few bins
+    errors: tuple[ErrorFigures, ...]  # the most frequent first
+    points_per_token: float | None  # with what failed and may have been charged
+    points_per_unit: float | None  # of the currency; None of several services
+    currency: str  # ISO 4217 code; empty where that is None
+    timeline: Timeline | None  # None when no row says when
+    time_scale: float  # how many times as fast as real a simulated service ran
 
 
 def figures(collection: Collection) -> Figures:
@@ -168,13 +105,13 @@ def figures(collection: Collection) -> Figures:
     for solutions in collection.solutions.values():
         together.extend(solutions)
     waited = _spread(together.waited)
-    waited_bins = _solve_time_bins(waited, _MANY_BINS)
-    left_bins = _freshness_bins(_spread(together.left))
+    waited_bins = _bins(waited, _MANY_BINS, from_zero=True)
+    left_bins = _bins(_spread(together.left), _MANY_BINS)
     types = [
         _of_type(name, solutions, waited_bins, left_bins)
         for name, solutions in collection.solutions.items()
     ]
-    errors = [_of_error(group) for group in collection.errors.values()]
+    errors = [item for group in collection.errors.values() if (item := _of_error(group)).rows]
     failed = sum(item.rows for item in errors)
     when = timeline(together, [group.times() for group in collection.errors.values()])
     rows = len(together) + failed
@@ -192,13 +129,8 @@ def figures(collection: Collection) -> Figures:
         per_minute=None if when is None or not when.seconds else rows / when.seconds * 60,
         total=total,
         types=tuple(sorted(types, key=lambda item: (-item.solved, item.type))),
-        solve_times=_histogram(together.waited, _solve_time_bins(waited, _FEW_BINS)),
-        errors=tuple(
-            sorted(
-                (item for item in errors if item.rows),
-                key=lambda item: (-item.rows, item.kind, item.code),
-            )
-        ),
+        solve_times=_histogram(together.waited, _bins(waited, _FEW_BINS, from_zero=True)),
+        errors=tuple(sorted(errors, key=lambda item: (-item.rows, item.kind, item.code))),
         points_per_token=(total.points + charges.points) / total.priced if total.priced else None,
         points_per_unit=worth[0].points_per_unit if worth else None,
         currency=worth[0].currency if worth else "",
@@ -254,25 +186,18 @@ def _spread(values: Iterable[float]) -> Spread | None:
     return Spread(
         count=len(ordered),
         least=ordered[0],
-        p5=percentile(ordered, _LOW),
+        p5=percentile(ordered, 0.05),
         median=percentile(ordered, 0.5),
-        p95=percentile(ordered, _HIGH),
+        p95=percentile(ordered, 0.95),
         largest=ordered[-1],
     )
 
 
-def _solve_time_bins(spread: Spread | None, most: int) -> Bins | None:
+def _bins(spread: Spread | None, most: int, *, from_zero: bool = False) -> Bins | None:
     if spread is None:
         return None
-    return bins_for(0.0, spread.p95, least=0.0, largest=spread.largest, most=most)
-
-
-def _freshness_bins(spread: Spread | None) -> Bins | None:
-    if spread is None:
-        return None
-    return bins_for(
-        spread.p5, spread.p95, least=spread.least, largest=spread.largest, most=_MANY_BINS
-    )
+    low, least = (0.0, 0.0) if from_zero else (spread.p5, spread.least)
+    return bins_for(low, spread.p95, least=least, largest=spread.largest, most=most)
 
 
 def _histogram(values: Iterable[float], bins: Bins | None) -> Histogram | None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import Final
 
 from ezcaptcha_async import __version__
 from ezcaptcha_async.cli.output import points
 from ezcaptcha_async.cli.reporting import panels, wording
-from ezcaptcha_async.cli.reporting.figures import ErrorFigures, Figures, TypeFigures
-from ezcaptcha_async.cli.reporting.markup import Markup, breakable, element, joined
-from ezcaptcha_async.cli.reporting.parts import section, table
+from ezcaptcha_async.cli.reporting.figures import ErrorFigures, Figures
+from ezcaptcha_async.cli.reporting.parts import Markup, breakable, element, joined, section, table
 
 BEGINNING: Final = "<!doctype html>"
 """How each page begins."""
@@ -22,12 +21,7 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page(source: str, found: Figures) -> str:
-    """Return the page.
-
-    Args:
-        source: Name of what was read.
-        found: What it came to.
-    """
+    """Return the page about what was read."""
     title = f"{source} - ezcaptcha report"
     head = element(
         "head",
@@ -44,18 +38,13 @@ def page(source: str, found: Figures) -> str:
 
 
 def _header(source: str, found: Figures) -> Markup:
-    lead: list[str] = [wording.title(found)]
-    if period := wording.period(found):
-        lead.append(period)
+    period = wording.period(found)
+    lead = [element("strong", wording.title(found)), *([f" · {period}"] if period else [])]
     return element(
         "header",
         element("p", "ezcaptcha report", class_="over"),
         element("h1", source),
-        element(
-            "p",
-            joined([element("strong", lead[0]), *(f" · {part}" for part in lead[1:])]),
-            class_="lead",
-        ),
+        element("p", *lead, class_="lead"),
         *_outcome(found),
     )
 
@@ -70,30 +59,18 @@ def _outcome(found: Figures) -> Iterator[Markup]:
         class_="outcome",
         aria_hidden="true",
     )
-    yield element("dl", *(_tile(*tile) for tile in _tiles(found)), class_="tiles")
-
-
-def _tile(name: str, value: str, more: str) -> Markup:
-    return element(
-        "div",
-        element("dt", name),
-        element("dd", value),
-        element("dd", more, class_="more"),
+    tiles = (
+        (element("dt", name), element("dd", value), element("dd", more, class_="more"))
+        for name, value, more in _tiles(found)
     )
+    yield element("dl", *(element("div", *tile) for tile in tiles), class_="tiles")
 
 
 def _tiles(found: Figures) -> Iterator[tuple[str, str, str]]:
     total = found.total
-    yield (
-        "Solved",
-        wording.share(found.solved, found.rows),
-        f"{found.solved:,} of {found.rows:,}",
-    )
-    yield (
-        "Failed",
-        f"{found.failed:,}",
-        f"{found.may_be_charged.tasks:,} may be charged",
-    )
+    share = wording.share(found.solved, found.rows)
+    yield "Solved", share, f"{found.solved:,} of {found.rows:,}"
+    yield "Failed", f"{found.failed:,}", f"{found.may_be_charged.tasks:,} may be charged"
     if (waited := total.waited) is not None:
         yield "Median solve time", wording.seconds(waited.median), f"p95 {waited.p95:,.1f} s"
     if (left := total.left) is not None:
@@ -126,17 +103,7 @@ def _of_solved_rows(found: Figures) -> Iterator[Markup]:
         "Solve times",
         "From the creation of a task until its solution was here.",
         panels.solve_times(found),
-        _by_type(
-            found,
-            "Solve times by type",
-            ("solved", "median", "p95", "max"),
-            lambda item: (
-                f"{item.solved:,}",
-                wording.spread(item.waited, "median"),
-                wording.spread(item.waited, "p95"),
-                wording.spread(item.waited, "largest"),
-            ),
-        ),
+        _by_type(found, "Solve times by type", wording.solve_times(wording.spread)),
     )
     yield section(
         "Freshness",
@@ -145,14 +112,7 @@ def _of_solved_rows(found: Figures) -> Iterator[Markup]:
         _by_type(
             found,
             "Freshness by type",
-            ("median", "p5", "expired", "delay", "polls"),
-            lambda item: (
-                wording.spread(item.left, "median"),
-                wording.spread(item.left, "p5"),
-                f"{item.expired:,}",
-                wording.spread(item.delay, "median"),
-                wording.mean(item.polls),
-            ),
+            wording.freshness(wording.spread),
             hint="Delay: median of the most that a solution lay ready before it was fetched. "
             "Polls: mean per task.",
         ),
@@ -161,29 +121,20 @@ def _of_solved_rows(found: Figures) -> Iterator[Markup]:
         "Spend",
         " ".join(map(wording.sentence, (wording.spend(found), wording.risk(found)))).strip(),
         panels.spend(found.timeline, wording.unit(found)),
-        _by_type(
-            found,
-            "Spend by type",
-            ("solved", "points", "per token"),
-            lambda item: (
-                f"{item.solved:,}",
-                points(item.points) if item.priced else wording.ABSENT,
-                wording.price(item.points_per_token),
-            ),
-        ),
+        _by_type(found, "Spend by type", wording.SPEND),
     )
 
 
 def _by_type(
-    found: Figures,
-    caption: str,
-    columns: Sequence[str],
-    cells: Callable[[TypeFigures], Sequence[str]],
-    hint: str = "",
+    found: Figures, caption: str, columns: Sequence[wording.Column], hint: str = ""
 ) -> Markup:
-    rows = [(breakable(wording.name(item)), *cells(item)) for item in found.types]
-    total = (wording.name(found.total), *cells(found.total)) if len(rows) > 1 else None
-    return table(caption, ("type", *columns), rows, total=total, hint=hint)
+    names, values = zip(*columns, strict=True)
+    *rows, total = (
+        (breakable(wording.name(item)), *(value(item) for value in values))
+        for item in (*found.types, found.total)
+    )
+    is_one = len(rows) == 1
+    return table(caption, ("type", *names), rows, total=None if is_one else total, hint=hint)
 
 
 def _errors(found: Figures) -> Markup:

@@ -8,8 +8,15 @@ from typing import Final, Literal
 from ezcaptcha_async.cli.output import counted, points
 from ezcaptcha_async.cli.reporting import plots, wording
 from ezcaptcha_async.cli.reporting.figures import Figures, Histogram, Spread
-from ezcaptcha_async.cli.reporting.markup import Markup, breakable, element
-from ezcaptcha_async.cli.reporting.parts import details, figure, legend, table, together
+from ezcaptcha_async.cli.reporting.parts import (
+    Markup,
+    breakable,
+    details,
+    element,
+    figure,
+    legend,
+    table,
+)
 from ezcaptcha_async.cli.reporting.scales import Bins
 from ezcaptcha_async.cli.reporting.timeline import Timeline
 
@@ -23,49 +30,46 @@ def solve_times(found: Figures) -> Markup:
     strips = [
         _strip(
             wording.name(item),
+            "solve times",
             item.waited,
             item.solve_times,
-            what="solve times",
-            end="p95",
             bare=item is not items[-1],
         )
         for item in items
     ]
     more = len(found.types) - len(shown)
     note = f"{counted(more, 'more type')} in the table." if more else ""
-    return together(
-        (
-            legend(("line median", "median"), ("line p95", "p95")),
-            *strips,
-            *_open_ends(found.total.solve_times),
-            *([element("p", note, class_="hint")] if note else []),
-            *_bins_table(found.total.solve_times, "Solve times"),
-        ),
-        "strips",
+    return element(
+        "div",
+        legend(("line median", "median"), ("line p95", "p95")),
+        *strips,
+        *_open_ends(found.total.solve_times),
+        *([element("p", note, class_="hint")] if note else []),
+        *_bins_table(found.total.solve_times, "Solve times"),
+        class_="strips",
     )
 
 
 def freshness(found: Figures) -> Markup:
     """Return a histogram of what was left of the tokens."""
     total = found.total
-    return together(
-        (
-            legend(("line median", "median"), ("line p95", "p5")),
-            _strip("All types", total.left, total.freshness, what="freshness", end="p5"),
-            *_open_ends(total.freshness),
-            *_bins_table(total.freshness, "Freshness"),
-        ),
-        "strips",
+    return element(
+        "div",
+        legend(("line median", "median"), ("line p95", "p5")),
+        _strip("All types", "freshness", total.left, total.freshness, end="p5"),
+        *_open_ends(total.freshness),
+        *_bins_table(total.freshness, "Freshness"),
+        class_="strips",
     )
 
 
 def _strip(
     name: str,
+    what: str,
     spread: Spread | None,
     histogram: Histogram | None,
     *,
-    what: str,
-    end: Literal["p5", "p95"],
+    end: Literal["p5", "p95"] = "p95",
     bare: bool = False,
 ) -> Markup:
     if spread is None or histogram is None:
@@ -73,7 +77,8 @@ def _strip(
     edge = spread.p5 if end == "p5" else spread.p95
     words = f"median {spread.median:,.1f} s, {end} {edge:,.1f} s"
     scale = f"{words}; bars of {histogram.bins.step:g} s, the highest is {max(histogram.counts):,}"
-    titles = _titles(histogram)
+    pairs = zip(wording.ranges(histogram), histogram.counts, strict=True)
+    titles = [f"{values}: {count:,}" for values, count in pairs]
     x = plots.values_axis(histogram.bins, " s")
     y = plots.Axis(0.0, float(max(*histogram.counts, 1)), ())
     shapes = [
@@ -96,11 +101,6 @@ def _open_ends(histogram: Histogram | None) -> Iterator[Markup]:
     ]
     if ends:
         yield element("p", " ".join(ends), class_="hint")
-
-
-def _titles(histogram: Histogram) -> list[str]:
-    pairs = zip(wording.ranges(histogram), histogram.counts, strict=True)
-    return [f"{words}: {count:,}" for words, count in pairs]
 
 
 def _bins_table(histogram: Histogram | None, caption: str) -> Iterator[Markup]:
@@ -209,12 +209,7 @@ def _times(bins: Bins) -> list[str]:
 
 
 def spend(when: Timeline | None, unit: str) -> Markup:
-    """Return what was spent until when.
-
-    Args:
-        when: What happened when.
-        unit: What the figures are in.
-    """
+    """Return what was spent until when."""
     if when is None or not when.moments[-1].points:
         return figure("Points spent", "not known")
     x = plots.times_axis(when.bins)

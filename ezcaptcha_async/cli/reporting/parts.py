@@ -1,16 +1,52 @@
-"""What the page is put together from: sections, tables, figures, legends. Pure."""
+"""HTML from values, and what the page is put together from. Pure.
+
+All text is escaped, but for what was made here.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from html import escape
 from typing import Final, Literal, TypeAlias
 
-from ezcaptcha_async.cli.reporting.markup import Markup, element, joined
-
+_VOID: Final = frozenset({"meta", "wbr"})
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=_)")
 _WIDE: Final = 4
 """From how many columns on a table is arranged anew on a phone."""
 
 Sample: TypeAlias = Literal["solved", "failed", "dots", "line median", "line p95"]
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def joined(parts: Iterable[str]) -> Markup:
+    """Return all parts in a row; those that are no markup are escaped."""
+    return Markup("".join(part if isinstance(part, Markup) else escape(part) for part in parts))
+
+
+def element(name: str, /, *parts: str, **attributes: str | float | None) -> Markup:
+    """Return one element.
+
+    Its attributes have ``_`` for ``-``, and one more at the end of a Python keyword; those that
+    are None are left out.
+    """
+    written = "".join(
+        f' {key.removesuffix("_").replace("_", "-")}="{escape(_value(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    end = "" if name in _VOID else f"</{name}>"
+    return Markup(f"<{name}{written}>{joined(parts)}{end}")
+
+
+def breakable(name: str) -> Markup:
+    """Return a long name that may be broken between its words."""
+    return Markup(element("wbr").join(escape(part) for part in _HUMP.split(name)))
 
 
 def section(heading: str, hint: str, *parts: Markup) -> Markup:
@@ -32,16 +68,7 @@ def table(
     hint: str = "",
     words: int = 1,
 ) -> Markup:
-    """Return a table; the first cell of each row names it.
-
-    Args:
-        caption: What it is of.
-        columns: What each column is of.
-        rows: Their cells.
-        total: The cells of a row for all together.
-        hint: What else a reader should know.
-        words: How many columns, the first ones, are no numbers.
-    """
+    """Return a table; its first `words` columns are no numbers, the first of all names the row."""
     # Roles are said, because a browser forgets them where the style arranges rows anew.
     wide = len(columns) >= _WIDE
     more = [element("span", hint, class_="hint")] if hint else []
@@ -115,6 +142,5 @@ def _entry(sample: Sample, words: str) -> Markup:
     return element("li", drawing, words)
 
 
-def together(parts: Iterable[Markup], kind: str) -> Markup:
-    """Return several parts as one."""
-    return element("div", joined(parts), class_=kind)
+def _value(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")

@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from ezcaptcha_async.cli.reporting.markup import Markup, element
+from ezcaptcha_async.cli.reporting.parts import Markup, element
 from ezcaptcha_async.cli.reporting.scales import Bins, round_step, ticks, time_ticks
 
 _SIZE: Final = 1_000
@@ -26,17 +26,11 @@ _NEAR_AN_END: Final = 0.012
 
 @attrs.frozen
 class Axis:
-    """One direction of a plot.
-
-    Args:
-        low: The value at its beginning.
-        high: The value at its end.
-        ticks: Which values are marked, and what is written there.
-    """
+    """One direction of a plot."""
 
     low: float
     high: float
-    ticks: tuple[tuple[float, str], ...]
+    ticks: tuple[tuple[float, str], ...]  # which values are marked, and what is written there
 
     def at(self, value: float) -> float:
         """Return where a value is, from 0 to 1."""
@@ -65,15 +59,7 @@ def heights_axis(top: float, unit: str = "") -> Axis:
 def plot(
     shapes: Iterable[Markup], text: str, x: Axis, y: Axis | None = None, *, bare: bool = False
 ) -> Markup:
-    """Return a plot.
-
-    Args:
-        shapes: What is drawn.
-        text: What it shows, in words.
-        x: The axis below.
-        y: The axis at the left; without it the plot is a low strip.
-        bare: Whether another strip below has the same axis, and says it.
-    """
+    """Return a plot; without `y` it is a low strip, `bare` where another below says the axis."""
     rows = () if y is None else y.ticks
     grid = "".join(f"M0 {_down(y.at(value))}H{_SIZE}" for value, _ in rows) if y else ""
     grid += "".join(f"M{_right(x.at(value))} 0V{_SIZE}" for value, _ in x.ticks)
@@ -112,15 +98,7 @@ def plot(
 def bars(
     counts: Sequence[float], titles: Sequence[str], y: Axis, kind: str, below: Sequence[float] = ()
 ) -> Markup:
-    """Return bars over the whole width.
-
-    Args:
-        counts: Their heights.
-        titles: What is told of each under the pointer.
-        y: The axis that the heights are of.
-        kind: What they are of; the style knows.
-        below: On top of what height each stands; on the ground when left out.
-    """
+    """Return bars over the whole width, each with its title, on the ground or on what is below."""
     width = _SIZE / len(counts)
     drawn: list[Markup] = []
     for place, (count, title) in enumerate(zip(counts, titles, strict=True)):
@@ -198,13 +176,7 @@ def _label(value: float, unit: str) -> str:
 
 
 def _side(share: float, words: str, *, room: bool) -> str | None:
-    """Return on which side of its tick a label must be, lest it reach out of the page.
-
-    Args:
-        share: Where the tick is.
-        words: The label.
-        room: Whether there is room at the left of the plot.
-    """
+    """Return on which side of its tick a label must be, lest it reach out of the page."""
     near = _NEAR_AN_END * max(1, len(words) - 4)
     if share < near and not room:
         return "first"

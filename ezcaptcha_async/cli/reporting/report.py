@@ -7,38 +7,31 @@ from pathlib import Path
 import attrs
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.connection import STDIN
+from ezcaptcha_async.cli.failures import reason
+from ezcaptcha_async.cli.options import STDIN
 from ezcaptcha_async.cli.output import Output, printable
 from ezcaptcha_async.cli.reporting import tables
-from ezcaptcha_async.cli.reporting.collecting import Collection, collected
-from ezcaptcha_async.cli.reporting.figures import Figures, figures
+from ezcaptcha_async.cli.reporting.collecting import collected
+from ezcaptcha_async.cli.reporting.figures import figures
 from ezcaptcha_async.cli.reporting.page import BEGINNING, page
 from ezcaptcha_async.cli.reporting.results import lines
 
 
 def report(output: Output, source: Path, html: Path | None) -> None:
-    """Show what a results file comes to.
-
-    Args:
-        output: Where to.
-        source: The file; ``-`` for stdin.
-        html: Where to write a page; None for none.
-
-    Raises:
-        ConfigurationError: The file cannot be read, or holds no results at all; or the
-            page cannot be written.
-    """
+    """Show what a results file comes to, and write a page of it."""
     name = "standard input" if source == STDIN else printable(source.name)
     if html is not None:
         _check_page(html, source)
     with output.waiting(f"reading {name}"):
         collection = collected(lines(source))
-        _check(collection, source)
+        if collection.damaged and not (collection.solutions or collection.errors):
+            raise ConfigurationError(f"{source} holds no results: no line of it is a finished row")
         found = figures(collection)
     if html is not None:
         _write(html, page(name, found))
     if output.as_json:
-        output.document(_document(found))
+        # The dots of the page's plot are a sample, and of no use to a machine.
+        output.document(attrs.asdict(found, filter=attrs.filters.exclude("dots")))
     else:
         tables.show(output, name, found)
     if html is not None:
@@ -63,21 +56,9 @@ def _check_page(html: Path, source: Path) -> None:
         )
 
 
-def _check(collection: Collection, source: Path) -> None:
-    if collection.damaged and not (collection.solutions or collection.errors):
-        raise ConfigurationError(f"{source} holds no results: no line of it is a finished row")
-
-
 def _write(html: Path, text: str) -> None:
     try:
         html.write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "its name cannot be that of a file"
-    else:
-        return
-    raise ConfigurationError(f"cannot write --html: {reason}")
-
-
-def _document(found: Figures) -> dict[str, object]:
-    # The dots of the page's plot are a sample, and of no use to a machine.
-    return attrs.asdict(found, filter=lambda field, _value: field.name != "dots")
+        problem = reason(error, "its name cannot be that of a file")
+        raise ConfigurationError(f"cannot write --html: {problem}") from None

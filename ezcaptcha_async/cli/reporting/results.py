@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from math import nan
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.connection import STDIN
+from ezcaptcha_async.cli.failures import reason
+from ezcaptcha_async.cli.options import STDIN
 from ezcaptcha_async.cli.output import printable
 
 UNKNOWN_TYPE: Final = "unknown type"
@@ -29,93 +30,61 @@ _LATEST: Final = 32_503_680_000.0
 
 @attrs.frozen(kw_only=True)
 class Solved:
-    """A row with a solution. Numbers that it does not say are not-a-number.
+    """A row with a solution. Numbers that it does not say are not-a-number."""
 
-    Args:
-        row: Its number; None when it has none.
-        task_id: The service's id; empty when it is not known.
-        type: The task's type.
-        finished_at: Unix time in seconds at which the solution was delivered.
-        waited: Seconds from creation to the solution; not known of a row that an earlier run
-            began, because they hold the time in which nobody asked.
-        left: Seconds for which the token was still good when it was delivered.
-        delay: Most seconds for which the solution lay ready before it was fetched.
-        polls: How many polls it took.
-        points: Its price.
-        service: Name of the service; empty when it is not known.
-        time_scale: How many times as fast as real it ran; more than one if it was simulated.
-    """
-
-    row: int | None
-    task_id: str
+    row: int | None  # None when it has no number
+    task_id: str  # empty when it is not known
     type: str
-    finished_at: float
-    waited: float
-    left: float
-    delay: float
+    finished_at: float  # Unix time in seconds at which the solution was delivered
+    waited: float  # seconds from creation to the solution; not of a row that an earlier run began
+    left: float  # seconds for which the token was still good when it was delivered
+    delay: float  # most seconds for which the solution lay ready before it was fetched
     polls: float
     points: float
-    service: str
-    time_scale: float = 1.0
+    service: str  # empty when it is not known
+    time_scale: float = 1.0  # how many times as fast as real it ran
 
 
 @attrs.frozen(kw_only=True)
 class Failed:
-    """A row with an error.
+    """A row with an error."""
 
-    Args:
-        row: Its number; None when it has none.
-        task_id: The service's id; empty when it is not known.
-        final: False when a later line may replace this one.
-        finished_at: Unix time in seconds of the error; not-a-number when it is not known.
-        kind: Class of the error.
-        code: The service's code; empty when it gave none.
-        message: What it says.
-        may_be_charged: Whether the service may have taken points.
-        points: How many, as listed; not-a-number when it is not known.
-    """
-
-    row: int | None
-    task_id: str
-    final: bool
-    finished_at: float
-    kind: str
-    code: str
+    row: int | None  # None when it has no number
+    task_id: str  # empty when it is not known
+    final: bool  # False when a later line may replace this one
+    finished_at: float  # Unix time in seconds
+    kind: str  # class of the error
+    code: str  # the service's; empty when it gave none
     message: str
     may_be_charged: bool
-    points: float
+    points: float  # as listed
 
 
 ResultRow: TypeAlias = Solved | Failed
 
 
 def lines(source: Path) -> Iterator[bytes]:
-    """Read the lines of a file one by one, or those of stdin for ``-``.
-
-    Raises:
-        ConfigurationError: It cannot be read.
-    """
+    """Read the lines of a file one by one, or those of stdin for ``-``."""
     try:
-        with _opened(source) as stream:
+        with nullcontext(sys.stdin.buffer) if source == STDIN else source.open("rb") as stream:
             yield from iter(lambda: stream.readline(_LONGEST_LINE), b"")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "its name cannot be that of a file"
-    else:
-        return
-    raise ConfigurationError(f"cannot read {source}: {reason}")
+        problem = reason(error, "its name cannot be that of a file")
+        raise ConfigurationError(f"cannot read {source}: {problem}") from None
 
 
-def _opened(source: Path) -> AbstractContextManager[BinaryIO]:
-    return nullcontext(sys.stdin.buffer) if source == STDIN else source.open("rb")
-
-
-def parsed(line: bytes) -> ResultRow | None:
-    """Return what a line says; None when it is damaged, or no line of a results file."""
+def document_in(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a line is; None where it is none, as when it is damaged."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    row = _object(found)
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
+def parsed(line: bytes) -> ResultRow | None:
+    """Return what a line says; None when it is damaged, or no line of a results file."""
+    row = document_in(line) or {}
     match row.get("status"):
         case "solved":
             return _solved(row)

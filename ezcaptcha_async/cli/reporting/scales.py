@@ -40,21 +40,13 @@ def round_time_step(span: float, most: int) -> int:
 
 @attrs.frozen(kw_only=True)
 class Bins:
-    """Bins of equal width.
+    """Bins of equal width."""
 
-    Args:
-        low: Where the first begins.
-        step: How wide each is.
-        number: How many there are.
-        open_below: Whether the first also holds all that is less.
-        open_above: Whether the last also holds all that is more.
-    """
-
-    low: float
-    step: float
+    low: float  # where the first begins
+    step: float  # how wide each is
     number: int
-    open_below: bool = False
-    open_above: bool = False
+    open_below: bool = False  # the first also holds all that is less
+    open_above: bool = False  # the last also holds all that is more
 
     @property
     def high(self) -> float:
@@ -78,14 +70,9 @@ class Bins:
 
 
 def bins_for(low: float, high: float, *, least: float, largest: float, most: int) -> Bins:
-    """Return round bins from `low` to `high`; what is far outside must not squeeze the rest.
+    """Return round bins from `low` to `high`, where most values are, not more than `most`.
 
-    Args:
-        low: Where most values begin.
-        high: Where most values end.
-        least: The least of all.
-        largest: The largest of all.
-        most: How many bins there may be.
+    What is far outside must not squeeze the rest.
     """
     # What is not far outside is shown where it is.
     span = max(high - low, 0.0)

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from rich import box
 from rich.console import Group, OverflowMethod, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ezcaptcha_async.cli.output import (
-    BAD,
-    FAINT,
-    FIGURE,
-    GOOD,
-    WARNING,
-    Output,
-    points,
-    shape,
-    stacked,
-)
+from ezcaptcha_async.cli.output import BAD, FAINT, FIGURE, GOOD, WARNING, Output
 from ezcaptcha_async.cli.reporting import wording
-from ezcaptcha_async.cli.reporting.figures import Figures, Histogram, TypeFigures
+from ezcaptcha_async.cli.reporting.figures import Figures, Histogram
+from ezcaptcha_async.cli.tabular import SHAPE, shape, tabulated
 
 _INDENT: Final = 2
 _WIDTH: Final = 78
 _GAP: Final = 2
-_LONGEST_NAME: Final = 36
-_SHAPE: Final = "shape"
 _SHAPE_WIDTH: Final = 10
 _BAR_WIDTH: Final = 48
-_COUNT_WIDTH: Final = 7
 
 
 def show(output: Output, source: str, found: Figures) -> None:
@@ -46,7 +33,7 @@ class _Terminal:
 
     def __init__(self, output: Output) -> None:
         options = output.console.options
-        self.bar = output.bar
+        self.bar = "=" if options.ascii_only else "━"
         self.width = min(options.max_width - _INDENT, _WIDTH)
         self._encoding = options.encoding
         self._plain = options.ascii_only
@@ -74,17 +61,11 @@ def _parts(terminal: _Terminal, source: str, found: Figures) -> Iterator[Rendera
         yield Text(period, FAINT)
     yield ""
     yield from _outcome(terminal, found)
-    if found.solved:
-        for heading, part in _sections(terminal, found):
-            yield ""
-            yield Text(heading, "bold")
-            yield ""
-            yield part
+    sections = list(_of_solved_rows(terminal, found)) if found.solved else []
     if found.errors:
-        yield ""
-        yield Text("Errors", "bold")
-        yield ""
-        yield _errors(terminal, found)
+        sections.append(("Errors", _errors(terminal, found)))
+    for heading, part in sections:
+        yield from ("", Text(heading, "bold"), "", part)
     notes = [*wording.notes(found), *wording.next_steps(found)]
     if notes:
         yield ""
@@ -111,92 +92,37 @@ def _outcome(terminal: _Terminal, found: Figures) -> Iterator[RenderableType]:
         yield Text(wording.sentence(risk), WARNING)
 
 
-def _sections(terminal: _Terminal, found: Figures) -> Iterator[tuple[str, RenderableType]]:
-    solve_times: list[_Column] = [
-        ("median", lambda item: wording.number(item.waited, "median")),
-        ("p95", lambda item: wording.number(item.waited, "p95")),
-        ("max", lambda item: wording.number(item.waited, "largest")),
-        (_SHAPE, lambda item: terminal.shape(item.solve_times)),
-    ]
-    freshness: list[_Column] = [
-        ("median", lambda item: wording.number(item.left, "median")),
-        ("p5", lambda item: wording.number(item.left, "p5")),
-        ("expired", lambda item: f"{item.expired:,}"),
-        ("delay", lambda item: wording.number(item.delay, "median")),
-        ("polls", lambda item: wording.mean(item.polls)),
-    ]
-    spend: list[_Column] = [
-        ("solved", lambda item: f"{item.solved:,}"),
-        ("points", lambda item: points(item.points) if item.priced else wording.ABSENT),
-        ("per token", lambda item: wording.price(item.points_per_token)),
-    ]
-    solved: _Column = ("solved", lambda item: f"{item.solved:,}")
-    yield "Solve times in seconds", _by_type(terminal, found, [solved, *solve_times])
+def _of_solved_rows(terminal: _Terminal, found: Figures) -> Iterator[tuple[str, RenderableType]]:
+    drawn: wording.Column = (SHAPE, lambda item: terminal.shape(item.solve_times))
+    solve_times = (*wording.solve_times(wording.number), drawn)
+    yield "Solve times in seconds", _by_type(terminal, found, solve_times)
     if (histogram := found.solve_times) is not None:
         yield "How many took how long", _histogram(terminal, histogram)
     yield (
         "Freshness: seconds left of a token when it was delivered",
         Group(
-            _by_type(terminal, found, freshness),
+            _by_type(terminal, found, wording.freshness(wording.number)),
             "",
             Text("delay: median of the most that a solution lay ready unfetched", FAINT),
         ),
     )
-    yield "Spend", _by_type(terminal, found, spend)
+    yield "Spend", _by_type(terminal, found, wording.SPEND)
 
 
-_Column = tuple[str, Callable[[TypeFigures], str]]
-
-
-def _table(*, show_footer: bool = False) -> Table:
-    return Table(
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 0, 0, 1),
-        header_style=FAINT,
-        border_style=FAINT,
-        show_footer=show_footer,
-    )
-
-
-def _by_type(terminal: _Terminal, found: Figures, columns: Sequence[_Column]) -> RenderableType:
-    table = _table(show_footer=len(found.types) > 1)
-    cells = [[value(item) for item in (*found.types, found.total)] for _, value in columns]
-    headed = [(name, *column) for (name, _), column in zip(columns, cells, strict=True)]
-    taken = sum(max(map(len, column)) + _GAP for column in headed)
-    # What goes when there is not room for everything is the shape, then the end of the type, and
-    # never a number.
-    longest = max(len(wording.name(item)) for item in (*found.types, found.total))
-    taken += min(longest, _LONGEST_NAME)
-    if headed[-1][0] == _SHAPE and taken > terminal.width:
-        return _by_type(terminal, found, columns[:-1])
-    if taken > terminal.width:
-        items = found.types if len(found.types) == 1 else (*found.types, found.total)
-        names = [terminal.text(wording.name(item)).plain for item in items]
-        return stacked(("", *(name for name, _ in columns)), list(zip(names, *cells, strict=False)))
-    table.add_column(
-        "type",
-        wording.name(found.total),
-        no_wrap=True,
+def _by_type(
+    terminal: _Terminal, found: Figures, columns: Sequence[wording.Column]
+) -> RenderableType:
+    is_one = len(found.types) == 1
+    items = found.types if is_one else (*found.types, found.total)
+    names = [terminal.text(wording.name(item)).plain for item in items]
+    cells = [[value(item) for _, value in columns] for item in items]
+    return tabulated(
+        ("type", *(name for name, _ in columns)),
+        [(name, *row) for name, row in zip(names, cells, strict=True)],
+        width=terminal.width,
+        totals=not is_one,
         overflow=terminal.overflow,
-        max_width=terminal.width - taken + min(longest, _LONGEST_NAME),
-        footer_style="bold",
     )
-    for name, *column in headed:
-        table.add_column(
-            name,
-            column[-1],
-            justify="left" if name == _SHAPE else "right",
-            style=FIGURE if name == _SHAPE else "",
-            min_width=max(map(len, (name, *column))),
-            no_wrap=True,
-            overflow=terminal.overflow,
-            footer_style=FIGURE if name == _SHAPE else "bold",
-        )
-    for item, *row in zip(found.types, *cells, strict=False):
-        table.add_row(terminal.text(item.type), *row)
-    return table
 
 
 def _histogram(terminal: _Terminal, histogram: Histogram) -> Table:
@@ -223,19 +149,5 @@ def _errors(terminal: _Terminal, found: Figures) -> RenderableType:
         )
         for item in found.errors
     ]
-    counts = ("rows", "may be charged")
-    columns = zip(("kind", "code", *counts), *rows, strict=True)
-    if sum(max(map(len, column)) + _GAP for column in columns) - _GAP > terminal.width:
-        named = [
-            (f"{kind} {code}".removesuffix(f" {wording.ABSENT}"), *rest)
-            for kind, code, *rest in rows
-        ]
-        return stacked(("", *counts), named)
-    table = _table()
-    for name in ("kind", "code"):
-        table.add_column(name, no_wrap=True)
-    for name in counts:
-        table.add_column(name, justify="right", min_width=max(_COUNT_WIDTH, len(name)))
-    for row in rows:
-        table.add_row(*row)
-    return table
+    columns = ("kind", "code", "rows", "may be charged")
+    return tabulated(columns, rows, width=terminal.width, words=2, overflow=terminal.overflow)

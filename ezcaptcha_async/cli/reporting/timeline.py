@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from math import ceil, isnan
 from typing import Final
 
@@ -21,56 +21,33 @@ _MOST_DOTS: Final = 1_500
 
 @attrs.frozen(kw_only=True)
 class Moment:
-    """What happened in one bin of time.
+    """What happened in one bin of time."""
 
-    Args:
-        solved: Rows that were solved.
-        failed: Rows that were not.
-        points: What all solutions until its end cost.
-    """
-
-    solved: int
-    failed: int
-    points: float
+    solved: int  # rows
+    failed: int  # rows
+    points: float  # what all solutions until its end cost
 
 
 @attrs.frozen(kw_only=True)
 class Trend:
-    """The solve times in one bin of time.
+    """The solve times in one bin of time."""
 
-    Args:
-        solved: How many there are.
-        median: Half of them are no more than this; None where they are too few to say.
-        p95: 95 % of them are.
-    """
-
-    solved: int
-    median: float | None
+    solved: int  # rows
+    median: float | None  # None where they are too few to say
     p95: float | None
 
 
 @attrs.frozen(kw_only=True)
 class Timeline:
-    """What happened when. Times are Unix times in seconds.
+    """What happened when. Times are Unix times in seconds."""
 
-    Args:
-        started_at: When the first task was created, or the first row failed.
-        finished_at: When the last row was finished.
-        bins: Of the times at which rows were finished.
-        moments: What happened in each of them.
-        trend_bins: The same in fewer bins, each with more rows.
-        trends: The solve times in each of those.
-        dots: When some rows were solved, and the seconds that they took; all of them when
-            they are few.
-    """
-
-    started_at: float
-    finished_at: float
-    bins: Bins
+    started_at: float  # when the first task was created, or the first row failed
+    finished_at: float  # when the last row was finished
+    bins: Bins  # of the times at which rows were finished
     moments: tuple[Moment, ...]
-    trend_bins: Bins
+    trend_bins: Bins  # fewer, each with more rows
     trends: tuple[Trend, ...]
-    dots: tuple[tuple[float, float], ...]
+    dots: tuple[tuple[float, float], ...]  # when rows were solved, and the seconds that took
 
     @property
     def seconds(self) -> float:
@@ -79,17 +56,12 @@ class Timeline:
 
 
 def timeline(solutions: Solutions, failures: Sequence[Iterable[float]]) -> Timeline | None:
-    """Return what happened when; None when no row says when it was finished.
-
-    Args:
-        solutions: The solved rows.
-        failures: When rows failed.
-    """
+    """Return what happened when; None when no row says when it was finished."""
     failed = array("d", (time for times in failures for time in times if not isnan(time)))
     solved = array("d", (time for time in solutions.finished_at if not isnan(time)))
     if not failed and not solved:
         return None
-    first, last = min((*_ends(failed), *_ends(solved))), max((*_ends(failed), *_ends(solved)))
+    first, last = min(chain(failed, solved)), max(chain(failed, solved))
     created = (time - waited for time, waited in _solve_times(solutions))
     bins = time_bins(first, last, _MOST_BINS)
     trend_bins = time_bins(first, last, _MOST_TREND_BINS)
@@ -140,7 +112,3 @@ def _solve_times(solutions: Solutions) -> Iterator[tuple[float, float]]:
     for time, waited in zip(solutions.finished_at, solutions.waited, strict=True):
         if not isnan(time + waited):
             yield time, waited
-
-
-def _ends(times: array[float]) -> tuple[float, ...]:
-    return (min(times), max(times)) if times else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Literal, TypeAlias
 
 from ezcaptcha_async.cli.output import amount, counted, points, scaled
@@ -11,6 +11,8 @@ from ezcaptcha_async.cli.reporting.figures import Figures, Histogram, Spread, Ty
 
 ABSENT: Final = "-"
 Figure: TypeAlias = Literal["p5", "median", "p95", "largest"]
+Column: TypeAlias = tuple[str, Callable[[TypeFigures], str]]
+"""Its heading, and what stands there for a type."""
 
 _MANY: Final = 100
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
@@ -31,6 +33,35 @@ def number(found: Spread | None, figure: Figure) -> str:
     return spread(found, figure).removesuffix(" s")
 
 
+def solve_times(figure: Callable[[Spread | None, Figure], str]) -> tuple[Column, ...]:
+    """Return the columns of a table of solve times, with seconds as `spread` or `number`."""
+    return (
+        ("solved", lambda item: f"{item.solved:,}"),
+        ("median", lambda item: figure(item.waited, "median")),
+        ("p95", lambda item: figure(item.waited, "p95")),
+        ("max", lambda item: figure(item.waited, "largest")),
+    )
+
+
+def freshness(figure: Callable[[Spread | None, Figure], str]) -> tuple[Column, ...]:
+    """Return the same for what was left of the tokens, and how they were fetched."""
+    return (
+        ("median", lambda item: figure(item.left, "median")),
+        ("p5", lambda item: figure(item.left, "p5")),
+        ("expired", lambda item: f"{item.expired:,}"),
+        ("delay", lambda item: figure(item.delay, "median")),
+        ("polls", lambda item: ABSENT if item.polls is None else f"{item.polls:,.1f}"),
+    )
+
+
+SPEND: Final[tuple[Column, ...]] = (
+    ("solved", lambda item: f"{item.solved:,}"),
+    ("points", lambda item: points(item.points) if item.priced else ABSENT),
+    ("per token", lambda item: price(item.points_per_token)),
+)
+"""The same for what they cost."""
+
+
 def duration(value: float) -> str:
     """Return a time span in its two largest units."""
     if value < 60:  # noqa: PLR2004 - seconds of a minute
@@ -42,11 +73,6 @@ def duration(value: float) -> str:
         if number or parts:
             parts.append(f"{number:,} {unit}")
     return " ".join(part for part in parts[:2] if not part.startswith("0 "))
-
-
-def mean(value: float | None) -> str:
-    """Return a mean number with one decimal."""
-    return ABSENT if value is None else f"{value:,.1f}"
 
 
 def price(value: float | None) -> str:
