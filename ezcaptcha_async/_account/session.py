@@ -146,6 +146,7 @@ class Session:
     def reopen(self) -> None:
         """Take new tasks again after a credential or balance error."""
         self._standing.reopen()
+        self._inquirer.forgive()
         self._runner.wake()
 
     def _note_payment(self, entry: Entry) -> None:
@@ -154,7 +155,7 @@ class Session:
             self._watch_balance(self._watch)
 
     def _watch_balance(self, watch: BalanceWatch) -> None:
-        if self.gate.inquiry_refusal(self.loop.clock()) is None and watch.asks():
+        if self._inquirer.refusal() is None and watch.asks():
             self._inquirer.begin()
 
     def _note_balance(self, outcome: Balance | EzCaptchaError) -> None:

@@ -2,9 +2,9 @@
 
 `Pause` holds back for a while, `Pacer` keeps to a rate that the user sets, `RetryQuota` tells an
 outage from bad luck and `RefusedInARow` bad tasks from an account that is turned away,
-`RecentErrors` counts what a service counts before it bans, and `Backoff` says how long to wait
-after a failure. All that they and the gate measure in seconds is one value, `Terms`, made for
-the speed at which a service runs.
+`InquiryHold` keeps questions for the balance from being a herd, `RecentErrors` counts what a
+service counts before it bans, and `Backoff` says how long to wait after a failure. All that they
+and the gate measure in seconds is one value, `Terms`, made for the speed at which a service runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 
 import attrs
 
+from ezcaptcha_async.errors import EzCaptchaError, ServiceError
 from ezcaptcha_async.services import Service
 
 _POLLED_IN_LIFE: Final = 6
@@ -265,6 +266,52 @@ class RefusedInARow:
     def _count(self, *, refused: bool) -> None:
         self._refused = _STAYS * self._refused + refused
         self._all = _STAYS * self._all + 1
+
+
+class InquiryHold:
+    """Holds back questions for the balance that would only be refused again.
+
+    The services ban for the same refusal over and over, and a program may well ask each second.
+    Where the service asks for patience it gets it at once; what else it refuses with is asked
+    again at first, because this is how an account is found to be well again, and after too many
+    in a row only now and then.
+
+    Args:
+        terms: How long that is.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self.end()
+
+    def end(self) -> None:
+        """Hold nothing back."""
+        self._row = RefusedInARow()
+        self._pause = Pause(self._terms.first_wait, self._terms.longest_wait)
+        self._by: EzCaptchaError | None = None
+
+    def refused(self, error: EzCaptchaError, code: str, now: float, luck: float) -> None:
+        """Note that one was refused.
+
+        Args:
+            error: With what.
+            code: What tells it from others.
+            now: The present time.
+            luck: A random number from 0 to 1, against asking again all at once.
+        """
+        asks_for_patience = isinstance(error, ServiceError) and error.is_passing
+        if self._row.note(code) or asks_for_patience or error.retry_after:
+            self._by = error
+            self._pause.extend(now, error.retry_after, 1 + luck / 10)
+
+    def refusal(self, now: float) -> EzCaptchaError | None:
+        """Return what another one would be refused with now; None when it may go."""
+        left = self._pause.until - now
+        if self._by is None or left <= 0:
+            return None
+        error = self._by.for_ticket(None, None)
+        error.retry_after = left
+        return error
 
 
 class AnswerTimes:

@@ -512,16 +512,24 @@ class SessionPool(NamesItsArguments):
         A balance above zero also reopens an account that was shut after a balance or
         credential error.
 
+        It may be asked for as often as you like: whoever asks while a request is under way
+        shares its answer, and while the service is known to refuse, for the time of a ban or
+        of a ``Retry-After``, nothing is sent, and all get the same error at once, with what is
+        left in ``retry_after``. So too, for up to 15 s at a time, after any other request for
+        patience and after five equal refusals in a row. `reopen` ends the latter.
+
         Args:
             account: The account, or its name; needed when the pool has several.
 
         Raises:
             ConfigurationError: No such account, or none was named.
             CredentialError: The key is wrong.
-            BannedError: The account is banned for now; nothing was sent.
-            ThrottledError: It is throttled for now, likewise; see ``retry_after``.
+            BannedError: The account is banned for now.
+            ThrottledError: It is throttled for now.
+            ServiceError: The service refused for another reason.
             TransportError: No answer came.
             ProtocolError: The answer means nothing.
+            PoolClosedError: The pool is not open, or was closed meanwhile.
 
         Example:
             >>> async with SessionPool() as pool:
