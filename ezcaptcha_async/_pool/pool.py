@@ -35,7 +35,7 @@ from ezcaptcha_async._pool.settings import (
     default_polling,
 )
 from ezcaptcha_async._pool.ticket import Sessions, Ticket, collect, created, redeem
-from ezcaptcha_async._runtime import ask, on_trio, prepare_anyio
+from ezcaptcha_async._runtime import on_trio, prepare_anyio
 from ezcaptcha_async._timing import PollTiming, load_timing
 from ezcaptcha_async._wire import prepare, transport_for
 from ezcaptcha_async.accounts import Account, Balance
@@ -578,7 +578,7 @@ class SessionPool(NamesItsArguments):
         return sum_up(
             (session.statistics() for session in engine.sessions),
             requests_in_flight=engine.runner.requests_in_flight,
-            kinds=ask("polling.kinds", lambda: tuple(self._settings.polling.kinds()), ()),
+            kinds=engine.policy.kinds(),
         )
 
     def orphans(self) -> tuple[Ticket[Any], ...]:
