@@ -38,6 +38,9 @@ _TIMES_AS_LONG: Final = 3.0
 _WEIGHT: Final = 1 / 16
 _IN_A_ROW: Final = 20
 """So many requests in a row without an answer double their deadline."""
+_SOME: Final = 5
+"""The last of so many in a row is let take its time where there is but one thing to ask for: its
+window is over before there are more. It costs little where a share of all hangs for good."""
 
 
 @attrs.frozen(kw_only=True)
@@ -319,7 +322,8 @@ class AnswerTimes:
 
     For requests that are free to repeat: one that hangs holds a place that others need. Those
     that are cut off tell nothing of how long they would have taken, so when none is answered
-    any more, the deadline grows again.
+    any more, now and then one is let take its time, and the deadline grows again. Until the first
+    one is, what else the service was asked for tells how quick it is.
 
     Args:
         least: Least deadline in seconds.
@@ -327,22 +331,27 @@ class AnswerTimes:
 
     def __init__(self, least: float) -> None:
         self._least = least
-        self._mean = 0.0
+        self._guess: float | None = None
+        self._mean: float | None = None
         self._deviation = least / (4 * _TIMES_AS_LONG)
         self._unanswered = 0
+        self._sent = 0  # since the last answer
         self._usual: float | None = None
+
+    def guess(self, seconds: float) -> None:
+        """Note how long the answer to another request took."""
+        self._guess = _nearer(self._guess, seconds)
 
     def took(self, seconds: float) -> None:
         """Note how long a place was held, whatever came of it."""
-        known = seconds if self._usual is None else self._usual
-        self._usual = known + _WEIGHT * (seconds - known)
+        self._usual = _nearer(self._usual, seconds)
 
     def answered(self, seconds: float) -> None:
         """Note how long an answer took."""
-        self._unanswered = 0
-        surprise = seconds - self._mean
-        self._mean += _WEIGHT * surprise
-        self._deviation += _WEIGHT * (abs(surprise) - self._deviation)
+        self._unanswered = self._sent = 0
+        surprise = 0.0 if self._mean is None else abs(seconds - self._mean)
+        self._mean = _nearer(self._mean, seconds)
+        self._deviation = _nearer(self._deviation, surprise)
 
     def unanswered(self) -> None:
         """Note that one did not come in time."""
@@ -353,10 +362,26 @@ class AnswerTimes:
         """Seconds that an answer usually takes, those that never came included; None at first."""
         return self._usual
 
-    def deadline(self, most: float) -> float:
-        """Return the seconds to wait for the next one; `most` at most."""
-        usual = _TIMES_AS_LONG * (self._mean + 4 * self._deviation)
+    def next_deadline(self, most: float, *, at_a_time: int) -> float:
+        """Return the seconds to wait for one that goes out.
+
+        Args:
+            most: At most.
+            at_a_time: For how many there are such requests. Of a few, one takes its time sooner
+                while none was ever answered.
+        """
+        self._sent += 1
+        row = _IN_A_ROW if self._mean is not None else max(_SOME, min(at_a_time, _IN_A_ROW))
+        if self._unanswered and self._sent % row == 0:
+            return most
+        mean = self._guess if self._mean is None else self._mean
+        usual = _TIMES_AS_LONG * ((mean or 0.0) + 4 * self._deviation)
         return min(most, max(self._least, usual) * 2.0 ** (self._unanswered // _IN_A_ROW))
+
+
+def _nearer(mean: float | None, seconds: float) -> float:
+    """Return a mean that follows what is seen; what is seen first is all that is known."""
+    return seconds if mean is None else mean + _WEIGHT * (seconds - mean)
 
 
 @attrs.frozen(kw_only=True)

@@ -68,30 +68,47 @@ async def test_polls_that_the_user_limits(validity: float) -> None:
     assert anyio.current_time() - begin < (250 if validity == 120 else 400)
 
 
-class SlowPolls(DirectTransport):
-    """Answers to getTaskResult take five seconds, those to createTask hardly any time."""
+class Slow(DirectTransport):
+    """Takes its time for createTask, and for getTaskResult."""
 
     max_requests = 8
+
+    def __init__(self, service: SimulatedService, *, create: float, poll: float) -> None:
+        super().__init__(service, latency=0.0)
+        self._create, self._poll = create, poll
 
     async def post(
         self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
     ) -> Reply:
         """Answer late."""
-        if url.endswith("/getTaskResult"):
-            await anyio.sleep(5.0)
+        await anyio.sleep(self._poll if url.endswith("/getTaskResult") else self._create)
         return await super().post(url, body, timeout=timeout, evidence=evidence)
 
 
 @on_one_loop
-async def test_polls_that_take_far_longer_than_creates() -> None:
-    """All is bought before the first poll comes due, and half of it lapses."""
+@pytest.mark.parametrize(("count", "poll"), [(400, 5.0), (300, 12.0), (250, 18.0)])
+async def test_polls_that_take_far_longer_than_creates(count: int, poll: float) -> None:
+    """All is bought before the first poll comes due, and half of it lapses or expires."""
     service = SimulatedService(solve_times=Uniform(10, 40))
-    async with SessionPool(
-        KEY, service=service.profile(), transport=SlowPolls(service, 0.05)
-    ) as pool:
-        assert await solve_all(pool, 400) == []
+    transport = Slow(service, create=0.05, poll=poll)
+    async with SessionPool(KEY, service=service.profile(), transport=transport) as pool:
+        assert await solve_all(pool, count) == []
         counts = pool.statistics()
-    assert (counts.solved, counts.lapsed, counts.expired) == (400, 0, 0)
+    assert (counts.solved, counts.lapsed, counts.expired) == (count, 0, 0)
+
+
+@pytest.mark.parametrize("create", [0.05, 18.0])
+@pytest.mark.parametrize("count", [1, 5, 12])
+async def test_a_few_tasks_where_polls_are_slow(count: int, create: float) -> None:
+    """Each poll would be cut off after three seconds until the window of a lone task is over."""
+    service = SimulatedService(solve_times=Fixed(20))
+    transport = Slow(service, create=create, poll=18.0)
+    async with SessionPool(KEY, service=service.profile(), transport=transport) as pool:
+        assert await solve_all(pool, count) == []
+        counts = pool.statistics()
+    assert (counts.solved, counts.expired) == (count, 0)
+    late = [task.fetched_at - task.ready_at for task in service.record.tasks if task.fetched_at]
+    assert max(late) < 75
 
 
 @on_one_loop
