@@ -437,7 +437,9 @@ class SessionPool(NamesItsArguments):
                 room, so it may be endless.
             max_in_flight: Most tasks begun whose outcome has not been taken yet. When left out:
                 500, and no more than the reader takes within half the life of a token, so that
-                none is expired when it is given out.
+                none is expired when it is given out. As nobody knows how quick the reader is, 40
+                are begun at first, and two more with each that it takes at once; a number that
+                you name holds from the beginning.
             timeout: Most seconds for each task, as in `solve`.
             once: Pay at most once for each `reference`, as in `solve`. An input that is read
                 again after a crash is bought once, as far as its results are still valid.

@@ -142,6 +142,30 @@ async def test_a_slow_reader_gets_no_expired_tokens(
         assert pool.statistics().expired == 0
 
 
+READERS: dict[str, Any] = {
+    "that puts the first ones aside": (250, lambda number: 0.0 if number <= 20 else 1.0),
+    "that becomes slower and slower": (500, lambda number: number / 300),
+    "that takes turns": (400, lambda number: float(number // 50 % 2)),
+    "that saves fifty at a time": (300, lambda number: 0.0 if number % 50 else 40.0),
+    "that varies": (200, lambda number: (0.0, 0.1, 3.0, 0.9)[number % 4]),
+}
+
+
+@on_one_loop
+@pytest.mark.parametrize(("count", "reads_for"), READERS.values(), ids=READERS.keys())
+async def test_a_reader_of_changing_pace_gets_no_expired_tokens(count: int, reads_for: Any) -> None:
+    """One outcome taken at once let 500 be bought, most of which expired when it was slow."""
+    service = SimulatedService(solve_times=Uniform(10, 40))
+    number = 0
+    async with open_pool_directly(service, latency=0.05) as pool:
+        async with pool.solve_many(TASK for _ in range(count)) as outcomes:
+            async for _ in outcomes:
+                number += 1
+                await anyio.sleep(reads_for(number))
+        counts = pool.statistics()
+    assert (counts.solved, counts.expired) == (count, 0)
+
+
 async def test_expired_tokens_are_counted_and_told_of(caplog: pytest.LogCaptureFixture) -> None:
     """Money would be spent for nothing, and nobody hear of it."""
     service = SimulatedService(solve_times=Fixed(12))
