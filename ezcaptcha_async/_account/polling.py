@@ -20,6 +20,9 @@ _SURE: Final = 3
 _SURE_AT_LAST: Final = 20
 """After so many polls in a row it is; the latter where tasks have survived the same."""
 
+_EMPTY: Final = "ready, without a solution"
+_SERVER_ERROR: Final = 500
+
 _MOST_SURVIVED: Final = 100
 """Most codes and faults that are remembered."""
 
@@ -100,6 +103,9 @@ class Poller:
                 self._standing.answered(asked, "processing")
                 self._survive(entry)
                 self._processing(entry, sent_age)
+            case Ready(_, is_empty=True) if not self._is_sure(entry, _EMPTY):
+                self._standing.answered(asked, "ready")
+                self._skip(entry, _EMPTY)
             case Ready(kept):
                 self._standing.answered(asked, "ready")
                 self._survive(entry)
@@ -111,7 +117,7 @@ class Poller:
                 self._on_settled(entry, kept)
             case Refused(error):
                 self._standing.refused(asked, error)
-                self._refused(entry, error)
+                self._refused(entry, error, by_server=reply.status >= _SERVER_ERROR)
             case Unreadable(reason, _):
                 self._standing.failed(asked, "unreadable", reason)
                 self._skip(entry, reason)
@@ -124,25 +130,27 @@ class Poller:
         wait = self._next_poll(entry, sent_age, entry.answered + 1)
         self._books.processing(entry, now=now, sent_age=sent_age, poll_at=now + wait)
 
-    def _refused(self, entry: Entry, error: ServiceError) -> None:
-        if error.is_of_task and self._is_sure(entry, error):
+    def _refused(self, entry: Entry, error: ServiceError, *, by_server: bool) -> None:
+        # Of tickets from elsewhere, which may be anything, each error is believed at once.
+        is_clear = entry.is_doubtful or type(error) not in _UNSURE
+        is_trouble = by_server and type(error) is ServiceError
+        if error.is_of_task and (is_clear or self._is_sure(entry, error.code, later=is_trouble)):
             self._books.failed(entry, error)
             self._on_settled(entry, error)
         else:
             # Not even a refused key takes it away: that may be good again in time.
             self._skip(entry, error.code, error.retry_after or 0.0)
 
-    def _is_sure(self, entry: Entry, error: ServiceError) -> bool:
-        """Return whether an error ends a paid task; one more poll costs nothing.
+    def _is_sure(self, entry: Entry, trouble: str, *, later: bool = False) -> bool:
+        """Return whether what a poll was answered with ends a paid task; one more costs nothing.
 
-        A code that nobody knows may be the service's own trouble, and one of several servers may
-        not know the id yet. So it is believed when it comes again and again; later where a
-        task has got over it. Of tickets from elsewhere, which may be anything, it is at once.
+        A code that nobody knows may be the service's own trouble, one of several servers may not
+        know the id yet, and a solution may be empty because it is on its way. So it is believed
+        when it comes again and again; later where a task has got over it, or where the service
+        says that the trouble is its own (by an HTTP status from 500).
         """
-        if entry.is_doubtful or type(error) not in _UNSURE:
-            return True
-        again = entry.alike if entry.trouble == error.code else 0
-        return again + 1 >= (_SURE_AT_LAST if error.code in self._survived else _SURE)
+        again = entry.alike if entry.trouble == trouble else 0
+        return again + 1 >= (_SURE_AT_LAST if later or trouble in self._survived else _SURE)
 
     def _survive(self, entry: Entry) -> None:
         """Note that a task goes on after what its last polls were answered with."""
