@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async import (
     Account,
@@ -227,6 +231,25 @@ async def test_those_who_ask_for_the_balance_after_a_ban_send_one_probe() -> Non
             for _ in range(300):
                 group.start_soon(ask)
     assert (transport.sent, len(refused)) == (2, 300)
+
+
+async def test_a_question_in_line_when_a_ban_becomes_known_is_not_sent() -> None:
+    """It would prolong the ban that the request before it has met."""
+    transport = Refusing(SimulatedService(), refusal(403, "ERROR_IP_BANNED", "30"))
+
+    async def ask(question: Callable[[], Awaitable[object]]) -> None:
+        with pytest.raises(BannedError):
+            await question()
+
+    async with (
+        SessionPool(KEY, transport=transport, max_requests=1) as pool,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(ask, partial(pool.solve, TASK))
+        while not transport.sent:
+            await checkpoint()
+        group.start_soon(ask, pool.balance)
+    assert transport.sent == 1
 
 
 async def test_reopening_lets_the_balance_be_asked_for_at_once() -> None:
