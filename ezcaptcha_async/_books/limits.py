@@ -285,11 +285,12 @@ class InquiryHold:
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
+        self._row = RefusedInARow()
         self.end()
 
     def end(self) -> None:
-        """Hold nothing back."""
-        self._row = RefusedInARow()
+        """Hold nothing back: one was answered, or the user says that all is well."""
+        self._row.end()
         self._pause = Pause(self._terms.first_wait, self._terms.longest_wait)
         self._by: EzCaptchaError | None = None
 

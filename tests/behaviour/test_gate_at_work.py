@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -209,6 +210,19 @@ async def test_a_monitor_that_asks_each_second_is_no_herd(
         await anyio.sleep(wait)
         assert (await pool.balance()).points > 0
         assert (await pool.balance()).points > 0, "as soon as all is well each is asked again"
+
+
+async def test_a_server_among_several_that_refuses_holds_no_question_back() -> None:
+    """What the others answer at once would be asked of them every 15 seconds."""
+    transport = Refusing(SimulatedService(), None)
+    async with SessionPool(KEY, transport=transport) as pool:
+        for number in range(60):
+            transport.answer = (
+                Reply(403, b"<html>") if number % 9 in {0, 1, 3, 4, 5, 6, 7} else None
+            )
+            with contextlib.suppress(ProtocolError):
+                await pool.balance()
+        assert transport.sent == 60
 
 
 async def test_those_who_ask_for_the_balance_after_a_ban_send_one_probe() -> None:
