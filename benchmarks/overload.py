@@ -55,6 +55,7 @@ class Case:
 CASES: Final = (
     Case("20 polls a second", 1.0, polls_per_second=20),
     Case("polls of 5 s", 0.5, create=0.05, poll=5.0),
+    Case("polls of 15 s", 0.1, create=0.05, poll=15.0),
     Case("a reader of one a second", 0.12, reader=1.0),
     Case("no shortage", 0.5, is_short=False),
 )

@@ -10,7 +10,8 @@ import attrs
 
 from ezcaptcha_async._account.exchange import Asked, Exchange
 from ezcaptcha_async._account.standing import Standing
-from ezcaptcha_async._wire import Refused, Unreadable
+from ezcaptcha_async._books import InquiryHold, Terms
+from ezcaptcha_async._wire import Refused, Unreadable, retry_delay
 from ezcaptcha_async.accounts import Balance
 from ezcaptcha_async.errors import EzCaptchaError, PoolClosedError, ProtocolError, TransportError
 from ezcaptcha_async.transports import NoAnswer, Reply
@@ -47,20 +48,15 @@ class Inquirer:
         self._send = send
         self._on_answer = on_answer
         self._inquiry: Inquiry | None = None
+        self._hold = InquiryHold(Terms.of(exchange.service))
 
     async def balance(self) -> Balance:
         """Return the balance.
 
         Raises:
-            BannedError: The account is banned for now; nothing was sent.
-            ThrottledError: It is throttled for now, likewise.
-            CredentialError: The service does not know the key; after 25 such errors
-                within a minute nothing is sent.
-            TransportError: No answer came.
-            ProtocolError: The answer means nothing.
-            ServiceError: The service refused for another reason.
+            EzCaptchaError: As `SessionPool.balance` says.
         """
-        refusal = self._standing.gate.inquiry_refusal(self._exchange.clock())
+        refusal = self.refusal()
         if refusal is not None:
             raise refusal.for_ticket(None, None)
         inquiry = self.begin()
@@ -68,6 +64,17 @@ class Inquirer:
         if isinstance(inquiry.outcome, Balance):
             return inquiry.outcome
         raise inquiry.outcome.for_ticket(None, None)
+
+    def refusal(self) -> EzCaptchaError | None:
+        """Return why nothing is sent now; None when it is."""
+        now = self._exchange.clock()
+        refusals = self._hold.refusal(now), self._standing.gate.inquiry_refusal(now)
+        known = [error for error in refusals if error is not None]
+        return max(known, key=lambda error: error.retry_after or 0.0, default=None)
+
+    def forgive(self) -> None:
+        """Ask again, whatever was refused: the user says that all is well."""
+        self._hold.end()
 
     def begin(self) -> Inquiry:
         """Send a request, unless one is under way."""
@@ -84,8 +91,7 @@ class Inquirer:
             inquiry.answered.set()
 
     async def _inquire(self) -> None:
-        exchange = self._exchange
-        refusal = self._standing.gate.inquiry_refusal(exchange.clock())
+        exchange, refusal = self._exchange, self.refusal()
         if refusal is not None:  # since it was begun
             self.answer(refusal)
             self._on_answer(refusal)
@@ -105,6 +111,7 @@ class Inquirer:
         answer = exchange.decoder.balance(reply)
         match answer:
             case int() | float() as points:
+                self._hold.end()
                 self._standing.answered(asked, "balance")
                 if points > 0 and not self._standing.gate.is_shut_for_more_than_points:
                     self._standing.reopen()
@@ -112,9 +119,20 @@ class Inquirer:
                 return Balance(points, exchange.account.name, service.currency, value)
             case Refused(error):
                 self._standing.refused(asked, error)
-                return error
+                return self._refused(error, error.code)
             case Unreadable(reason, status):
                 self._standing.failed(asked, "unreadable", reason)
-                return ProtocolError(f"getBalance was answered with {reason}", status=status)
+                problem = ProtocolError(
+                    f"getBalance was answered with {reason}",
+                    status=status,
+                    retry_after=retry_delay(reply),
+                )
+                return self._refused(problem, reason)
             case _:
                 assert_never(answer)
+
+    def _refused(self, error: EzCaptchaError, code: str) -> EzCaptchaError:
+        exchange = self._exchange
+        self._hold.refused(error, code, exchange.clock(), exchange.pace.rng.random())
+        # Where the service does not say for how long, what the next one would be told does.
+        return error if error.retry_after else self.refusal() or error

@@ -10,7 +10,6 @@ import attrs
 
 from ezcaptcha_async._books import Entry, Phase, Solved
 from ezcaptcha_async._log import log
-from ezcaptcha_async._runtime import call_back
 from ezcaptcha_async.errors import EzCaptchaError, ServiceError
 from ezcaptcha_async.events import Event, RequestEvent, TaskEvent, TaskState
 
@@ -62,7 +61,7 @@ class Emitter:
         """Give out one event."""
         _log(event)
         if self._on_event is not None:
-            call_back("on_event", self._on_event, event)
+            self._on_event(event)
 
 
 def _task_event(entry: Entry, state: TaskState, now: float) -> TaskEvent:

@@ -92,7 +92,7 @@ class Exchange:
         is_poll = asked.endpoint == "getTaskResult"
         timeout: float = self._request_timeout
         if is_poll:
-            timeout = self.pace.deadline(timeout)
+            timeout = self.pace.next_deadline(timeout)
         reply: Reply | NoAnswer | None = None
         with anyio.CancelScope(deadline=self.clock() + timeout):
             try:
@@ -111,6 +111,8 @@ class Exchange:
         self.unix_offset = time.time() - now
         if is_poll:
             self.pace.poll_took(now - asked.at, timeout, is_answered=isinstance(reply, Reply))
+        elif isinstance(reply, Reply):
+            self.pace.answer_took(now - asked.at)
         if reply is None:
             unsent = evidence is not None and evidence.unsent
             return NoAnswer(f"no whole answer within {timeout:g} s", unsent=unsent)

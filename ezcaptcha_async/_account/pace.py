@@ -10,9 +10,10 @@ from ezcaptcha_async.accounts import Account
 
 _JITTER: Final = 0.1
 
-_AT_FIRST: Final = 16
-"""Tasks in flight for each request at a time while nothing is known: where a poll takes 5 s, as
-many as can be polled twice in 160 s, of the 300 s that there are."""
+_AT_FIRST: Final = 5
+"""Tasks in flight for each request at a time while nothing is known: even where a poll takes 20 s,
+each can be polled twice within 120 s, the life of a token. Where it takes no time, a burst of more
+waits for what the scout says, three seconds at most."""
 
 _NEARLY: Final = 0.8
 """Share of a deadline after which a request that failed did so because of it: HTTP clients have
@@ -43,15 +44,21 @@ class Pace:
     def __repr__(self) -> str:
         return f"<Pace of {self._line.account}, polls of {self._answer_times.usual} s>"
 
-    def deadline(self, most: float) -> float:
-        """Return how many seconds a poll may take.
+    def next_deadline(self, most: float) -> float:
+        """Return how many seconds the poll that goes out may take.
 
         It is free to repeat, and must not hold a place that others need.
 
         Args:
             most: Seconds that any request may take.
         """
-        return self._answer_times.deadline(most)
+        if self._has_scout and self._answer_times.usual is None:
+            return most  # one that is cut off would not tell how long a poll takes
+        return self._answer_times.next_deadline(most, at_a_time=self._line.in_flight)
+
+    def answer_took(self, seconds: float) -> None:
+        """Learn from an answer to another request, until polls have been answered."""
+        self._answer_times.guess(seconds)
 
     def poll_took(self, seconds: float, deadline: float, *, is_answered: bool) -> None:
         """Learn from a poll.

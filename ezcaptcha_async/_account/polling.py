@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isnan
-from typing import Any, Final, TypeVar, assert_never
+from typing import Final, assert_never
 
 from ezcaptcha_async._account.exchange import Exchange
+from ezcaptcha_async._account.policy import Policy
 from ezcaptcha_async._account.standing import Standing
 from ezcaptcha_async._books import Entry, Poll
-from ezcaptcha_async._runtime import ask
-from ezcaptcha_async._timing import PollTiming, Scouting
 from ezcaptcha_async._wire import Processing, Ready, Refused, Unreadable
 from ezcaptcha_async.errors import ServiceError, TaskNotFoundError
 from ezcaptcha_async.transports import NoAnswer, Reply
@@ -22,10 +20,11 @@ _SURE: Final = 3
 _SURE_AT_LAST: Final = 20
 """After so many polls in a row it is; the latter where tasks have survived the same."""
 
+_EMPTY: Final = "ready, without a solution"
+_SERVER_ERROR: Final = 500
+
 _MOST_SURVIVED: Final = 100
 """Most codes and faults that are remembered."""
-
-T = TypeVar("T")
 
 
 class Poller:
@@ -34,7 +33,7 @@ class Poller:
     Args:
         exchange: Sends the requests.
         standing: Told what the answers say of the account.
-        timing: Says when to poll, and learns from the answers.
+        policy: Says when to poll, and learns from the answers.
         on_settled: Called with each task of which it is known what it came to, and with what its
             solution is decoded from, or its error.
     """
@@ -43,7 +42,7 @@ class Poller:
         self,
         exchange: Exchange,
         standing: Standing,
-        timing: PollTiming,
+        policy: Policy,
         *,
         on_settled: Callable[[Entry, Reply | ServiceError], None],
     ) -> None:
@@ -52,42 +51,23 @@ class Poller:
         self._exchange = exchange
         self._standing = standing
         self._books = standing.books
-        self._timing = timing
+        self._policy = policy
         self._survived = set[str]()
-        self._scouting = isinstance(timing, Scouting)
 
     def first_poll(self, entry: Entry) -> float:
         """Return the age, in seconds, at which to poll a task for the first time."""
         spacing: float = entry.line.spacing
-        if self._scouts(entry):
+        if self._policy.scouts(entry.kind, entry.place):
             return spacing
-        rng = self._exchange.pace.rng
-        return self._asked("first_poll", _seconds, entry.kind, spacing, rng, default=spacing)
+        return self._policy.first_poll(entry.kind, spacing, self._exchange.pace.rng)
 
     def _next_poll(self, entry: Entry, age: float, polls: int) -> float:
         """Return the seconds to wait after a poll at an age that said ``processing``."""
         spacing: float = entry.line.spacing
-        if self._scouts(entry):
+        if self._policy.scouts(entry.kind, entry.place):
             return spacing
         rng = self._exchange.pace.rng
-        told = entry.kind, spacing, age, polls, rng
-        return self._asked("next_poll", _seconds, *told, default=spacing)
-
-    def _scouts(self, entry: Entry) -> bool:
-        return self._scouting and self._says("scouts", entry.kind, entry.place)
-
-    def _says(self, name: str, *arguments: Any, **options: Any) -> bool:
-        return self._asked(name, bool, *arguments, default=False, **options)
-
-    def _asked(
-        self, name: str, read: Callable[[Any], T], *arguments: Any, default: T, **options: Any
-    ) -> T:
-        """Ask the policy, which may be the user's: no paid task may suffer from what it answers."""
-        return ask(
-            f"polling.{name}",
-            lambda: read(getattr(self._timing, name)(*arguments, **options)),
-            default,
-        )
+        return self._policy.next_poll(entry.kind, spacing, age, polls, rng)
 
     def _poll_at(self, entry: Entry) -> float:
         """Return when to poll a task that waits, as things look now."""
@@ -96,20 +76,20 @@ class Poller:
         return entry.processing_at + self._next_poll(entry, entry.polled_age, entry.answered)
 
     def _learn(self, entry: Entry, age: float, *, ready: bool) -> None:
-        if self._says("learn", entry.kind, entry.polled_age, age, ready=ready):
+        if self._policy.learn(entry.kind, entry.polled_age, age, ready=ready):
             self._books.replan(entry.kind, self._poll_at)
 
     def remaining(self, entry: Entry) -> float | None:
         """Return the seconds until a task is ready, as expected; None when nobody knows."""
         age = self._exchange.clock() - entry.created_at
-        return self._asked("remaining", _seconds_if_known, entry.kind, age, default=None)
+        return self._policy.remaining(entry.kind, age)
 
     async def poll(self, command: Poll) -> None:
         """Send getTaskResult and enter its outcome into the books."""
         exchange, entry = self._exchange, command.entry
         self.polls += 1
         now = exchange.clock()
-        self._says("paced", now - entry.due_at, now)
+        self._policy.paced(now - entry.due_at, now)
         sent_age = now - entry.created_at
         asked = exchange.ask(command.permit, entry)
         reply = await exchange.post(asked, exchange.encoder.get_task_result(command.task_id))
@@ -123,6 +103,9 @@ class Poller:
                 self._standing.answered(asked, "processing")
                 self._survive(entry)
                 self._processing(entry, sent_age)
+            case Ready(_, is_empty=True) if not self._is_sure(entry, _EMPTY):
+                self._standing.answered(asked, "ready")
+                self._skip(entry, _EMPTY)
             case Ready(kept):
                 self._standing.answered(asked, "ready")
                 self._survive(entry)
@@ -134,7 +117,7 @@ class Poller:
                 self._on_settled(entry, kept)
             case Refused(error):
                 self._standing.refused(asked, error)
-                self._refused(entry, error)
+                self._refused(entry, error, by_server=reply.status >= _SERVER_ERROR)
             case Unreadable(reason, _):
                 self._standing.failed(asked, "unreadable", reason)
                 self._skip(entry, reason)
@@ -147,25 +130,27 @@ class Poller:
         wait = self._next_poll(entry, sent_age, entry.answered + 1)
         self._books.processing(entry, now=now, sent_age=sent_age, poll_at=now + wait)
 
-    def _refused(self, entry: Entry, error: ServiceError) -> None:
-        if error.is_of_task and self._is_sure(entry, error):
+    def _refused(self, entry: Entry, error: ServiceError, *, by_server: bool) -> None:
+        # Of tickets from elsewhere, which may be anything, each error is believed at once.
+        is_clear = entry.is_doubtful or type(error) not in _UNSURE
+        is_trouble = by_server and type(error) is ServiceError
+        if error.is_of_task and (is_clear or self._is_sure(entry, error.code, later=is_trouble)):
             self._books.failed(entry, error)
             self._on_settled(entry, error)
         else:
             # Not even a refused key takes it away: that may be good again in time.
             self._skip(entry, error.code, error.retry_after or 0.0)
 
-    def _is_sure(self, entry: Entry, error: ServiceError) -> bool:
-        """Return whether an error ends a paid task; one more poll costs nothing.
+    def _is_sure(self, entry: Entry, trouble: str, *, later: bool = False) -> bool:
+        """Return whether what a poll was answered with ends a paid task; one more costs nothing.
 
-        A code that nobody knows may be the service's own trouble, and one of several servers may
-        not know the id yet. So it is believed when it comes again and again; later where a
-        task has got over it. Of tickets from elsewhere, which may be anything, it is at once.
+        A code that nobody knows may be the service's own trouble, one of several servers may not
+        know the id yet, and a solution may be empty because it is on its way. So it is believed
+        when it comes again and again; later where a task has got over it, or where the service
+        says that the trouble is its own (by an HTTP status from 500).
         """
-        if entry.is_doubtful or type(error) not in _UNSURE:
-            return True
-        again = entry.alike if entry.trouble == error.code else 0
-        return again + 1 >= (_SURE_AT_LAST if error.code in self._survived else _SURE)
+        again = entry.alike if entry.trouble == trouble else 0
+        return again + 1 >= (_SURE_AT_LAST if later or trouble in self._survived else _SURE)
 
     def _survive(self, entry: Entry) -> None:
         """Note that a task goes on after what its last polls were answered with."""
@@ -180,18 +165,3 @@ class Poller:
         is_dead = self._standing.polls_seem_dead
         wait = pace.backoff(entry.faults + 1) if is_dead else pace.spaced()
         self._books.skipped(entry, now=now, poll_at=now + max(wait, asked), trouble=trouble)
-
-
-def _seconds(answer: Any) -> float:
-    """Return the seconds of a policy's answer; infinitely many are as late as is of use.
-
-    Raises:
-        TypeError: It is no number.
-    """
-    if not isinstance(answer, int | float) or isinstance(answer, bool) or isnan(answer):
-        raise TypeError(f"it must return seconds, not {answer!r}")
-    return max(0.0, float(answer))
-
-
-def _seconds_if_known(answer: Any) -> float | None:
-    return None if answer is None else _seconds(answer)

@@ -15,6 +15,7 @@ import attrs
 from ezcaptcha_async._account.balance import Inquirer
 from ezcaptcha_async._account.creating import Creator
 from ezcaptcha_async._account.exchange import Exchange
+from ezcaptcha_async._account.policy import Policy
 from ezcaptcha_async._account.polling import Poller
 from ezcaptcha_async._account.standing import Standing
 from ezcaptcha_async._account.statistics import Statistics
@@ -32,8 +33,7 @@ from ezcaptcha_async._books import (
 )
 from ezcaptcha_async._journal import SavedTask
 from ezcaptcha_async._log import log
-from ezcaptcha_async._runtime import EventLoop, Runner, call_back
-from ezcaptcha_async._timing import PollTiming
+from ezcaptcha_async._runtime import EventLoop, Runner
 from ezcaptcha_async.accounts import Balance
 from ezcaptcha_async.errors import (
     ConfigurationError,
@@ -69,7 +69,7 @@ class Session:
         *,
         runner: Runner,
         loop: EventLoop,
-        polling: PollTiming,
+        polling: Policy,
         may_repeat: Callable[[Entry], bool],
         low_balance: float = 0.0,
         on_low_balance: Callable[[Balance], object] | None = None,
@@ -146,6 +146,7 @@ class Session:
     def reopen(self) -> None:
         """Take new tasks again after a credential or balance error."""
         self._standing.reopen()
+        self._inquirer.forgive()
         self._runner.wake()
 
     def _note_payment(self, entry: Entry) -> None:
@@ -154,7 +155,7 @@ class Session:
             self._watch_balance(self._watch)
 
     def _watch_balance(self, watch: BalanceWatch) -> None:
-        if self.gate.inquiry_refusal(self.loop.clock()) is None and watch.asks():
+        if self._inquirer.refusal() is None and watch.asks():
             self._inquirer.begin()
 
     def _note_balance(self, outcome: Balance | EzCaptchaError) -> None:
@@ -164,7 +165,7 @@ class Session:
             self._watch.unknown()
             return
         if self._watch.known(outcome.points):
-            call_back("on_low_balance", self._tell, outcome)
+            self._tell(outcome)
         self._watch_balance(self._watch)
 
     def answer_inquiry(self, error: EzCaptchaError) -> None:

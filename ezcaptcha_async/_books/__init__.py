@@ -15,7 +15,7 @@ from ezcaptcha_async._books.entries import (
 )
 from ezcaptcha_async._books.gate import MOST_ERRORS, Gate, Permit
 from ezcaptcha_async._books.leave import LeaveKeeper
-from ezcaptcha_async._books.limits import AnswerTimes, Backoff, Terms
+from ezcaptcha_async._books.limits import AnswerTimes, Backoff, InquiryHold, Terms
 
 __all__ = [
     "IN_FLIGHT",
@@ -30,6 +30,7 @@ __all__ = [
     "Entry",
     "Gate",
     "Gatekeeper",
+    "InquiryHold",
     "LeaveKeeper",
     "Line",
     "Permit",

@@ -2,9 +2,9 @@
 
 `Pause` holds back for a while, `Pacer` keeps to a rate that the user sets, `RetryQuota` tells an
 outage from bad luck and `RefusedInARow` bad tasks from an account that is turned away,
-`RecentErrors` counts what a service counts before it bans, and `Backoff` says how long to wait
-after a failure. All that they and the gate measure in seconds is one value, `Terms`, made for
-the speed at which a service runs.
+`InquiryHold` keeps questions for the balance from being a herd, `RecentErrors` counts what a
+service counts before it bans, and `Backoff` says how long to wait after a failure. All that they
+and the gate measure in seconds is one value, `Terms`, made for the speed at which a service runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 
 import attrs
 
+from ezcaptcha_async.errors import EzCaptchaError, ServiceError
 from ezcaptcha_async.services import Service
 
 _POLLED_IN_LIFE: Final = 6
@@ -37,6 +38,9 @@ _TIMES_AS_LONG: Final = 3.0
 _WEIGHT: Final = 1 / 16
 _IN_A_ROW: Final = 20
 """So many requests in a row without an answer double their deadline."""
+_SOME: Final = 5
+"""The last of so many in a row is let take its time where there is but one thing to ask for: its
+window is over before there are more. It costs little where a share of all hangs for good."""
 
 
 @attrs.frozen(kw_only=True)
@@ -267,12 +271,60 @@ class RefusedInARow:
         self._all = _STAYS * self._all + 1
 
 
+class InquiryHold:
+    """Holds back questions for the balance that would only be refused again.
+
+    The services ban for the same refusal over and over, and a program may well ask each second.
+    Where the service asks for patience it gets it at once; what else it refuses with is asked
+    again at first, because this is how an account is found to be well again, and after too many
+    in a row only now and then.
+
+    Args:
+        terms: How long that is.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._row = RefusedInARow()
+        self.end()
+
+    def end(self) -> None:
+        """Hold nothing back: one was answered, or the user says that all is well."""
+        self._row.end()
+        self._pause = Pause(self._terms.first_wait, self._terms.longest_wait)
+        self._by: EzCaptchaError | None = None
+
+    def refused(self, error: EzCaptchaError, code: str, now: float, luck: float) -> None:
+        """Note that one was refused.
+
+        Args:
+            error: With what.
+            code: What tells it from others.
+            now: The present time.
+            luck: A random number from 0 to 1, against asking again all at once.
+        """
+        asks_for_patience = isinstance(error, ServiceError) and error.is_passing
+        if self._row.note(code) or asks_for_patience or error.retry_after:
+            self._by = error
+            self._pause.extend(now, error.retry_after, 1 + luck / 10)
+
+    def refusal(self, now: float) -> EzCaptchaError | None:
+        """Return what another one would be refused with now; None when it may go."""
+        left = self._pause.until - now
+        if self._by is None or left <= 0:
+            return None
+        error = self._by.for_ticket(None, None)
+        error.retry_after = left
+        return error
+
+
 class AnswerTimes:
     """Learns from how long answers take when to stop waiting for one.
 
     For requests that are free to repeat: one that hangs holds a place that others need. Those
     that are cut off tell nothing of how long they would have taken, so when none is answered
-    any more, the deadline grows again.
+    any more, now and then one is let take its time, and the deadline grows again. Until the first
+    one is, what else the service was asked for tells how quick it is.
 
     Args:
         least: Least deadline in seconds.
@@ -280,22 +332,27 @@ class AnswerTimes:
 
     def __init__(self, least: float) -> None:
         self._least = least
-        self._mean = 0.0
+        self._guess: float | None = None
+        self._mean: float | None = None
         self._deviation = least / (4 * _TIMES_AS_LONG)
         self._unanswered = 0
+        self._sent = 0  # since the last answer
         self._usual: float | None = None
+
+    def guess(self, seconds: float) -> None:
+        """Note how long the answer to another request took."""
+        self._guess = _nearer(self._guess, seconds)
 
     def took(self, seconds: float) -> None:
         """Note how long a place was held, whatever came of it."""
-        known = seconds if self._usual is None else self._usual
-        self._usual = known + _WEIGHT * (seconds - known)
+        self._usual = _nearer(self._usual, seconds)
 
     def answered(self, seconds: float) -> None:
         """Note how long an answer took."""
-        self._unanswered = 0
-        surprise = seconds - self._mean
-        self._mean += _WEIGHT * surprise
-        self._deviation += _WEIGHT * (abs(surprise) - self._deviation)
+        self._unanswered = self._sent = 0
+        surprise = 0.0 if self._mean is None else abs(seconds - self._mean)
+        self._mean = _nearer(self._mean, seconds)
+        self._deviation = _nearer(self._deviation, surprise)
 
     def unanswered(self) -> None:
         """Note that one did not come in time."""
@@ -306,10 +363,26 @@ class AnswerTimes:
         """Seconds that an answer usually takes, those that never came included; None at first."""
         return self._usual
 
-    def deadline(self, most: float) -> float:
-        """Return the seconds to wait for the next one; `most` at most."""
-        usual = _TIMES_AS_LONG * (self._mean + 4 * self._deviation)
+    def next_deadline(self, most: float, *, at_a_time: int) -> float:
+        """Return the seconds to wait for one that goes out.
+
+        Args:
+            most: At most.
+            at_a_time: For how many there are such requests. Of a few, one takes its time sooner
+                while none was ever answered.
+        """
+        self._sent += 1
+        row = _IN_A_ROW if self._mean is not None else max(_SOME, min(at_a_time, _IN_A_ROW))
+        if self._unanswered and self._sent % row == 0:
+            return most
+        mean = self._guess if self._mean is None else self._mean
+        usual = _TIMES_AS_LONG * ((mean or 0.0) + 4 * self._deviation)
         return min(most, max(self._least, usual) * 2.0 ** (self._unanswered // _IN_A_ROW))
+
+
+def _nearer(mean: float | None, seconds: float) -> float:
+    """Return a mean that follows what is seen; what is seen first is all that is known."""
+    return seconds if mean is None else mean + _WEIGHT * (seconds - mean)
 
 
 @attrs.frozen(kw_only=True)

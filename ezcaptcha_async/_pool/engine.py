@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
@@ -13,6 +13,7 @@ from ezcaptcha_async._account import (
     Emitter,
     Exchange,
     Pace,
+    Policy,
     Session,
     Standing,
     gate_of,
@@ -26,7 +27,7 @@ from ezcaptcha_async._pool.accounts import Accounts
 from ezcaptcha_async._pool.membership import Membership, Post
 from ezcaptcha_async._pool.once import Once
 from ezcaptcha_async._pool.settings import Settings
-from ezcaptcha_async._runtime import Runner, current_event_loop, unwrapped
+from ezcaptcha_async._runtime import Callback, Runner, current_event_loop, unwrapped
 from ezcaptcha_async._timing import save_timing
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import PoolClosedError
@@ -60,7 +61,9 @@ class Engine:
         self._transport = transport
         self._settings = settings
         self.loop = current_event_loop()
-        emitter = Emitter(settings.on_event, self.loop.clock)
+        emitter = Emitter(_told("on_event", settings.on_event), self.loop.clock)
+        on_low_balance = _told("on_low_balance", settings.on_low_balance)
+        self.policy = Policy(settings.polling)
         self._books = Books(emitter, numbers=_NUMBERS)
         self._ended = anyio.Event()
         self._scope = anyio.CancelScope()
@@ -99,10 +102,10 @@ class Engine:
                 standing,
                 runner=self.runner,
                 loop=self.loop,
-                polling=settings.polling,
+                polling=self.policy,
                 may_repeat=lambda entry: budget.may_repeat(entry.points),
                 low_balance=settings.low_balance or 0.0,
-                on_low_balance=settings.on_low_balance,
+                on_low_balance=on_low_balance,
             )
             self.accounts.add(session)
             if post is not None:
@@ -245,3 +248,11 @@ class Engine:
             self._books.close(error)
         for session in self.sessions:
             session.answer_inquiry(self.closed_by)
+
+
+def _told(name: str, function: Callable[..., object] | None) -> Callback[None] | None:
+    """Return a function of the user's that is told something, and has nothing to answer."""
+
+    def ignore(_answer: Any) -> None: ...
+
+    return None if function is None else Callback(name, function, ignore, None)

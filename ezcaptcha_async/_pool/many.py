@@ -13,7 +13,7 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 from itertools import count
-from math import inf
+from math import exp, inf
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import anyio
@@ -198,7 +198,8 @@ def resumed(
 
 _UNKNOWN_READER: Final = 1.5
 """Seconds that a reader is taken to need for each outcome, until it has shown it."""
-_READER_WEIGHT: Final = 1 / 8
+_KNOWN_AT_FIRST: Final = 20
+"""Outcomes that it is taken to have needed them for before."""
 
 _TURN: Final = 100
 """Items after which other coroutines get their turn."""
@@ -350,14 +351,11 @@ class _Outcomes(AsyncIterator[R], Generic[T, R]):
 class _Places:
     """How many items may be begun whose outcome has not been taken yet.
 
-    Where the reader is slow, no more than it takes within half the life of a token: what is
-    solved and not taken grows old. How slow it is shows with the first outcomes.
-
     Args:
         most: Most of them; whoever names a number himself gets it from the beginning.
         clock: The event loop's clock.
         life: Returns the seconds for which a solution is of use, and those that a reader is taken
-            to need for one at first; None for no such limit.
+            to need for one at first; None where the reader is not to limit anything.
     """
 
     def __init__(
@@ -369,39 +367,65 @@ class _Places:
         self._most = most
         self._clock = clock
         self._life = life
-        self._taken = 0
-        self._reads_for: float | None = None
+        self._reader: _Reader | None = None
+        self._begun = 0
         self._given_at: float | None = None
         self._free = anyio.Event()
 
     async def acquire(self) -> None:
         """Wait for a place."""
-        while self._taken >= self._limit():
+        if self._reader is None and self._life is not None:
+            self._reader = _Reader(self._most, *self._life())
+        while self._begun >= (self._most if self._reader is None else self._reader.takes):
             self._free = anyio.Event()
             await self._free.wait()
-        self._taken += 1
+        self._begun += 1
 
     def asked(self) -> None:
         """The reader is done with what it got, and wants the next outcome."""
-        if self._given_at is not None:
-            seconds = self._clock() - self._given_at
-            known = seconds if self._reads_for is None else self._reads_for
-            self._reads_for = max(seconds, known + _READER_WEIGHT * (seconds - known))
-            self._given_at = None
+        if self._given_at is not None and self._reader is not None:
+            self._reader.took_one(self._clock() - self._given_at)
             self._free.set()
+        self._given_at = None
 
     def given(self) -> None:
         """The reader has got an outcome."""
-        self._taken -= 1
+        self._begun -= 1
         self._given_at = self._clock()
         self._free.set()
 
-    def _limit(self) -> float:
-        if self._life is None:
-            return self._most
-        life, at_first = self._life()
-        seconds = at_first if self._reads_for is None else self._reads_for
-        return min(self._most, max(1.0, life / 2 / seconds)) if seconds > 0 else self._most
+
+class _Reader:
+    """How many outcomes a reader takes within half the life of a token, by what it took of late.
+
+    What is solved and not taken grows old, so no more than that are begun. At first it is taken
+    for a slow one; each that it takes at once lets two more be begun, for who has taken a few
+    quickly may only have put them aside.
+
+    Args:
+        most: More than so many are of no interest.
+        life: Seconds for which a solution is of use.
+        at_first: Seconds that it is taken to need for one at first.
+    """
+
+    def __init__(self, most: int, life: float, at_first: float) -> None:
+        self._most = most
+        self._span = life / 2
+        self._seconds = _KNOWN_AT_FIRST * at_first
+        self._took = float(_KNOWN_AT_FIRST)
+
+    @property
+    def takes(self) -> float:
+        """How many it takes; 1 at least."""
+        return max(1.0, self._span * self._took / self._seconds)
+
+    def took_one(self, seconds: float) -> None:
+        """Note an outcome that it took so long for, of its own time."""
+        stays = exp(-seconds / self._span)
+        self._seconds = stays * self._seconds + seconds
+        # More would let no more be begun, but hide for long that it has become slow.
+        enough = self._most * self._seconds / self._span
+        self._took = min(stays * self._took + 1, enough)
 
 
 async def _for_each(items: Iterable[T] | AsyncIterable[T], call: Callable[[T], Any]) -> None:

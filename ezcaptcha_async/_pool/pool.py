@@ -35,7 +35,7 @@ from ezcaptcha_async._pool.settings import (
     default_polling,
 )
 from ezcaptcha_async._pool.ticket import Sessions, Ticket, collect, created, redeem
-from ezcaptcha_async._runtime import ask, on_trio, prepare_anyio
+from ezcaptcha_async._runtime import on_trio, prepare_anyio
 from ezcaptcha_async._timing import PollTiming, load_timing
 from ezcaptcha_async._wire import prepare, transport_for
 from ezcaptcha_async.accounts import Account, Balance
@@ -429,7 +429,9 @@ class SessionPool(GuardedConstructor):
                 room, so it may be endless.
             max_in_flight: Most tasks begun whose outcome has not been taken yet. When left out:
                 500, and no more than the reader takes within half the life of a token, so that
-                none is expired when it is given out.
+                none is expired when it is given out. As nobody knows how quick the reader is, 40
+                are begun at first, and two more with each that it takes at once; a number that
+                you name holds from the beginning.
             timeout: Most seconds for each task, as in `solve`.
             once: Pay at most once for each `reference`, as in `solve`. An input that is read
                 again after a crash is bought once, as far as its results are still valid.
@@ -504,16 +506,24 @@ class SessionPool(GuardedConstructor):
         A balance above zero also reopens an account that was shut after a balance or
         credential error.
 
+        It may be asked for as often as you like: whoever asks while a request is under way
+        shares its answer, and while the service is known to refuse, for the time of a ban or
+        of a ``Retry-After``, nothing is sent, and all get the same error at once, with what is
+        left in ``retry_after``. So too, for up to 15 s at a time, after any other request for
+        patience and after five equal refusals in a row. `reopen` ends the latter.
+
         Args:
             account: The account, or its name; needed when the pool has several.
 
         Raises:
             ConfigurationError: No such account, or none was named.
             CredentialError: The key is wrong.
-            BannedError: The account is banned for now; nothing was sent.
-            ThrottledError: It is throttled for now, likewise; see ``retry_after``.
+            BannedError: The account is banned for now.
+            ThrottledError: It is throttled for now.
+            ServiceError: The service refused for another reason.
             TransportError: No answer came.
             ProtocolError: The answer means nothing.
+            PoolClosedError: The pool is not open, or was closed meanwhile.
 
         Example:
             >>> async with SessionPool() as pool:
@@ -562,7 +572,7 @@ class SessionPool(GuardedConstructor):
         return sum_up(
             (session.statistics() for session in engine.sessions),
             requests_in_flight=engine.runner.requests_in_flight,
-            kinds=ask("polling.kinds", lambda: tuple(self._settings.polling.kinds()), ()),
+            kinds=engine.policy.kinds(),
         )
 
     def orphans(self) -> tuple[Ticket[Any], ...]:

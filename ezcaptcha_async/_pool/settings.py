@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from functools import partial
 from inspect import iscoroutinefunction
 from random import Random
 from typing import Any, Final, TypeAlias
@@ -13,6 +12,7 @@ import attrs
 
 from ezcaptcha_async._checks import is_count, is_positive
 from ezcaptcha_async._journal import Journal
+from ezcaptcha_async._runtime import is_deferred
 from ezcaptcha_async._timing import LearnedPolling, PollTiming
 from ezcaptcha_async._wire import check_transport
 from ezcaptcha_async.accounts import Account, Balance, default_key, default_service
@@ -102,9 +102,11 @@ def _known_or_own(settings: Settings, _field: attrs.Attribute[Any], transport: o
 def _plan(_settings: Settings, _field: attrs.Attribute[Any], polling: object) -> None:
     remedy = "a PollPolicy, a LearnedPolling, or what has the methods of a PollTiming"
     _check_methods("polling", polling, remedy, _POLL_TIMING)
-    for method in _POLL_TIMING:
-        if iscoroutinefunction(getattr(polling, method)):
-            raise ConfigurationError(f"polling must have plain methods, and {method} is async")
+    for method in (*_POLL_TIMING, "scouts"):
+        if is_deferred(getattr(polling, method, None)):
+            raise ConfigurationError(
+                f"polling must have plain methods, and {method} is async or a generator"
+            )
 
 
 def _generator(_settings: Settings, _field: attrs.Attribute[Any], rng: object) -> None:
@@ -225,8 +227,7 @@ def default_polling(accounts: Iterable[Account]) -> LearnedPolling:
 def _check_callback(name: str, function: object, argument: str) -> None:
     if not callable(function):
         raise ConfigurationError(f"{name} must be a function that takes {argument}")
-    called = function.func if isinstance(function, partial) else function
-    if iscoroutinefunction(called) or iscoroutinefunction(type(called).__call__):
+    if is_deferred(function):
         raise ConfigurationError(
             f"{name} must be a plain function, not an async one, which nobody would await: "
             "let it put what it is told into a queue, or start a task of its own"

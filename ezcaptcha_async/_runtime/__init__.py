@@ -1,6 +1,11 @@
 """The event loop that a pool lives in, and the one coroutine that decides when requests go out."""
 
-from ezcaptcha_async._runtime.callbacks import ask, call_back, is_stray
+from ezcaptcha_async._runtime.callbacks import (
+    Callback,
+    WrongAnswerError,
+    is_deferred,
+    is_stray,
+)
 from ezcaptcha_async._runtime.event_loop import (
     EventLoop,
     Waiter,
@@ -12,12 +17,13 @@ from ezcaptcha_async._runtime.groups import unwrapped
 from ezcaptcha_async._runtime.runner import Runner
 
 __all__ = [
+    "Callback",
     "EventLoop",
     "Runner",
     "Waiter",
-    "ask",
-    "call_back",
+    "WrongAnswerError",
     "current_event_loop",
+    "is_deferred",
     "is_stray",
     "on_trio",
     "prepare_anyio",

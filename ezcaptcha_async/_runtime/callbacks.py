@@ -4,43 +4,103 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from asyncio import isfuture
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from inspect import (
+    isasyncgen,
+    isasyncgenfunction,
+    iscoroutine,
+    iscoroutinefunction,
+    isgenerator,
+    isgeneratorfunction,
+)
+from typing import Any, Final, Generic, TypeVar
 
 from ezcaptcha_async._log import log
 
 T = TypeVar("T")
 
-
-def call_back(name: str, function: Callable[[T], object], value: T) -> None:
-    """Call a function of the user's, and log what it raises: no paid task may suffer from it.
-
-    Args:
-        name: What the user knows it by.
-        function: The function.
-        value: What to tell it.
-    """
-    ask(name, partial(function, value), None)
+_PLAIN: Final = frozenset({type(None), bool, int, float, tuple})
 
 
-def ask(name: str, function: Callable[[], T], default: T) -> T:
-    """Ask a function of the user's; where it raises, that is logged and the default holds.
+class WrongAnswerError(Exception):
+    """A function of the user's returned what is no answer."""
+
+
+class Callback(Generic[T]):
+    """A function of the user's, from which no paid task may suffer.
+
+    What it raises is logged. So is, once, a wrong answer, and an answer that would have to be
+    awaited: that is nobody's to do, for what a pool tells or asks must not wait.
 
     Args:
         name: What the user knows it by.
         function: The function.
-        default: What to take instead of an answer.
+        read: Takes its answer, and raises `WrongAnswerError` where it is none.
+        default: What holds instead of an answer.
     """
-    try:
-        return function()
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # noqa: BLE001 - such as the CancelledError of a future
-        problem = "".join(traceback.format_exception(error))
-    # As text, and where no exception is handled: what shows locals would show the pool's.
-    log.error("%s failed\n%s", name, problem)
-    return default
+
+    def __init__(
+        self, name: str, function: Callable[..., Any], read: Callable[[Any], T], default: T
+    ) -> None:
+        self._name = name
+        self._function = function
+        self._read = read
+        self._default = default
+        self._is_known = False
+
+    def __repr__(self) -> str:
+        return f"<Callback {self._name}>"
+
+    def __call__(self, *arguments: Any, **options: Any) -> T:
+        """Call it; where it fails, the default holds."""
+        try:
+            answer = self._function(*arguments, **options)
+            if type(answer) not in _PLAIN:
+                _refuse_deferred(answer)
+            return self._read(answer)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except WrongAnswerError as error:
+            problem = f": {error} (this is said once)"
+            is_known, self._is_known = self._is_known, True
+        except BaseException as error:  # noqa: BLE001 - such as the CancelledError of a future
+            problem = "\n" + "".join(traceback.format_exception(error))
+            is_known = False
+        # As text, and where no exception is handled: what shows locals would show the pool's.
+        if not is_known:
+            log.error("%s failed%s", self._name, problem)
+        return self._default
+
+
+def is_deferred(function: object) -> bool:
+    """Return whether a function, called, does nothing yet: it is async, or a generator."""
+    while isinstance(function, partial):
+        function = function.func
+    return any(
+        kind(called)
+        for kind in (iscoroutinefunction, isasyncgenfunction, isgeneratorfunction)
+        for called in (function, type(function).__call__)
+    )
+
+
+def _refuse_deferred(answer: object) -> None:
+    """Refuse, and close, what would run only if somebody awaited it or asked it for more.
+
+    What runs by itself, such as a task that was started, is left alone.
+
+    Raises:
+        WrongAnswerError: It is such a thing.
+    """
+    if isgenerator(answer) or iscoroutine(answer):
+        answer.close()  # else Python warns that it was never awaited
+    elif not (isasyncgen(answer) or (isinstance(answer, Awaitable) and not isfuture(answer))):
+        return
+    raise WrongAnswerError(
+        f"it must be a plain function, and returned a {type(answer).__name__}, which nobody "
+        "awaits: let it put what it is told into a queue, or start a task of its own"
+    )
 
 
 def is_stray(error: BaseException) -> bool:

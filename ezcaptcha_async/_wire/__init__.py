@@ -9,6 +9,7 @@ from ezcaptcha_async._wire.decoding import (
     Ready,
     Refused,
     Unreadable,
+    retry_delay,
 )
 from ezcaptcha_async._wire.encoding import Encoder
 from ezcaptcha_async._wire.solution import decode_solution
@@ -25,5 +26,6 @@ __all__ = [
     "check_transport",
     "decode_solution",
     "prepare",
+    "retry_delay",
     "transport_for",
 ]

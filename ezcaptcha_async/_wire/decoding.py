@@ -136,9 +136,15 @@ class Processing:
 
 @attrs.frozen(repr=False)
 class Ready:
-    """The task is solved; `kept` is what its solution is decoded from."""
+    """The task is solved.
+
+    Args:
+        kept: What its solution is decoded from.
+        is_empty: Whether that is nothing at all.
+    """
 
     kept: Reply
+    is_empty: bool = False
 
     def __repr__(self) -> str:
         return "<Ready>"
@@ -325,7 +331,7 @@ class Decoder:
         # A task of any type may be answered with any word, such as "false".
         is_empty = holds_nothing(raw, may_be_words=solution_type is CustomSolution)
         if said.word == "ready" or (is_done and not is_empty) or is_beside:
-            return Ready(kept_of(solution_type, reply, raw))
+            return Ready(kept_of(solution_type, reply, raw), is_empty=is_empty)
         is_of_service = "errorId" in said.members or "status" in said.members
         return _PROCESSING if is_of_service else Unreadable("$.status: missing", reply.status)
 

@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async import (
     Account,
     BannedError,
+    CapacityError,
     CredentialError,
     EzCaptchaError,
     InsufficientBalanceError,
     InvalidTaskError,
     PollPolicy,
+    ProtocolError,
     ReCaptchaV2TaskProxyless,
     ResultWindowLapsedError,
+    ServiceError,
     SessionPool,
+    ThrottledError,
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService
+from ezcaptcha_async.transports import Evidence, Reply, RequestBody
 
-from .conftest import KEY, TASK, open_pool, open_pool_directly
+from .conftest import KEY, TASK, DirectTransport, open_pool, open_pool_directly
+
+
+def refusal(status: int, code: str, retry_after: str | None = None) -> Reply:
+    """Answer as the service refuses."""
+    body = f'{{"errorId": 1, "errorCode": "{code}"}}'.encode()
+    return Reply(status, body, retry_after=retry_after)
+
+
+class Refusing(DirectTransport):
+    """Answers everything alike, and counts; lets it through where it has no answer."""
+
+    def __init__(self, service: SimulatedService, answer: Reply | None) -> None:
+        super().__init__(service, latency=0.1)
+        self.answer = answer
+        self.sent = 0
+
+    async def post(
+        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
+    ) -> Reply:
+        """Answer."""
+        self.sent += 1
+        reply = await super().post(url, body, timeout=timeout, evidence=evidence)
+        return self.answer or reply
 
 
 async def _solve_all(pool: SessionPool, count: int) -> list[EzCaptchaError]:
@@ -136,10 +169,114 @@ async def test_asking_for_the_balance_of_a_bad_key_earns_no_ban() -> None:
         for _ in range(100):
             with pytest.raises(CredentialError):
                 await pool.balance()
-        assert service.summary().refused == {"ERROR_KEY_DOES_NOT_EXIST": 25}
+        assert service.summary().refused == {"ERROR_KEY_DOES_NOT_EXIST": 5}
         await anyio.sleep(60)
         with pytest.raises(CredentialError):
             await pool.balance()
+        assert service.summary().refused == {"ERROR_KEY_DOES_NOT_EXIST": 6}
+
+
+REFUSALS: dict[str, tuple[Reply, type[EzCaptchaError], int]] = {
+    "throttled": (refusal(429, "ERROR_REQUEST_LIMIT"), ThrottledError, 12),
+    "throttled for 30 s": (refusal(429, "ERROR_REQUEST_LIMIT", "30"), ThrottledError, 4),
+    "throttled by a page": (Reply(429, b"<html>", retry_after="30"), ThrottledError, 4),
+    "no capacity": (refusal(503, "ERROR_SERVICE_UNAVAILABLE"), CapacityError, 12),
+    "banned": (refusal(403, "ERROR_IP_BANNED"), BannedError, 1),
+    "banned for 30 s": (refusal(403, "ERROR_IP_BANNED", "30"), BannedError, 3),
+    "a firewall": (Reply(403, b"<html>"), ProtocolError, 15),
+    "a firewall that says how long": (Reply(403, b"", retry_after="60"), ProtocolError, 2),
+    "a bad key": (refusal(200, "ERROR_KEY_DOES_NOT_EXIST"), CredentialError, 15),
+    "no points": (refusal(200, "ERROR_ZERO_BALANCE"), InsufficientBalanceError, 15),
+    "a code of tomorrow": (refusal(200, "ERROR_OF_TOMORROW"), ServiceError, 15),
+}
+
+
+@pytest.mark.parametrize(("answer", "error", "most"), REFUSALS.values(), ids=REFUSALS.keys())
+async def test_a_monitor_that_asks_each_second_is_no_herd(
+    answer: Reply, error: type[EzCaptchaError], most: int
+) -> None:
+    """For 120 refusals of one kind services ban, and prolong the ban with each of them."""
+    transport = Refusing(SimulatedService(), answer)
+    async with SessionPool(KEY, transport=transport) as pool:
+        for _ in range(120):
+            with pytest.raises(error) as caught:
+                await pool.balance()
+            assert type(caught.value) is error
+            await anyio.sleep(1)
+        assert 1 <= transport.sent <= most
+        wait = caught.value.retry_after
+        assert wait is not None
+        transport.answer = None
+        await anyio.sleep(wait)
+        assert (await pool.balance()).points > 0
+        assert (await pool.balance()).points > 0, "as soon as all is well each is asked again"
+
+
+async def test_a_server_among_several_that_refuses_holds_no_question_back() -> None:
+    """What the others answer at once would be asked of them every 15 seconds."""
+    transport = Refusing(SimulatedService(), None)
+    async with SessionPool(KEY, transport=transport) as pool:
+        for number in range(60):
+            transport.answer = (
+                Reply(403, b"<html>") if number % 9 in {0, 1, 3, 4, 5, 6, 7} else None
+            )
+            with contextlib.suppress(ProtocolError):
+                await pool.balance()
+        assert transport.sent == 60
+
+
+async def test_those_who_ask_for_the_balance_after_a_ban_send_one_probe() -> None:
+    """Hundreds who waited for its end would earn the next one."""
+    service = SimulatedService()
+    transport = Refusing(service, refusal(403, "ERROR_IP_BANNED", "30"))
+    async with SessionPool(KEY, transport=transport) as pool:
+        with pytest.raises(BannedError):
+            await pool.balance()
+        await anyio.sleep(60)
+        refused: list[type[Exception]] = []
+
+        async def ask() -> None:
+            try:
+                await pool.balance()
+            except BannedError as error:
+                refused.append(type(error))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(300):
+                group.start_soon(ask)
+    assert (transport.sent, len(refused)) == (2, 300)
+
+
+async def test_a_question_in_line_when_a_ban_becomes_known_is_not_sent() -> None:
+    """It would prolong the ban that the request before it has met."""
+    transport = Refusing(SimulatedService(), refusal(403, "ERROR_IP_BANNED", "30"))
+
+    async def ask(question: Callable[[], Awaitable[object]]) -> None:
+        with pytest.raises(BannedError):
+            await question()
+
+    async with (
+        SessionPool(KEY, transport=transport, max_requests=1) as pool,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(ask, partial(pool.solve, TASK))
+        while not transport.sent:
+            await checkpoint()
+        group.start_soon(ask, pool.balance)
+    assert transport.sent == 1
+
+
+async def test_reopening_lets_the_balance_be_asked_for_at_once() -> None:
+    """Whoever has set things right would have to wait for nothing."""
+    transport = Refusing(SimulatedService(), refusal(200, "ERROR_KEY_DOES_NOT_EXIST"))
+    async with SessionPool(KEY, transport=transport) as pool:
+        for _ in range(10):
+            with pytest.raises(CredentialError):
+                await pool.balance()
+        assert transport.sent == 5
+        transport.answer = None
+        pool.reopen()
+        assert (await pool.balance()).points > 0
 
 
 async def test_balance_requests_are_shared_and_priced() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import pickle
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from math import nan
 from random import Random
 from typing import Any
 
@@ -20,6 +23,7 @@ from ezcaptcha_async import (
     ConfigurationError,
     Event,
     EzCaptchaError,
+    PollPolicy,
     PoolClosedError,
     RequestEvent,
     SessionPool,
@@ -64,30 +68,47 @@ async def test_polls_that_the_user_limits(validity: float) -> None:
     assert anyio.current_time() - begin < (250 if validity == 120 else 400)
 
 
-class SlowPolls(DirectTransport):
-    """Answers to getTaskResult take five seconds, those to createTask hardly any time."""
+class Slow(DirectTransport):
+    """Takes its time for createTask, and for getTaskResult."""
 
     max_requests = 8
+
+    def __init__(self, service: SimulatedService, *, create: float, poll: float) -> None:
+        super().__init__(service, latency=0.0)
+        self._create, self._poll = create, poll
 
     async def post(
         self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
     ) -> Reply:
         """Answer late."""
-        if url.endswith("/getTaskResult"):
-            await anyio.sleep(5.0)
+        await anyio.sleep(self._poll if url.endswith("/getTaskResult") else self._create)
         return await super().post(url, body, timeout=timeout, evidence=evidence)
 
 
 @on_one_loop
-async def test_polls_that_take_far_longer_than_creates() -> None:
-    """All is bought before the first poll comes due, and half of it lapses."""
+@pytest.mark.parametrize(("count", "poll"), [(400, 5.0), (300, 12.0), (250, 18.0)])
+async def test_polls_that_take_far_longer_than_creates(count: int, poll: float) -> None:
+    """All is bought before the first poll comes due, and half of it lapses or expires."""
     service = SimulatedService(solve_times=Uniform(10, 40))
-    async with SessionPool(
-        KEY, service=service.profile(), transport=SlowPolls(service, 0.05)
-    ) as pool:
-        assert await solve_all(pool, 400) == []
+    transport = Slow(service, create=0.05, poll=poll)
+    async with SessionPool(KEY, service=service.profile(), transport=transport) as pool:
+        assert await solve_all(pool, count) == []
         counts = pool.statistics()
-    assert (counts.solved, counts.lapsed, counts.expired) == (400, 0, 0)
+    assert (counts.solved, counts.lapsed, counts.expired) == (count, 0, 0)
+
+
+@pytest.mark.parametrize("create", [0.05, 18.0])
+@pytest.mark.parametrize("count", [1, 5, 12])
+async def test_a_few_tasks_where_polls_are_slow(count: int, create: float) -> None:
+    """Each poll would be cut off after three seconds until the window of a lone task is over."""
+    service = SimulatedService(solve_times=Fixed(20))
+    transport = Slow(service, create=create, poll=18.0)
+    async with SessionPool(KEY, service=service.profile(), transport=transport) as pool:
+        assert await solve_all(pool, count) == []
+        counts = pool.statistics()
+    assert (counts.solved, counts.expired) == (count, 0)
+    late = [task.fetched_at - task.ready_at for task in service.record.tasks if task.fetched_at]
+    assert max(late) < 75
 
 
 @on_one_loop
@@ -119,6 +140,30 @@ async def test_a_slow_reader_gets_no_expired_tokens(
                 assert outcome.error is None
                 await anyio.sleep(reads_for)
         assert pool.statistics().expired == 0
+
+
+READERS: dict[str, Any] = {
+    "that puts the first ones aside": (250, lambda number: 0.0 if number <= 20 else 1.0),
+    "that becomes slower and slower": (500, lambda number: number / 300),
+    "that takes turns": (400, lambda number: float(number // 50 % 2)),
+    "that saves fifty at a time": (300, lambda number: 0.0 if number % 50 else 40.0),
+    "that varies": (200, lambda number: (0.0, 0.1, 3.0, 0.9)[number % 4]),
+}
+
+
+@on_one_loop
+@pytest.mark.parametrize(("count", "reads_for"), READERS.values(), ids=READERS.keys())
+async def test_a_reader_of_changing_pace_gets_no_expired_tokens(count: int, reads_for: Any) -> None:
+    """One outcome taken at once let 500 be bought, most of which expired when it was slow."""
+    service = SimulatedService(solve_times=Uniform(10, 40))
+    number = 0
+    async with open_pool_directly(service, latency=0.05) as pool:
+        async with pool.solve_many(TASK for _ in range(count)) as outcomes:
+            async for _ in outcomes:
+                number += 1
+                await anyio.sleep(reads_for(number))
+        counts = pool.statistics()
+    assert (counts.solved, counts.expired) == (count, 0)
 
 
 async def test_expired_tokens_are_counted_and_told_of(caplog: pytest.LogCaptureFixture) -> None:
@@ -218,21 +263,136 @@ async def test_closing_says_nothing_where_nothing_is_left(
 class Callable:
     """An object that is called asynchronously."""
 
-    async def __call__(self, _told: object) -> None:
+    async def __call__(self, *_told: object) -> None:
         """Never run."""
 
 
-async def _told(_value: object) -> None:
+async def _told(*_values: object) -> None:
     """Never run."""
 
 
-@pytest.mark.parametrize("function", [_told, partial(_told), Callable(), Callable().__call__])
+async def _yields(*_values: object) -> AsyncIterator[None]:
+    """Never run."""
+    yield
+
+
+def _generates(*_values: object) -> Iterator[None]:
+    """Never run."""
+    yield
+
+
+DEFERRED: list[Any] = [
+    *(_told, partial(_told), Callable(), partial(Callable()), Callable().__call__),
+    *(_yields, _generates),
+]
+
+
+@pytest.mark.parametrize("function", DEFERRED)
 @pytest.mark.parametrize("name", ["on_event", "on_low_balance"])
 def test_an_async_callback_is_refused(name: str, function: Any) -> None:
     """It would never run, and nobody see why."""
     settings: dict[str, Any] = {"low_balance": 5} if name == "on_low_balance" else {}
     with pytest.raises(ConfigurationError, match=f"{name} must be a plain function, not an async"):
         SessionPool(KEY, **{name: function}, **settings)
+
+
+METHODS = ("first_poll", "next_poll", "learn", "paced", "remaining", "kinds", "scouts")
+
+
+@pytest.mark.parametrize("function", DEFERRED)
+@pytest.mark.parametrize("method", METHODS)
+def test_an_async_policy_is_refused(method: str, function: Any) -> None:
+    """All that it says would be a mistake in the log, and each task polled by a guess."""
+
+    class Asynchronous(PollPolicy):
+        pass
+
+    setattr(Asynchronous, method, property(lambda _self: function))
+    with pytest.raises(ConfigurationError, match=f"polling must have plain methods, and {method}"):
+        SessionPool(KEY, polling=Asynchronous())
+
+
+class Lazy:
+    """What can be awaited, and is no coroutine."""
+
+    def __await__(self) -> Iterator[None]:
+        """Never run."""
+        yield
+
+
+ONLY_SEEN_WHEN_CALLED: list[Any] = [
+    *(lambda *_, **__: _told(), lambda *_, **__: Lazy(), lambda *_, **__: _generates()),
+    lambda *_, **__: _yields(),
+]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("function", ONLY_SEEN_WHEN_CALLED)
+@pytest.mark.parametrize("name", ["on_event", "on_low_balance"])
+async def test_a_callback_that_turns_out_to_be_async_is_told_of_once(
+    name: str, function: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would never run, and nobody see why; or the same line stand there for each request."""
+    settings: dict[str, Any] = {"low_balance": 10**9} if name == "on_low_balance" else {}
+    service = SimulatedService(solve_times=Fixed(12))
+    async with open_pool_directly(service, **{name: function}, **settings) as pool:
+        assert await solve_all(pool, 5) == []
+    gc.collect()
+    (record,) = caplog.records
+    assert f"{name} failed: it must be a plain function" in record.getMessage()
+    assert "start a task of its own" in record.getMessage()
+
+
+@on_one_loop
+async def test_a_callback_may_start_a_task_and_return_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is recommended would be called a mistake."""
+    told: list[object] = []
+
+    async def note(event: object) -> None:
+        told.append(event)
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def start(event: object) -> asyncio.Task[None]:
+        tasks.append(asyncio.create_task(note(event)))
+        return tasks[-1]
+
+    async with open_pool_directly(SimulatedService(), on_event=start) as pool:
+        await pool.solve(TASK)
+        await asyncio.gather(*tasks)
+    assert len(told) == len(tasks) > 3
+    assert not caplog.records
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("method", "function"),
+    [
+        *((method, function) for method in METHODS for function in ONLY_SEEN_WHEN_CALLED),
+        *((method, lambda *_, **__: nan) for method in ("first_poll", "next_poll", "remaining")),
+        ("next_poll", lambda *_, **__: None),
+    ],
+)
+async def test_a_policy_that_turns_out_to_be_async_is_told_of_once(
+    method: str, function: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two accounts with ten tasks each would fill the log with what one line says."""
+    service = SimulatedService(solve_times=Fixed(30))
+    policy = type("Policy", (PollPolicy,), {method: lambda _self, *_, **__: function()})()
+    accounts = [Account(key, service=service.profile()) for key in (KEY, "another")]
+    transport = DirectTransport(service, 0.1)
+    async with SessionPool(*accounts, polling=policy, transport=transport) as pool:
+        tickets = [await pool.submit(TASK) for _ in range(10)]
+        assert tickets[0].estimated_remaining is None
+        pool.statistics()
+        pool.statistics()
+        for ticket in tickets:
+            assert (await ticket).token
+    gc.collect()
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"polling.{method} failed: it must ")
 
 
 async def test_what_cannot_be_pickled_says_what_can() -> None:

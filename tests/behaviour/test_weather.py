@@ -7,7 +7,7 @@ from random import Random
 import anyio
 import pytest
 
-from ezcaptcha_async import EzCaptchaError, SessionPool
+from ezcaptcha_async import EzCaptchaError, ProtocolError, SessionPool
 from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
@@ -93,6 +93,9 @@ async def test_a_share_of_the_polls_goes_wrong(fails: float, hangs: float, most_
     assert len(sky.polls) <= 100 * (20 + max(late)) / 3, "never more often than the spacing"
 
 
+EMPTY = Reply(200, b'{"errorId": 0, "status": "ready", "solution": {}}')
+
+
 def refusal(status: int, code: str, **headers: str) -> Reply:
     """Answer as the service refuses."""
     return Reply(status, f'{{"errorId": 1, "errorCode": "{code}"}}'.encode(), **headers)
@@ -103,6 +106,7 @@ KINDS: dict[str, tuple[Reply | NoAnswer, ...]] = {
     "garbage": (Reply(200, b"garbage"), Reply(504, b"{}"), Reply(404, b"<html>")),
     "no capacity": (refusal(503, "ERROR_SERVICE_UNAVAILABLE"), refusal(200, "ERROR_OVERLOADED")),
     "codes of tomorrow": (refusal(500, "ERROR_OF_TOMORROW"), Reply(200, b'{"errorId": 1}')),
+    "nothing beside ready": (EMPTY, Reply(200, b'{"errorId": 0, "status": "ready"}')),
     "another server": (refusal(200, "ERROR_TASK_NOT_EXIST"),),
     "throttled": (refusal(429, "ERROR_REQUEST_LIMIT"),),
     "throttled by a page": (Reply(429, b"<html>"),),
@@ -137,6 +141,33 @@ async def test_a_code_that_comes_again_and_again_ends_a_task(code: str) -> None:
     assert await solve(service, sky, 1) == 0
     assert len(sky.polls) == 3
     assert anyio.current_time() - begin < 30
+
+
+async def test_a_solution_that_stays_empty_ends_a_task() -> None:
+    """Its caller would wait five minutes for what the service has said three times."""
+    service = SimulatedService(solve_times=Fixed(60))
+    sky = Sky(service, EMPTY, fails=1.0)
+    async with SessionPool(KEY, service=service.profile(), transport=sky) as pool:
+        with pytest.raises(ProtocolError) as caught:
+            await pool.solve(TASK)
+    assert caught.value.ticket is not None
+    assert len(sky.polls) == 3
+
+
+@on_one_loop
+@pytest.mark.parametrize("code", ["", "ERROR_OF_TOMORROW", "502"])
+async def test_half_a_minute_of_trouble_of_the_service_ends_no_task(code: str) -> None:
+    """All that was paid for would be given up for a code that says nothing of it."""
+    service = SimulatedService(solve_times=Fixed(20))
+    sky = Sky(service, refusal(500, code), fails=1.0)
+
+    async def clear_up() -> None:
+        await anyio.sleep(45)
+        sky.fails = 0.0
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(clear_up)
+        assert await solve(service, sky, 60) == 60
 
 
 @on_one_loop

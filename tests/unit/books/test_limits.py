@@ -161,26 +161,47 @@ def test_looking_ahead_forgets_no_error() -> None:
 def test_a_deadline_is_learned_from_answers() -> None:
     """One poll in twenty that hangs would hold a place for twenty seconds."""
     times = AnswerTimes(3.0)
-    assert times.deadline(20.0) == 3.0
+    assert times.next_deadline(20.0, at_a_time=200) == 3.0
     for _ in range(100):
         times.answered(0.05)
-    assert times.deadline(20.0) == 3.0
-    assert times.deadline(1.0) == 1.0
+    assert times.next_deadline(20.0, at_a_time=200) == 3.0
+    assert times.next_deadline(1.0, at_a_time=200) == 1.0
     for _ in range(100):
         times.answered(2.0)
-    assert times.deadline(20.0) == pytest.approx(6.0, abs=0.5)
+    assert times.next_deadline(20.0, at_a_time=200) == pytest.approx(6.0, abs=0.5)
 
 
 def test_a_deadline_that_is_too_short_grows_again() -> None:
     """A service that has become slow would never be heard to its end."""
     times, deadlines = AnswerTimes(3.0), []
+    times.answered(0.05)
     for _ in range(100):
-        deadlines.append(times.deadline(20.0))
+        deadlines.append(times.next_deadline(20.0, at_a_time=200))
         times.unanswered()
-    assert sorted(set(deadlines)) == [3.0, 6.0, 12.0, 20.0]
-    assert deadlines == sorted(deadlines)
+    assert deadlines.pop(19) == 20.0, "one that shows how long it would take"
+    assert sorted(set(deadlines)) == pytest.approx([3.0, 6.0, 12.0, 20.0], abs=1)
     times.answered(10.0)
-    assert times.deadline(20.0) > 3.0
+    assert times.next_deadline(20.0, at_a_time=200) > 3.0
+
+
+@pytest.mark.parametrize(("at_a_time", "sent"), [(1, 5), (10, 10), (200, 20)])
+def test_one_of_a_few_takes_its_time_soon(at_a_time: int, sent: int) -> None:
+    """The window of a lone task would be over before it is known how slow the service is."""
+    times, deadlines = AnswerTimes(3.0), []
+    for _ in range(sent):
+        deadlines.append(times.next_deadline(20.0, at_a_time=at_a_time))
+        times.unanswered()
+    assert deadlines == [3.0] * (sent - 1) + [20.0]
+
+
+def test_what_else_was_answered_tells_how_long_the_first_one_may_take() -> None:
+    """All the first polls of a service that is slow altogether would be cut off."""
+    times = AnswerTimes(3.0)
+    times.guess(4.0)
+    times.guess(4.0)
+    assert times.next_deadline(20.0, at_a_time=1) > 12.0
+    times.answered(0.05)
+    assert times.next_deadline(20.0, at_a_time=1) < 4.0, "no guess where something is known"
 
 
 @given(st.lists(st.floats(2.0, 4.0), min_size=200, max_size=200))
@@ -188,8 +209,8 @@ def test_no_spread_of_answers_is_cut_off_for_long(seconds: list[float]) -> None:
     """Answers that take now a little less and now a little more than it would be lost in part."""
     times = AnswerTimes(3.0)
     for taken in seconds:
-        if taken <= times.deadline(20.0):
+        if taken <= times.next_deadline(20.0, at_a_time=200):
             times.answered(taken)
         else:
             times.unanswered()
-    assert times.deadline(20.0) >= 4.0 or max(seconds) <= 3.0
+    assert times.next_deadline(20.0, at_a_time=200) >= 4.0 or max(seconds) <= 3.0

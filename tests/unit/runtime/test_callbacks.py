@@ -8,7 +8,7 @@ import logging
 import anyio
 import pytest
 
-from ezcaptcha_async._runtime import call_back, is_stray
+from ezcaptcha_async._runtime import Callback, is_stray
 
 
 @pytest.mark.parametrize("mistake", [ValueError, asyncio.CancelledError, GeneratorExit])
@@ -20,7 +20,7 @@ def test_what_a_function_raises_is_logged(
     def fail(_value: int) -> None:
         raise mistake("a mistake")
 
-    call_back("on_event", fail, 1)
+    Callback("on_event", fail, bool, default=False)(1)
     (record,) = caplog.records
     assert (record.levelno, record.exc_info) == (logging.ERROR, None)
     assert record.getMessage().startswith("on_event failed")
@@ -34,7 +34,7 @@ def test_a_program_that_is_to_end_ends(end: type[BaseException]) -> None:
         raise end
 
     with pytest.raises(end):
-        call_back("on_event", fail, 1)
+        Callback("on_event", fail, bool, default=False)(1)
 
 
 async def test_whose_cancellation_it_is() -> None:

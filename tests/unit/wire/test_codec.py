@@ -184,9 +184,9 @@ def test_ready() -> None:
         ({"errorId": 0}, {"errorId": "0"}, {}), ({"token": "t"}, None, "text", 5, [1])
     ):
         whole = reply({**envelope, "status": "ready", "solution": solution}, date=None)
-        assert DECODER.result(whole) == Ready(whole)
+        assert DECODER.result(whole) == Ready(whole, is_empty=solution is None)
         bare = reply({**envelope, "status": "ready"}, date=None)
-        assert DECODER.result(bare) == Ready(bare)
+        assert DECODER.result(bare) == Ready(bare, is_empty=True)
 
 
 def test_the_usual_answer_is_known_again_and_nothing_else_is_taken_for_it() -> None:
