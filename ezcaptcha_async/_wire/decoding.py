@@ -106,6 +106,8 @@ _NOT_OF_THE_TASK: Final = (
 _TOO_MANY_REQUESTS: Final = 429
 _REDIRECTION: Final = 300
 _SERVER_ERROR: Final = 500
+_OF_A_GATEWAY: Final = re.compile(r"50[2-4]|52\d")
+"""Numbers that what stands in front gives when it does not know what became of a request."""
 _NOT_IN_A_CODE: Final = re.compile(r"\W+")
 
 _IN_FRONT: Final[Mapping[int, str]] = {
@@ -222,7 +224,7 @@ class _Said:
 
         No paid ticket ends for that alone: a service may say it of the one request.
         """
-        if not self.is_envelope:
+        if not self.is_envelope or self._is_of_a_gateway:
             return ""
         for name in ("success", "ok"):
             if plain(str(self.members.get(name))) in _FALSE:
@@ -231,6 +233,12 @@ class _Said:
         if isinstance(code, int) and (code < 0 or code >= _LEAST_ERROR):
             return f"code {code}"
         return str(error) if _says_something(error) else ""
+
+    @property
+    def _is_of_a_gateway(self) -> bool:
+        """Whether it names an HTTP status that leaves open what became of the request."""
+        named = (str(self.members.get(name)) for name in ("status", "statusCode", "code"))
+        return not self.has_error_id and any(map(_OF_A_GATEWAY.fullmatch, named))
 
     @property
     def reason(self) -> str:

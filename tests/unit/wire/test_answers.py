@@ -625,6 +625,16 @@ def test_a_no_in_the_words_of_others() -> None:
         assert isinstance(created({**body, "errorId": None}, 502), Unreadable)
 
 
+def test_a_gateway_that_calls_its_own_answer_a_good_one() -> None:
+    """A createTask that may have been paid for would be sent once more."""
+    for name, number in itertools.product(("status", "statusCode", "code"), (502, "504", 524)):
+        for body in ({"error": "Gateway Timeout"}, {"success": False}, {"message": "Bad Gateway"}):
+            answer = {name: number, **body}
+            assert isinstance(created(answer), Unreadable), answer
+            assert not isinstance(result(answer), Refused), answer
+            assert isinstance(created({"errorId": 1, **answer}), Refused), "the service says so"
+
+
 def test_a_token_in_a_wrapper_without_a_solution() -> None:
     """A paid token would be polled for to the end of its window."""
     names = ("data", "result", "response", "payload", "body", "d")
