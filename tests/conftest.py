@@ -20,7 +20,7 @@ settings.register_profile("search", deadline=None, suppress_health_check=[Health
 # The same examples each time, so that who breaks nothing sees nothing fail; HYPOTHESIS_SEARCH=1
 # looks for new ones, and for more of them.
 settings.register_profile(
-    "steady", settings.get_profile("search"), derandomize=True, max_examples=50
+    "steady", settings.get_profile("search"), derandomize=True, max_examples=30
 )
 settings.load_profile("search" if "HYPOTHESIS_SEARCH" in os.environ else "steady")
 

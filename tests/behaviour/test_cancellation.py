@@ -89,8 +89,8 @@ async def test_a_pool_left_at_every_step_answers_and_lists_what_was_paid() -> No
     assert number > 8
 
 
-async def test_a_thousand_cancelled_at_random_leave_nothing_behind() -> None:
-    """1,000 cancelled callers: no coroutine, no open slot, no unlisted paid task."""
+async def test_hundreds_cancelled_at_random_leave_nothing_behind() -> None:
+    """Of so many cancelled callers: no coroutine, no open slot, no unlisted paid task."""
     service = SimulatedService(solve_times=Uniform(2, 20))
     rng = Random(3)
     delivered: list[str] = []
@@ -102,7 +102,7 @@ async def test_a_thousand_cancelled_at_random_leave_nothing_behind() -> None:
                 delivered.append((await pool.solve(TASK)).receipt.task_id)
 
         async with anyio.create_task_group() as group:
-            for _ in range(1_000):
+            for _ in range(300):
                 # To 0.01 s: each moment of its own is a turn of the virtual clock.
                 group.start_soon(caller, round(rng.uniform(0, 10), 2), rng.randrange(2_000) / 100)
         await anyio.sleep(1)  # creates in flight come to their end
@@ -115,7 +115,7 @@ async def test_a_thousand_cancelled_at_random_leave_nothing_behind() -> None:
         assert charged == listed | set(delivered)
         assert not listed & set(delivered)
         assert counts.created == counts.solved + counts.orphaned
-        assert counts.cancelled + counts.created == 1_000
+        assert counts.cancelled + counts.created == 300
         await anyio.sleep(301)
         assert pool.orphans() == ()
         assert pool.statistics().lapsed == len(listed)

@@ -33,21 +33,21 @@ def _collect_error(group: TaskGroup, call: Callable[[], Any], errors: list[BaseE
     group.start_soon(run)
 
 
-async def test_closing_answers_a_thousand_pending_within_the_grace() -> None:
+async def test_closing_answers_hundreds_pending_within_the_grace() -> None:
     """An application that shuts down must not hang on its captchas."""
     service = SimulatedService(solve_times=Fixed(100))
     errors: list[BaseException] = []
     async with anyio.create_task_group() as group:
         async with open_pool_directly(service) as pool:
-            for _ in range(1_000):
+            for _ in range(300):
                 _collect_error(group, lambda: pool.solve(TASK), errors)
             await anyio.sleep(20)
             began = anyio.current_time()
         assert anyio.current_time() - began <= 5.1
-    assert len(errors) == 1_000
+    assert len(errors) == 300
     assert all(isinstance(error, PoolClosedError) for error in errors)
     assert all(error.ticket for error in errors)  # type: ignore[attr-defined]
-    assert len(pool.orphans()) == 1_000
+    assert len(pool.orphans()) == 300
 
 
 async def test_closing_while_tasks_are_queued_and_being_created() -> None:

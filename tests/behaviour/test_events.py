@@ -90,14 +90,14 @@ async def test_one_task_from_its_beginning_to_its_end() -> None:
 @on_one_loop
 async def test_all_ends_that_a_task_can_come_to() -> None:
     """A state without an event would make a gauge drift from the truth for ever."""
-    service = SimulatedService(solve_times=Uniform(8, 400), failure_rate=0.2)
+    service = SimulatedService(solve_times=Uniform(8, 80), failure_rate=0.2, result_window=60)
     service.set_fault_rates({Fault.RESET_AFTER: 0.15, Fault.HTML: 0.05})
     events: list[Event] = []
     async with open_pool(service, on_event=events.append) as pool:
         async with anyio.create_task_group() as group:
 
             async def impatient() -> None:
-                with anyio.move_on_after(40), suppress(EzCaptchaError):
+                with anyio.move_on_after(20), suppress(EzCaptchaError):
                     await pool.solve(TASK)
 
             for _ in range(8):

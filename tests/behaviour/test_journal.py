@@ -666,8 +666,9 @@ async def test_resuming_needs_a_journal(path: Path) -> None:
 async def test_the_books_balance_at_every_moment(path: Path) -> None:
     """Money would be spent that no figure shows."""
     service = SimulatedService(
-        solve_times=Uniform(5, 400),
+        solve_times=Uniform(5, 100),
         failure_rate=0.1,
+        result_window=75,
         fault_rates={fault: 0.02 for fault in Fault if fault is not Fault.HANG},
     )
     done = anyio.Event()
@@ -690,7 +691,7 @@ async def test_the_books_balance_at_every_moment(path: Path) -> None:
         group.start_soon(watch, pool)
         async with anyio.create_task_group() as callers:
             for number in range(100):
-                callers.start_soon(solve, pool, 20.0 + 4 * number)
+                callers.start_soon(solve, pool, 5.0 + number)
         async with pool.resume_all() as outcomes:
             async for _ in outcomes:
                 pass

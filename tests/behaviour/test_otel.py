@@ -210,7 +210,7 @@ async def test_a_task_without_a_listed_price() -> None:
 @on_one_loop
 async def test_the_gauge_is_right_all_the_time_and_in_the_end() -> None:
     """A gauge that drifts raises alarms at night, or none when it should."""
-    service = SimulatedService(solve_times=Uniform(8, 400), failure_rate=0.2)
+    service = SimulatedService(solve_times=Uniform(8, 160), failure_rate=0.2, result_window=120)
     service.set_fault_rates({Fault.RESET_AFTER: 0.1, Fault.HTML: 0.05, Fault.UNAVAILABLE: 0.1})
     telemetry = Telemetry()
 

@@ -175,8 +175,8 @@ async def test_whoever_was_told_of_a_cancellation_is_not_drawn_into_the_next_wai
         assert told == [now]
 
 
-@pytest.mark.parametrize("ahead", [-3_600, -100, 0, 20, 60, 3_600])
-@pytest.mark.parametrize("heard_ahead", [-3_600, -100, 0, 20, 60, 3_600])
+@pytest.mark.parametrize("ahead", [-3_600, -100, 0, 3_600])
+@pytest.mark.parametrize("heard_ahead", [-3_600, 0, 20, 3_600])
 async def test_a_ticket_of_a_machine_with_another_clock_is_polled(
     ahead: int, heard_ahead: int
 ) -> None:

@@ -15,7 +15,7 @@ import logging
 import pickle
 import traceback
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, suppress
 from io import StringIO
 from itertools import count
@@ -95,9 +95,10 @@ FOLDER: Final = str(Path(ezcaptcha_async.__file__).parent)
 FOREVER: Final = 5_000.0
 ONE_OF_EACH_KIND: Final = tuple({kind: code for code, kind in ERROR_CODES.items()}.values())
 """An error code of each class of errors: what a code leads to, its class decides."""
-BRIEF: Final = attrs.evolve(EZCAPTCHA, result_window=60.0)
-"""A task that nobody solves is polled for a minute, and not for five."""
-PATHS: Final = ("/createTask", "/getTaskResult", "/getBalance")
+BRIEF: Final = attrs.evolve(EZCAPTCHA, result_window=30.0)
+"""A task that nobody solves is polled for half a minute, and not for five."""
+PATHS: Final = (("/createTask",), ("/getTaskResult", "/getBalance"))
+"""What goes wrong together: nothing is polled where nothing is created."""
 
 
 def _spelled(*secrets: str) -> Iterator[str]:
@@ -324,8 +325,8 @@ async def answered_by(
     search.pool(pool)
 
 
-def talkative(path: str, code: str) -> Handler:
-    """Return a service that answers one endpoint with an error, and repeats all that it got.
+def talkative(paths: Collection[str], code: str) -> Handler:
+    """Return a service that answers some endpoints with an error, and repeats all that it got.
 
     In each spelling, and in each place that an answer has for a text.
     """
@@ -333,10 +334,10 @@ def talkative(path: str, code: str) -> Handler:
 
     def handle(request: httpx.Request) -> httpx.Response:
         got = request.content.decode()
-        if request.url.path == path:
+        if request.url.path in paths:
             # It does not know of what a request is not about.
             of_task: tuple[str, ...] = FIELDS if "NewTask" in got else PASSWORDS
-            texts = [*KEYS, *(() if path == "/getBalance" else of_task), got]
+            texts = [*KEYS, *(() if request.url.path == "/getBalance" else of_task), got]
             apart, together = ", ".join(texts), "".join(texts)
             error = {
                 "errorId": 1,
@@ -360,16 +361,17 @@ def talkative(path: str, code: str) -> Handler:
 
 
 @on_one_loop
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("paths", PATHS, ids=" ".join)
 @pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.value)
 async def test_no_fault_of_the_network_tells(
-    fault: Fault, path: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    fault: Fault, paths: tuple[str, ...], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """A broken connection is the most common thing to end up in a log."""
     search = Search()
     journal = tmp_path / "paid.jsonl"
     service = _service(solve_times=Fixed(12))
-    service.inject(fault, path=path, times=None)
+    for path in paths:
+        service.inject(fault, path=path, times=None)
     events = search.events.append
     async with open_pool(service, KEY, journal=journal, on_event=events) as pool:
         await search.everything(pool)
@@ -380,23 +382,24 @@ async def test_no_fault_of_the_network_tells(
 
 
 @on_one_loop
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("paths", PATHS, ids=" ".join)
 @pytest.mark.parametrize("code", [*ONE_OF_EACH_KIND, "ERROR_OF_A_NEW_KIND", ""])
 async def test_no_error_of_the_service_repeats_what_it_was_sent(
-    code: str, path: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    code: str, paths: tuple[str, ...], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """Services put requests into their error descriptions, and descriptions end up in logs."""
     search = Search()
     journal = tmp_path / "paid.jsonl"
-    async with answered_by(talkative(path, code), search, journal) as pool:
+    async with answered_by(talkative(paths, code), search, journal) as pool:
         await search.everything(pool)
         search.journal(journal)
     search.log(caplog)
     said = [str(error) for error in search.errors if isinstance(error, ServiceError)]
-    assert any("the agent says" in text for text in said) or path != PATHS[0]
+    assert any("the agent says" in text for text in said) or paths != PATHS[0]
     assert search.nothing_found()
 
 
+@on_one_loop
 @pytest.mark.parametrize(
     "task",
     [
@@ -442,7 +445,7 @@ async def test_no_journal_tells_what_a_task_holds(
 
 
 @on_one_loop
-@pytest.mark.parametrize("status", [200, 307, 400, 401, 429, 502])
+@pytest.mark.parametrize("status", [200, 307, 401, 502])
 @pytest.mark.parametrize("shape", ["html", "broken", "list", "text", "solution", "location"])
 async def test_no_answer_that_means_nothing_is_quoted(
     shape: str, status: int, caplog: pytest.LogCaptureFixture
@@ -534,11 +537,11 @@ async def test_no_pool_that_closes_in_a_pause_tells(caplog: pytest.LogCaptureFix
     assert search.nothing_found()
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.01, 0.15, 5.0, 11.05, 500.0])
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.15, 5.0, 11.05, 90.0])
 async def test_no_pool_that_closes_tells(delay: float, caplog: pytest.LogCaptureFixture) -> None:
     """Everybody gets an error then, at whatever step they are."""
     search = Search()
-    service = _service(solve_times=Fixed(1_000))
+    service = _service(solve_times=Fixed(1_000), result_window=60.0)
     service.inject(Fault.HANG, path="/getBalance")
     async with anyio.create_task_group() as group:
         async with open_pool(service, KEY, max_requests=3) as pool:
@@ -776,9 +779,9 @@ def shown_by_rich(error: BaseException) -> str:
 
 
 @on_one_loop
-@pytest.mark.parametrize("path", PATHS[:2])
+@pytest.mark.parametrize("paths", PATHS, ids=" ".join)
 @pytest.mark.parametrize("task", TASKS, ids=["class", "custom"])
-async def test_no_traceback_of_rich_tells(task: Any, path: str) -> None:
+async def test_no_traceback_of_rich_tells(task: Any, paths: tuple[str, ...]) -> None:
     """Whoever has installed it as the handler of exceptions would print passwords to the log."""
     search = Search()
 
@@ -791,7 +794,7 @@ async def test_no_traceback_of_rich_tells(task: Any, path: str) -> None:
             # This file's own lines are shown as well, and hold nothing of them.
             search.text("rich", shown)
 
-    async with answered_by(talkative(path, "ERROR_CAPTCHA_UNSOLVABLE"), search) as pool:
+    async with answered_by(talkative(paths, "ERROR_CAPTCHA_UNSOLVABLE"), search) as pool:
         await solve(pool)
     assert search.nothing_found()
 

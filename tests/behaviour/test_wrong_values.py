@@ -32,7 +32,7 @@ from ezcaptcha_async.tasks import TASK_TYPES
 from ezcaptcha_async.testing import Fixed, SimulatedService
 from ezcaptcha_async.transports import NoAnswer, Reply
 
-from .conftest import KEY, TASK, DirectTransport
+from .conftest import KEY, TASK, DirectTransport, on_one_loop
 
 ANYTHING: list[Any] = [
     *(nan, inf, -inf, -1, 0, 1e-320, 1e308, 10**400, True, Decimal(5), Decimal("nan"), None),
@@ -153,6 +153,7 @@ def a_task(task_class: type[Task[Any]]) -> Task[Any]:
     return task_class(**{field: good[field] for field in needed})
 
 
+@on_one_loop
 @pytest.mark.parametrize(
     ("place", "its_class", "made"), [pytest.param(*item, id=item[0]) for item in places()]
 )

@@ -115,7 +115,7 @@ def test_ctrl_c_ends_it_in_one_line(
     service = SimulatedService(seed=1, balance=1e9)
     monkeypatch.setattr("ezcaptcha_async.cli.demo.SimulatedService", lambda **_settings: service)
     result = cli.interrupted(
-        lambda: service.summary().fetched > 0, "demo", "--tasks", "100", "--speed", "20"
+        lambda: service.summary().fetched > 0, "demo", "--tasks", "100", "--speed", "10"
     )
     assert result.code == 130
     ended = re.fullmatch(r"ezcaptcha: interrupted; (\d+) of 100 tasks were solved\n", result.err)

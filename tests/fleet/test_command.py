@@ -76,7 +76,7 @@ async def test_it_says_how_long_a_ban_lasts(
     service = new_service(solve_times=Fixed(10))
     async with crew(service, lasting, name) as members:
         pool = await members.pool()
-        service.ban(seconds=600)
+        service.ban(seconds=6_000)
         with pytest.raises(BannedError):
             await pool.solve(TASK)
         with anyio.fail_after(30):

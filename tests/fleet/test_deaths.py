@@ -125,7 +125,7 @@ async def test_a_worker_that_is_killed_loses_nothing(mortal: RedisServer, name: 
     """What it has paid for would be lost, or its jobs be paid for again."""
     service = new_service(solve_times=Uniform(10, 40))
     jobs = [f"job {number}" for number in range(90)]
-    async with crew(service, mortal, name) as members:
+    async with crew(service, mortal, name, lease=LEASE) as members:
         dead, other = [await Worker.start(mortal, name, members.web.url) for _ in range(2)]
         workers = dead, other, Here(await members.pool())
         for index, worker in enumerate(workers):
@@ -147,7 +147,7 @@ async def test_a_server_that_is_killed_holds_up_and_loses_nothing(
     """Paid tasks would lapse while it is away, or be paid for again when it is back."""
     service = new_service(solve_times=Uniform(10, 30))
     jobs = [f"job {number}" for number in range(60)]
-    async with crew(service, mortal, name) as members:
+    async with crew(service, mortal, name, lease=LEASE) as members:
         workers = [Here(pool) for pool in await members.pools(2)]
         for index, worker in enumerate(workers):
             worker.deliver(jobs[index::2])
@@ -165,7 +165,7 @@ async def test_both_that_are_killed_lose_nothing(mortal: RedisServer, name: str)
     """A power cut in one place of two."""
     service = new_service(solve_times=Uniform(10, 30))
     jobs = [f"job {number}" for number in range(60)]
-    async with crew(service, mortal, name) as members:
+    async with crew(service, mortal, name, lease=LEASE) as members:
         dead = await Worker.start(mortal, name, members.web.url)
         living = Here(await members.pool())
         dead.deliver(jobs[::2])
@@ -182,7 +182,7 @@ async def test_both_that_are_killed_lose_nothing(mortal: RedisServer, name: str)
 async def test_what_is_left_behind_is_fetched_by_the_others(mortal: RedisServer, name: str) -> None:
     """A pool that is closed in the middle leaves paid tasks, and others are there to fetch them."""
     service = new_service(solve_times=Fixed(30))
-    async with crew(service, mortal, name) as members:
+    async with crew(service, mortal, name, lease=LEASE) as members:
         first, second = await members.pools(2)
         tickets = [await first.submit(job(number), once=number > 0) for number in range(3)]
         await first.aclose()
@@ -204,7 +204,7 @@ async def test_a_server_that_is_gone_for_good(
 ) -> None:
     """Callers would wait for ever, and what is paid would not be fetched."""
     service = new_service(solve_times=Fixed(60))
-    async with crew(service, mortal, name) as members:
+    async with crew(service, mortal, name, lease=LEASE) as members:
         (pool,) = await members.pools(1)
         ticket = await pool.submit(TASK)
         mortal.kill()
@@ -228,7 +228,7 @@ async def test_a_server_that_is_full_creates_nothing(
 ) -> None:
     """What is paid could not be written down any more."""
     service = new_service(solve_times=Fixed(10))
-    async with crew(service, mortal, name) as members:
+    async with crew(service, mortal, name, lease=LEASE) as members:
         (pool,) = await members.pools(1)
         await pool.solve(TASK)
         mortal.ask("CONFIG SET maxmemory 1")
@@ -245,7 +245,7 @@ async def test_a_server_that_is_full_creates_nothing(
 async def test_a_server_that_hangs_is_one_that_is_away(mortal: RedisServer, name: str) -> None:
     """Its connections stay open, and nothing would ever come of them."""
     service = new_service(solve_times=Fixed(20))
-    async with crew(service, mortal, name) as members:
+    async with crew(service, mortal, name, lease=LEASE) as members:
         first, second = await members.pools(2)
         tickets = [await pool.submit(TASK) for pool in (first, second)]
         mortal.send(signal.SIGSTOP)
@@ -267,7 +267,7 @@ async def test_a_server_that_hangs_is_one_that_is_away(mortal: RedisServer, name
 async def test_a_server_that_has_forgotten_everything(mortal: RedisServer, name: str) -> None:
     """A replica that took over without what came last, or a server that keeps nothing."""
     service = new_service(solve_times=Fixed(60))
-    async with crew(service, mortal, name) as members:
+    async with crew(service, mortal, name, lease=LEASE) as members:
         first, second = await members.pools(2)
         ticket = await first.submit(job(1), once=True)
         mortal.kill()
@@ -289,9 +289,10 @@ async def test_a_server_that_has_forgotten_everything(mortal: RedisServer, name:
 async def test_a_server_that_has_forgotten_what_came_last(mortal: RedisServer, name: str) -> None:
     """A crash, or a replica that was behind: the others would buy what is paid for already."""
     service = new_service(solve_times=Fixed(60))
-    async with crew(service, mortal, name) as members:
+    async with crew(service, mortal, name, lease=LEASE) as members:
         first, second = await members.pools(2)
-        ticket = await first.submit(job(1), once=True)  # the last thing that it hears
+        ticket = await first.submit(job(1), once=True)
+        await first.fleet_status()  # it has told all by then, and this is what came last
         with redis.Redis.from_url(mortal.url) as client:
             last = client.keys(f"*{name}*ref:*"), client.keys(f"*{name}*own:*")
             assert client.delete(*itertools.chain(*last), *client.keys(f"*{name}*:ends")) == 3
@@ -306,7 +307,7 @@ async def test_a_server_that_has_forgotten_what_came_last(mortal: RedisServer, n
 async def test_a_pool_that_closes_without_its_server(mortal: RedisServer, name: str) -> None:
     """A program could not be ended while the server is away."""
     service = new_service(solve_times=Fixed(60))
-    async with crew(service, mortal, name) as members:
+    async with crew(service, mortal, name, lease=LEASE) as members:
         (pool,) = await members.pools(1)
         ticket = await pool.submit(TASK)
         mortal.kill()
@@ -327,7 +328,7 @@ async def test_a_create_that_was_in_flight_is_listed_and_not_repeated(
         dead.deliver(["job 1"])
         await until(lambda: service.summary().requests == 1)
         await dead.kill()
-        async with crew(service, mortal, name) as members:
+        async with crew(service, mortal, name, lease=LEASE) as members:
             pool = await members.pool(service=attrs.evolve(web.profile, **PATIENT))
             with pytest.raises(SubmissionUnknownError):
                 await pool.solve(job(1), once=True)

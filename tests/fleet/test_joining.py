@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-import socket
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -24,7 +23,8 @@ from ezcaptcha_async import (
 from ezcaptcha_async.fleets import Funds
 from ezcaptcha_async.redis import Fleet
 from ezcaptcha_async.testing import Fixed
-from tests.redis_server import RedisServer, free_port, redis_server
+from tests.ports import free_port
+from tests.redis_server import RedisServer, redis_server
 
 from .conftest import KEY, TASK, crew, job, new_service, until
 
@@ -121,9 +121,7 @@ def test_trio_is_told_at_once(lasting: RedisServer, name: str) -> None:
 
 async def test_a_server_that_is_not_there() -> None:
     """A slip in the URL would show as tasks that are never created."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     fleet = Fleet(f"redis://:{PASSWORD}@127.0.0.1:{port}", name="crawl")
     with pytest.raises(ConfigurationError, match=rf"the fleet crawl at redis://127.0.0.1:{port}"):
         await SessionPool(KEY, transport="httpx", fleet=fleet).open()

@@ -75,9 +75,10 @@ async def test_every_way_of_asking_gets_the_same(lasting: RedisServer, name: str
         solutions = await all_of(*(way(pool) for way in ways for pool in (first, second)))
         assert len({item.token for item in solutions}) == 1
         later = await members.pool()
+        left = solutions[0].remaining()
         again = await later.solve(job(1), once=True)
         assert again.token == solutions[0].token
-        assert 0 < again.remaining() <= solutions[0].remaining() + 1
+        assert 0 < again.remaining() <= left + 1
         assert again.receipt.task_id == solutions[0].receipt.task_id
     assert service.summary().charges == 1
 
@@ -197,7 +198,7 @@ async def test_one_rate_is_kept_together(lasting: RedisServer, name: str) -> Non
 
 async def test_a_pause_is_kept_by_all(lasting: RedisServer, name: str) -> None:
     """What the service asks of one machine, it asks of all."""
-    service = new_service(solve_times=Fixed(5), max_requests_per_second=1, retry_after=5)
+    service = new_service(solve_times=Fixed(5), max_requests_per_second=1, retry_after=60)
     async with crew(service, lasting, name) as members:
         first, second = await members.pools(2)
         async with anyio.create_task_group() as group:
@@ -231,7 +232,7 @@ async def test_one_limit_in_flight_is_kept_together(lasting: RedisServer, name: 
             group.start_soon(watch)
             await all_of(*(pool.solve(TASK) for _ in range(7) for pool in pools))
             group.cancel_scope.cancel()
-    assert 3 <= most <= 5
+    assert 1 < most <= 5
     assert service.summary().charges == 21
 
 
@@ -280,6 +281,8 @@ async def test_an_account_that_is_reopened_is_so_for_all(lasting: RedisServer, n
         first, second = await members.pools(2)
         results = await all_of(first.solve(TASK), second.solve(TASK))
         assert {type(item) for item in results} == {InsufficientBalanceError}
+        for pool in (first, second):
+            await pool.fleet_status()  # it has told all by then
         service.set_balance(KEY, 1_000)
         await first.balance()
         assert await first.solve(TASK)
@@ -292,11 +295,11 @@ async def test_an_account_that_is_reopened_is_so_for_all(lasting: RedisServer, n
 
 async def test_a_ban_is_kept_by_all(lasting: RedisServer, name: str) -> None:
     """Each machine that goes on prolongs it for all."""
-    service = new_service(solve_times=Fixed(5), ban_seconds=60)
+    service = new_service(solve_times=Fixed(5))
     async with crew(service, lasting, name) as members:
         first, second = await members.pools(2)
         await all_of(first.solve(TASK), second.solve(TASK))
-        service.ban(seconds=60)
+        service.ban(seconds=6_000)
         with pytest.raises(BannedError):
             await first.solve(TASK)
         with anyio.fail_after(30):

@@ -97,15 +97,16 @@ def test_the_scraper_goes_on_after_a_kill(
             assert time.monotonic() < give_up_at
             time.sleep(0.005)
         process.kill()
+    said = run_file(*program).stdout
     left_out = {
         page
-        for line in run_file(*program).stdout.splitlines()
+        for line in said.splitlines()
         if line.startswith("left out until tomorrow")
         for page in line.split()
         if page.startswith(site)
     }
     assert sorted([*pages_done(tmp_path), *left_out]) == pages_of(site)
-    assert f"{PAGES - len(left_out)} pages are done" in run_file(*program).stdout
+    assert f"{PAGES - len(left_out)} pages are done" in said
     assert PAGES - len(left_out) <= service.summary().charges <= PAGES
 
 

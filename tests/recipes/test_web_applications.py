@@ -237,7 +237,8 @@ def test_flask(
     assert (done.stdout, done.stderr) == ("20\n", "")
     service.assert_charged(20)
     tasks = service.record.tasks
-    assert max(task.created_at for task in tasks) < min(task.ready_at for task in tasks)
+    first_solved = min(task.ready_at for task in tasks)
+    assert sum(task.created_at < first_solved for task in tasks) > 1
 
 
 def test_flask_answers_with_an_error(

@@ -19,6 +19,8 @@ KEY: Final = "a-client-key-that-is-secret"
 
 SPEED: Final = 30.0
 """How many seconds of the simulated service pass in one."""
+LONG_WINDOW: Final = 300 * SPEED
+"""A result window of five minutes of ours: on a busy machine nothing is to lapse."""
 
 OWN: Final = ("httpx", "aiohttp")
 INJECTED: Final = ("httpx-client", "httpx2-client", "aiohttp-session")

@@ -25,14 +25,14 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fixed, SimulatedServer, SimulatedService, serve
 
-from .clients import KEY, SPEED, lent
+from .clients import KEY, LONG_WINDOW, SPEED, lent
 from .fault_proxy import CLEAN, FaultProxy, Link, Route, Stop, Way
 
 TASK: Final = ReCaptchaV2TaskProxyless(website_url="https://example.com", website_key="k")
 POLLING: Final = PollPolicy().at_speed(SPEED)
 AFTER_ID: Final = len(f',"requestId":"{16 * "0"}"}}')
 """Bytes of the service's answer to a createTask that stand behind the id."""
-SHORT: Final = 1.0
+SHORT: Final = 2.0
 LONG: Final = 60.0
 SOLVED, NOT_PAID, UNKNOWN = "solved", "not paid", "unknown"
 
@@ -40,7 +40,8 @@ SOLVED, NOT_PAID, UNKNOWN = "solved", "not paid", "unknown"
 @pytest.fixture(scope="module")
 def server() -> Iterator[SimulatedServer]:
     """Serve the simulated service; each test counts from what was charged before it."""
-    with serve(SimulatedService(solve_times=Fixed(8)), time_scale=SPEED) as running:
+    service = SimulatedService(solve_times=Fixed(8), result_window=LONG_WINDOW)
+    with serve(service, time_scale=SPEED) as running:
         yield running
 
 
@@ -109,11 +110,18 @@ async def _pass(
         return {task.task_id for task in server.service.record.tasks} - before
 
     passages: list[Passage] = []
+    ready: list[SessionPool] = []
+    all_ready = anyio.Event()
 
     async def solve(route: Route, proxy: FaultProxy) -> None:
         # No patience: what could not be sent is not sent again, but told.
         settings = {"request_timeout": timeout, "create_patience": 0.001}
         async with open_pool(kind, server, proxy, **settings) as pool:
+            # To open them takes as long, on a busy machine, as a request may take.
+            ready.append(pool)
+            if len(ready) == len(routes):
+                all_ready.set()
+            await all_ready.wait()
             said, task_id = await _solve(pool)
             unknowns = pool.unknowns()
         counts = pool.statistics()

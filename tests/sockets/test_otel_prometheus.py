@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ezcaptcha_async import PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async.otel import OpenTelemetry
-from ezcaptcha_async.testing import SimulatedServer, Uniform
+from ezcaptcha_async.testing import SimulatedServer
 
 KEY = "a-client-key-that-is-secret"
 TASK = ReCaptchaV2TaskProxyless(
@@ -53,7 +53,7 @@ async def scraped(url: str) -> dict[str, float]:
     return sums
 
 
-@pytest.mark.simulated_service(solve_times=Uniform(8, 30), seed=5)
+@pytest.mark.simulated_service(solve_times=5_000, result_window=9_000)
 @pytest.mark.simulated_server(time_scale=SPEED)
 async def test_a_program_at_work_is_scraped(url: str, simulated_server: SimulatedServer) -> None:
     """Names and units are rewritten on the way; a gauge might never come down again."""
@@ -70,9 +70,11 @@ async def test_a_program_at_work_is_scraped(url: str, simulated_server: Simulate
     ):
         for _ in range(COUNT):
             group.start_soon(pool.solve, TASK)
-        while pool.statistics().waiting < COUNT // 2:
+        while pool.statistics().waiting < COUNT:
             await anyio.sleep(0.01)
         assert (await scraped(url))["ezcaptcha_active_tasks"] == COUNT
+        for task in simulated_server.service.record.tasks:
+            simulated_server.service.finish(task.task_id)
     counts, elapsed = pool.statistics(), anyio.current_time() - began
     found = await scraped(url)
     provider.shutdown()
@@ -80,5 +82,5 @@ async def test_a_program_at_work_is_scraped(url: str, simulated_server: Simulate
     assert found["ezcaptcha_tasks_total"] == counts.solved == COUNT
     assert found["ezcaptcha_points_total"] == counts.points
     assert found["ezcaptcha_solve_duration_seconds_count"] == COUNT
-    assert 8 / SPEED * COUNT < found["ezcaptcha_solve_duration_seconds_sum"] < elapsed * COUNT
+    assert 0 < found["ezcaptcha_solve_duration_seconds_sum"] < elapsed * COUNT
     assert found["ezcaptcha_request_duration_seconds_count"] == counts.requests

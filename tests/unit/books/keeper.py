@@ -215,6 +215,9 @@ def check(schedule: Books, entries: list[Entry]) -> None:
         pending = [entry for entry in mine if entry.phase in PENDING]
         assert line.pending_points == sum(entry.points or 0.0 for entry in pending)
         assert line.repeated == sum(entry.repeated for entry in mine)
+        lost = [entry for entry in mine if entry.phase is Phase.UNKNOWN]
+        lost += [entry for entry in mine if entry.repeated]
+        assert line.unknown_points == sum(entry.points or 0.0 for entry in lost)
         retries = [entry for entry in schedule._retries.items() if entry.line is line]
         queued = [entry for entry in mine if entry.phase is Phase.QUEUED]
         assert len(queued) == len(line.queue) + len(retries)

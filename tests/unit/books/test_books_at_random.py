@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -81,6 +82,15 @@ class _World(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------------ callers
 
+    @initialize(many=st.integers(0, 8))
+    def begin(self, many: int) -> None:
+        """Some are paid already, or nearly all that happens would happen in the queue."""
+        for number in range(many):
+            self.enqueue(number % 2, 1, inf)
+            command = self.schedule.take(self.now)
+            assert isinstance(command, Create)
+            self._answer_create(command, "created", 10.0)
+
     @precondition(lambda self: not self.closed)
     @rule(line=lines, many=st.integers(1, 4), patience=st.just(inf) | st.floats(0, 60))
     def enqueue(self, line: int, many: int, patience: float) -> None:
@@ -111,6 +121,8 @@ class _World(RuleBasedStateMachine):
         wanted = [item for item in self.entries if item.holders]
         wanted = [item for item in wanted if (item.phase in FINISHED) is finished] or self.entries
         entry = _pick(data, wanted)
+        if entry.holders == 1:
+            entry.waiters = ()
         self.schedule.release(entry)
         if entry.phase is Phase.ORPHANED and entry.outcome is None:
             self.listeners[entry].told.clear()  # what it was told was taken back unheard
@@ -126,6 +138,7 @@ class _World(RuleBasedStateMachine):
         entry = _pick(data, paid)
         if entry.phase is Phase.ORPHANED:
             self.listeners[entry].told.clear()
+        entry.waiters = (self.listeners[entry],)
         self.schedule.hold(entry, self.now)
 
     @rule(data=st.data(), what=st.sampled_from(["collect", "cancel"]))
@@ -225,8 +238,9 @@ class _World(RuleBasedStateMachine):
             self.schedule.refuse(entry, InvalidTaskError("BAD"))
         elif word == "repeat":
             gate.failed(permit, self.now, 0.5)
-            lost = SubmissionUnknownError("lost")
+            lost, again = SubmissionUnknownError("lost"), entry.repeated
             self.schedule.repeat_create(entry, lost, self.now + max(0.0, wait))
+            assert not again or entry.phase is Phase.UNKNOWN, "it is sent twice at most"
         else:
             gate.failed(permit, self.now, 0.5)
             self.schedule.lost(entry, SubmissionUnknownError("lost"))
@@ -291,7 +305,8 @@ class _World(RuleBasedStateMachine):
         check(self.schedule, self.entries)
         requests: dict[Any, Any] = {item.entry: item for item in self.in_flight}
         for entry in self.entries:
-            assert len(self.listeners[entry].told) == (entry.outcome is not None)
+            if entry.waiters:
+                assert len(self.listeners[entry].told) == (entry.outcome is not None)
             assert entry.request_in_flight is (entry in requests)
             if entry.phase is Phase.POLLING:
                 assert isinstance(requests[entry], Poll)

@@ -130,6 +130,8 @@ def test_a_key_that_polls_are_refused_for_is_probed() -> None:
     passed(gate, now)
     assert gate.poll_at(now) == create_at(gate, now) == now
     assert repr(gate) == "<Gate open>", "polls have shut it, and a poll opens it"
+    refuse(gate, CredentialError("NO_KEY"), now, endpoint=POLL)
+    assert gate.poll_at(now) == now + 1, "as at first"
 
 
 def test_a_poll_opens_nothing_that_a_create_has_shut() -> None:
@@ -233,6 +235,7 @@ def test_how_long_a_ban_silences(
     assert refusal.code == error.code
     assert refusal.retry_after == creates + MARGIN - 10
     assert gate.refusal(NOW + creates + MARGIN) is None
+    assert gate.create_at(NOW + creates + MARGIN, creating=1, in_flight=0) == inf, "one goes first"
 
 
 def test_a_ban_of_the_older_pages() -> None:
@@ -388,6 +391,13 @@ def test_the_first_create_is_repeated_after_a_while_when_it_fails() -> None:
         waits.append(create_at(gate, now) - now)
         now += waits[-1]
     assert waits == [1, 1, 4]
+    answered(gate, now)
+    for _ in range(97):
+        fail(gate, now)
+    assert gate.state != "on trial"
+    fail(gate, now)
+    assert gate.state == "on trial", "what all came to nothing is an outage"
+    assert create_at(gate, now) == now + 1, "as at first"
 
 
 def test_rates_that_the_user_sets() -> None:
@@ -454,6 +464,9 @@ def test_creates_whose_answers_are_lost_go_one_at_a_time() -> None:
     answered(gate, now)
     assert gate.failing_since is None
     assert gate.create_at(now, creating=2, in_flight=0) == now
+    for _ in range(3):
+        lose(gate, now)
+    assert create_at(gate, now) == now + 1, "as at first"
 
 
 def test_trouble_sends_new_tasks_elsewhere() -> None:
@@ -507,11 +520,18 @@ def test_a_ban_of_an_earlier_process_holds() -> None:
     assert isinstance(refusal, BannedError)
     assert refusal.retry_after == 60
     assert gate.refusal(NOW + 60) is None
+    gate.shut(CredentialError("NO_KEY"))
+    assert isinstance(gate.refusal(NOW), BannedError), "it concerns what is paid as well"
+    gate.pause(NOW + 70)
+    gate.pause(NOW + 65)
+    assert gate.poll_at(NOW) == NOW + 70
 
 
 def test_a_request_that_did_not_go_out_blocks_nothing() -> None:
     """A new account would wait for ever for the answer to its canary."""
     gate = new_gate()
+    gate.send(POLL, NOW)
+    assert create_at(gate) == NOW, "polls hold back no create"
     permit = gate.send("createTask", NOW)
     assert create_at(gate) == inf
     gate.take_back(permit)

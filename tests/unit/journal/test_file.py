@@ -432,4 +432,4 @@ def test_no_descriptor_is_left_open(path: Path) -> None:
             file.replace(b"")
         with pytest.raises(ConfigurationError):
             JournalFile(str(path.parent))
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208

@@ -40,7 +40,7 @@ def taught(tasks: int = 40) -> Kinds:
 def test_memory_is_bounded() -> None:
     """A crawler of a million sites, or a service with random types, would fill the memory."""
     kinds = Kinds()
-    for number in range(5_000):
+    for number in range(4_200):
         kind = Kind(f"service-{number}", f"type-{number}", f"{number}.example.com")
         kinds.learn(kind, 0.0, 10.0, ready=True)
     saved = kinds.to_dict()
