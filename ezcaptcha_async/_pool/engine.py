@@ -205,15 +205,13 @@ class Engine:
                         await self.ledger.aclose()
 
     async def _work(self) -> None:
-        if self.membership is None:
-            await self.runner.run()
-        else:
-            try:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(self.membership.run)
-                    await self.runner.run()
-            except ExceptionGroup as error:
-                raise unwrapped(error) from None
+        beside = self.ledger.run if self.membership is None else self.membership.run
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(beside)
+                await self.runner.run()
+        except ExceptionGroup as error:
+            raise unwrapped(error) from None
 
     def _check_books(self) -> None:
         for session in self.sessions:
