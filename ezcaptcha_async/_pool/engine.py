@@ -241,5 +241,6 @@ class Engine:
         if self.closed_by is None:
             self.closed_by = error
             self._books.close(error)
+            self.runner.wake()
         for session in self.sessions:
             session.answer_inquiry(self.closed_by)
