@@ -143,9 +143,17 @@ class Engine:
             PoolClosedError: It cannot.
             ConfigurationError: The caller is in another event loop or process.
         """
+        self.check_not_closed()
+        self.sessions[0].check_here()
+
+    def check_not_closed(self) -> None:
+        """Check it once more, for whoever has waited in the pool's own event loop since.
+
+        Raises:
+            PoolClosedError: New work cannot be taken.
+        """
         if self.closed_by is not None:
             raise self.closed_by.for_ticket(None, None)
-        self.sessions[0].check_here()
 
     async def close(self) -> None:
         """Answer everybody, give requests in flight a short grace, and stop.

@@ -692,7 +692,7 @@ class SessionPool(NamesItsArguments):
         turn = engine.runner.turn()
         if turn is not None:
             await turn
-            engine.check_open()
+            engine.check_not_closed()
 
     def _deadline(self, timeout: float | None) -> float:
         return inf if timeout is None else self._entered().loop.clock() + timeout
