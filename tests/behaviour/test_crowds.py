@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 
 import anyio
@@ -17,7 +18,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fixed, SimulatedService
 
-from .conftest import KEY, TASK
+from .conftest import KEY, TASK, on_one_loop
 from .conftest import open_pool_directly as open_pool
 
 CALLERS = 2_000
@@ -158,3 +159,30 @@ async def test_a_key_that_is_refused_is_told_to_thousands_with_one_request() -> 
         await crowd.call()
     assert crowd.told == {CredentialError: CALLERS}
     assert service.summary().requests == 1
+
+
+@on_one_loop
+@pytest.mark.parametrize("end", ["solved", "refused", "cancelled"])
+async def test_a_task_that_is_over_leaves_nothing_to_the_garbage_collector(end: str) -> None:
+    """With tens of thousands in flight, each run of it stops the event loop for 0.3 s."""
+    service = SimulatedService(solve_times=Fixed(12)) if end != "refused" else empty_service()
+    async with open_pool(service) as pool:
+        crowd = Crowd(pool)
+        gc.collect()
+        gc.disable()
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(crowd.call, 50)
+                await anyio.sleep(6)
+                if end == "cancelled":
+                    crowd.scope.cancel()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            left = Counter(type(item).__name__ for item in gc.garbage)
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert crowd.told.total() == (0 if end == "cancelled" else 50)
+    ours = {"Entry", "Solved", "SavedTask", "InsufficientBalanceError", "ReCaptchaSolution"}
+    assert not ours & left.keys()
