@@ -54,7 +54,8 @@ class Emitter:
             entry: The task.
             state: What to call it, where the phase alone does not say.
         """
-        if self.watched:
+        # Not by the property: this is asked some six times for each task.
+        if self._on_event is not None or log.isEnabledFor(logging.DEBUG):
             self.emit(_task_event(entry, state or _STATES[entry.phase], self._clock()))
 
     def emit(self, event: Event) -> None:

@@ -26,7 +26,6 @@ from ezcaptcha_async._books import (
     Entry,
     Gate,
     Line,
-    Permit,
     Phase,
     Poll,
     Solved,
@@ -125,19 +124,19 @@ class Session:
         try:
             await self._creator.create(command)
         finally:
-            self._end(command.permit)
+            self._end(command)
 
     async def poll(self, command: Poll) -> None:
         """Send getTaskResult and enter what comes of it into the books."""
         try:
             await self._poller.poll(command)
         finally:
-            self._end(command.permit)
+            self._end(command)
 
-    def _end(self, permit: Permit) -> None:
+    def _end(self, command: Create | Poll) -> None:
         # Of whatever was cut off in the middle: on trial, the next one waits for it.
-        self.gate.take_back(permit)
-        self._standing.tell_who_lapses()
+        self.gate.take_back(command.permit)
+        self._standing.tell_if_it_lapses(command.entry)
 
     async def balance(self) -> Balance:
         """Ask for the balance; raises as `Inquirer.balance`."""
@@ -237,8 +236,7 @@ class Session:
 
     def turn_away_queued(self, error: EzCaptchaError) -> None:
         """Tell all who are in line for creation why they must not wait any longer."""
-        for entry in self._books.queued(self.line):
-            self._standing.turn_away(entry, error)
+        self._standing.turn_away_queued(error)
 
     def refuse(self, entry: Entry, error: EzCaptchaError) -> None:
         """Tell one of those who wait for another pool why it will not get what that paid for."""

@@ -106,7 +106,7 @@ class Standing:
             if asked.endpoint != "createTask":
                 self._note_success(asked)
             elif self.gate.refused_task(asked.permit, error.code, now):
-                self._turn_away_queued(error)
+                self.turn_away_queued(error)
             return
         before = _state_after(self.gate.refusal(now))
         self.gate.refused(asked.permit, error, now, self._rng.random())
@@ -117,6 +117,7 @@ class Standing:
                 self.gate.banned_until("createTask") + self._exchange.unix_offset,
                 self.gate.banned_until("getTaskResult") + self._exchange.unix_offset,
             )
+            self.tell_who_lapses()
         else:
             self.ledger.refused(self._service.name, self._fingerprint, error)
         refusal = self.gate.refusal(now)
@@ -124,10 +125,10 @@ class Standing:
             state = _state_after(refusal)
             if state != before:
                 self._tell_of_account(state, refusal)
-            self._turn_away_queued(refusal)
+            self.turn_away_queued(refusal)
         since = self.gate.creates_refused_since
         if since is not None and now - since >= self.create_patience:
-            self._turn_away_queued(error, since=now - self.create_patience)
+            self.turn_away_queued(error, since=now - self.create_patience)
 
     def _note_success(self, asked: Asked) -> None:
         now, was_shut, was_dead = self._clock(), self.gate.is_shut, self.polls_seem_dead
@@ -173,7 +174,7 @@ class Standing:
             self.gate.reopen()
         refusal = self.gate.refusal(now)
         if refusal is not None:
-            self._turn_away_queued(refusal)
+            self.turn_away_queued(refusal)
         state = _state_after(refusal)
         if state != before:
             self._tell_of_account(state, refusal)
@@ -212,10 +213,9 @@ class Standing:
                 sent=False,
                 retryable=True,
             )
-            self._turn_away_queued(error, since=now - self.create_patience)
+            self.turn_away_queued(error, since=now - self.create_patience)
         elif now - since >= self._terms.passes_on_after:
-            for entry in self.books.queued(self.line):
-                self.pass_on(entry, untroubled=True)
+            self.books.see_to_queued(self.line, lambda entry: self.pass_on(entry, untroubled=True))
 
     def turn_away(self, entry: Entry, error: EzCaptchaError) -> None:
         """See to a task that this account cannot create and that is certainly not paid.
@@ -226,15 +226,18 @@ class Standing:
             self.books.refuse(entry, error)
 
     def tell_who_lapses(self) -> None:
-        """Answer those whose result window ends before a ban does; after each request.
-
-        Not only when the ban becomes known: other requests are under way then, and what
-        they are for is told when they are over.
-        """
+        """Answer those whose result window ends before a ban does."""
         ban = self.gate.ban(self._clock(), "getTaskResult")
         if ban is not None:
             until = self.gate.banned_until("getTaskResult")
             self.books.fail_lapsing(self.line, ban, until=until)
+
+    def tell_if_it_lapses(self, entry: Entry) -> None:
+        """Do the same for one whose request was under way when the ban became known."""
+        ban = self.gate.ban(self._clock(), "getTaskResult")
+        if ban is not None:
+            until = self.gate.banned_until("getTaskResult")
+            self.books.fail_if_lapsing(entry, ban, until=until)
 
     def note_expired(self, entry: Entry) -> None:
         """Tell that a solution was given out when it had expired already."""
@@ -268,9 +271,9 @@ class Standing:
         )
         self._emitter.emit(event)
 
-    def _turn_away_queued(self, error: EzCaptchaError, *, since: float = inf) -> None:
-        for entry in self.books.queued(self.line, since=since):
-            self.turn_away(entry, error)
+    def turn_away_queued(self, error: EzCaptchaError, *, since: float = inf) -> None:
+        """Tell those who have been in line for creation since then why they must not wait."""
+        self.books.see_to_queued(self.line, lambda entry: self.turn_away(entry, error), since=since)
 
     def _restore_ban(self) -> None:
         ban = self.ledger.ban(self._service.name, self._fingerprint)

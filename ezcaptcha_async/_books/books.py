@@ -7,7 +7,7 @@ command after the other.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from itertools import count
 from math import ceil, inf
 from typing import Any, Final, Literal, Protocol, cast
@@ -114,7 +114,7 @@ class Books:
         self._aside: dict[Entry, None] = {}  # others may see to them
         self._references: dict[str | None, Entry] = {}
         self._remembered: TimeQueue[Entry] = TimeQueue()  # by when what they came to is stale
-        self._replans: dict[tuple[str, str], _Replan] = {}  # by service and type
+        self._rounds: dict[Hashable, _Round] = {}  # by what they are for
         self._closed_by: EzCaptchaError | None = None
         self._room = Room()
 
@@ -131,11 +131,16 @@ class Books:
         """Whether no more commands are given out."""
         return self._closed_by is not None
 
+    @property
+    def is_on_round(self) -> bool:
+        """Whether many entries are being seen to, so that some may not have been yet."""
+        return bool(self._rounds)
+
     # ------------------------------------------------------------- commands and time
 
     def next_time(self, now: float) -> float:
         """Return when something will have to be done next; infinity when idle."""
-        if self._replans:
+        if self._rounds:
             return now
         earliest = min(
             self._due.next_time(), self._deadlines.next_time(), self._retries.next_time()
@@ -170,8 +175,8 @@ class Books:
                 again.append(entry)
             elif (entry := self._remembered.pop(now)) is not None:
                 self._unlist(entry)
-            elif self._replans:
-                self._replan_next(now)
+            elif self._rounds:
+                self._go_round(now)
             else:
                 more = False
                 break
@@ -355,10 +360,29 @@ class Books:
         entry.hand_overs += 1
         self._join(entry)
 
-    def queued(self, line: Line, *, since: float = inf) -> tuple[Entry, ...]:
-        """Return what has been in line for creation at an account since then or longer."""
-        retries = (entry for entry in self._retries.items() if entry.line is line)
-        return tuple(entry for entry in (*line.queue, *retries) if entry.queued_at <= since)
+    def see_to_queued(
+        self, line: Line, see_to: Callable[[Entry], object], *, since: float = inf
+    ) -> None:
+        """Have all seen to that are in line for creation at an account, in parts.
+
+        Until all were, none of that line is created; whoever comes meanwhile is not among them.
+
+        Args:
+            line: Whose.
+            see_to: What to do with each of them.
+            since: Only those who have been in line since then or longer.
+        """
+
+        def look(entry: Entry, now: float) -> None:
+            del now
+            if entry.phase is Phase.QUEUED and entry.line is line and entry.queued_at <= since:
+                see_to(entry)
+
+        # Whoever was to be told before is told either way.
+        if since >= line.held_since:
+            line.held_since = since
+            retries = (entry for entry in self._retries.items() if entry.line is line)
+            self._rounds[line] = _Round(iter((*line.queue, *retries)), look, line)
 
     # --------------------------------------------------------------- events: polling
 
@@ -387,22 +411,32 @@ class Books:
             line: Whose.
             poll_at: Returns a moment for each of them, so that they do not go all at once.
         """
-        for entry in line.paid.values():
+
+        def look(entry: Entry, now: float) -> None:
+            del now
             if entry.faults and entry.phase is Phase.WAITING and entry in self._due:
                 self._arm(entry, min(entry.due_at, poll_at()))
+
+        self._rounds["hasten", line] = _Round(iter(tuple(line.paid.values())), look)
 
     def replan(self, kind: Kind, poll_at: Callable[[Entry], float]) -> None:
         """More is known of a type: its tasks that wait are planned anew.
 
-        That is done in parts, as time is let pass, because tens of thousands may wait. What
-        failed keeps its time: it does not wait for its solution.
+        What failed keeps its time: it does not wait for its solution.
 
         Args:
             kind: Of the type, at any site.
             poll_at: Returns when an entry that waits is to be polled, as things look now.
         """
+
+        def look(entry: Entry, now: float) -> None:
+            if entry.kind[:2] == kind[:2] and entry in self._due and not entry.faults:
+                at = max(now, poll_at(entry))
+                if abs(at - entry.due_at) > _WORTH_MOVING * entry.line.spacing:
+                    self._arm(entry, at)
+
         waiting = [entry for line in self._lines for entry in line.paid.values()]
-        self._replans[kind[:2]] = _Replan(iter(waiting), poll_at)
+        self._rounds["replan", kind[:2]] = _Round(iter(waiting), look)
 
     def has_room_for(self, entry: Entry, kept: Reply) -> bool:
         """Return whether a solution is taken: whoever waits takes it away again at once.
@@ -430,10 +464,19 @@ class Books:
 
     def fail_lapsing(self, line: Line, error: EzCaptchaError, *, until: float) -> None:
         """Nothing can be fetched until then: tell those whose window ends before."""
-        for entry in list(line.paid.values()):
-            # What is on its way may still be a solution, and what is here needs no fetching.
-            if entry.lapses_at <= until and not entry.request_in_flight and entry.kept is None:
-                self.failed(entry, error)
+
+        def look(entry: Entry, now: float) -> None:
+            del now
+            self.fail_if_lapsing(entry, error, until=until)
+
+        self._rounds["lapsing", line] = _Round(iter(tuple(line.paid.values())), look)
+
+    def fail_if_lapsing(self, entry: Entry, error: EzCaptchaError, *, until: float) -> None:
+        """Tell one of them, unless its solution is here, or may be on its way."""
+        is_paid = entry.phase in (*IN_FLIGHT, Phase.ORPHANED)
+        is_here = entry.request_in_flight or entry.kept is not None
+        if is_paid and entry.lapses_at <= until and not is_here:
+            self.failed(entry, error)
 
     # --------------------------------------------------------------- events: callers
 
@@ -529,25 +572,33 @@ class Books:
     # -------------------------------------------------------------- events: the end
 
     def close(self, error: EzCaptchaError) -> None:
-        """Give out no more commands; answer all but the creates in flight."""
+        """Give out no more commands; answer all but the requests in flight, in parts."""
         self._closed_by = error
-        for line in self._lines:
-            for entry in list(line.queue):
+
+        def look(entry: Entry, now: float) -> None:
+            del now
+            # An answer that is on its way may still be a solution; wait for it.
+            if entry.outcome is None and not entry.request_in_flight:
                 self.abandon(entry, error)
-            for entry in list(line.paid.values()):
-                # An answer that is on its way may still be a solution; wait for it.
-                if not entry.request_in_flight:
-                    self.abandon(entry, error)
-        for entry in (*self._retries.items(), *self._aside):
-            self.abandon(entry, error)
+
+        everybody = [
+            *(entry for line in self._lines for entry in (*line.queue, *line.paid.values())),
+            *self._retries.items(),
+            *self._aside,
+        ]
+        self._rounds = {"close": _Round(iter(everybody), look)}
 
     def abort(self, error: EzCaptchaError) -> None:
         """Answer everybody now, whatever was on its way."""
-        self.close(error)
+        if self._closed_by is None:
+            self.close(error)
+        while self._rounds:
+            self._go_round(0.0)
         for line in self._lines:
             for entry in list(line.paid.values()):
                 entry.request_in_flight = False
-                self.abandon(entry, error)
+                if entry.outcome is None:
+                    self.abandon(entry, error)
             for entry in list(line.creating):
                 lost = SubmissionUnknownError(f"createTask was in flight: {error.message}")
                 self.lost(entry, lost)
@@ -565,16 +616,16 @@ class Books:
         else:
             self.abandon(entry, entry.late())
 
-    def _replan_next(self, now: float) -> None:
-        """Plan one entry anew, or note that all were."""
-        kind_of_type, replan = next(iter(self._replans.items()))
-        entry = next(replan.entries, None)
-        if entry is None:
-            del self._replans[kind_of_type]
-        elif entry.kind[:2] == kind_of_type and entry in self._due and not entry.faults:
-            at = max(now, replan.poll_at(entry))
-            if abs(at - entry.due_at) > _WORTH_MOVING * entry.line.spacing:
-                self._arm(entry, at)
+    def _go_round(self, now: float) -> None:
+        """See to one entry, or note that all were seen to."""
+        what, current = next(iter(self._rounds.items()))
+        entry = next(current.entries, None)
+        if entry is not None:
+            current.look(entry, now)
+        else:
+            del self._rounds[what]
+            if current.holds is not None:
+                current.holds.held_since = -inf
 
     def _join(self, entry: Entry) -> None:
         """Put an entry last in its account's line for creation."""
@@ -610,12 +661,12 @@ class Books:
     def _finish(self, entry: Entry, phase: Phase, outcome: AnyOutcome | None) -> None:
         was_left = entry.phase is Phase.ORPHANED
         self._move(entry, phase)
-        self._disarm(entry)
+        self._deadlines.discard(entry)
         entry.line.queue.pop(entry, None)
         self._aside.pop(entry, None)
         self._retries.discard(entry)
-        self._deadlines.discard(entry)
         if entry.task_id is not None:
+            self._disarm(entry)
             entry.line.paid.pop(entry.task_id, None)
         if was_left and entry.outcome is not None:
             entry.outcome = outcome  # for whoever asks next; those who left were told already
@@ -637,6 +688,8 @@ class Books:
             self._references.setdefault(entry.reference, entry)
 
     def _unlist(self, entry: Entry) -> None:
+        if entry.reference is None:
+            return
         self._remembered.discard(entry)
         if self._references.get(entry.reference) is entry:
             del self._references[entry.reference]
@@ -704,16 +757,18 @@ class Books:
 
 
 @attrs.frozen
-class _Replan:
-    """A pass over what waits.
+class _Round:
+    """A way past many entries, made in parts: tens of thousands would hold up all others.
 
     Args:
-        entries: Those that were not looked at yet.
-        poll_at: See `Books.replan`.
+        entries: Those that were not seen to yet. Each may have moved on meanwhile.
+        look: What to do with each.
+        holds: Of which line nothing is created meanwhile.
     """
 
     entries: Iterator[Entry]
-    poll_at: Callable[[Entry], float]
+    look: Callable[[Entry, float], None]
+    holds: Line | None = None
 
 
 def _with_others(at: float, tick: float) -> float:

@@ -206,6 +206,8 @@ class Line:
     """How many tasks can be polled in time, as far as that is known."""
     most_late: float = inf
     """No more is created while the poll that is most overdue is so many seconds late."""
+    held_since: float = -inf
+    """Those who have been in line since then or longer are being seen to; nothing is created."""
     trouble: str | None = None
     """Why the account's last poll said nothing of its task, where it did not."""
 
@@ -256,6 +258,8 @@ class Line:
     def create_at(self, now: float) -> float:
         """Return when the next create may go: what could not be polled in time is not bought."""
         creating = self.phases[Phase.CREATING]
+        if self.held_since > -inf:
+            return inf
         if creating + self.in_flight >= self.most_in_flight or self._is_late(now):
             return inf
         return self.gate.create_at(now, creating=creating, in_flight=self.in_flight)

@@ -17,14 +17,17 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from io import FileIO
+from itertools import islice
 from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
 import anyio
 import anyio.to_thread
+from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.private_files import check_way, open_private
@@ -53,6 +56,8 @@ _OWNER_ONLY: Final = 0o600
 _OTHERS: Final = 0o077
 _APPEND: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_SLICE: Final = 100
+"""Most lines of a new content that are made before other coroutines get their turn: 1 ms."""
 
 
 class JournalFile:
@@ -77,6 +82,7 @@ class JournalFile:
         self._appended = 0
         self._flushed = 0
         self._flushing = anyio.Lock()
+        self._behind: list[bytes] | None = None  # appended while the file is replaced
         self._lock_descriptor = self._locked()
         _open_files.add(self)
         problem = None
@@ -119,6 +125,8 @@ class JournalFile:
         self.size += written
         self._mend = b""
         self._appended += 1
+        if self._behind is not None:
+            self._behind.append(lines)
 
     async def flush(self) -> None:
         """Wait until what was appended so far is on the disk, if that was asked for.
@@ -159,8 +167,11 @@ class JournalFile:
                 return str(kept)
             number += 1
 
-    def replace(self, lines: bytes) -> None:
-        """Let the file have this content instead, all or nothing.
+    async def replace(self, lines: Iterable[bytes]) -> None:
+        """Let the file have this content instead, all or nothing, and go on behind it.
+
+        The lines are taken a few at a time, between other coroutines. Meanwhile the old content
+        stands and is appended to; what is appended goes behind the new one too.
 
         Raises:
             OSError: The file is what it was.
@@ -172,20 +183,20 @@ class JournalFile:
         new.unlink(missing_ok=True)
         descriptor = open_private(str(new), _NEW)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(lines)
-                file.flush()
-                os.fsync(descriptor)
-            # Windows replaces no file that is open; the next append opens it again.
-            self._close_file()
-            new.replace(path)
-        except OSError:
-            with suppress(OSError):
-                new.unlink()
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                self._behind = []
+                await self._fill(file, lines)
+                # Nobody is told meanwhile that a line is on the disk: it may be the old file's.
+                with anyio.CancelScope(shield=True):
+                    async with self._flushing:
+                        self._go_on(file)
+                        await self._put_in_place(file, new)
+        except BaseException:
+            if self._lock_descriptor >= 0:  # else it is the parent's, who goes on with it
+                new.unlink(missing_ok=True)
             raise
-        self.size = len(lines)
-        self._mend = b""
-        self._sync_folder()
+        finally:
+            self._behind = None
 
     def close(self) -> None:
         """Close the file and let others have it; doing so twice is fine."""
@@ -195,6 +206,33 @@ class JournalFile:
             self._lock_descriptor = -1
 
     # ---------------------------------------------------------------------- details
+
+    async def _fill(self, file: FileIO, lines: Iterable[bytes]) -> None:
+        """Write all lines into what is to be the file, a slice of them at a time."""
+        left = iter(lines)
+        while some := list(islice(left, _SLICE)):
+            self._check_ours()
+            _write(file.fileno(), b"".join(some))
+            await checkpoint()
+
+    async def _put_in_place(self, file: FileIO, new: Path) -> None:
+        """Let what is written, and has all that was appended so far, take the name of the file."""
+        upto = self._appended
+        await anyio.to_thread.run_sync(os.fsync, file.fileno())
+        self._go_on(file)
+        size = file.tell()
+        # Windows replaces no file that is open; the next append opens it again.
+        file.close()
+        self._close_file()
+        new.replace(self.path)  # noqa: ASYNC240 - nothing must be appended in between
+        self.size, self._mend, self._flushed = size, b"", upto
+        await anyio.to_thread.run_sync(self._sync_folder)
+
+    def _go_on(self, file: FileIO) -> None:
+        """Write into what is to be the file what was appended to the old one meanwhile."""
+        self._check_ours()
+        behind, self._behind = self._behind, []
+        _write(file.fileno(), b"".join(behind or ()))
 
     def _locked(self) -> int:
         """Take the lock, until it is closed, and return the descriptor that holds it."""
@@ -271,6 +309,11 @@ def lines_of(path: str, most: int) -> Iterator[bytes]:
             yield line
             while len(line) > most and not line.endswith(b"\n"):
                 line = file.readline(most + 1)
+
+
+def _write(descriptor: int, lines: bytes) -> None:
+    if os.write(descriptor, lines) < len(lines):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _make_private(descriptor: int) -> None:

@@ -13,7 +13,11 @@ from collections.abc import Callable
 from itertools import count
 from typing import Final
 
+import anyio
+import anyio.to_thread
+
 from ezcaptcha_async._journal.file import JournalFile, reason_of
+from ezcaptcha_async._journal.journal import Journal, open_journal
 from ezcaptcha_async._journal.protocols import Ledger
 from ezcaptcha_async._journal.records import (
     DAY,
@@ -41,8 +45,31 @@ from ezcaptcha_async.errors import ConfigurationError, JournalError
 GROWTH: Final = 4
 """Times its content after the last rewriting that a journal may grow to before the next."""
 
+_LONG: Final = 64 * 1024
+"""Bytes from which it is read beside the event loop: 200 lines, which take 4 ms."""
+
 LEAST_SIZE: Final = 1024 * 1024
 """Bytes below which it is not rewritten while the pool is open."""
+
+
+async def open_ledger(journal: Journal | None, unix_time: Callable[[], float]) -> FileLedger:
+    """Open the books of one pool.
+
+    Args:
+        journal: Where to write; None to remember only what is unknown.
+        unix_time: Returns Unix time in seconds.
+
+    Raises:
+        ConfigurationError: The journal cannot be used; the message names the path and the reason.
+    """
+    file = None if journal is None else open_journal(journal)
+    if file is None or file.size < _LONG:
+        return FileLedger(file, unix_time)
+    try:
+        return await anyio.to_thread.run_sync(FileLedger, file, unix_time)
+    except BaseException:  # whoever opens the pool may be cancelled
+        file.close()
+        raise
 
 
 class FileLedger(Ledger):
@@ -65,7 +92,10 @@ class FileLedger(Ledger):
         self._owed: list[bytes] = []
         self._run = os.urandom(4).hex()
         self._numbers = count(1)
+        self._damaged = 0  # lines of it that are not kept anywhere else yet
         self._rewrite_at = LEAST_SIZE
+        self._rewriting_due = anyio.Event()
+        self._rewriting_due = anyio.Event()
         self._failing = False
         if file is not None:
             self._take_over(file)
@@ -164,13 +194,22 @@ class FileLedger(Ledger):
         oldest = self._unix_time() - DAY
         return [item for item in self._standing.unknown.values() if item.sent_at > oldest]
 
+    async def run(self) -> None:
+        while self._file is not None:
+            await self._rewriting_due.wait()
+            await self._rewrite(self._file)
+
     async def aclose(self) -> None:
         self._standing.settle()
         file, self._file = self._file, None
         if file is not None:
             if self._owed:
                 self._pay(file)
-            file.close()
+            try:
+                if self._rewriting_due.is_set():
+                    await self._rewrite(file)
+            finally:
+                file.close()
 
     # ------------------------------------------------------------------------- details
 
@@ -190,8 +229,9 @@ class FileLedger(Ledger):
         self._standing.expire(self._unix_time())
         for known in (self._standing.delivered, self._standing.unfinished):
             self._paid_for |= {item.task.reference: key for key, item in known.items()}
+        self._damaged = reading.skipped
         if file.size:
-            self._rewrite(file, damaged=reading.skipped)
+            self._rewriting_due.set()
 
     def _note(self, record: Record) -> None:
         self._standing.apply(record)
@@ -219,8 +259,7 @@ class FileLedger(Ledger):
         # After an outage, a disk may be another one, or the file a new one.
         if self._failing or file.size > self._rewrite_at:
             self._failing = False
-            self._standing.expire(self._unix_time())
-            self._rewrite(file)
+            self._rewriting_due.set()
         return None
 
     async def _flush(self, file: JournalFile) -> str | None:
@@ -233,20 +272,22 @@ class FileLedger(Ledger):
             log.error("the journal %s may not be on the disk (%s)", file.path, reason)
         return reason
 
-    def _rewrite(self, file: JournalFile, *, damaged: int = 0) -> None:
+    async def _rewrite(self, file: JournalFile) -> None:
         """Leave out all that is over. Where that fails, the longer file is as good.
 
-        If lines of it are `damaged`, the old content is kept beside it.
+        If lines of it are damaged, the old content is kept beside it.
         """
         try:
-            if damaged:
+            if self._damaged:
                 log.warning(
                     "%d lines of the journal %s are damaged; they are passed over and kept in %s",
-                    damaged,
+                    self._damaged,
                     file.path,
                     file.keep_as_damaged(),
                 )
-            file.replace(b"".join(self._standing.lines()))
+                self._damaged = 0
+            await file.replace(self._standing.tidied(self._unix_time()))
         except OSError as error:
             log.warning("the journal %s stays as it is (%s)", file.path, reason_of(error))
+        self._rewriting_due = anyio.Event()
         self._rewrite_at = max(LEAST_SIZE, GROWTH * file.size)

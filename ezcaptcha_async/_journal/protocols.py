@@ -145,6 +145,10 @@ class Ledger(Protocol):
         """Return the last createTask requests of the last day whose answer was lost."""
         ...
 
+    async def run(self) -> None:
+        """Do what nobody waits for, until cancelled."""
+        return
+
     async def aclose(self) -> None:
         """Write what is still owed, and let others have it. Twice is fine."""
         ...

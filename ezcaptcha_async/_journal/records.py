@@ -13,7 +13,8 @@ so that somebody hears of the money. `Delivered` is a `Done` that somebody may a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias, TypeVar, assert_never, cast
 
 import attrs
@@ -41,6 +42,7 @@ MOST_LAPSED: Final = 1_000
 
 
 T = TypeVar("T")
+P = TypeVar("P", bound="Paid | Delivered")
 Key: TypeAlias = tuple[str, str | None, str]
 """Service, fingerprint of the account and task id: what a paid task is known by."""
 
@@ -195,6 +197,7 @@ _EVENTS: Final[Mapping[str, type[Record]]] = {
 _BEGINNING: Final = b'{"v":'
 """How each line begins, in every version."""
 _NAMES: Final = {record: event for event, record in _EVENTS.items()}
+_as_text: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def encoded(record: Record) -> bytes:
@@ -202,7 +205,7 @@ def encoded(record: Record) -> bytes:
     fields = attrs.asdict(record)
     line = {"v": VERSION, "event": _NAMES[type(record)], **fields}
     # ASCII alone, so that no text in it can be cut in the middle of a character.
-    return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
+    return _as_text(line).encode("ascii") + b"\n"
 
 
 def decoded(line: bytes) -> Record | None:
@@ -287,23 +290,47 @@ class Standing:
         Args:
             now: Unix time in seconds.
         """
-        self.unfinished = {
-            key: item
-            for key, item in self.unfinished.items()
-            if now - DAY < item.ends_at and item.task.created_at < now + DAY
-        }
-        lapsed = [key for key, item in self.unfinished.items() if item.ends_at <= now]
-        for key in lapsed[:-MOST_LAPSED]:
-            del self.unfinished[key]
+        for _ in self._expiring(now):
+            pass
+
+    def tidied(self, now: float) -> Iterator[bytes]:
+        """Drop what is of no more use, and yield the fewest lines that come to what is left.
+
+        They may be taken slowly, while more records are applied: with the lines of those behind
+        them, they come to the same as all. For some of the work there is an empty one.
+
+        Args:
+            now: Unix time in seconds.
+        """
+        yield from self._expiring(now)
+        yield from (encoded(Unknown(*item)) for item in list(self.unknown.items()))
+        yield from (encoded(Intent(*item)) for item in list(self.unanswered.items()))
+        for paid in list(self.unfinished.values()):
+            yield encoded(Paid(None, paid.task, paid.window))
+        yield from (encoded(item) for item in list(self.delivered.values()))
+        yield from (encoded(ban) for ban in list(self.bans.values()))
+
+    def _expiring(self, now: float) -> Iterator[bytes]:
+        """Drop what is of no more use, and yield something after each look."""
+        lapsed = deque[Paid]()
+        for paid in list(self.unfinished.values()):
+            if not (now - DAY < paid.ends_at and paid.task.created_at < now + DAY):
+                _drop(self.unfinished, paid)
+            elif paid.ends_at <= now:
+                lapsed.append(paid)
+            if len(lapsed) > MOST_LAPSED:
+                _drop(self.unfinished, lapsed.popleft())
+            yield b""
+        for delivered in list(self.delivered.values()):
+            if not now < delivered.until < now + DAY:
+                _drop(self.delivered, delivered)
+            yield b""
         self.unknown = {
             attempt: item
             for attempt, item in self.unknown.items()
             if now - DAY < item.sent_at < now + DAY
         }
         self.lost = {name: last for name, last in self.lost.items() if last in self.unknown}
-        self.delivered = {
-            key: item for key, item in self.delivered.items() if now < item.until < now + DAY
-        }
         self.bans = {key: ban for key, ban in self.bans.items() if now < ban.until < now + DAY}
 
     def _list_unknown(self, attempt: str, submission: Submission) -> None:
@@ -322,15 +349,11 @@ class Standing:
         if attempt is not None and self.unknown[attempt].sent_at <= task.created_at:
             del self.lost[task.reference]
 
-    def lines(self) -> list[bytes]:
-        """Return the least number of lines that come to the same."""
-        return [
-            *(encoded(Unknown(*item)) for item in self.unknown.items()),
-            *(encoded(Intent(*item)) for item in self.unanswered.items()),
-            *(encoded(attrs.evolve(item, attempt=None)) for item in self.unfinished.values()),
-            *(encoded(item) for item in self.delivered.values()),
-            *(encoded(ban) for ban in self.bans.values()),
-        ]
+
+def _drop(items: dict[Key, P], item: P) -> None:
+    key = key_of(item.task)
+    if items.get(key) is item:  # else another one has come under its name
+        del items[key]
 
 
 @attrs.define

@@ -82,9 +82,13 @@ class SavedTask:
             raise ConfigurationError(
                 "the saved ticket's version is not known; update ezcaptcha-async"
             )
-        names = {field.name for field in attrs.fields(cls)}
-        required = {field.name for field in attrs.fields(cls) if field.default is attrs.NOTHING}
-        missing = sorted(required - saved.keys())
+        missing = sorted(_REQUIRED - saved.keys())
         if missing:
             raise ConfigurationError(f"the saved ticket has no {missing[0]}")
-        return cls(**{name: value for name, value in saved.items() if name in names})
+        return cls(**{name: value for name, value in saved.items() if name in _NAMES})
+
+
+_NAMES: Final = frozenset(field.name for field in attrs.fields(SavedTask))
+_REQUIRED: Final = frozenset(
+    field.name for field in attrs.fields(SavedTask) if field.default is attrs.NOTHING
+)

@@ -148,8 +148,10 @@ class Accounts:
 
     def _that_serve(self, task: Task[Any]) -> Sequence[Session]:
         # Nothing here is named that an error tracker would show: the proxy has a password.
-        known = self._that_know(task)
-        return [item for item in known if item.service.takes_proxy(proxy_of(task))]
+        known, proxy = self._that_know(task), proxy_of(task)
+        if proxy is None:
+            return known
+        return [item for item in known if item.service.takes_proxy(proxy)]
 
     def _that_know(self, task: Task[Any]) -> Sequence[Session]:
         known = [item for item in self.sessions if item.service.offer_for(task.type)]

@@ -146,9 +146,17 @@ class Engine:
             PoolClosedError: It cannot.
             ConfigurationError: The caller is in another event loop or process.
         """
+        self.check_not_closed()
+        self.sessions[0].check_here()
+
+    def check_not_closed(self) -> None:
+        """Check it once more, for whoever has waited in the pool's own event loop since.
+
+        Raises:
+            PoolClosedError: New work cannot be taken.
+        """
         if self.closed_by is not None:
             raise self.closed_by.for_ticket(None, None)
-        self.sessions[0].check_here()
 
     async def close(self) -> None:
         """Answer everybody, give requests in flight a short grace, and stop.
@@ -208,15 +216,13 @@ class Engine:
                         await self.ledger.aclose()
 
     async def _work(self) -> None:
-        if self.membership is None:
-            await self.runner.run()
-        else:
-            try:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(self.membership.run)
-                    await self.runner.run()
-            except ExceptionGroup as error:
-                raise unwrapped(error) from None
+        beside = self.ledger.run if self.membership is None else self.membership.run
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(beside)
+                await self.runner.run()
+        except ExceptionGroup as error:
+            raise unwrapped(error) from None
 
     def _check_books(self) -> None:
         for session in self.sessions:
@@ -246,6 +252,7 @@ class Engine:
         if self.closed_by is None:
             self.closed_by = error
             self._books.close(error)
+            self.runner.wake()
         for session in self.sessions:
             session.answer_inquiry(self.closed_by)
 

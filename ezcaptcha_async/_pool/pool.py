@@ -17,12 +17,12 @@ from ezcaptcha_async._account import PoolStatistics, member_of, sum_up
 from ezcaptcha_async._books import Entry
 from ezcaptcha_async._checks import GuardedConstructor, refuse_unknown
 from ezcaptcha_async._journal import (
-    FileLedger,
     Journal,
+    Ledger,
     SavedTask,
     SharedLedger,
     Submission,
-    open_journal,
+    open_ledger,
 )
 from ezcaptcha_async._pool.engine import Engine
 from ezcaptcha_async._pool.many import Outcome, Resumed, resumed, solved
@@ -212,14 +212,18 @@ class SessionPool(GuardedConstructor):
         }
         await prepare(self._settings.http_client, self._settings.transport, **way)
         fleet = await self._joined()
-        # From here on nobody else gets a turn who may open it as well.
+        # From here on nobody else gets a turn who may open it as well, unless a long journal is
+        # read; and that one is in use then.
         if self._engine is not None:
             if fleet is not None:
                 await fleet.aclose()
             raise PoolClosedError("a pool is opened once; make a new one")
         # First the journal: where it is in use, nothing has been opened that must be closed.
-        file = None if self._settings.journal is None else open_journal(self._settings.journal)
-        ledger = FileLedger(file, time.time) if fleet is None else SharedLedger(fleet, time.time)
+        ledger: Ledger
+        if fleet is None:
+            ledger = await open_ledger(self._settings.journal, time.time)
+        else:
+            ledger = SharedLedger(fleet, time.time)
         try:
             load_timing(self._settings.polling)
             transport = transport_for(
@@ -690,7 +694,7 @@ class SessionPool(GuardedConstructor):
         turn = engine.runner.turn()
         if turn is not None:
             await turn
-            engine.check_open()
+            engine.check_not_closed()
 
     def _deadline(self, timeout: float | None) -> float:
         return inf if timeout is None else self._entered().loop.clock() + timeout

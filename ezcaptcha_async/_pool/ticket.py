@@ -206,10 +206,13 @@ async def redeem(entry: Entry, sessions: Sessions, deadline: float | None = None
         EzCaptchaError: Why there is no solution.
     """
     try:
-        if deadline is None:
-            outcome = await settled(entry, sessions)
-        else:
+        if deadline is not None:
             outcome = await shared(entry, sessions, deadline)
+        elif entry.outcome is None and entry.phase is Phase.QUEUED:
+            # As nearly always, just begun here: `settled` has nothing to find out.
+            outcome = await _heard(entry, sessions, sessions[entry.line].loop.waiter(), inf)
+        else:
+            outcome = await settled(entry, sessions)
     except BaseException:
         sessions[entry.line].release(entry)
         raise

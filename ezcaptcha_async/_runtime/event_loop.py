@@ -100,7 +100,7 @@ class _AsyncioLoop(_Loop):
             running = asyncio.get_running_loop()
         except RuntimeError:  # none at all
             return False
-        return running is self._loop and not self.is_inherited
+        return running is self._loop and os.getpid() == self._process
 
     def waiter(self) -> Waiter:
         return _AsyncioWaiter(loop=self._loop)

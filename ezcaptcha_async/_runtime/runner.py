@@ -24,7 +24,7 @@ from ezcaptcha_async._runtime.event_loop import EventLoop, Waiter
 _TICK: Final = 0.01
 """Least seconds between two alarms: what falls due within one tick goes out as one batch."""
 
-_BATCH: Final = 500
+_BATCH: Final = 200
 """Most entries looked at before other coroutines get their turn."""
 
 _STARTS: Final = 100
@@ -99,8 +99,8 @@ class Runner:
         return waiter
 
     async def wait_quiet(self) -> None:
-        """Wait until no request is in flight."""
-        while self._at_work:
+        """Wait until no request is in flight, and the books have seen to everybody."""
+        while self._at_work or self._books.is_on_round:
             self._quiet = anyio.Event()
             await self._quiet.wait()
 
@@ -124,6 +124,8 @@ class Runner:
                         if self._is_crowded:
                             await checkpoint()  # trio may have let us go before them
                         continue
+                    if not self._at_work:
+                        self._quiet.set()
                     self._alarm_at = max(self._books.next_time(now), now + _TICK)
                     with anyio.CancelScope(deadline=self._alarm_at):
                         await self._alarm.wait()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import attrs
 import httpx
 import pytest
@@ -596,6 +597,64 @@ async def test_one_journal_is_for_one_pool(path: Path) -> None:
         await first.solve(TASK)
     async with pool:
         assert await resumed(pool) == []
+
+
+def long_journal(tasks: int) -> bytes:
+    """Return what a process has left that paid for so many tasks."""
+    task = {"service": "ezcaptcha", "account": Account(KEY).fingerprint, "type": TASK.type}
+    lines = [
+        {"v": 1, "event": "created", "attempt": None, "window": 300.0}
+        | {"task": {"version": 1, "task_id": f"{number}", "created_at": time.time(), **task}}
+        for number in range(tasks)
+    ]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+async def test_a_long_journal_is_read_beside_the_event_loop(path: Path) -> None:
+    """After a crash with tens of thousands in flight, the program would stand still for seconds."""
+    path.write_bytes(long_journal(1_000))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(others)
+        async with open_pool(SimulatedService(), journal=path):
+            begun = turns
+        group.cancel_scope.cancel()
+    assert begun > 10
+    assert len(Journal(path).unfinished()) == 1_000
+
+
+async def test_a_long_journal_of_a_newer_version_stays_free_for_that(path: Path) -> None:
+    """After an update, the journal would be in use by nobody."""
+    content = long_journal(500) + b'{"v":99,"event":"new"}\n'
+    path.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="update ezcaptcha-async"):
+            await SessionPool(KEY, service=SimulatedService().profile(), journal=path).open()
+    assert path.read_bytes() == content
+
+
+async def test_a_journal_is_made_shorter_while_the_pool_works(path: Path) -> None:
+    """What is paid in that very moment would be lost, or the file be as long as the year."""
+    service, tasks = SimulatedService(solve_times=Uniform(3, 60)), 500
+    path.write_bytes(long_journal(3_600) + b'{"v":1,"event":"not_paid","attempt":"over"}\n')
+    async with open_pool_directly(service, journal=path) as pool:
+        async with anyio.create_task_group() as group:
+            for _ in range(tasks):
+                group.start_soon(pool.solve, TASK)
+            while pool.statistics().solved < tasks:
+                await anyio.sleep(10)
+                # As a process that is killed now.
+                left = Journal(copied(path)).unfinished()
+                assert len(left) >= 3_600 + pool.statistics().waiting
+    assert "not_paid" not in events(path)
+    assert len(Journal(path).unfinished()) == 3_600
 
 
 async def test_another_file_is_no_journal(path: Path) -> None:

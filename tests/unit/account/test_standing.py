@@ -16,14 +16,14 @@ TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website
 def test_an_outage_looks_at_those_in_line_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """With each poll that fails, thousands in line would take the whole of a processor."""
     looks = 0
-    queued = Books.queued
+    see_to_queued = Books.see_to_queued
 
     def counting(*arguments: object, **options: object) -> object:
         nonlocal looks
         looks += 1
-        return queued(*arguments, **options)  # type: ignore[arg-type]
+        return see_to_queued(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Books, "queued", counting)
+    monkeypatch.setattr(Books, "see_to_queued", counting)
     service = SimulatedService(solve_times=Fixed(100))
 
     async def main() -> None:

@@ -673,7 +673,7 @@ def test_what_others_may_see_to_is_not_created_until_that_is_known() -> None:
     keeper.books.enqueue(entry, aside=True)
     assert keeper.take(1.0) is None
     assert keeper.books.aside() == [entry]
-    assert keeper.books.queued(keeper.line) == ()
+    assert in_line(keeper) == []
     keeper.books.line_up(entry)
     assert keeper.books.aside() == []
     assert isinstance(keeper.take(1.0), Create)
@@ -713,6 +713,7 @@ def test_what_others_see_to_ends_with_the_pool_and_with_its_caller() -> None:
     keeper.books.release(late)
     keeper.books.close(CLOSED)
     keeper.books.set_aside(late)
+    keeper.advance(0.0)
     assert standing(left) == (Phase.CANCELLED, CLOSED)
     assert late.phase is Phase.CANCELLED
     assert keeper.books.aside() == []
@@ -867,8 +868,72 @@ def test_who_has_been_in_line_for_long() -> None:
     """Whoever came a moment ago would be sent away with those who lost their patience."""
     keeper = Keeper()
     early, late = keeper.queued(queued_at=10.0), keeper.queued(queued_at=20.0)
-    assert keeper.books.queued(keeper.line, since=10.0) == (early,)
-    assert keeper.books.queued(keeper.line) == (early, late)
+    assert in_line(keeper, since=10.0) == [early]
+    assert in_line(keeper) == [early, late]
+
+
+def test_nobody_in_line_is_created_until_all_were_told() -> None:
+    """Its caller would be told that nothing was paid, or be told nothing."""
+    keeper = Keeper()
+    first, second, gone = keeper.queued(), keeper.queued(), keeper.queued()
+    error = InsufficientBalanceError("EMPTY")
+    keeper.books.see_to_queued(keeper.line, lambda entry: keeper.books.refuse(entry, error))
+    newcomer = keeper.queued()
+    assert keeper.books.is_on_round
+    assert keeper.books.next_time(0.0) == 0.0
+    assert keeper.books.advance(0.0, 1)
+    assert first.outcome is error
+    assert keeper.books.take(0.0) is None
+    keeper.books.release(gone)
+    keeper.advance(0.0)
+    assert (second.outcome, gone.outcome, newcomer.outcome) == (error, None, None)
+    (command,) = keeper.take_all(0.0)
+    assert command.entry is newcomer
+
+
+def test_whoever_is_told_of_a_refusal_is_told_once() -> None:
+    """The answers of a hundred requests in flight would each go past everybody in line."""
+    keeper = Keeper()
+    early, late = keeper.queued(queued_at=10.0), keeper.queued(queued_at=20.0)
+    told: list[tuple[str, Entry]] = []
+
+    def tell(text: str, since: float = inf) -> None:
+        keeper.books.see_to_queued(
+            keeper.line, lambda entry: told.append((text, entry)), since=since
+        )
+
+    tell("some", since=10.0)
+    tell("all")
+    tell("some again", since=15.0)
+    keeper.advance(0.0)
+    assert told == [("all", early), ("all", late)]
+    tell("later", since=15.0)
+    keeper.advance(0.0)
+    assert told[2:] == [("later", early)]
+
+
+def test_a_pool_that_is_closed_while_many_are_told_answers_all() -> None:
+    """The rest of them would wait for ever, or for what a closed pool cannot give."""
+    keeper = Keeper()
+    polling, waiting = keeper.polling(), keeper.waiting()
+    first, second = keeper.queued(), keeper.queued()
+    error = InsufficientBalanceError("EMPTY")
+    keeper.books.see_to_queued(keeper.line, lambda entry: keeper.books.refuse(entry, error))
+    keeper.books.advance(0.0, 1)
+    keeper.books.close(CLOSED)
+    keeper.books.solved(polling, READY, 1.0)
+    keeper.advance(0.0)
+    assert [item.outcome for item in (first, second, waiting)] == [error, CLOSED, CLOSED]
+    assert polling.phase is Phase.SOLVED, "its answer came before it was told"
+    check(keeper.books, [first, second, waiting, polling])
+
+
+def in_line(keeper: Keeper, *, since: float = inf) -> list[Entry]:
+    """Return those who are in line for creation."""
+    found: list[Entry] = []
+    keeper.books.see_to_queued(keeper.line, found.append, since=since)
+    keeper.advance(0.0)
+    return found
 
 
 def test_who_is_in_line() -> None:
@@ -881,8 +946,8 @@ def test_who_is_in_line() -> None:
     keeper.books.retry_create(retried_elsewhere, 50.0)
     queued, elsewhere = keeper.queued(), keeper.queued(line=1)
     error = InsufficientBalanceError("EMPTY")
-    for entry in keeper.books.queued(keeper.line):
-        keeper.books.refuse(entry, error)
+    keeper.books.see_to_queued(keeper.line, lambda entry: keeper.books.refuse(entry, error))
+    keeper.advance(0.0)
     for entry in (queued, retried):
         assert (entry.phase, entry.outcome) == (Phase.REFUSED, error)
     for entry in (creating, waiting, elsewhere, retried_elsewhere):
@@ -934,6 +999,7 @@ def test_fail_lapsing() -> None:
     early, late = keeper.waiting(now=0.0), keeper.waiting(now=1.0)
     error = BannedError("BAN")
     keeper.books.fail_lapsing(keeper.line, error, until=300.0)
+    keeper.advance(0.0)
     assert (early.phase, early.outcome) == (Phase.FAILED, error)
     assert polling.outcome is None
     assert late.outcome is None
@@ -947,6 +1013,7 @@ def test_a_solution_in_hand_needs_no_fetching() -> None:
     keeper.books.release(entry)
     keeper.books.solved(entry, READY, 5.0)
     keeper.books.fail_lapsing(keeper.line, BannedError("BAN"), until=600.0)
+    keeper.advance(0.0)
     keeper.books.hold(entry, 10.0)
     assert entry.outcome == Solved(READY, 5.0)
 
@@ -964,6 +1031,7 @@ def test_close_answers_all_who_need_no_answer_from_outside() -> None:
     waiting, orphan, queued = keeper.waiting(), keeper.orphaned(), keeper.queued()
     entries = [polling, retried, creating, waiting, orphan, queued]
     keeper.books.close(CLOSED)
+    keeper.advance(0.0)
     assert [entry.phase for entry in entries] == [
         Phase.POLLING,
         Phase.CANCELLED,
@@ -1115,7 +1183,9 @@ def test_polls_that_had_failed_go_soon_once_others_are_answered() -> None:
     keeper.books.skipped(orphan, now=10.0, poll_at=25.0, trouble="502")
     keeper.books.release(orphan)
     keeper.books.hasten(keeper.line, lambda: 20.5)
+    keeper.advance(20.0)
     assert [item.due_at for item in (failed, spaced, good)] == [20.5, 22.0, 40.0]
     assert keeper.books.next_time(20.0) == 20.5
     keeper.books.hasten(keeper.line, lambda: 30.0)
+    keeper.advance(20.0)
     assert failed.due_at == 20.5, "never later than it was to go"

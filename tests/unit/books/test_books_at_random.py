@@ -273,11 +273,14 @@ class _World(RuleBasedStateMachine):
         if refusal is not None:
             other = self.lines[1 - line]
             taken = self.gates[1 - line].refusal(self.now) is None
-            for entry in self.schedule.queued(self.lines[line]):
+
+            def turn_away(entry: Entry) -> None:
                 if taken and not entry.repeated and not self.closed:
                     self.schedule.hand_over(entry, other, KIND, 3.0)
                 else:
                     self.schedule.refuse(entry, refusal)
+
+            self.schedule.see_to_queued(self.lines[line], turn_away)
 
     @rule(line=lines, what=st.sampled_from(["throttled", "banned", "dead"]), seconds=short)
     def trouble(self, line: int, what: str, seconds: float) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from ezcaptcha_async import ConfigurationError, Journal, SessionPool
@@ -44,14 +45,14 @@ def mode_of(path: Path) -> int:
 # ----------------------------------------------------------------------------- who may
 
 
-def test_only_the_owner_can_read_it(path: Path) -> None:
+async def test_only_the_owner_can_read_it(path: Path) -> None:
     """Other users of the machine would see which sites are visited, and ids worth money."""
     old = os.umask(0)
     try:
         with opened(path) as file:
             file.append(b"a\n")
             file.keep_as_damaged()
-            file.replace(b"b\n")
+            await file.replace([b"b\n"])
             assert mode_of(path) == 0o600
     finally:
         os.umask(old)
@@ -93,11 +94,11 @@ async def test_a_forked_child_gives_the_lock_back_and_writes_nothing(path: Path)
     with opened(path, power_loss_safe=True) as file:
         file.append(b"a\n")
         _journal_file._let_go()  # what the child does first of all
-        for write in (lambda: file.append(b"b\n"), lambda: file.replace(b"b\n")):
-            with pytest.raises(OSError, match="another process has it"):
-                write()
         with pytest.raises(OSError, match="another process has it"):
-            await file.flush()
+            file.append(b"b\n")
+        for write in (file.flush, lambda: file.replace([b"b\n"])):
+            with pytest.raises(OSError, match="another process has it"):
+                await write()
         with opened(path) as another:
             assert list(another.lines(10)) == [b"a\n"]
 
@@ -111,15 +112,15 @@ def test_a_second_pool_is_refused_until_the_first_is_done(path: Path) -> None:
         pass
 
 
-def test_the_lock_outlives_the_replacing_of_the_file(path: Path) -> None:
+async def test_the_lock_outlives_the_replacing_of_the_file(path: Path) -> None:
     """A lock belongs to a file and not to its name."""
     with opened(path) as file:
-        file.replace(b"new\n")
+        await file.replace([b"new\n"])
         with pytest.raises(ConfigurationError, match="another pool or process"):
             JournalFile(str(path))
 
 
-def test_a_link_leads_to_the_same_lock(path: Path) -> None:
+async def test_a_link_leads_to_the_same_lock(path: Path) -> None:
     """Two names of one file would let two pools in, and replacing would cut the link."""
     link = path.parent / "link.jsonl"
     with opened(path):
@@ -127,7 +128,7 @@ def test_a_link_leads_to_the_same_lock(path: Path) -> None:
         with pytest.raises(ConfigurationError, match="another pool or process"):
             JournalFile(str(link))
     with opened(link) as file:
-        file.replace(b"new\n")
+        await file.replace([b"new\n"])
     assert link.is_symlink()
     assert path.read_bytes() == b"new\n"
 
@@ -278,13 +279,13 @@ def test_a_file_that_was_removed_is_noticed(path: Path) -> None:
 # ----------------------------------------------------------------------------- replacing
 
 
-def test_a_replaced_file_is_whole_and_goes_on(path: Path) -> None:
+async def test_a_replaced_file_is_whole_and_goes_on(path: Path) -> None:
     """Events after the compaction would be written into a file that nobody reads."""
     with opened(path) as file:
         file.append(b"old\nold\n")
         (path.parent / ".paid.jsonl.ezcaptcha-new").write_bytes(b"left by a crash")
         (path.parent / "paid.jsonl.new").write_bytes(b"the user's own")
-        file.replace(b"new\n")
+        await file.replace([b"new\n"])
         file.append(b"newer\n")
         assert file.size == 10
     assert path.read_bytes() == b"new\nnewer\n"
@@ -296,21 +297,119 @@ def test_a_replaced_file_is_whole_and_goes_on(path: Path) -> None:
     assert (path.parent / "paid.jsonl.new").read_bytes() == b"the user's own"
 
 
-def test_what_is_kept_is_never_written_over(path: Path) -> None:
+async def test_what_is_kept_is_never_written_over(path: Path) -> None:
     """The second damage would take away what a person could still read of the first."""
     with opened(path) as file:
         for content, name in ((b"one\n", ""), (b"two\n", ".1"), (b"three\n", ".2")):
-            file.replace(content)
+            await file.replace([content])
             kept = file.keep_as_damaged()
             assert kept == f"{path}.damaged{name}"
             assert file.keep_as_damaged() == kept, "it has not changed since"
-        file.replace(b"")
+        await file.replace([])
     damaged = sorted(path.parent.glob("*.damaged*"))
     assert [item.read_bytes() for item in damaged] == [b"one\n", b"two\n", b"three\n"]
 
 
+async def test_what_is_appended_while_a_file_is_replaced_is_behind_it(path: Path) -> None:
+    """A task that is paid while the journal is made shorter would be lost with it."""
+    with opened(path, power_loss_safe=True) as file:
+
+        def lines() -> Iterator[bytes]:
+            for number in range(250):
+                if number % 60 == 30:
+                    file.append(b"meanwhile %d\n" % number)
+                yield b"%d\n" % number
+
+        async def pay() -> None:
+            while not path.read_bytes().startswith(b"0\n"):
+                # Whoever dies here has the old content, with all that was appended.
+                assert path.read_bytes().count(b"old\n") == 1
+                await anyio.lowlevel.checkpoint()
+
+        file.append(b"old\n")
+        async with anyio.create_task_group() as group:
+            group.start_soon(pay)
+            await file.replace(lines())
+        file.append(b"later\n")
+        assert file.size == path.stat().st_size
+    appended = [b"meanwhile %d" % number for number in (30, 90, 150, 210)]
+    assert path.read_bytes().split() == [
+        *(b"%d" % number for number in range(250)),
+        *b" ".join(appended).split(),
+        b"later",
+    ]
+
+
+async def test_whoever_appends_has_a_turn_while_a_long_file_is_replaced(path: Path) -> None:
+    """With tens of thousands in flight, all of them would stand still for most of a second."""
+    with opened(path) as file:
+        taken: list[int] = []
+
+        def lines() -> Iterator[bytes]:
+            for number in range(1_000):
+                taken.append(number)
+                yield b"x\n"
+
+        async def append() -> None:
+            while len(taken) < 1_000:
+                file.append(b"y %d\n" % len(taken))
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(append)
+            await file.replace(lines())
+    assert path.read_bytes().startswith(b"x\n" * 1_000)
+    assert path.read_bytes().count(b"y") >= 5
+
+
+async def test_a_replacing_that_is_given_up_leaves_what_was(path: Path) -> None:
+    """The pool is closed meanwhile: the longer file is whole, and nothing lies beside it."""
+    with opened(path) as file:
+        file.append(b"old\n")
+        with anyio.CancelScope() as scope:
+
+            def lines() -> Iterator[bytes]:
+                yield b"new\n"
+                scope.cancel()
+
+            await file.replace(lines())
+        assert scope.cancelled_caught
+        file.append(b"newer\n")
+        assert path.read_bytes() == b"old\nnewer\n"
+        assert {item.name for item in path.parent.iterdir()} == {"paid.jsonl", "paid.jsonl.lock"}
+
+
+async def test_a_child_that_is_forked_meanwhile_leaves_the_new_file_to_its_parent(
+    path: Path,
+) -> None:
+    """The parent would find no file to put in place, or one with the child's lines in it."""
+    with opened(path) as file:
+
+        def lines() -> Iterator[bytes]:
+            yield b"new\n"
+            _journal_file._let_go()
+
+        with pytest.raises(OSError, match="another process has it"):
+            await file.replace(lines())
+    assert (path.parent / ".paid.jsonl.ezcaptcha-new").exists()
+
+
+async def test_a_new_file_that_is_cut_short_takes_no_place(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full: half a journal would stand for the whole."""
+    write = os.write
+    with opened(path) as file:
+        file.append(b"old\n")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:-1]))
+            with pytest.raises(OSError, match="No space left"):
+                await file.replace([b"new\n"])
+    assert path.read_bytes() == b"old\n"
+
+
 @pytest.mark.parametrize("broken", ["os.fsync", "os.open", "pathlib.Path.replace"])
-def test_a_replacing_that_fails_changes_nothing(
+async def test_a_replacing_that_fails_changes_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     """The disk is full: the longer file is as good as the shorter one."""
@@ -323,7 +422,7 @@ def test_a_replacing_that_fails_changes_nothing(
         with monkeypatch.context() as patch:
             patch.setattr(broken, fail)
             with pytest.raises(OSError, match="No space left"):
-                file.replace(b"new\n")
+                await file.replace([b"new\n"])
         file.append(b"newer\n")
         assert file.size == 10
     assert path.read_bytes() == b"old\nnewer\n"
@@ -376,7 +475,7 @@ async def test_what_was_flushed_survives_a_power_loss(path: Path, synced: list[i
         assert synced == [-1, 4]
         await file.flush()
         assert synced == [-1, 4]
-        file.replace(b"n\n")
+        await file.replace([b"n\n"])
         assert synced == [-1, 4, 2, -1]
 
 
@@ -423,13 +522,13 @@ async def test_a_disk_that_fails_is_heard_of(path: Path, monkeypatch: pytest.Mon
         await file.flush()
 
 
-def test_no_descriptor_is_left_open(path: Path) -> None:
+async def test_no_descriptor_is_left_open(path: Path) -> None:
     """A service that opens a pool for each request would run out of them."""
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for _ in range(3):
         with opened(path, power_loss_safe=True) as file, ExitStack():
             file.append(b"a\n")
-            file.replace(b"")
+            await file.replace([])
         with pytest.raises(ConfigurationError):
             JournalFile(str(path.parent))
     assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
+import anyio
 import attrs
 import pytest
 
 from ezcaptcha_async import ConfigurationError, JournalError
-from ezcaptcha_async._journal.file_ledger import GROWTH, FileLedger
+from ezcaptcha_async._journal.file_ledger import GROWTH, LEAST_SIZE, FileLedger
 from ezcaptcha_async._journal.records import (
     DAY,
     Banned,
@@ -85,11 +86,11 @@ class Disk:
         self.kept.append(self.content)
         return f"{self.path}.damaged"
 
-    def replace(self, lines: bytes) -> None:
+    async def replace(self, lines: Iterable[bytes]) -> None:
         """Have another content."""
         self._work()
         self.rewritten += 1
-        self.content = lines
+        self.content = b"".join(lines)
 
     def close(self) -> None:
         """Close it."""
@@ -107,6 +108,14 @@ class Clock:
 
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+async def at_rest(ledger: FileLedger) -> None:
+    """Let a ledger do what nobody waits for."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(ledger.run)
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
 
 
 def new_ledger(disk: Disk | None, clock: Clock | None = None) -> FileLedger:
@@ -193,6 +202,7 @@ async def test_what_was_delivered_is_known_by_its_reference_while_it_is_of_use()
     ledger.delivered(attrs.evolve(heard, task_id="another"), NOW + 140)
     assert disk.records[2:] == [Delivered(heard, NOW + 140)]
     delivered = new_ledger(disk, clock)
+    await at_rest(delivered)
     assert disk.records == [Delivered(heard, NOW + 140)]
     assert new_ledger(disk, clock).inherited() == []
     for ledger, found, until in ((unfinished, task, NOW + 300), (delivered, heard, NOW + 140)):
@@ -230,7 +240,7 @@ async def test_a_lost_create_is_known_by_its_reference_for_a_day() -> None:
 # -------------------------------------------------------------------------- the next process
 
 
-def test_what_an_earlier_process_left_is_inherited_once() -> None:
+async def test_what_an_earlier_process_left_is_inherited_once() -> None:
     """Paid tasks would be fetched twice, or an old one be taken for a new one."""
     old = attrs.evolve(TASK, task_id="old", created_at=NOW - 301)
     disk = Disk(
@@ -250,6 +260,7 @@ def test_what_an_earlier_process_left_is_inherited_once() -> None:
     assert ban is not None
     assert ban.until == NOW + 60
     assert ledger.ban("ezcaptcha", "another") is None
+    await at_rest(ledger)
     # What is long over has left the file.
     assert disk.records == [
         Unknown("a.1", SUBMISSION),
@@ -276,13 +287,18 @@ def test_a_ticket_from_elsewhere_is_written_down_too() -> None:
     assert disk.records[1:] == [Done(*KEY)]
 
 
-def test_damaged_lines_are_passed_over_and_kept(caplog: pytest.LogCaptureFixture) -> None:
+async def test_damaged_lines_are_passed_over_and_kept(caplog: pytest.LogCaptureFixture) -> None:
     """A paid task may be in them, and a person can read more than a program."""
     disk = Disk(Paid(None, TASK, WINDOW), damaged=b'{"v":1,"event":"crea')
     before = disk.content
     ledger = new_ledger(disk)
     assert [task.task_id for task in ledger.inherited()] == ["77"]
+    await at_rest(ledger)
     assert disk.kept == [before]
+    disk.content += b"x" * LEAST_SIZE
+    ledger.adopted(attrs.evolve(TASK, task_id="78"), WINDOW)
+    await at_rest(ledger)
+    assert (disk.rewritten, disk.kept) == (2, [before]), "once is enough"
     assert "1 lines of the journal /somewhere/paid.jsonl are damaged" in caplog.text
     assert "kept in /somewhere/paid.jsonl.damaged" in caplog.text
 
@@ -305,15 +321,17 @@ def test_a_file_that_cannot_be_read_is_named() -> None:
     assert disk.closed == 1
 
 
-def test_a_file_that_cannot_be_rewritten_is_as_good(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_file_that_cannot_be_rewritten_is_as_good(caplog: pytest.LogCaptureFixture) -> None:
     """A full disk must not keep a program from fetching what is paid."""
 
     class NoRoom(Disk):
-        def replace(self, lines: bytes) -> None:
+        async def replace(self, lines: Iterable[bytes]) -> None:
             raise FULL
 
     disk = NoRoom(Paid(None, TASK, WINDOW), Done(*KEY))
-    assert new_ledger(disk).inherited() == []
+    ledger = new_ledger(disk)
+    assert ledger.inherited() == []
+    await at_rest(ledger)
     assert len(disk.records) == 2
     assert "stays as it is (No space left on device)" in caplog.text
 
@@ -334,6 +352,7 @@ async def test_without_a_line_nothing_is_sent(caplog: pytest.LogCaptureFixture) 
     assert len(caplog.records) == 1  # not one for each of thousands
     disk.problem = None
     intent = await ledger.intend(SUBMISSION)
+    await at_rest(ledger)
     assert disk.records == [intent]
     assert (disk.rewritten, disk.kept) == (1, [])
     ledger.not_paid(intent)
@@ -360,6 +379,7 @@ async def test_what_is_paid_is_written_as_soon_as_the_disk_takes_it() -> None:
         Done(*KEY),
         Banned("ezcaptcha", "0123abcd", NOW + 60),
     ]
+    await at_rest(ledger)
     assert disk.records == [disk.last[1], disk.last[3]]
 
 
@@ -373,7 +393,20 @@ async def test_a_file_that_was_lost_is_written_anew() -> None:
         await ledger.intend(SUBMISSION)
     disk.problem = None
     intent = await ledger.intend(SUBMISSION)
+    await at_rest(ledger)
     assert disk.records == [intent, Paid(None, TASK, WINDOW)]
+
+
+async def test_a_file_that_was_lost_is_written_anew_at_the_latest_when_it_is_closed() -> None:
+    """The program ends in that very moment: what is in flight is still paid."""
+    disk = Disk()
+    ledger = new_ledger(disk)
+    await ledger.created(await ledger.intend(SUBMISSION), TASK, WINDOW)
+    disk.content, disk.problem = b"", OSError(errno.ENOENT, "the file was removed")
+    ledger.banned("ezcaptcha", "0123abcd", NOW + 60, NOW + 60)
+    disk.problem = None
+    await ledger.aclose()
+    assert disk.records == [Paid(None, TASK, WINDOW), Banned("ezcaptcha", "0123abcd", NOW + 60)]
 
 
 @pytest.mark.parametrize("still_full", [False, True])
@@ -446,6 +479,7 @@ async def test_the_file_stays_short_however_long_the_pool_runs(least_size: int) 
         await ledger.created(await ledger.intend(SUBMISSION), task, WINDOW)
         ledger.done("ezcaptcha", "0123abcd", task.task_id)
         longest = max(longest, disk.size)
+        await at_rest(ledger)
     assert longest < least_size + 1_000
     assert disk.rewritten >= 2
     assert [task.task_id for task in new_ledger(disk, clock).inherited()] == ["kept"]
@@ -457,5 +491,6 @@ async def test_a_file_that_is_long_by_right_is_not_rewritten_all_the_time(least_
     ledger = new_ledger(disk)
     for number in range(250):
         ledger.adopted(attrs.evolve(TASK, task_id=f"{number:0200}"), WINDOW)
+        await at_rest(ledger)
     assert least_size < disk.size < GROWTH * least_size
     assert disk.rewritten == 1
