@@ -136,7 +136,7 @@ class Session:
     def _end(self, command: Create | Poll) -> None:
         # Of whatever was cut off in the middle: on trial, the next one waits for it.
         self.gate.take_back(command.permit)
-        self._standing.tell_if_it_lapses(command.entry)
+        self._standing.tell_who_lapses(command.entry)
 
     async def balance(self) -> Balance:
         """Ask for the balance; raises as `Inquirer.balance`."""

@@ -225,18 +225,19 @@ class Standing:
         if not self.pass_on(entry, untroubled=False):
             self.books.refuse(entry, error)
 
-    def tell_who_lapses(self) -> None:
-        """Answer those whose result window ends before a ban does."""
-        ban = self.gate.ban(self._clock(), "getTaskResult")
-        if ban is not None:
-            until = self.gate.banned_until("getTaskResult")
-            self.books.fail_lapsing(self.line, ban, until=until)
+    def tell_who_lapses(self, entry: Entry | None = None) -> None:
+        """Answer those whose result window ends before a ban does.
 
-    def tell_if_it_lapses(self, entry: Entry) -> None:
-        """Do the same for one whose request was under way when the ban became known."""
+        Args:
+            entry: Only this one, whose request was under way when the ban became known.
+        """
         ban = self.gate.ban(self._clock(), "getTaskResult")
-        if ban is not None:
-            until = self.gate.banned_until("getTaskResult")
+        if ban is None:
+            return
+        until = self.gate.banned_until("getTaskResult")
+        if entry is None:
+            self.books.fail_lapsing(self.line, ban, until=until)
+        else:
             self.books.fail_if_lapsing(entry, ban, until=until)
 
     def note_expired(self, entry: Entry) -> None:

@@ -117,6 +117,8 @@ class Books:
         self._rounds: dict[Hashable, _Round] = {}  # by what they are for
         self._closed_by: EzCaptchaError | None = None
         self._room = Room()
+        self.on_round: Callable[[], None] = _nothing
+        """Called when there are many to be seen to, for which time must be let pass."""
 
     def __repr__(self) -> str:
         load = sum(line.load for line in self._lines)
@@ -382,7 +384,7 @@ class Books:
         if since >= line.held_since:
             line.held_since = since
             retries = (entry for entry in self._retries.items() if entry.line is line)
-            self._rounds[line] = _Round(iter((*line.queue, *retries)), look, line)
+            self._begin(line, _Round(iter((*line.queue, *retries)), look, line))
 
     # --------------------------------------------------------------- events: polling
 
@@ -417,7 +419,7 @@ class Books:
             if entry.faults and entry.phase is Phase.WAITING and entry in self._due:
                 self._arm(entry, min(entry.due_at, poll_at()))
 
-        self._rounds["hasten", line] = _Round(iter(tuple(line.paid.values())), look)
+        self._begin(("hasten", line), _Round(iter(tuple(line.paid.values())), look))
 
     def replan(self, kind: Kind, poll_at: Callable[[Entry], float]) -> None:
         """More is known of a type: its tasks that wait are planned anew.
@@ -436,7 +438,7 @@ class Books:
                     self._arm(entry, at)
 
         waiting = [entry for line in self._lines for entry in line.paid.values()]
-        self._rounds["replan", kind[:2]] = _Round(iter(waiting), look)
+        self._begin(("replan", kind[:2]), _Round(iter(waiting), look))
 
     def has_room_for(self, entry: Entry, kept: Reply) -> bool:
         """Return whether a solution is taken: whoever waits takes it away again at once.
@@ -469,7 +471,7 @@ class Books:
             del now
             self.fail_if_lapsing(entry, error, until=until)
 
-        self._rounds["lapsing", line] = _Round(iter(tuple(line.paid.values())), look)
+        self._begin(("lapsing", line), _Round(iter(tuple(line.paid.values())), look))
 
     def fail_if_lapsing(self, entry: Entry, error: EzCaptchaError, *, until: float) -> None:
         """Tell one of them, unless its solution is here, or may be on its way."""
@@ -586,7 +588,8 @@ class Books:
             *self._retries.items(),
             *self._aside,
         ]
-        self._rounds = {"close": _Round(iter(everybody), look)}
+        self._rounds.clear()
+        self._begin("close", _Round(iter(everybody), look))
 
     def abort(self, error: EzCaptchaError) -> None:
         """Answer everybody now, whatever was on its way."""
@@ -615,6 +618,10 @@ class Books:
             self._finish(entry, Phase.LAPSED, ResultWindowLapsedError(message))
         else:
             self.abandon(entry, entry.late())
+
+    def _begin(self, what: Hashable, new: _Round) -> None:
+        self._rounds[what] = new
+        self.on_round()
 
     def _go_round(self, now: float) -> None:
         """See to one entry, or note that all were seen to."""
@@ -754,6 +761,10 @@ class Books:
     def _end_create(self, entry: Entry) -> None:
         entry.request_in_flight = False
         entry.line.creating.discard(entry)
+
+
+def _nothing() -> None:
+    pass
 
 
 @attrs.frozen

@@ -147,7 +147,7 @@ class Ledger(Protocol):
 
     async def run(self) -> None:
         """Do what nobody waits for, until cancelled."""
-        return
+        ...
 
     async def aclose(self) -> None:
         """Write what is still owed, and let others have it. Twice is fine."""

@@ -246,7 +246,7 @@ class SharedLedger(Ledger):
 
     # ------------------------------------------------------------- what the fleet asks
 
-    async def write(self) -> None:
+    async def run(self) -> None:
         """Tell what is owed, as it comes, until cancelled."""
         while True:
             await self._woken.wait()

@@ -216,10 +216,11 @@ class Engine:
                         await self.ledger.aclose()
 
     async def _work(self) -> None:
-        beside = self.ledger.run if self.membership is None else self.membership.run
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(beside)
+                group.start_soon(self.ledger.run)
+                if self.membership is not None:
+                    group.start_soon(self.membership.run)
                 await self.runner.run()
         except ExceptionGroup as error:
             raise unwrapped(error) from None

@@ -124,7 +124,6 @@ class Membership:
     async def run(self) -> None:
         """Do all of it until cancelled."""
         async with anyio.create_task_group() as group:
-            group.start_soon(self._ledger.write)
             group.start_soon(self._look_up)
             for post, session in self._posts.items():
                 group.start_soon(self._fetch_creates, post, session)

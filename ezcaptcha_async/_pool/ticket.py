@@ -200,19 +200,16 @@ async def redeem(entry: Entry, sessions: Sessions, deadline: float | None = None
         entry: The task.
         sessions: Who works on it.
         deadline: Until when this caller waits for a task that others may wait for too; None
-            where the entry has the deadline of its only caller.
+            for one that was begun just now and has the deadline of its only caller.
 
     Raises:
         EzCaptchaError: Why there is no solution.
     """
     try:
-        if deadline is not None:
-            outcome = await shared(entry, sessions, deadline)
-        elif entry.outcome is None and entry.phase is Phase.QUEUED:
-            # As nearly always, just begun here: `settled` has nothing to find out.
+        if deadline is None:  # in line since this very moment: `settled` would find nothing out
             outcome = await _heard(entry, sessions, sessions[entry.line].loop.waiter(), inf)
         else:
-            outcome = await settled(entry, sessions)
+            outcome = await shared(entry, sessions, deadline)
     except BaseException:
         sessions[entry.line].release(entry)
         raise

@@ -70,6 +70,7 @@ class Runner:
         self._alarm = anyio.Event()
         self._alarm_at = -inf
         self._quiet = anyio.Event()
+        books.on_round = self.wake
 
     def __repr__(self) -> str:
         return f"<Runner with {self._at_work} of {self._max_requests} requests in flight>"

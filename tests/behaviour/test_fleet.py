@@ -609,6 +609,10 @@ async def test_nothing_is_created_while_nobody_can_say_that_it_may_be(
         with pytest.raises(JournalError, match="cannot be reached"):
             await pool.fleet_status()
         assert service.summary().charges == 2
+        began = anyio.current_time()
+        with pytest.raises(JournalError, match="cannot be reached"):
+            await pool.solve(TASK)
+        assert anyio.current_time() - began < 2, "also where nothing else goes on"
         fleet.away = False
         assert await pool.solve(TASK)
         await anyio.sleep(1)

@@ -453,6 +453,17 @@ def test_what_is_of_no_more_use_drops_out(record: Record, age: float, stays: boo
     assert bool(tidied(standing, NOW + age)) is stays, "once more"
 
 
+def test_what_comes_anew_while_the_old_drops_out_stays() -> None:
+    """A reference whose token was just given out would be paid for again."""
+    first, second = (attrs.evolve(TASK, task_id=name) for name in "ab")
+    standing = standing_after(Delivered(first, NOW - 1), Delivered(second, NOW - 1))
+    lines = standing.tidied(NOW)
+    assert next(lines) == b"", "the first was looked at"
+    standing.apply(Delivered(second, NOW + 60))
+    assert any(lines)
+    assert [item.until for item in standing.delivered.values()] == [NOW + 60]
+
+
 def test_of_many_paid_tasks_that_can_no_more_be_fetched_the_newest_stay() -> None:
     """A month of abandoned tasks would fill the memory; those that can be fetched must stay."""
     tasks = [attrs.evolve(TASK, task_id=str(number)) for number in range(MOST_LAPSED + 5)]

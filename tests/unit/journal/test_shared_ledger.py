@@ -110,7 +110,7 @@ async def test_what_it_came_to_is_told_before_anybody_takes_it() -> None:
     await ledger.created(await intended(ledger, "a"), PAID, WINDOW)
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
-            group.start_soon(ledger.write)
+            group.start_soon(ledger.run)
             ledger.settled(PAID, NOW + 120, TaskFailedError("GAVE_UP", "in vain"))
             while len(told.facts) < 2:
                 await anyio.sleep(0.01)
