@@ -88,7 +88,7 @@ class Pace:
 
         It tells how long a poll takes, and so how many tasks can be polled.
         """
-        is_short = self._line.load > self._line.most_in_flight
+        is_short = self._line.load >= self._line.most_in_flight
         if not is_short or self._has_scout or self._answer_times.usual is not None:
             return False
         self._has_scout = True

@@ -96,7 +96,8 @@ class GuardedConstructor:
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
         if "__init__" in cls.__dict__:  # attrs makes it before the class that has slots
-            cls.__init__ = _guarded(cls.__init__)  # type: ignore[method-assign]
+            # Assigned plainly, it would be an attribute of this class for a type checker.
+            setattr(cls, "__init__", _guarded(cls.__dict__["__init__"]))  # noqa: B010
 
     def __new__(cls, *_arguments: Any, **given: Any) -> Self:
         names = [*given]

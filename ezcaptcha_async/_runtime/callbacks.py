@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import traceback
 from asyncio import isfuture
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from inspect import (
     isasyncgen,
     isasyncgenfunction,
+    isawaitable,
     iscoroutine,
     iscoroutinefunction,
     isgenerator,
@@ -95,7 +96,7 @@ def _refuse_deferred(answer: object) -> None:
     """
     if isgenerator(answer) or iscoroutine(answer):
         answer.close()  # else Python warns that it was never awaited
-    elif not (isasyncgen(answer) or (isinstance(answer, Awaitable) and not isfuture(answer))):
+    elif not (isasyncgen(answer) or (isawaitable(answer) and not isfuture(answer))):
         return
     raise WrongAnswerError(
         f"it must be a plain function, and returned a {type(answer).__name__}, which nobody "

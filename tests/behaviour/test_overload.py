@@ -68,6 +68,20 @@ async def test_polls_that_the_user_limits(validity: float) -> None:
     assert anyio.current_time() - begin < (250 if validity == 120 else 400)
 
 
+async def test_more_come_when_all_that_may_be_in_flight_is() -> None:
+    """They would wait until the first poll comes due, for as long as the user's policy has it."""
+    service = SimulatedService(solve_times=Fixed(30))
+    transport, policy = DirectTransport(service, 0.05), PollPolicy(first_delay=60)
+    settings: dict[str, Any] = {"service": service.profile(), "polling": policy}
+    async with SessionPool(KEY, transport=transport, **settings) as pool:
+        async with anyio.create_task_group() as group:
+            for number in (1, 2):
+                for _ in range(5 * transport.max_requests):
+                    group.start_soon(pool.solve, TASK)
+                await anyio.sleep(6)
+                assert pool.statistics().waiting == number * 5 * transport.max_requests
+
+
 class Slow(DirectTransport):
     """Takes its time for createTask, and for getTaskResult."""
 
