@@ -14,7 +14,7 @@ from itertools import count
 from typing import Final
 
 import anyio
-import anyio.to_thread
+from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._journal.file import JournalFile, reason_of
 from ezcaptcha_async._journal.journal import Journal, open_journal
@@ -31,12 +31,10 @@ from ezcaptcha_async._journal.records import (
     Paid,
     Reading,
     Record,
-    Standing,
     Submission,
     Unknown,
     encoded,
     key_of,
-    replay,
 )
 from ezcaptcha_async._journal.saved import SavedTask
 from ezcaptcha_async._log import log
@@ -45,8 +43,9 @@ from ezcaptcha_async.errors import ConfigurationError, JournalError
 GROWTH: Final = 4
 """Times its content after the last rewriting that a journal may grow to before the next."""
 
-_LONG: Final = 64 * 1024
-"""Bytes from which it is read beside the event loop: 200 lines, which take 4 ms."""
+_TURN: Final = 100
+"""Lines, which take 2 ms, that are read before other coroutines get their turn. A thread would
+not do: it and the event loop would fight for the interpreter, for a second at a time."""
 
 LEAST_SIZE: Final = 1024 * 1024
 """Bytes below which it is not rewritten while the pool is open."""
@@ -62,14 +61,34 @@ async def open_ledger(journal: Journal | None, unix_time: Callable[[], float]) -
     Raises:
         ConfigurationError: The journal cannot be used; the message names the path and the reason.
     """
-    file = None if journal is None else open_journal(journal)
-    if file is None or file.size < _LONG:
-        return FileLedger(file, unix_time)
+    if journal is None:
+        return FileLedger(None, unix_time, Reading())
+    return await ledger_in(open_journal(journal), unix_time)
+
+
+async def ledger_in(file: JournalFile, unix_time: Callable[[], float]) -> FileLedger:
+    """Read what earlier processes have left, and go on in their file; close it if that fails.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is no journal.
+    """
+    reading = Reading()
     try:
-        return await anyio.to_thread.run_sync(FileLedger, file, unix_time)
+        for number, line in enumerate(file.lines(MAX_LINE), start=1):
+            reading.take(line)
+            if number % _TURN == 0:
+                await checkpoint()
+        problem = reading.problem
+    except OSError as error:
+        problem = reason_of(error)
     except BaseException:  # whoever opens the pool may be cancelled
         file.close()
         raise
+    if problem is not None:
+        file.close()
+        raise ConfigurationError(f"cannot use the journal {file.path}: {problem}")
+    reading.standing.settle()
+    return FileLedger(file, unix_time, reading)
 
 
 class FileLedger(Ledger):
@@ -78,27 +97,29 @@ class FileLedger(Ledger):
     Args:
         file: Where to write; None to remember only what is unknown.
         unix_time: Returns Unix time in seconds.
-
-    Raises:
-        ConfigurationError: The file cannot be read.
+        reading: What earlier processes have left there.
     """
 
-    def __init__(self, file: JournalFile | None, unix_time: Callable[[], float]) -> None:
+    def __init__(
+        self, file: JournalFile | None, unix_time: Callable[[], float], reading: Reading
+    ) -> None:
         self._file = file
         self._unix_time = unix_time
-        self._standing = Standing()
-        self._inherited: dict[Key, SavedTask] = {}
+        self._standing = reading.standing
+        self._inherited = {key: item.task for key, item in self._standing.unfinished.items()}
+        self._standing.expire(unix_time())
         self._paid_for: dict[str | None, Key] = {}  # by earlier processes; by reference
+        for known in (self._standing.delivered, self._standing.unfinished):
+            self._paid_for |= {item.task.reference: key for key, item in known.items()}
         self._owed: list[bytes] = []
         self._run = os.urandom(4).hex()
         self._numbers = count(1)
-        self._damaged = 0  # lines of it that are not kept anywhere else yet
+        self._damaged = reading.skipped  # lines that are not kept anywhere else yet
         self._rewrite_at = LEAST_SIZE
         self._rewriting_due = anyio.Event()
-        self._rewriting_due = anyio.Event()
+        if file is not None and file.size:
+            self._rewriting_due.set()
         self._failing = False
-        if file is not None:
-            self._take_over(file)
 
     def __repr__(self) -> str:
         return f"<FileLedger in {self._file}, {self._standing}>"
@@ -212,26 +233,6 @@ class FileLedger(Ledger):
                 file.close()
 
     # ------------------------------------------------------------------------- details
-
-    def _take_over(self, file: JournalFile) -> None:
-        """Read what earlier processes have left, and begin with a file that is in order."""
-        reading = Reading()
-        try:
-            reading = replay(file.lines(MAX_LINE))
-            problem = reading.problem
-        except OSError as error:
-            problem = reason_of(error)
-        self._standing = reading.standing
-        if problem is not None:
-            file.close()
-            raise ConfigurationError(f"cannot use the journal {file.path}: {problem}")
-        self._inherited = {key: item.task for key, item in self._standing.unfinished.items()}
-        self._standing.expire(self._unix_time())
-        for known in (self._standing.delivered, self._standing.unfinished):
-            self._paid_for |= {item.task.reference: key for key, item in known.items()}
-        self._damaged = reading.skipped
-        if file.size:
-            self._rewriting_due.set()
 
     def _note(self, record: Record) -> None:
         self._standing.apply(record)

@@ -626,7 +626,7 @@ async def test_a_long_journal_is_read_beside_the_event_loop(path: Path) -> None:
         async with open_pool(SimulatedService(), journal=path):
             begun = turns
         group.cancel_scope.cancel()
-    assert begun > 10
+    assert begun > 5
     assert len(Journal(path).unfinished()) == 1_000
 
 

@@ -10,11 +10,13 @@ from typing import Any, cast
 import anyio
 import attrs
 import pytest
+from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async import ConfigurationError, JournalError
-from ezcaptcha_async._journal.file_ledger import GROWTH, LEAST_SIZE, FileLedger
+from ezcaptcha_async._journal.file_ledger import GROWTH, LEAST_SIZE, FileLedger, ledger_in
 from ezcaptcha_async._journal.records import (
     DAY,
+    MAX_LINE,
     Banned,
     Delivered,
     Done,
@@ -25,6 +27,7 @@ from ezcaptcha_async._journal.records import (
     Unknown,
     decoded,
     encoded,
+    replay,
 )
 
 from .test_records import NOW, SUBMISSION, TASK
@@ -120,7 +123,8 @@ async def at_rest(ledger: FileLedger) -> None:
 
 def new_ledger(disk: Disk | None, clock: Clock | None = None) -> FileLedger:
     """Return a ledger on that disk."""
-    return FileLedger(cast("Any", disk), clock or Clock())
+    reading = replay([] if disk is None else disk.lines(MAX_LINE))
+    return FileLedger(cast("Any", disk), clock or Clock(), reading)
 
 
 async def test_each_step_is_written_when_it_is_known() -> None:
@@ -304,20 +308,44 @@ async def test_damaged_lines_are_passed_over_and_kept(caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("content", [b"notes\n", b'{"v":1,"event":"crea', b'{"v":9,"event":"x"}\n'])
-def test_what_is_no_journal_is_left_as_it_is(content: bytes) -> None:
+async def test_what_is_no_journal_is_left_as_it_is(content: bytes) -> None:
     """It may have become another file since it was looked at."""
     disk = Disk(damaged=content)
     with pytest.raises(ConfigurationError, match=r"cannot use the journal /somewhere/paid\.jsonl"):
-        new_ledger(disk)
+        await ledger_in(cast("Any", disk), Clock())
     assert (disk.content, disk.kept, disk.closed) == (content, [], 1)
 
 
-def test_a_file_that_cannot_be_read_is_named() -> None:
+async def test_a_file_that_cannot_be_read_is_named() -> None:
     """To begin anew would be to forget what is paid."""
     disk = Disk()
     disk.problem = OSError(errno.EIO, "Input/output error")
     with pytest.raises(ConfigurationError, match=r"journal /somewhere/paid\.jsonl: Input/output"):
-        new_ledger(disk)
+        await ledger_in(cast("Any", disk), Clock())
+    assert disk.closed == 1
+
+
+async def test_a_long_file_is_read_between_other_coroutines() -> None:
+    """A program would stand still for seconds while its pool opens, and could not give up."""
+    disk = Disk(*(Paid(None, attrs.evolve(TASK, task_id=str(i)), WINDOW) for i in range(500)))
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(take_turns)
+        ledger = await ledger_in(cast("Any", disk), Clock())
+        assert turns > 1
+        group.cancel_scope.cancel()
+    assert len(ledger.inherited()) == 500
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await ledger_in(cast("Any", disk), Clock())
+    assert scope.cancelled_caught
     assert disk.closed == 1
 
 
