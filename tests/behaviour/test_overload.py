@@ -460,9 +460,10 @@ async def test_thousands_who_come_at_once_leave_turns_to_others(solve: Any) -> N
         open_pool_directly(service, on_event=turns.note) as pool,
         anyio.create_task_group() as group,
     ):
-        group.start_soon(turns.count_until, 300)
-        await solve(pool, 300)
-    assert max(turns.begun.values()) <= 150
+        group.start_soon(turns.count_until, 500)
+        await solve(pool, 500)
+    # A hundred begin in a turn; trio, which mixes who goes first, may count two of them as one.
+    assert max(turns.begun.values()) <= 250
 
 
 async def test_closing_answers_those_who_have_not_begun_yet() -> None:
