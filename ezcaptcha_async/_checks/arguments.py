@@ -96,8 +96,8 @@ class GuardedConstructor:
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
         if "__init__" in cls.__dict__:  # attrs makes it before the class that has slots
-            # Assigned plainly, it would be an attribute of this class for a type checker.
-            setattr(cls, "__init__", _guarded(cls.__dict__["__init__"]))  # noqa: B010
+            guarded = _guarded(cls.__dict__["__init__"])
+            setattr(cls, "__init__", guarded)  # noqa: B010 - else typed as this class's own
 
     def __new__(cls, *_arguments: Any, **given: Any) -> Self:
         names = [*given]
@@ -110,7 +110,7 @@ class GuardedConstructor:
 
 def _guarded(constructor: Callable[..., None]) -> Callable[..., None]:
     @wraps(constructor)
-    def __init__(self: object, *arguments: Any, **given: Any) -> None:  # noqa: N807
+    def construct(self: object, *arguments: Any, **given: Any) -> None:
         try:
             constructor(self, *arguments, **given)
         except (ConfigurationError, TypeError) as error:
@@ -124,7 +124,7 @@ def _guarded(constructor: Callable[..., None]) -> Callable[..., None]:
         refused.__cause__ = refused.__context__ = None
         raise refused
 
-    return __init__
+    return construct
 
 
 def refuse_unknown(called: Callable[..., Any], given: dict[str, Any]) -> None:
