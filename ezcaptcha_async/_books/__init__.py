@@ -1,8 +1,9 @@
 """Where tickets stand and what may go: pure, with time and luck as arguments."""
 
 from ezcaptcha_async._books.balance_watch import BalanceWatch
-from ezcaptcha_async._books.books import Books, Create, Poll
+from ezcaptcha_async._books.books import Books
 from ezcaptcha_async._books.budget import Budget
+from ezcaptcha_async._books.commands import Create, Poll
 from ezcaptcha_async._books.entries import (
     IN_FLIGHT,
     AnyOutcome,

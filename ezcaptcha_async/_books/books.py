@@ -7,13 +7,12 @@ command after the other.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from math import ceil, inf
-from typing import Any, Final, Literal, Protocol, cast
+from typing import Any, Final, Literal, cast
 
-import attrs
-
+from ezcaptcha_async._books.commands import Create, Poll
 from ezcaptcha_async._books.entries import (
     AT_SERVICE,
     IN_FLIGHT,
@@ -28,7 +27,7 @@ from ezcaptcha_async._books.entries import (
     Solved,
     Watcher,
 )
-from ezcaptcha_async._books.gate import Permit
+from ezcaptcha_async._books.rounds import Rounds
 from ezcaptcha_async._books.time_queue import TimeQueue
 from ezcaptcha_async.errors import (
     EzCaptchaError,
@@ -58,40 +57,6 @@ _URGENT: Final = 1 / 5
 """Last share of the result window in which a poll goes before others: 60 s of 300 s."""
 
 
-@attrs.frozen
-class Create:
-    """Command: send createTask."""
-
-    entry: Entry
-    task: Task[Any]
-    permit: Permit = attrs.field(eq=False, repr=False)
-
-    def by(self, worker: Worker) -> Awaitable[None]:
-        """Have it performed."""
-        return worker.create(self)
-
-
-@attrs.frozen
-class Poll:
-    """Command: send getTaskResult."""
-
-    entry: Entry
-    task_id: str
-    permit: Permit = attrs.field(eq=False, repr=False)
-
-    def by(self, worker: Worker) -> Awaitable[None]:
-        """Have it performed."""
-        return worker.poll(self)
-
-
-class Worker(Protocol):
-    """Whoever performs the commands of one account."""
-
-    def create(self, command: Create) -> Awaitable[None]: ...
-
-    def poll(self, command: Poll) -> Awaitable[None]: ...
-
-
 class Books:
     """The books of all accounts of one pool.
 
@@ -114,11 +79,9 @@ class Books:
         self._aside: dict[Entry, None] = {}  # others may see to them
         self._references: dict[str | None, Entry] = {}
         self._remembered: TimeQueue[Entry] = TimeQueue()  # by when what they came to is stale
-        self._rounds: dict[Hashable, _Round] = {}  # by what they are for
+        self.rounds = Rounds()
         self._closed_by: EzCaptchaError | None = None
         self._room = Room()
-        self.on_round: Callable[[], None] = _nothing
-        """Called when there are many to be seen to, for which time must be let pass."""
 
     def __repr__(self) -> str:
         load = sum(line.load for line in self._lines)
@@ -133,16 +96,11 @@ class Books:
         """Whether no more commands are given out."""
         return self._closed_by is not None
 
-    @property
-    def is_on_round(self) -> bool:
-        """Whether many entries are being seen to, so that some may not have been yet."""
-        return bool(self._rounds)
-
     # ------------------------------------------------------------- commands and time
 
     def next_time(self, now: float) -> float:
         """Return when something will have to be done next; infinity when idle."""
-        if self._rounds:
+        if self.rounds:
             return now
         earliest = min(
             self._due.next_time(), self._deadlines.next_time(), self._retries.next_time()
@@ -177,8 +135,8 @@ class Books:
                 again.append(entry)
             elif (entry := self._remembered.pop(now)) is not None:
                 self._unlist(entry)
-            elif self._rounds:
-                self._go_round(now)
+            elif self.rounds:
+                self.rounds.go(now)
             else:
                 more = False
                 break
@@ -384,7 +342,7 @@ class Books:
         if since >= line.held_since:
             line.held_since = since
             retries = (entry for entry in self._retries.items() if entry.line is line)
-            self._begin(line, _Round(iter((*line.queue, *retries)), look, line))
+            self.rounds.begin(line, (*line.queue, *retries), look, holds=line)
 
     # --------------------------------------------------------------- events: polling
 
@@ -419,7 +377,7 @@ class Books:
             if entry.faults and entry.phase is Phase.WAITING and entry in self._due:
                 self._arm(entry, min(entry.due_at, poll_at()))
 
-        self._begin(("hasten", line), _Round(iter(tuple(line.paid.values())), look))
+        self.rounds.begin(("hasten", line), line.paid.values(), look)
 
     def replan(self, kind: Kind, poll_at: Callable[[Entry], float]) -> None:
         """More is known of a type: its tasks that wait are planned anew.
@@ -437,8 +395,8 @@ class Books:
                 if abs(at - entry.due_at) > _WORTH_MOVING * entry.line.spacing:
                     self._arm(entry, at)
 
-        waiting = [entry for line in self._lines for entry in line.paid.values()]
-        self._begin(("replan", kind[:2]), _Round(iter(waiting), look))
+        waiting = (entry for line in self._lines for entry in line.paid.values())
+        self.rounds.begin(("replan", kind[:2]), waiting, look)
 
     def has_room_for(self, entry: Entry, kept: Reply) -> bool:
         """Return whether a solution is taken: whoever waits takes it away again at once.
@@ -471,7 +429,7 @@ class Books:
             del now
             self.fail_if_lapsing(entry, error, until=until)
 
-        self._begin(("lapsing", line), _Round(iter(tuple(line.paid.values())), look))
+        self.rounds.begin(("lapsing", line), line.paid.values(), look)
 
     def fail_if_lapsing(self, entry: Entry, error: EzCaptchaError, *, until: float) -> None:
         """Tell one of them, unless its solution is here, or may be on its way."""
@@ -588,15 +546,15 @@ class Books:
             *self._retries.items(),
             *self._aside,
         ]
-        self._rounds.clear()
-        self._begin("close", _Round(iter(everybody), look))
+        self.rounds.clear()
+        self.rounds.begin("close", everybody, look)
 
     def abort(self, error: EzCaptchaError) -> None:
         """Answer everybody now, whatever was on its way."""
         if self._closed_by is None:
             self.close(error)
-        while self._rounds:
-            self._go_round(0.0)
+        while self.rounds:
+            self.rounds.go(0.0)
         for line in self._lines:
             for entry in list(line.paid.values()):
                 entry.request_in_flight = False
@@ -618,21 +576,6 @@ class Books:
             self._finish(entry, Phase.LAPSED, ResultWindowLapsedError(message))
         else:
             self.abandon(entry, entry.late())
-
-    def _begin(self, what: Hashable, new: _Round) -> None:
-        self._rounds[what] = new
-        self.on_round()
-
-    def _go_round(self, now: float) -> None:
-        """See to one entry, or note that all were seen to."""
-        what, current = next(iter(self._rounds.items()))
-        entry = next(current.entries, None)
-        if entry is not None:
-            current.look(entry, now)
-        else:
-            del self._rounds[what]
-            if current.holds is not None:
-                current.holds.held_since = -inf
 
     def _join(self, entry: Entry) -> None:
         """Put an entry last in its account's line for creation."""
@@ -761,25 +704,6 @@ class Books:
     def _end_create(self, entry: Entry) -> None:
         entry.request_in_flight = False
         entry.line.creating.discard(entry)
-
-
-def _nothing() -> None:
-    pass
-
-
-@attrs.frozen
-class _Round:
-    """A way past many entries, made in parts: tens of thousands would hold up all others.
-
-    Args:
-        entries: Those that were not seen to yet. Each may have moved on meanwhile.
-        look: What to do with each.
-        holds: Of which line nothing is created meanwhile.
-    """
-
-    entries: Iterator[Entry]
-    look: Callable[[Entry, float], None]
-    holds: Line | None = None
 
 
 def _with_others(at: float, tick: float) -> float:

@@ -70,7 +70,7 @@ class Runner:
         self._alarm = anyio.Event()
         self._alarm_at = -inf
         self._quiet = anyio.Event()
-        books.on_round = self.wake
+        books.rounds.on_begin = self.wake
 
     def __repr__(self) -> str:
         return f"<Runner with {self._at_work} of {self._max_requests} requests in flight>"
@@ -101,7 +101,7 @@ class Runner:
 
     async def wait_quiet(self) -> None:
         """Wait until no request is in flight, and the books have seen to everybody."""
-        while self._at_work or self._books.is_on_round:
+        while self._at_work or self._books.rounds:
             self._quiet = anyio.Event()
             await self._quiet.wait()
 

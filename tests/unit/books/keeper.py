@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import attrs
 
-from ezcaptcha_async._books.books import Books, Create, Poll
+from ezcaptcha_async._books.books import Books
+from ezcaptcha_async._books.commands import Create, Poll
 from ezcaptcha_async._books.entries import PENDING, AnyOutcome, Entry, Line, Phase, Solved
 from ezcaptcha_async._books.gate import Permit
 from ezcaptcha_async.errors import EzCaptchaError, TaskFailedError

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ezcaptcha_async._books.books import Books, Create, Poll
+from ezcaptcha_async._books.books import Books
+from ezcaptcha_async._books.commands import Create, Poll
 from ezcaptcha_async._books.entries import MOVES, Entry, IllegalMoveError, Phase, Solved
 from ezcaptcha_async.errors import (
     BannedError,
@@ -879,7 +880,7 @@ def test_nobody_in_line_is_created_until_all_were_told() -> None:
     error = InsufficientBalanceError("EMPTY")
     keeper.books.see_to_queued(keeper.line, lambda entry: keeper.books.refuse(entry, error))
     newcomer = keeper.queued()
-    assert keeper.books.is_on_round
+    assert keeper.books.rounds
     assert keeper.books.next_time(0.0) == 0.0
     assert keeper.books.advance(0.0, 1)
     assert first.outcome is error

@@ -17,7 +17,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ezcaptcha_async._books.books import Books, Create, Poll
+from ezcaptcha_async._books.books import Books
+from ezcaptcha_async._books.commands import Create, Poll
 from ezcaptcha_async._books.entries import Entry, Line, Phase
 from ezcaptcha_async._books.gate import Gate
 from ezcaptcha_async.errors import (

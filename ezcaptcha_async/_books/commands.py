@@ -1,0 +1,46 @@
+"""What the books have done next: createTask or getTaskResult for one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+import attrs
+
+from ezcaptcha_async._books.entries import Entry
+from ezcaptcha_async._books.gate import Permit
+from ezcaptcha_async.tasks import Task
+
+
+@attrs.frozen
+class Create:
+    """Command: send createTask."""
+
+    entry: Entry
+    task: Task[Any]
+    permit: Permit = attrs.field(eq=False, repr=False)
+
+    def by(self, worker: Worker) -> Awaitable[None]:
+        """Have it performed."""
+        return worker.create(self)
+
+
+@attrs.frozen
+class Poll:
+    """Command: send getTaskResult."""
+
+    entry: Entry
+    task_id: str
+    permit: Permit = attrs.field(eq=False, repr=False)
+
+    def by(self, worker: Worker) -> Awaitable[None]:
+        """Have it performed."""
+        return worker.poll(self)
+
+
+class Worker(Protocol):
+    """Whoever performs the commands of one account."""
+
+    def create(self, command: Create) -> Awaitable[None]: ...
+
+    def poll(self, command: Poll) -> Awaitable[None]: ...
