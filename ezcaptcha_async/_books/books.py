@@ -27,6 +27,7 @@ from ezcaptcha_async._books.entries import (
     Solved,
     Watcher,
 )
+from ezcaptcha_async._books.references import References
 from ezcaptcha_async._books.rounds import Rounds
 from ezcaptcha_async._books.time_queue import TimeQueue
 from ezcaptcha_async.errors import (
@@ -77,8 +78,7 @@ class Books:
         self._retries: TimeQueue[Entry] = TimeQueue()  # creates that wait for another try
         self._deadlines: TimeQueue[Entry] = TimeQueue()
         self._aside: dict[Entry, None] = {}  # others may see to them
-        self._references: dict[str | None, Entry] = {}
-        self._remembered: TimeQueue[Entry] = TimeQueue()  # by when what they came to is stale
+        self._references = References()
         self.rounds = Rounds()
         self._closed_by: EzCaptchaError | None = None
         self._room = Room()
@@ -133,8 +133,8 @@ class Books:
                 (line.doubtful if entry.is_doubtful else line.ready).set(entry, at)
             elif (entry := self._retries.pop(now)) is not None:
                 again.append(entry)
-            elif (entry := self._remembered.pop(now)) is not None:
-                self._unlist(entry)
+            elif self._references.forget_one(now):
+                continue
             elif self.rounds:
                 self.rounds.go(now)
             else:
@@ -204,7 +204,7 @@ class Books:
         """A caller wants a task; `aside`: it must first be known whether others see to it."""
         entry.number = next(self._numbers)
         if entry.once:
-            self._list(entry)
+            self._references.list(entry)
         self._join(entry)
         if aside:
             self._put_aside(entry)
@@ -512,22 +512,14 @@ class Books:
     def delivered(self, entry: Entry) -> None:
         """A caller has been given what a paid task came to."""
         if not entry.once:
-            self._unlist(entry)
+            self._references.unlist(entry)
 
     def standing_for(self, reference: str, now: float) -> Entry | None:
         """Return what was begun for a reference, until what it came to is of no more use.
 
         That is a task that was to be created once for it, or any that is paid and not delivered.
         """
-        while (entry := self._remembered.pop(now)) is not None:
-            self._unlist(entry)
-        entry = self._references.get(reference)
-        if entry is None or entry.kept is None:
-            return entry
-        if now < entry.unsolved_at + entry.line.token_validity:
-            return entry
-        self._unlist(entry)
-        return None
+        return self._references.standing_for(reference, now)
 
     # -------------------------------------------------------------- events: the end
 
@@ -622,27 +614,11 @@ class Books:
             entry.outcome = outcome  # for whoever asks next; those who left were told already
         elif outcome is not None:
             entry.answer(outcome)
-        if phase not in {Phase.SOLVED, Phase.FAILED}:
-            self._unlist(entry)
-        elif self._references.get(entry.reference) is entry:
-            self._remembered.set(entry, entry.stands_until)
+        if phase in {Phase.SOLVED, Phase.FAILED}:
+            self._references.finish(entry)
+        else:
+            self._references.unlist(entry)
         self._tell(entry)
-
-    def _list(self, entry: Entry) -> None:
-        """Let an entry be found by its reference, unless there is one that is not finished."""
-        known = self._references.get(entry.reference)
-        # What was bought once stands, as long as it does, whatever is bought beside it.
-        if known is not None and known in self._remembered and (entry.once or not known.once):
-            self._unlist(known)
-        if entry.reference is not None:
-            self._references.setdefault(entry.reference, entry)
-
-    def _unlist(self, entry: Entry) -> None:
-        if entry.reference is None:
-            return
-        self._remembered.discard(entry)
-        if self._references.get(entry.reference) is entry:
-            del self._references[entry.reference]
 
     def _tell(self, entry: Entry, state: Literal["created", "resumed"] | None = None) -> None:
         if self._watcher is not None:
@@ -651,7 +627,7 @@ class Books:
     def _keep(self, entry: Entry) -> None:
         """List a paid entry, and see to it that it leaves the list again."""
         entry.line.paid[cast("str", entry.task_id)] = entry
-        self._list(entry)
+        self._references.list(entry)
         self._watch(entry)
 
     def _urgent_at(self, entry: Entry) -> float:
