@@ -83,6 +83,7 @@ class ModelFleet:
         self.intents: dict[str, Intention] = {}
         self.paid: dict[tuple[str, str], str] = {}
         self.owned: dict[str, dict[tuple[str, ...], float]] = {}
+        self.handed: set[tuple[str, str]] = set()
         self.references: dict[str, tuple[str, str, float]] = {}
         self.delivered: dict[str, float] = {}
         self.unknown: dict[str, str] = {}
@@ -226,13 +227,13 @@ class ModelBooks:
     def _told_created(self, fact: Created) -> None:
         fleet, gate = self.fleet, self.fleet.gates[fact.account]
         owned, task = fleet.owned.setdefault(self.run, {}), (fact.account, fact.task_id)
+        is_new = fleet.intents.pop(fact.attempt, None) is not None
         if fact.attempt:
             gate.going.pop(fact.attempt, None)
-            fleet.intents.pop(fact.attempt, None)
             fleet.unknown.pop(fact.attempt, None)
             owned.pop(("intent", fact.attempt), None)
             gate.proven = True
-        if task not in fleet.paid:
+        if task not in fleet.paid and (is_new or task not in fleet.handed):
             ends = fleet.clock() + fact.window
             fleet.paid[task] = fact.text
             gate.ends[fact.task_id] = owned["paid", *task] = ends
@@ -349,11 +350,13 @@ class ModelBooks:
         text = fleet.paid.get(task)
         if text is None or ends <= now:
             del left[item]
+            fleet.handed.add(task)
             fleet.paid.pop(task, None)
             return []
         if task[0] not in {member.account for member in self._members}:
             return []
         del left[item]
+        fleet.handed.add(task)
         fleet.owned.setdefault(self.run, {})[item] = ends
         fleet.sums["adopted"] += 1
         return [Legacy(account=task[0], text=text, left=ends - now)]

@@ -364,6 +364,26 @@ async def test_facts_that_come_after_later_ones_change_nothing(
         assert known.state == "ended"
 
 
+async def test_what_others_have_fetched_is_counted_once(lasting: RedisServer, name: str) -> None:
+    """A network gives out late, or once more, what a pool told before it was taken for dead."""
+    async with joined(lasting, name) as (parted, heir):
+        async with Monitor(lasting, name) as monitor:
+            created = await paid_by(parted, "1", "a")
+            await monitor.send("ZADD", f"{{ez:{name}}}:pools", "0", parted.run)
+            assert len((await heir.beat()).legacies) == 1
+            await monitor.repeat("created", created.attempt)
+            await heir.tell(
+                [Ended(account=ACCOUNT, task_id="1", reference="a", text="{}", seconds=60)]
+            )
+            await monitor.send("HDEL", f"{{ez:{name}}}:told", parted.run)
+            await monitor.repeat("created", created.attempt)
+        await parted.tell([created])
+        assert await counts(heir) == (6, 1, 1, 0, 0, 0)
+        (known,) = await heir.look(["a"])
+        assert known is not None
+        assert known.state == "ended"
+
+
 async def test_leave_of_before_is_void_where_all_was_forgotten(
     mortal: RedisServer, name: str
 ) -> None:

@@ -28,18 +28,22 @@ for i = 6, accounts do mine[ARGV[i]] = true end
 local function hand_over(pool, task, text)
   local account, id = task:match('^(.-)\n(.*)$')
   local ends = tonumber(call('ZSCORE', of(account, 'ends'), id) or 0)
-  if ends <= now then -- it is done, or lapsed
-    call('HDEL', owned(pool), task)
+  local is_over = ends <= now -- it is done, or lapsed
+  if is_over then
     call('ZREM', of(account, 'ends'), id)
   elseif mine[account] and call('SCARD', due) < most then
     call('HSET', owned(run), task, text)
-    call('HDEL', owned(pool), task)
     call('SADD', due, task)
     add('adopted', 1)
-  end -- else it is for a pool that has the account, or for the next time
+  else
+    return -- it is for a pool that has the account, or for the next time
+  end
+  call('HDEL', owned(pool), task)
+  call('ZADD', key('handed'), exact(now + DAY), task) -- whom it was taken from may live
 end
 local dead = call('ZRANGEBYSCORE', key('pools'), '-inf', exact(now))
 local under_way = #dead > 0 and intents_by_run()
+call('ZREMRANGEBYSCORE', key('handed'), '-inf', exact(now))
 for _, pool in ipairs(dead) do
   for _, attempt in ipairs(under_way[pool] or {}) do
     lose(attempt, call('HGET', key('intents'), attempt))

@@ -5,11 +5,20 @@ if number < tonumber(call('HGET', key('told'), run) or 0) then return 0 end
 call('HSET', key('told'), run, number)
 local told = {}
 
+-- Whether another pool was given the task, and has brought it to its end: this one, which was taken
+-- for dead, tells of it once more.
+local function is_over(account, id, is_new)
+  return not is_new and call('ZSCORE', key('handed'), named(account, id))
+    and not call('ZSCORE', of(account, 'ends'), id)
+end
+
 local proven, registered = {}, false
 function told.created(account, attempt, id, text, window, reference)
+  local is_new = false
   if attempt ~= '' then
     call('ZREM', of(account, 'going'), attempt)
-    if call('HDEL', key('intents'), attempt) == 0 then -- it was taken for dead too soon
+    is_new = call('HDEL', key('intents'), attempt) == 1
+    if not is_new then -- it was taken for dead too soon
       call('HDEL', key('unknown'), attempt)
       call('ZREM', key('unknown-at'), attempt)
     end
@@ -18,6 +27,7 @@ function told.created(account, attempt, id, text, window, reference)
       proven[account] = true
     end
   end
+  if is_over(account, id, is_new) then return end
   if call('ZADD', of(account, 'ends'), 'NX', exact(now + tonumber(window)), id) == 1 then
     call('HSET', owned(run), named(account, id), text)
     if not registered then -- if it dies before its next sign of life, others are to find this
