@@ -42,6 +42,9 @@ nearly true would soon be held to be certain."""
 _MOST_TRUSTED: Final = 15.0
 """Tasks that count at most, for the same reason."""
 
+_NEGLIGIBLE: Final = 14.0
+"""A guess that is less likely by so much, as a logarithm, is left out: a millionth."""
+
 
 LEAST_SHARE: Final = 1e-6
 MOST_SHARE: Final = 0.98
@@ -107,7 +110,14 @@ def expected_survival(at_risk: Sequence[float], ready: Sequence[float]) -> list[
         for guess in _MADE
     ]
     best = max(scores)
-    weights = [exp(score - best) for score in scores]
-    total = sum(weights)
-    by_edge = zip(*(guess.survival for guess in _MADE), strict=True)
-    return [sum(map(mul, weights, shares)) / total for shares in by_edge]
+    likely = [
+        (exp(score - best), guess.survival)
+        for score, guess in zip(scores, _MADE, strict=True)
+        if score > best - _NEGLIGIBLE
+    ]
+    total = sum(weight for weight, _ in likely)
+    survival = [0.0] * len(EDGES)
+    for weight, shares in likely:
+        part = weight / total
+        survival = [known + part * share for known, share in zip(survival, shares, strict=True)]
+    return survival
