@@ -115,9 +115,7 @@ def expected_survival(at_risk: Sequence[float], ready: Sequence[float]) -> list[
         for score, guess in zip(scores, _MADE, strict=True)
         if score > best - _NEGLIGIBLE
     ]
-    total = sum(weight for weight, _ in likely)
     survival = [0.0] * len(EDGES)
     for weight, shares in likely:
-        part = weight / total
-        survival = [known + part * share for known, share in zip(survival, shares, strict=True)]
-    return survival
+        survival = [known + weight * share for known, share in zip(survival, shares, strict=True)]
+    return [share / survival[0] for share in survival]
