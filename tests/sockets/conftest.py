@@ -31,12 +31,15 @@ LOOP_OF: Final = {
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out aiohttp on trio, where it is not, and uvloop where it makes no difference."""
+    kept, superfluous = [], []
     for item in items:
-        if any(item.path.is_relative_to(folder) for folder in ON_SOCKETS):
-            item.add_marker(left_half_way)
-    superfluous = [item for item in items if _is_superfluous(item)]
+        if item.path.parent not in ON_SOCKETS:
+            kept.append(item)
+            continue
+        (superfluous if _is_superfluous(item) else kept).append(item)
+        item.add_marker(left_half_way)
     config.hook.pytest_deselected(items=superfluous)
-    items[:] = [item for item in items if item not in superfluous]
+    items[:] = kept
 
 
 def _is_superfluous(item: pytest.Item) -> bool:
