@@ -78,10 +78,10 @@ class Creator:
     async def create(self, command: Create) -> None:
         """Send createTask and enter its outcome into the books."""
         entry = command.entry
-        refusal = self.refusal_of(command.task)
-        if refusal is not None:  # since it came into line
+        invalid = self.refusal_of(command.task)
+        if invalid is not None:  # since it came into line
             self._standing.gate.take_back(command.permit)
-            self._books.refuse(entry, refusal)
+            self._books.refuse(entry, invalid)
             return
         intent: Intent | Known | EzCaptchaError
         try:
@@ -93,11 +93,21 @@ class Creator:
             )
         except (JournalError, BudgetExceededError) as error:
             intent = error.for_ticket(None, None)
-        if isinstance(intent, Intent):
+        # Leave may take a while to get: its caller may be gone by now, or the account banned.
+        now = self._exchange.clock()
+        refusal = self._standing.gate.refusal(now)
+        is_wanted = bool(entry.holders) and not self._books.closed
+        if isinstance(intent, Intent) and is_wanted and refusal is None:
             await self._create(command, intent)
             return
         self._standing.gate.take_back(command.permit)
-        if isinstance(intent, Known):
+        if isinstance(intent, Intent):
+            self._ledger.not_paid(intent)
+            if refusal is None:
+                self._books.retry_create(entry, now)
+            else:
+                self._standing.turn_away(entry, refusal)
+        elif isinstance(intent, Known):
             self._books.set_aside(entry)
             self._ledger.looks_up()
         elif intent.retry_after is not None:

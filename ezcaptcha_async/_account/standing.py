@@ -160,10 +160,10 @@ class Standing:
                 in between, so that it never heard that they were shut.
         """
         now = self._clock()
-        if gates.banned > 0 or gates.polls_banned > 0:
-            self.gate.restore_ban(
-                creates_until=now + gates.banned, polls_until=now + gates.polls_banned
-            )
+        if gates.banned > 0:
+            self.gate.restore_ban(creates_until=now + gates.banned)
+        if gates.polls_banned > 0:
+            self.gate.restore_ban(polls_until=now + gates.polls_banned)
         if gates.paused > 0:
             self.gate.pause(now + gates.paused)
         before = _state_after(self.gate.refusal(now))

@@ -250,11 +250,12 @@ class Gate:
             case _:  # neither says anything of it: the careful reading
                 return max(self._creates_banned_until, self._polls_banned_until)
 
-    def restore_ban(self, *, creates_until: float, polls_until: float) -> None:
-        """Keep silent until then: the service said so to an earlier process."""
+    def restore_ban(self, *, creates_until: float = -inf, polls_until: float = -inf) -> None:
+        """Keep silent until then: the service said so here, to an earlier process or pool."""
         self._creates_banned_until = max(self._creates_banned_until, creates_until)
-        self._polls_banned_until = max(self._polls_banned_until, polls_until)
-        self._probe_polls()
+        if polls_until > self._polls_banned_until:
+            self._polls_banned_until = polls_until
+            self._probe_polls()
 
     def inquiry_refusal(self, now: float) -> ServiceError | None:
         """Return why the balance cannot be asked for now; None when it can."""

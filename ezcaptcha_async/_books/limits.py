@@ -38,6 +38,8 @@ _TIMES_AS_LONG: Final = 3.0
 _WEIGHT: Final = 1 / 16
 _IN_A_ROW: Final = 20
 """So many requests in a row without an answer double their deadline."""
+_MOST_DOUBLINGS: Final = 30
+"""No deadline is as long, and after hours without an answer no number would be."""
 _SOME: Final = 5
 """The last of so many in a row is let take its time where there is but one thing to ask for: its
 window is over before there are more. It costs little where a share of all hangs for good."""
@@ -377,7 +379,8 @@ class AnswerTimes:
             return most
         mean = self._guess if self._mean is None else self._mean
         usual = _TIMES_AS_LONG * ((mean or 0.0) + 4 * self._deviation)
-        return min(most, max(self._least, usual) * 2.0 ** (self._unanswered // _IN_A_ROW))
+        doublings = min(self._unanswered // _IN_A_ROW, _MOST_DOUBLINGS)
+        return min(most, max(self._least, usual) * 2.0**doublings)
 
 
 def _nearer(mean: float | None, seconds: float) -> float:
@@ -402,5 +405,5 @@ class Backoff:
 
         Between one half and the whole of ``base * 2 ** (failures - 1)``, never above the cap.
         """
-        whole = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
+        whole = min(self.cap, self.base * 2.0 ** min(failures - 1, _MOST_DOUBLINGS))
         return whole * (0.5 + rng.random() / 2)

@@ -57,7 +57,6 @@ _LEAST_CROWD: Final = 30
 """Tasks among which there is the first scout. Of fewer, each costs more than it tells."""
 
 _VERSION: Final = 1
-_LONGEST_TEXT: Final = 300
 _LARGEST: Final = 1e12
 
 K = TypeVar("K", bound=Hashable)
@@ -241,7 +240,7 @@ def _rounded(numbers: Iterable[float]) -> list[float]:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+    if not isinstance(value, str):
         raise TypeError
     return value
 
