@@ -214,7 +214,8 @@ class Standing:
                 retryable=True,
             )
             self.turn_away_queued(error, since=now - self.create_patience)
-        elif now - since >= self._terms.passes_on_after:
+        elif now - since >= self._terms.passes_on_after and self.line.held_since == -inf:
+            # Else those in line are being told already why they must not wait.
             self.books.see_to_queued(self.line, lambda entry: self.pass_on(entry, untroubled=True))
 
     def turn_away(self, entry: Entry, error: EzCaptchaError) -> None:
