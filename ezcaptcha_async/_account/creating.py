@@ -96,8 +96,7 @@ class Creator:
         # Leave may take a while to get: its caller may be gone by now, or the account banned.
         now = self._exchange.clock()
         refusal = self._standing.gate.refusal(now)
-        is_wanted = bool(entry.holders) and not self._books.closed
-        if isinstance(intent, Intent) and is_wanted and refusal is None:
+        if isinstance(intent, Intent) and self._books.wants(entry) and refusal is None:
             await self._create(command, intent)
             return
         self._standing.gate.take_back(command.permit)
@@ -198,7 +197,8 @@ class Creator:
 
     def _remember(self, task: Task[Any], error: InvalidTaskError) -> None:
         """Remember a refusal: for the very same task it would come again, and earn a ban."""
-        self._invalid[_plain(task)] = error, self._exchange.clock() + self._standing.ban_window
+        exchange = self._exchange
+        self._invalid[_plain(task)] = error, exchange.clock() + exchange.service.ban_window
         if len(self._invalid) > _MOST_INVALID:
             self._invalid.popitem(last=False)
 

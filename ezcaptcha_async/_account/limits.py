@@ -50,13 +50,12 @@ def line_of(account: Account, keeper: Gatekeeper) -> Line:
         keeper: Says when a request may go: its gate, or one before it that needs leave as well.
     """
     service, terms = account.service, Terms.of(account.service)
-    line = Line(
+    return Line(
         gate=keeper,
         account=account.name,
         result_window=service.result_window,
         spacing=service.min_poll_interval,
         token_validity=service.token_validity,
         tick=terms.tick,
+        most_late=terms.most_late,
     )
-    line.most_late = terms.most_late
-    return line

@@ -83,11 +83,12 @@ class Session:
         self._books = standing.books
         self._ledger = standing.ledger
         self._runner = runner
+        self._polling = polling
         self._poller = Poller(exchange, standing, polling, on_settled=self._settled)
         self._creator = Creator(
             exchange,
             standing,
-            first_poll=self._poller.first_poll,
+            first_poll=polling.first_poll,
             may_repeat=may_repeat,
             on_paid=self._note_payment,
         )
@@ -119,24 +120,17 @@ class Session:
 
     # --------------------------------------------------------------------- requests
 
-    async def create(self, command: Create) -> None:
-        """Send createTask and enter what comes of it into the books."""
+    async def perform(self, command: Create | Poll) -> None:
+        """Send createTask or getTaskResult, and enter what comes of it into the books."""
         try:
-            await self._creator.create(command)
+            if isinstance(command, Create):
+                await self._creator.create(command)
+            else:
+                await self._poller.poll(command)
         finally:
-            self._end(command)
-
-    async def poll(self, command: Poll) -> None:
-        """Send getTaskResult and enter what comes of it into the books."""
-        try:
-            await self._poller.poll(command)
-        finally:
-            self._end(command)
-
-    def _end(self, command: Create | Poll) -> None:
-        # Of whatever was cut off in the middle: on trial, the next one waits for it.
-        self.gate.take_back(command.permit)
-        self._standing.tell_who_lapses(command.entry)
+            # Of whatever was cut off in the middle: on trial, the next one waits for it.
+            self.gate.take_back(command.permit)
+            self._standing.tell_who_lapses(command.entry)
 
     async def balance(self) -> Balance:
         """Ask for the balance; raises as `Inquirer.balance`."""
@@ -201,8 +195,8 @@ class Session:
             deadline=deadline,
             queued_at=self.loop.clock(),
             once=once,
+            repeated=repeated,
         )
-        entry.repeated = repeated
         self._books.enqueue(entry, aside=once and self._ledger.looks_up())
         self._runner.wake()
         return entry
@@ -256,7 +250,7 @@ class Session:
     def adopt(self, entry: Entry) -> None:
         """Take over a paid task that was created elsewhere."""
         self._ledger.adopted(self.saved(entry), self.service.result_window)
-        self._books.adopt(entry, poll_at=entry.created_at + self._poller.first_poll(entry))
+        self._books.adopt(entry, poll_at=entry.created_at + self._polling.first_poll(entry))
         self._runner.wake()
 
     def hold(self, entry: Entry) -> None:
@@ -325,7 +319,9 @@ class Session:
 
     def remaining(self, entry: Entry) -> float | None:
         """Return the seconds until a ticket in flight is ready, as expected."""
-        return self._poller.remaining(entry) if entry.phase in IN_FLIGHT else None
+        if entry.phase not in IN_FLIGHT:
+            return None
+        return self._polling.remaining(entry.kind, self.loop.clock() - entry.created_at)
 
     def saved(self, entry: Entry) -> SavedTask:
         """Write a paid task down."""

@@ -81,11 +81,6 @@ class Standing:
         return f"<Standing of {self._account}: {self.gate.state}>"
 
     @property
-    def ban_window(self) -> float:
-        """Within how many seconds the service counts errors."""
-        return self._terms.ban_window
-
-    @property
     def polls_seem_dead(self) -> bool:
         """Whether no poll has succeeded for so long that they back off."""
         return self._clock() - self.gate.polls_fail_since > self._terms.polls_dead_after
@@ -126,8 +121,7 @@ class Standing:
             if state != before:
                 self._tell_of_account(state, refusal)
             self.turn_away_queued(refusal)
-        since = self.gate.creates_refused_since
-        if since is not None and now - since >= self.create_patience:
+        if now - self.gate.creates_refused_since >= self.create_patience:
             self.turn_away_queued(error, since=now - self.create_patience)
 
     def _note_success(self, asked: Asked) -> None:

@@ -8,6 +8,7 @@ command after the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from math import ceil, inf
 from typing import Any, Final, Literal, cast
@@ -136,7 +137,7 @@ class Books:
             elif self._references.forget_one(now):
                 continue
             elif self.rounds:
-                self.rounds.go(now)
+                self.rounds.go()
             else:
                 more = False
                 break
@@ -229,25 +230,29 @@ class Books:
         entry.lapses_at = now + line.result_window
         self._keep(entry)
         self._tell(entry, "created")
-        if self._closed_by is not None or not entry.holders:
-            self.abandon(entry, self._closed_by)
-        else:
+        if self.wants(entry):
             self._arm(entry, max(now, poll_at))
+        else:
+            self.abandon(entry, self._closed_by)
         for creator in entry.creators:
             creator.answer(entry.outcome)
 
+    def wants(self, entry: Entry) -> bool:
+        """Return whether a task that is not paid yet is to be: somebody waits for it."""
+        return self._closed_by is None and entry.holders > 0
+
     def retry_create(self, entry: Entry, at: float) -> None:
         """CreateTask was certainly not accepted, and may be tried again."""
-        if self._closed_by is not None or not entry.holders:
-            self._finish(entry, Phase.CANCELLED, self._closed_by)
-        else:
+        if self.wants(entry):
             self._move(entry, Phase.QUEUED)
             self._retries.set(entry, at)
+        else:
+            self._finish(entry, Phase.CANCELLED, self._closed_by)
         self._end_create(entry)
 
     def repeat_create(self, entry: Entry, error: EzCaptchaError, at: float) -> None:
         """The answer to createTask was lost, and it is sent once more all the same; only once."""
-        if self._closed_by is not None or not entry.holders or entry.repeated:
+        if entry.repeated or not self.wants(entry):
             self.lost(entry, error)
             return
         self._move(entry, Phase.QUEUED)
@@ -259,11 +264,11 @@ class Books:
 
     def set_aside(self, entry: Entry) -> None:
         """CreateTask was not sent, because others see to the same reference."""
-        if self._closed_by is not None or not entry.holders:
-            self._finish(entry, Phase.CANCELLED, self._closed_by)
-        else:
+        if self.wants(entry):
             self._move(entry, Phase.QUEUED)
             self._put_aside(entry)
+        else:
+            self._finish(entry, Phase.CANCELLED, self._closed_by)
         self._end_create(entry)
 
     def aside(self) -> list[Entry]:
@@ -333,8 +338,7 @@ class Books:
             since: Only those who have been in line since then or longer.
         """
 
-        def look(entry: Entry, now: float) -> None:
-            del now
+        def look(entry: Entry) -> None:
             if entry.phase is Phase.QUEUED and entry.line is line and entry.queued_at <= since:
                 see_to(entry)
 
@@ -372,8 +376,7 @@ class Books:
             poll_at: Returns a moment for each of them, so that they do not go all at once.
         """
 
-        def look(entry: Entry, now: float) -> None:
-            del now
+        def look(entry: Entry) -> None:
             if entry.faults and entry.phase is Phase.WAITING and entry in self._due:
                 self._arm(entry, min(entry.due_at, poll_at()))
 
@@ -386,12 +389,13 @@ class Books:
 
         Args:
             kind: Of the type, at any site.
-            poll_at: Returns when an entry that waits is to be polled, as things look now.
+            poll_at: Returns when an entry that waits is to be polled, as things look now; not
+                in the past.
         """
 
-        def look(entry: Entry, now: float) -> None:
+        def look(entry: Entry) -> None:
             if entry.kind[:2] == kind[:2] and entry in self._due and not entry.faults:
-                at = max(now, poll_at(entry))
+                at = poll_at(entry)
                 if abs(at - entry.due_at) > _WORTH_MOVING * entry.line.spacing:
                     self._arm(entry, at)
 
@@ -424,11 +428,7 @@ class Books:
 
     def fail_lapsing(self, line: Line, error: EzCaptchaError, *, until: float) -> None:
         """Nothing can be fetched until then: tell those whose window ends before."""
-
-        def look(entry: Entry, now: float) -> None:
-            del now
-            self.fail_if_lapsing(entry, error, until=until)
-
+        look = partial(self.fail_if_lapsing, error=error, until=until)
         self.rounds.begin(("lapsing", line), line.paid.values(), look)
 
     def fail_if_lapsing(self, entry: Entry, error: EzCaptchaError, *, until: float) -> None:
@@ -527,8 +527,7 @@ class Books:
         """Give out no more commands; answer all but the requests in flight, in parts."""
         self._closed_by = error
 
-        def look(entry: Entry, now: float) -> None:
-            del now
+        def look(entry: Entry) -> None:
             # An answer that is on its way may still be a solution; wait for it.
             if entry.outcome is None and not entry.request_in_flight:
                 self.abandon(entry, error)
@@ -546,7 +545,7 @@ class Books:
         if self._closed_by is None:
             self.close(error)
         while self.rounds:
-            self.rounds.go(0.0)
+            self.rounds.go()
         for line in self._lines:
             for entry in list(line.paid.values()):
                 entry.request_in_flight = False

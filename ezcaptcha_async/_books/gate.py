@@ -135,14 +135,16 @@ class Gate:
         self._polls_on_probe = True
         self._most_probes = 1
         self._probes = Pause(terms.first_wait, terms.longest_wait)
-        self._polls_fail_since = inf
+        self.polls_fail_since = inf
+        """Since when no poll has been answered of those that were sent; infinity for none."""
         self._on_trial = True
         self._trial_at = -inf
         self._trial_wait = self._terms.first_wait
         self._creates_proven = False
         self._failing_since = inf
         self._creates_fail_since = inf
-        self._creates_refused_since = inf
+        self.creates_refused_since = inf
+        """Since when creates have only been refused for now, as full or throttled; likewise."""
 
     def __repr__(self) -> str:
         return f"<Gate {self.state}>"
@@ -151,17 +153,6 @@ class Gate:
     def failing_since(self) -> float | None:
         """Since when nothing but failures has come back, of creates at least; else None."""
         since = min(self._failing_since, self._creates_fail_since)
-        return None if since == inf else since
-
-    @property
-    def polls_fail_since(self) -> float:
-        """Since when no poll has been answered of those that were sent; infinity for none."""
-        return self._polls_fail_since
-
-    @property
-    def creates_refused_since(self) -> float | None:
-        """Since when creates have only been refused for now: no capacity, or throttled."""
-        since = self._creates_refused_since
         return None if since == inf else since
 
     @property
@@ -342,7 +333,7 @@ class Gate:
                 self._asked_of_one_until = now + self._terms.polls_dead_after
         self._quota.succeeded()
         if endpoint == "getTaskResult":
-            self._polls_fail_since = inf
+            self.polls_fail_since = inf
         # What was sent before a ban tells nothing of what comes after.
         if now >= self.banned_until(endpoint):
             self._pass_trial()
@@ -354,7 +345,7 @@ class Gate:
             self._doubt.forget()
             self._failed_in_a_row = self._lost_in_a_row = 0
             self._creates_fail_since = inf
-            self._creates_refused_since = inf
+            self.creates_refused_since = inf
         return endpoint
 
     def failed(
@@ -370,7 +361,7 @@ class Gate:
         """
         endpoint = self._use(permit)
         if endpoint == "getTaskResult":
-            self._polls_fail_since = min(self._polls_fail_since, now)
+            self.polls_fail_since = min(self.polls_fail_since, now)
             self._most_probes += 1
         elif endpoint == "createTask":
             self._failed_in_a_row += 1
@@ -399,7 +390,7 @@ class Gate:
         endpoint = self._use(permit)
         stretch = 1 + luck / 10
         if endpoint == "createTask" and error.is_passing:
-            self._creates_refused_since = min(self._creates_refused_since, now)
+            self.creates_refused_since = min(self.creates_refused_since, now)
         match error:
             case CredentialError() | InsufficientBalanceError():
                 self._refused_for_good(error, now, stretch, endpoint)
@@ -413,7 +404,7 @@ class Gate:
                     self._all.extend(now, error.retry_after, stretch)
             case _:
                 if endpoint == "getTaskResult":
-                    self._polls_fail_since = min(self._polls_fail_since, now)
+                    self.polls_fail_since = min(self.polls_fail_since, now)
                 self._creates.extend(now, error.retry_after, stretch)
                 self._quota.succeeded()
                 if now >= self.banned_until(endpoint):

@@ -64,7 +64,8 @@ class Terms:
         second: What rates are counted in.
         polls_dead_after: After so many seconds without an answered poll they back off.
         retry_spread: Within how many seconds after the next answer all of them try again.
-        least_deadline: Least total deadline of a poll.
+        least_deadline: Least total deadline of a poll; at any speed, for answers do not come faster
+            because the service's clock does.
         in_flight_for: For so many seconds of polls as can be sent tasks are in flight at most:
             about as long as one takes, so that each is asked for when it is ready.
         tick: What falls due within so many seconds is polled at the same moment: what goes out
@@ -110,8 +111,6 @@ class Terms:
             second=real.second / speed,
             polls_dead_after=real.polls_dead_after / speed,
             retry_spread=real.retry_spread / speed,
-            # Not scaled: answers do not come faster because the service's clock runs faster.
-            least_deadline=real.least_deadline,
             # A token's age is counted from the last poll before it was ready.
             in_flight_for=min(real.in_flight_for / speed, service.token_validity / _POLLED_IN_LIFE),
             tick=real.tick / speed,
@@ -339,7 +338,8 @@ class AnswerTimes:
         self._deviation = least / (4 * _TIMES_AS_LONG)
         self._unanswered = 0
         self._sent = 0  # since the last answer
-        self._usual: float | None = None
+        self.usual: float | None = None
+        """Seconds that an answer usually takes, those that never came included; None at first."""
 
     def guess(self, seconds: float) -> None:
         """Note how long the answer to another request took."""
@@ -347,7 +347,7 @@ class AnswerTimes:
 
     def took(self, seconds: float) -> None:
         """Note how long a place was held, whatever came of it."""
-        self._usual = _nearer(self._usual, seconds)
+        self.usual = _nearer(self.usual, seconds)
 
     def answered(self, seconds: float) -> None:
         """Note how long an answer took."""
@@ -359,11 +359,6 @@ class AnswerTimes:
     def unanswered(self) -> None:
         """Note that one did not come in time."""
         self._unanswered += 1
-
-    @property
-    def usual(self) -> float | None:
-        """Seconds that an answer usually takes, those that never came included; None at first."""
-        return self._usual
 
     def next_deadline(self, most: float, *, at_a_time: int) -> float:
         """Return the seconds to wait for one that goes out.

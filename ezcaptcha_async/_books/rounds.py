@@ -29,7 +29,7 @@ class Rounds:
         self,
         what: Hashable,
         entries: Iterable[Entry],
-        look: Callable[[Entry, float], None],
+        look: Callable[[Entry], None],
         *,
         holds: Line | None = None,
     ) -> None:
@@ -38,18 +38,18 @@ class Rounds:
         Args:
             what: It is for.
             entries: Whom to see to, as they are now. Each may have moved on when it is looked at.
-            look: What to do with each, at which time.
+            look: What to do with each.
             holds: Of which line nothing is created meanwhile.
         """
         self._current[what] = _Round(iter(tuple(entries)), look, holds)
         self.on_begin()
 
-    def go(self, now: float) -> None:
+    def go(self) -> None:
         """See to one entry, or note that all were seen to."""
         what, current = next(iter(self._current.items()))
         entry = next(current.entries, None)
         if entry is not None:
-            current.look(entry, now)
+            current.look(entry)
         else:
             del self._current[what]
             if current.holds is not None:
@@ -65,5 +65,5 @@ class _Round:
     """One of them: those that were not seen to yet, what to do with each, and what it holds."""
 
     entries: Iterator[Entry]
-    look: Callable[[Entry, float], None]
+    look: Callable[[Entry], None]
     holds: Line | None

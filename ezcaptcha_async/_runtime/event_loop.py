@@ -78,8 +78,17 @@ async def prepare_anyio() -> None:
 
 
 class _Loop:
-    def __init__(self) -> None:
+    def __init__(self, current: Callable[[], object]) -> None:
         self._process = os.getpid()
+        self._current = current
+        self._own = current()
+
+    @property
+    def is_running(self) -> bool:
+        try:
+            return self._current() is self._own and not self.is_inherited
+        except RuntimeError:  # none at all
+            return False
 
     @property
     def is_inherited(self) -> bool:
@@ -88,19 +97,11 @@ class _Loop:
 
 class _AsyncioLoop(_Loop):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(asyncio.get_running_loop)
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
         # asyncio itself keeps only a weak reference to a running task.
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def is_running(self) -> bool:
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:  # none at all
-            return False
-        return running is self._loop and os.getpid() == self._process
 
     def waiter(self) -> Waiter:
         return _AsyncioWaiter(loop=self._loop)
@@ -124,26 +125,17 @@ class _AsyncioWaiter(asyncio.Future[Any]):
 
 class _TrioLoop(_Loop):
     def __init__(self) -> None:
-        super().__init__()
         import trio  # noqa: PLC0415 - may be missing where asyncio runs
 
-        self._trio = trio
-        self._token = trio.lowlevel.current_trio_token()
+        super().__init__(trio.lowlevel.current_trio_token)
+        self._lowlevel = trio.lowlevel
         self.clock = trio.current_time
-
-    @property
-    def is_running(self) -> bool:
-        try:
-            token = self._trio.lowlevel.current_trio_token()
-        except RuntimeError:  # none at all
-            return False
-        return token is self._token and not self.is_inherited
 
     def waiter(self) -> Waiter:
         return _TrioWaiter()
 
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
-        self._trio.lowlevel.spawn_system_task(run)
+        self._lowlevel.spawn_system_task(run)
 
 
 class _TrioWaiter:
