@@ -81,13 +81,7 @@ class Exchange:
     async def post(
         self, asked: Asked, body: RequestBody, evidence: Evidence | None = None
     ) -> Reply | NoAnswer:
-        """Send a request.
-
-        Args:
-            asked: What is asked.
-            body: The request body.
-            evidence: Where to write how far the request got.
-        """
+        """Send a request, and write into `evidence` how far it got."""
         self.requests += 1
         is_poll = asked.endpoint == "getTaskResult"
         timeout = self._request_timeout

@@ -209,13 +209,10 @@ class Session:
     def found(
         self, entry: Entry, task: SavedTask, result: Reply | ServiceError, seconds: float
     ) -> None:
-        """Take what another pool has paid for and had solved.
+        """Take what another pool has paid for and had solved, for the same reference.
 
-        Args:
-            entry: What was to be created for the same reference.
-            task: What was.
-            result: What its solution is decoded from, or the error that it ended with.
-            seconds: For how long that is of use.
+        That is what its solution is decoded from, or the error that it ended with, and is of use
+        for so many seconds.
         """
         now = self.loop.clock()
         outcome = result if isinstance(result, ServiceError) else Solved(result, now)

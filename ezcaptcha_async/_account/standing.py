@@ -147,11 +147,8 @@ class Standing:
     def heed(self, gates: Gates, *, was_shut: bool, reopened: bool) -> None:
         """Do as the gates of all pools stand.
 
-        Args:
-            gates: How they do.
-            was_shut: Whether they were shut when this pool heard of them last.
-            reopened: Whether somebody has reopened them since; this pool may have been refused
-                in between, so that it never heard that they were shut.
+        `was_shut` is how they stood when this pool heard of them last, and `reopened` whether
+        somebody has reopened them since: it may never have heard that they were shut in between.
         """
         now = self._clock()
         if gates.banned > 0:
@@ -183,11 +180,8 @@ class Standing:
     ) -> None:
         """Note that no valid answer came, and end the wait of those who lost patience.
 
-        Args:
-            asked: The request.
-            outcome: What came instead.
-            reason: In words: those who are turned away are told of the last one.
-            maybe_created: Whether it was a createTask that may have been carried out.
+        They are told the reason of the last one. `maybe_created` says that it was a createTask
+        that may have been carried out.
         """
         self._tell(asked, outcome)
         self._note_failure(asked, reason, maybe_created=maybe_created)
@@ -223,8 +217,7 @@ class Standing:
     def tell_who_lapses(self, entry: Entry | None = None) -> None:
         """Answer those whose result window ends before a ban does.
 
-        Args:
-            entry: Only this one, whose request was under way when the ban became known.
+        Or only `entry`, whose request was under way when the ban became known.
         """
         ban = self.gate.ban(self._clock(), "getTaskResult")
         if ban is None:

@@ -117,12 +117,8 @@ class Books:
     def advance(self, now: float, limit: int) -> bool:
         """Let time pass: expire deadlines, and line up what has become due.
 
-        Args:
-            now: Seconds on the event loop's clock.
-            limit: Most entries to look at, so that one call is short.
-
-        Returns:
-            True when there is more to do at once.
+        So that one call is short, it looks at `limit` entries at most; it returns whether there
+        is more to do at once.
         """
         again: list[Entry] = []
         more = True
@@ -155,10 +151,6 @@ class Books:
 
         When polls alone would fill all slots, every ninth command is a create all the same:
         new callers get their turn, and an account's canary is not held up.
-
-        Args:
-            now: Seconds on the event loop's clock.
-            creates: Whether it may be a create.
         """
         if self._closed_by is not None:
             return None
@@ -305,14 +297,7 @@ class Books:
         self._end_create(entry)
 
     def hand_over(self, entry: Entry, line: Line, kind: Kind, points: float | None) -> None:
-        """The task is certainly not paid, and another account is to create it.
-
-        Args:
-            entry: The task, in line for creation, or just refused.
-            line: The other account's entries.
-            kind: What the solve time depends on there.
-            points: Listed price there.
-        """
+        """A task in line, or just refused, is certainly not paid; another account creates it."""
         if entry.phase is not Phase.QUEUED:
             self._move(entry, Phase.QUEUED)
             self._end_create(entry)
@@ -330,12 +315,8 @@ class Books:
     ) -> None:
         """Have all seen to that are in line for creation at an account, in parts.
 
-        Until all were, none of that line is created; whoever comes meanwhile is not among them.
-
-        Args:
-            line: Whose.
-            see_to: What to do with each of them.
-            since: Only those who have been in line since then or longer.
+        Only to those who have been in line `since` then or longer. Until all were seen to, none
+        of that line is created; whoever comes meanwhile is not among them.
         """
 
         def look(entry: Entry) -> None:
@@ -371,9 +352,7 @@ class Books:
     def hasten(self, line: Line, poll_at: Callable[[], float]) -> None:
         """Polls are answered again: those that had failed go soon, whatever they waited for.
 
-        Args:
-            line: Whose.
-            poll_at: Returns a moment for each of them, so that they do not go all at once.
+        `poll_at` returns a moment for each of them, so that they do not go all at once.
         """
 
         def look(entry: Entry) -> None:
@@ -383,14 +362,10 @@ class Books:
         self.rounds.begin(("hasten", line), line.paid.values(), look)
 
     def replan(self, kind: Kind, poll_at: Callable[[Entry], float]) -> None:
-        """More is known of a type: its tasks that wait are planned anew.
+        """More is known of a type: its tasks that wait are planned anew, at any site.
 
-        What failed keeps its time: it does not wait for its solution.
-
-        Args:
-            kind: Of the type, at any site.
-            poll_at: Returns when an entry that waits is to be polled, as things look now; not
-                in the past.
+        What failed keeps its time: it does not wait for its solution. `poll_at` returns when an
+        entry that waits is to be polled, as things look now, and not in the past.
         """
 
         def look(entry: Entry) -> None:
@@ -450,9 +425,7 @@ class Books:
     def abandon(self, entry: Entry, error: EzCaptchaError | None = None) -> None:
         """Nobody waits any more. A queued entry costs nothing; a paid one is kept.
 
-        Args:
-            entry: Whose caller went away.
-            error: What to tell anybody who waits all the same.
+        `error` is for anybody who waits all the same.
         """
         entry.holders = 0
         left = False

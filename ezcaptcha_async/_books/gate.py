@@ -182,16 +182,10 @@ class Gate:
     # ------------------------------------------------------------------ what may go
 
     def create_at(self, now: float, *, creating: int, in_flight: int) -> float:
-        """Return when the next create may go.
-
-        Args:
-            now: Seconds on the event loop's clock.
-            creating: createTask requests in flight.
-            in_flight: Paid tasks in flight.
-        """
+        """Return when the next create may go, beside so many of them and so many paid tasks."""
         if (
             self._shut_by is not None
-            or creating >= (self._max_creates if self._creates_proven else 1)
+            or creating >= self.most_creates
             or creating + in_flight >= self._max_in_flight
         ):
             return inf
@@ -311,9 +305,8 @@ class Gate:
     def refused_task(self, permit: Permit, code: str, now: float) -> bool:
         """Note a createTask that was refused for what its task is, so that nothing was paid.
 
-        Returns:
-            Whether that is the account's trouble: so many were refused, and none accepted
-            since. From then on creates go one at a time, and no more than would earn a ban.
+        Return whether that is the account's trouble: so many were refused, and none accepted
+        since. From then on creates go one at a time, and no more than would earn a ban.
         """
         self._pass(permit, now)
         if not self._refusals.note(code):
@@ -351,13 +344,9 @@ class Gate:
     def failed(
         self, permit: Permit, now: float, luck: float, *, maybe_created: bool = False
     ) -> None:
-        """Note a request that got no valid answer.
+        """Note a request that got no valid answer; `maybe_created` where it may have been paid for.
 
-        Args:
-            permit: With which it was sent.
-            now: Seconds on the event loop's clock.
-            luck: A random number from 0 to 1, against trying again all at once.
-            maybe_created: Whether it was a createTask that may have been carried out.
+        `luck` is a random number from 0 to 1, against trying again all at once.
         """
         endpoint = self._use(permit)
         if endpoint == "getTaskResult":
@@ -379,13 +368,9 @@ class Gate:
             self._trial_wait = min(2 * self._trial_wait, self._terms.longest_wait)
 
     def refused(self, permit: Permit, error: ServiceError, now: float, luck: float) -> None:
-        """Note a refusal that concerns more than one task.
+        """Note a refusal that concerns the account.
 
-        Args:
-            permit: With which the request was sent.
-            error: What the service said; one that concerns the account.
-            now: Seconds on the event loop's clock.
-            luck: A random number from 0 to 1 that spreads the accounts' return.
+        `luck` is a random number from 0 to 1 that spreads the accounts' return.
         """
         endpoint = self._use(permit)
         stretch = 1 + luck / 10

@@ -217,15 +217,10 @@ class RecentErrors:
         self._times.append(now)
 
     def room_at(self, now: float, pending: int) -> float:
-        """Return from when on one more request may fail.
+        """Return from when on one more request may fail, beside so many that are pending.
 
-        Args:
-            now: The present time.
-            pending: Requests in flight that may all fail.
-
-        Returns:
-            `now`; or when enough errors leave the window; infinity when even then requests
-            in flight fill it.
+        That is `now`, or when enough errors leave the window; infinity when even then requests
+        in flight fill it.
         """
         # A mere look, also at a later time: what has left the window by then stays noted.
         gone = sum(time + self._seconds <= now for time in self._times)
@@ -296,13 +291,9 @@ class InquiryHold:
         self._by: EzCaptchaError | None = None
 
     def refused(self, error: EzCaptchaError, code: str, now: float, luck: float) -> None:
-        """Note that one was refused.
+        """Note that one was refused, with what `code` tells from others.
 
-        Args:
-            error: With what.
-            code: What tells it from others.
-            now: The present time.
-            luck: A random number from 0 to 1, against asking again all at once.
+        `luck` is a random number from 0 to 1, against asking again all at once.
         """
         asks_for_patience = isinstance(error, ServiceError) and error.is_passing
         if self._row.note(code) or asks_for_patience or error.retry_after:
@@ -361,12 +352,10 @@ class AnswerTimes:
         self._unanswered += 1
 
     def next_deadline(self, most: float, *, at_a_time: int) -> float:
-        """Return the seconds to wait for one that goes out.
+        """Return the seconds to wait for one that goes out, `most` at most.
 
-        Args:
-            most: At most.
-            at_a_time: For how many there are such requests. Of a few, one takes its time sooner
-                while none was ever answered.
+        There is something to ask for so many `at_a_time`: of a few, one takes its time sooner
+        while none was ever answered.
         """
         self._sent += 1
         row = _IN_A_ROW if self._mean is not None else max(_SOME, min(at_a_time, _IN_A_ROW))

@@ -99,11 +99,8 @@ class TypeModel:
     def polled(self, *, refutes: bool = False) -> bool:
         """Count an answered poll, and renew the estimate when enough of them are new.
 
-        Args:
-            refutes: Whether it has refuted the estimate, so that all begins anew.
-
-        Returns:
-            Whether the estimate has moved so far that what waits is to be planned anew.
+        One that `refutes` the estimate lets all begin anew. Return whether the estimate has moved
+        so far that what waits is to be planned anew.
         """
         if refutes:
             self._polls, self._refresh_at = 0, 1.0
@@ -205,34 +202,30 @@ class Kinds:
         Raises:
             ConfigurationError: It is something else, or has a value that cannot be.
         """
-        document = cast("Any", saved)
-        if isinstance(saved, dict) and document.get("version", _VERSION) != _VERSION:
+        if isinstance(saved, dict) and saved.get("version", _VERSION) != _VERSION:
             raise ConfigurationError("it was saved by another version of ezcaptcha-async")
+        kinds = cls()
         try:
-            return cls._from_dict(document)
+            kinds._take_over(cast("Any", saved))
         except (TypeError, ValueError, KeyError):
             raise ConfigurationError("it does not have the form of saved poll timing") from None
+        return kinds
 
-    @classmethod
-    def _from_dict(cls, saved: dict[str, Any]) -> Kinds:
-        kinds = cls()
+    def _take_over(self, saved: dict[str, Any]) -> None:
         for name, health in saved["services"][-_MOST_SERVICES:]:
-            kinds._health[_text(name)] = _number(health, -_WIDEST, _WIDEST)
+            self._health[_text(name)] = _number(health, -_WIDEST, _WIDEST)
         for service, task_type, tasks, at_risk, ready in saved["types"][-_MOST_TYPES:]:
-            model = TypeModel()
+            model = self._types[_text(service), _text(task_type)] = TypeModel()
             model.tasks = int(_number(tasks, 0, _LARGEST))
             model.times.restore(_numbers(at_risk), _numbers(ready))
             model.refresh()
-            kinds._types[_text(service), _text(task_type)] = model
         for service, task_type, host, *figures in saved["sites"][-_MOST_SITES:]:
-            site = Site()
             tasks, polls, overshoot, drift = figures
+            site = self.sites[Kind(_text(service), _text(task_type), _text(host))] = Site()
             site.tasks = int(_number(tasks, 0, _LARGEST))
             site.polls = int(_number(polls, 0, _LARGEST))
             site.overshoot = _number(overshoot, 0, _LARGEST)
             site.drift = _number(drift, -_WIDEST, _WIDEST)
-            kinds.sites[Kind(_text(service), _text(task_type), _text(host))] = site
-        return kinds
 
 
 def _rounded(numbers: Iterable[float]) -> list[float]:
