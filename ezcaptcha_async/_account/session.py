@@ -19,17 +19,7 @@ from ezcaptcha_async._account.policy import Policy
 from ezcaptcha_async._account.polling import Poller
 from ezcaptcha_async._account.standing import Standing
 from ezcaptcha_async._account.statistics import Statistics
-from ezcaptcha_async._books import (
-    IN_FLIGHT,
-    BalanceWatch,
-    Create,
-    Entry,
-    Gate,
-    Line,
-    Phase,
-    Poll,
-    Solved,
-)
+from ezcaptcha_async._books import IN_FLIGHT, Create, Entry, Gate, Line, Phase, Poll, Solved
 from ezcaptcha_async._journal import SavedTask
 from ezcaptcha_async._log import log
 from ezcaptcha_async._runtime import EventLoop, Runner
@@ -85,18 +75,20 @@ class Session:
         self._runner = runner
         self._polling = polling
         self._poller = Poller(exchange, standing, polling, on_settled=self._settled)
+        self._inquirer = Inquirer(
+            exchange,
+            standing,
+            send=runner.send,
+            low_balance=low_balance,
+            on_low_balance=on_low_balance,
+        )
         self._creator = Creator(
             exchange,
             standing,
             first_poll=polling.first_poll,
             may_repeat=may_repeat,
-            on_paid=self._note_payment,
+            on_paid=self._inquirer.note_payment,
         )
-        self._inquirer = Inquirer(
-            exchange, standing, send=runner.send, on_answer=self._note_balance
-        )
-        self._tell = on_low_balance
-        self._watch = None if on_low_balance is None else BalanceWatch(low_balance)
 
     def __repr__(self) -> str:
         return f"<Session of {self.account.name}, load {self.line.load}>"
@@ -141,25 +133,6 @@ class Session:
         self._standing.reopen()
         self._inquirer.forgive()
         self._runner.wake()
-
-    def _note_payment(self, entry: Entry) -> None:
-        if self._watch is not None:
-            self._watch.spent(entry.points or 0.0)
-            self._watch_balance(self._watch)
-
-    def _watch_balance(self, watch: BalanceWatch) -> None:
-        if self._inquirer.refusal() is None and watch.asks():
-            self._inquirer.begin()
-
-    def _note_balance(self, outcome: Balance | EzCaptchaError) -> None:
-        if self._watch is None or self._tell is None:
-            return
-        if not isinstance(outcome, Balance):
-            self._watch.unknown()
-            return
-        if self._watch.known(outcome.points):
-            self._tell(outcome)
-        self._watch_balance(self._watch)
 
     def answer_inquiry(self, error: EzCaptchaError) -> None:
         """Tell an error to whoever waits for the balance."""
