@@ -149,15 +149,7 @@ class Session:
         once: bool = False,
         repeated: bool = False,
     ) -> Entry:
-        """Put a task in line for creation.
-
-        Args:
-            task: What to solve.
-            points: Its listed price.
-            deadline: On the event loop's clock, when the caller's patience ends.
-            once: Whether at most one payment is made for its reference.
-            repeated: Whether its createTask was sent before, and the answer lost.
-        """
+        """Put a task in line for creation; see `Entry` for what is said of it."""
         entry = Entry(
             line=self.line,
             kind=self._kind_of(task),

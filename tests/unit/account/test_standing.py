@@ -10,6 +10,7 @@ import pytest
 from ezcaptcha_async import Account, CredentialError, ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async._account.exchange import Asked
 from ezcaptcha_async._books import Books
+from ezcaptcha_async.fleets import Gates
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, VirtualTimeLoop
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
@@ -69,6 +70,24 @@ def test_a_failure_does_not_keep_those_in_line_from_being_told() -> None:
             service.clear_faults()
             solved = await asyncio.gather(*callers, return_exceptions=True)
             assert sum(isinstance(item, CredentialError) for item in solved) == 10
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
+
+
+def test_a_ban_of_creates_that_is_told_again_slows_no_poll() -> None:
+    """With each sign of life of its fleet a pool would go back to one poll at a time."""
+    service = SimulatedService(solve_times=Fixed(12))
+
+    async def main() -> None:
+        account = Account("a-key", service=service.profile())
+        async with service.client() as client, SessionPool(account, http_client=client) as pool:
+            await pool.solve(TASK)
+            assert pool._engine is not None
+            standing = pool._engine.sessions[0]._standing
+            standing.heed(Gates(account=account.name, banned=100.0), was_shut=False, reopened=False)
+            assert standing.gate.ban(asyncio.get_running_loop().time(), "createTask")
+            assert standing.gate.state == "open"
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(main())
