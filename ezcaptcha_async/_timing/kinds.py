@@ -202,11 +202,12 @@ class Kinds:
         Raises:
             ConfigurationError: It is something else, or has a value that cannot be.
         """
-        if isinstance(saved, dict) and saved.get("version", _VERSION) != _VERSION:
+        document = cast("Any", saved)
+        if isinstance(saved, dict) and document.get("version", _VERSION) != _VERSION:
             raise ConfigurationError("it was saved by another version of ezcaptcha-async")
         kinds = cls()
         try:
-            kinds._take_over(cast("Any", saved))
+            kinds._take_over(document)
         except (TypeError, ValueError, KeyError):
             raise ConfigurationError("it does not have the form of saved poll timing") from None
         return kinds
