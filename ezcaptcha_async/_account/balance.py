@@ -10,7 +10,7 @@ import attrs
 
 from ezcaptcha_async._account.exchange import Asked, Exchange
 from ezcaptcha_async._account.standing import Standing
-from ezcaptcha_async._books import InquiryHold, Terms
+from ezcaptcha_async._books import BalanceWatch, Entry, InquiryHold, Terms
 from ezcaptcha_async._wire import Refused, Unreadable, retry_delay
 from ezcaptcha_async.accounts import Balance
 from ezcaptcha_async.errors import EzCaptchaError, PoolClosedError, ProtocolError, TransportError
@@ -32,7 +32,8 @@ class Inquirer:
         exchange: Sends the requests.
         standing: Told what the answers say of the account.
         send: Lets a request run in the pool's own time, whatever becomes of who asked.
-        on_answer: Called with each balance, and with each reason why there is none.
+        low_balance: Points below which `on_low_balance` is called.
+        on_low_balance: Told of a balance that has run low; None when nobody wants to know.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Inquirer:
         standing: Standing,
         *,
         send: Callable[[Callable[[], Awaitable[None]]], None],
-        on_answer: Callable[[Balance | EzCaptchaError], None],
+        low_balance: float,
+        on_low_balance: Callable[[Balance], object] | None,
     ) -> None:
         self._exchange = exchange
         self._standing = standing
         self._send = send
-        self._on_answer = on_answer
+        self._tell = on_low_balance
+        self._watch = None if on_low_balance is None else BalanceWatch(low_balance)
         self._inquiry: Inquiry | None = None
         self._hold = InquiryHold(Terms.of(exchange.service))
 
@@ -90,16 +93,35 @@ class Inquirer:
             inquiry.outcome = outcome
             inquiry.answered.set()
 
+    def note_payment(self, entry: Entry) -> None:
+        """Ask for the balance where that may have run low by a task that was paid."""
+        if self._watch is not None:
+            self._watch.spent(entry.points or 0.0)
+            self._look_after(self._watch)
+
+    def _look_after(self, watch: BalanceWatch) -> None:
+        if self.refusal() is None and watch.asks():
+            self.begin()
+
+    def _conclude(self, outcome: Balance | EzCaptchaError) -> None:
+        self.answer(outcome)
+        if self._watch is None or self._tell is None:
+            return
+        if not isinstance(outcome, Balance):
+            self._watch.unknown()
+            return
+        if self._watch.known(outcome.points):
+            self._tell(outcome)
+        self._look_after(self._watch)
+
     async def _inquire(self) -> None:
         exchange, refusal = self._exchange, self.refusal()
         if refusal is not None:  # since it was begun
-            self.answer(refusal)
-            self._on_answer(refusal)
+            self._conclude(refusal)
             return
         asked = exchange.ask(self._standing.gate.send("getBalance", exchange.clock()))
-        outcome = self._read(asked, await exchange.post(asked, exchange.encoder.get_balance()))
-        self.answer(outcome)
-        self._on_answer(outcome)
+        reply = await exchange.post(asked, exchange.encoder.get_balance())
+        self._conclude(self._read(asked, reply))
 
     def _read(self, asked: Asked, reply: Reply | NoAnswer) -> Balance | EzCaptchaError:
         exchange, service = self._exchange, self._exchange.service

@@ -78,10 +78,10 @@ class Creator:
     async def create(self, command: Create) -> None:
         """Send createTask and enter its outcome into the books."""
         entry = command.entry
-        refusal = self.refusal_of(command.task)
-        if refusal is not None:  # since it came into line
+        invalid = self.refusal_of(command.task)
+        if invalid is not None:  # since it came into line
             self._standing.gate.take_back(command.permit)
-            self._books.refuse(entry, refusal)
+            self._books.refuse(entry, invalid)
             return
         intent: Intent | Known | EzCaptchaError
         try:
@@ -93,11 +93,20 @@ class Creator:
             )
         except (JournalError, BudgetExceededError) as error:
             intent = error.for_ticket(None, None)
-        if isinstance(intent, Intent):
+        # Leave may take a while to get: its caller may be gone by now, or the account banned.
+        now = self._exchange.clock()
+        refusal = self._standing.gate.refusal(now)
+        if isinstance(intent, Intent) and self._books.wants(entry) and refusal is None:
             await self._create(command, intent)
             return
         self._standing.gate.take_back(command.permit)
-        if isinstance(intent, Known):
+        if isinstance(intent, Intent):
+            self._ledger.not_paid(intent)
+            if refusal is None:
+                self._books.retry_create(entry, now)
+            else:
+                self._standing.turn_away(entry, refusal)
+        elif isinstance(intent, Known):
             self._books.set_aside(entry)
             self._ledger.looks_up()
         elif intent.retry_after is not None:
@@ -188,7 +197,8 @@ class Creator:
 
     def _remember(self, task: Task[Any], error: InvalidTaskError) -> None:
         """Remember a refusal: for the very same task it would come again, and earn a ban."""
-        self._invalid[_plain(task)] = error, self._exchange.clock() + self._standing.ban_window
+        exchange = self._exchange
+        self._invalid[_plain(task)] = error, exchange.clock() + exchange.service.ban_window
         if len(self._invalid) > _MOST_INVALID:
             self._invalid.popitem(last=False)
 

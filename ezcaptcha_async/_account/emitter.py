@@ -48,12 +48,7 @@ class Emitter:
         return self._on_event is not None or log.isEnabledFor(logging.DEBUG)
 
     def moved(self, entry: Entry, state: TaskState | None = None) -> None:
-        """Tell that a task has come to where it stands now.
-
-        Args:
-            entry: The task.
-            state: What to call it, where the phase alone does not say.
-        """
+        """Tell that a task has come to where it stands now; `state` where no phase says it."""
         # Not by the property: this is asked some six times for each task.
         if self._on_event is not None or log.isEnabledFor(logging.DEBUG):
             self.emit(_task_event(entry, state or _STATES[entry.phase], self._clock()))

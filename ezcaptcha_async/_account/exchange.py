@@ -81,18 +81,13 @@ class Exchange:
     async def post(
         self, asked: Asked, body: RequestBody, evidence: Evidence | None = None
     ) -> Reply | NoAnswer:
-        """Send a request.
-
-        Args:
-            asked: What is asked.
-            body: The request body.
-            evidence: Where to write how far the request got.
-        """
+        """Send a request, and write into `evidence` how far it got."""
         self.requests += 1
         is_poll = asked.endpoint == "getTaskResult"
-        timeout: float = self._request_timeout
+        timeout = self._request_timeout
         if is_poll:
             timeout = self.pace.next_deadline(timeout)
+        reason = f"no whole answer within {timeout:g} s"
         reply: Reply | NoAnswer | None = None
         with anyio.CancelScope(deadline=self.clock() + timeout):
             try:
@@ -105,8 +100,7 @@ class Exchange:
             except BaseException as error:
                 if not is_stray(error):
                     raise
-                unsent = evidence is not None and evidence.unsent
-                reply = NoAnswer("the HTTP client was cancelled by others", unsent=unsent)
+                reason = "the HTTP client was cancelled by others"
         now = self.clock()
         self.unix_offset = time.time() - now
         if is_poll:
@@ -114,6 +108,5 @@ class Exchange:
         elif isinstance(reply, Reply):
             self.pace.answer_took(now - asked.at)
         if reply is None:
-            unsent = evidence is not None and evidence.unsent
-            return NoAnswer(f"no whole answer within {timeout:g} s", unsent=unsent)
+            return NoAnswer(reason, unsent=evidence is not None and evidence.unsent)
         return reply

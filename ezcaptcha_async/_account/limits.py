@@ -13,12 +13,7 @@ _HOLD: Final = 10.0
 
 
 def gate_of(account: Account, *, shared: bool = False) -> Gate:
-    """Return a gate that keeps to the limits of an account.
-
-    Args:
-        account: The account.
-        shared: Whether its rates are those of many pools, which it does not keep by itself.
-    """
+    """Return a gate for the limits of an account, but for rates that are `shared` by many pools."""
     return Gate(
         max_creates=account.max_creates,
         max_in_flight=account.max_in_flight,
@@ -43,20 +38,14 @@ def member_of(account: Account, *, request_timeout: float) -> Member:
 
 
 def line_of(account: Account, keeper: Gatekeeper) -> Line:
-    """Return the line of an account's tasks.
-
-    Args:
-        account: The account.
-        keeper: Says when a request may go: its gate, or one before it that needs leave as well.
-    """
+    """Return the line of an account's tasks, with its gate or one that needs leave as well."""
     service, terms = account.service, Terms.of(account.service)
-    line = Line(
+    return Line(
         gate=keeper,
         account=account.name,
         result_window=service.result_window,
         spacing=service.min_poll_interval,
         token_validity=service.token_validity,
         tick=terms.tick,
+        most_late=terms.most_late,
     )
-    line.most_late = terms.most_late
-    return line

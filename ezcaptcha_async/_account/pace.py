@@ -48,9 +48,6 @@ class Pace:
         """Return how many seconds the poll that goes out may take.
 
         It is free to repeat, and must not hold a place that others need.
-
-        Args:
-            most: Seconds that any request may take.
         """
         if self._has_scout and self._answer_times.usual is None:
             return most  # one that is cut off would not tell how long a poll takes
@@ -61,13 +58,7 @@ class Pace:
         self._answer_times.guess(seconds)
 
     def poll_took(self, seconds: float, deadline: float, *, is_answered: bool) -> None:
-        """Learn from a poll.
-
-        Args:
-            seconds: How long it took.
-            deadline: How long it was allowed to.
-            is_answered: Whether anything came.
-        """
+        """Learn from a poll, which took so many seconds, of those up to its deadline."""
         if is_answered:
             self._answer_times.answered(seconds)
         elif seconds > _NEARLY * deadline:

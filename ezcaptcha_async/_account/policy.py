@@ -7,9 +7,9 @@ from math import isnan
 from random import Random
 from typing import Any, TypeVar
 
+from ezcaptcha_async._books import Entry
 from ezcaptcha_async._runtime import Callback, WrongAnswerError
-from ezcaptcha_async._timing import KindStatistics, PollTiming, Scouting
-from ezcaptcha_async.tasks import Kind
+from ezcaptcha_async._timing import PollTiming, Scouting
 
 T = TypeVar("T")
 
@@ -19,46 +19,41 @@ class Policy:
 
     Args:
         timing: The policy.
+        rng: The source of jitter.
     """
 
-    def __init__(self, timing: PollTiming) -> None:
+    def __init__(self, timing: PollTiming, rng: Random) -> None:
         def asked(name: str, read: Callable[[Any], T], default: T) -> Callback[T]:
             return Callback(f"polling.{name}", getattr(timing, name), read, default)
 
+        self._rng = rng
         self._first_poll = asked("first_poll", _seconds, None)
         self._next_poll = asked("next_poll", _seconds, None)
-        self._remaining = asked("remaining", _seconds_if_known, None)
-        self.learn = asked("learn", bool, default=False)
-        self.paced = asked("paced", bool, default=False)
-        self._kinds = asked("kinds", tuple, ())
         self._scouts = None
         if isinstance(timing, Scouting):
             self._scouts = asked("scouts", bool, default=False)
+        self.remaining = asked("remaining", _seconds_if_known, None)
+        self.learn = asked("learn", bool, default=False)
+        self.paced = asked("paced", bool, default=False)
+        self.kinds = asked("kinds", tuple, ())
 
     def __repr__(self) -> str:
         return f"<Policy, {'with' if self._scouts else 'without'} scouts>"
 
-    def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
+    def first_poll(self, entry: Entry) -> float:
         """Return the age, in seconds, at which to poll a task for the first time."""
-        answer = self._first_poll(kind, spacing, rng)
-        return spacing if answer is None else answer
+        return self._wait(entry, self._first_poll)
 
-    def next_poll(self, kind: Kind, spacing: float, age: float, polls: int, rng: Random) -> float:
+    def next_poll(self, entry: Entry, age: float, polls: int) -> float:
         """Return the seconds to wait after a poll at an age that said ``processing``."""
-        answer = self._next_poll(kind, spacing, age, polls, rng)
+        return self._wait(entry, self._next_poll, age, polls)
+
+    def _wait(self, entry: Entry, asked: Callback[float | None], *arguments: float) -> float:
+        spacing = entry.line.spacing
+        if self._scouts is not None and self._scouts(entry.kind, entry.place):
+            return spacing
+        answer = asked(entry.kind, spacing, *arguments, self._rng)
         return spacing if answer is None else answer
-
-    def remaining(self, kind: Kind, age: float) -> float | None:
-        """Return the seconds until a task is ready, as expected; None when nobody knows."""
-        return self._remaining(kind, age)
-
-    def scouts(self, kind: Kind, place: int) -> bool:
-        """Return whether a task is polled as soon as the spacing allows."""
-        return self._scouts is not None and self._scouts(kind, place)
-
-    def kinds(self) -> tuple[KindStatistics, ...]:
-        """Return what is known of each kind."""
-        return self._kinds()
 
 
 def _seconds(answer: Any) -> float | None:

@@ -54,35 +54,18 @@ class Poller:
         self._policy = policy
         self._survived = set[str]()
 
-    def first_poll(self, entry: Entry) -> float:
-        """Return the age, in seconds, at which to poll a task for the first time."""
-        spacing: float = entry.line.spacing
-        if self._policy.scouts(entry.kind, entry.place):
-            return spacing
-        return self._policy.first_poll(entry.kind, spacing, self._exchange.pace.rng)
-
-    def _next_poll(self, entry: Entry, age: float, polls: int) -> float:
-        """Return the seconds to wait after a poll at an age that said ``processing``."""
-        spacing: float = entry.line.spacing
-        if self._policy.scouts(entry.kind, entry.place):
-            return spacing
-        rng = self._exchange.pace.rng
-        return self._policy.next_poll(entry.kind, spacing, age, polls, rng)
-
     def _poll_at(self, entry: Entry) -> float:
         """Return when to poll a task that waits, as things look now."""
         if entry.processing_at is None or not entry.answered:
-            return entry.created_at + self.first_poll(entry)
-        return entry.processing_at + self._next_poll(entry, entry.polled_age, entry.answered)
+            at = entry.created_at + self._policy.first_poll(entry)
+        else:
+            wait = self._policy.next_poll(entry, entry.polled_age, entry.answered)
+            at = entry.processing_at + wait
+        return max(at, self._exchange.clock())
 
     def _learn(self, entry: Entry, age: float, *, ready: bool) -> None:
         if self._policy.learn(entry.kind, entry.polled_age, age, ready=ready):
             self._books.replan(entry.kind, self._poll_at)
-
-    def remaining(self, entry: Entry) -> float | None:
-        """Return the seconds until a task is ready, as expected; None when nobody knows."""
-        age = self._exchange.clock() - entry.created_at
-        return self._policy.remaining(entry.kind, age)
 
     async def poll(self, command: Poll) -> None:
         """Send getTaskResult and enter its outcome into the books."""
@@ -127,7 +110,7 @@ class Poller:
     def _processing(self, entry: Entry, sent_age: float) -> None:
         now = self._exchange.clock()
         self._learn(entry, sent_age, ready=False)
-        wait = self._next_poll(entry, sent_age, entry.answered + 1)
+        wait = self._policy.next_poll(entry, sent_age, entry.answered + 1)
         self._books.processing(entry, now=now, sent_age=sent_age, poll_at=now + wait)
 
     def _refused(self, entry: Entry, error: ServiceError, *, by_server: bool) -> None:

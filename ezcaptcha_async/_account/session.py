@@ -19,17 +19,7 @@ from ezcaptcha_async._account.policy import Policy
 from ezcaptcha_async._account.polling import Poller
 from ezcaptcha_async._account.standing import Standing
 from ezcaptcha_async._account.statistics import Statistics
-from ezcaptcha_async._books import (
-    IN_FLIGHT,
-    BalanceWatch,
-    Create,
-    Entry,
-    Gate,
-    Line,
-    Phase,
-    Poll,
-    Solved,
-)
+from ezcaptcha_async._books import IN_FLIGHT, Create, Entry, Gate, Line, Phase, Poll, Solved
 from ezcaptcha_async._journal import SavedTask
 from ezcaptcha_async._log import log
 from ezcaptcha_async._runtime import EventLoop, Runner
@@ -83,19 +73,22 @@ class Session:
         self._books = standing.books
         self._ledger = standing.ledger
         self._runner = runner
+        self._polling = polling
         self._poller = Poller(exchange, standing, polling, on_settled=self._settled)
+        self._inquirer = Inquirer(
+            exchange,
+            standing,
+            send=runner.send,
+            low_balance=low_balance,
+            on_low_balance=on_low_balance,
+        )
         self._creator = Creator(
             exchange,
             standing,
-            first_poll=self._poller.first_poll,
+            first_poll=polling.first_poll,
             may_repeat=may_repeat,
-            on_paid=self._note_payment,
+            on_paid=self._inquirer.note_payment,
         )
-        self._inquirer = Inquirer(
-            exchange, standing, send=runner.send, on_answer=self._note_balance
-        )
-        self._tell = on_low_balance
-        self._watch = None if on_low_balance is None else BalanceWatch(low_balance)
 
     def __repr__(self) -> str:
         return f"<Session of {self.account.name}, load {self.line.load}>"
@@ -119,24 +112,17 @@ class Session:
 
     # --------------------------------------------------------------------- requests
 
-    async def create(self, command: Create) -> None:
-        """Send createTask and enter what comes of it into the books."""
+    async def perform(self, command: Create | Poll) -> None:
+        """Send createTask or getTaskResult, and enter what comes of it into the books."""
         try:
-            await self._creator.create(command)
+            if isinstance(command, Create):
+                await self._creator.create(command)
+            else:
+                await self._poller.poll(command)
         finally:
-            self._end(command)
-
-    async def poll(self, command: Poll) -> None:
-        """Send getTaskResult and enter what comes of it into the books."""
-        try:
-            await self._poller.poll(command)
-        finally:
-            self._end(command)
-
-    def _end(self, command: Create | Poll) -> None:
-        # Of whatever was cut off in the middle: on trial, the next one waits for it.
-        self.gate.take_back(command.permit)
-        self._standing.tell_who_lapses(command.entry)
+            # Of whatever was cut off in the middle: on trial, the next one waits for it.
+            self.gate.take_back(command.permit)
+            self._standing.tell_who_lapses(command.entry)
 
     async def balance(self) -> Balance:
         """Ask for the balance; raises as `Inquirer.balance`."""
@@ -147,25 +133,6 @@ class Session:
         self._standing.reopen()
         self._inquirer.forgive()
         self._runner.wake()
-
-    def _note_payment(self, entry: Entry) -> None:
-        if self._watch is not None:
-            self._watch.spent(entry.points or 0.0)
-            self._watch_balance(self._watch)
-
-    def _watch_balance(self, watch: BalanceWatch) -> None:
-        if self._inquirer.refusal() is None and watch.asks():
-            self._inquirer.begin()
-
-    def _note_balance(self, outcome: Balance | EzCaptchaError) -> None:
-        if self._watch is None or self._tell is None:
-            return
-        if not isinstance(outcome, Balance):
-            self._watch.unknown()
-            return
-        if self._watch.known(outcome.points):
-            self._tell(outcome)
-        self._watch_balance(self._watch)
 
     def answer_inquiry(self, error: EzCaptchaError) -> None:
         """Tell an error to whoever waits for the balance."""
@@ -182,15 +149,7 @@ class Session:
         once: bool = False,
         repeated: bool = False,
     ) -> Entry:
-        """Put a task in line for creation.
-
-        Args:
-            task: What to solve.
-            points: Its listed price.
-            deadline: On the event loop's clock, when the caller's patience ends.
-            once: Whether at most one payment is made for its reference.
-            repeated: Whether its createTask was sent before, and the answer lost.
-        """
+        """Put a task in line for creation; see `Entry` for what is said of it."""
         entry = Entry(
             line=self.line,
             kind=self._kind_of(task),
@@ -201,8 +160,8 @@ class Session:
             deadline=deadline,
             queued_at=self.loop.clock(),
             once=once,
+            repeated=repeated,
         )
-        entry.repeated = repeated
         self._books.enqueue(entry, aside=once and self._ledger.looks_up())
         self._runner.wake()
         return entry
@@ -215,13 +174,10 @@ class Session:
     def found(
         self, entry: Entry, task: SavedTask, result: Reply | ServiceError, seconds: float
     ) -> None:
-        """Take what another pool has paid for and had solved.
+        """Take what another pool has paid for and had solved, for the same reference.
 
-        Args:
-            entry: What was to be created for the same reference.
-            task: What was.
-            result: What its solution is decoded from, or the error that it ended with.
-            seconds: For how long that is of use.
+        That is what its solution is decoded from, or the error that it ended with, and is of use
+        for so many seconds.
         """
         now = self.loop.clock()
         outcome = result if isinstance(result, ServiceError) else Solved(result, now)
@@ -256,7 +212,7 @@ class Session:
     def adopt(self, entry: Entry) -> None:
         """Take over a paid task that was created elsewhere."""
         self._ledger.adopted(self.saved(entry), self.service.result_window)
-        self._books.adopt(entry, poll_at=entry.created_at + self._poller.first_poll(entry))
+        self._books.adopt(entry, poll_at=entry.created_at + self._polling.first_poll(entry))
         self._runner.wake()
 
     def hold(self, entry: Entry) -> None:
@@ -325,7 +281,9 @@ class Session:
 
     def remaining(self, entry: Entry) -> float | None:
         """Return the seconds until a ticket in flight is ready, as expected."""
-        return self._poller.remaining(entry) if entry.phase in IN_FLIGHT else None
+        if entry.phase not in IN_FLIGHT:
+            return None
+        return self._polling.remaining(entry.kind, self.loop.clock() - entry.created_at)
 
     def saved(self, entry: Entry) -> SavedTask:
         """Write a paid task down."""

@@ -81,11 +81,6 @@ class Standing:
         return f"<Standing of {self._account}: {self.gate.state}>"
 
     @property
-    def ban_window(self) -> float:
-        """Within how many seconds the service counts errors."""
-        return self._terms.ban_window
-
-    @property
     def polls_seem_dead(self) -> bool:
         """Whether no poll has succeeded for so long that they back off."""
         return self._clock() - self.gate.polls_fail_since > self._terms.polls_dead_after
@@ -126,8 +121,7 @@ class Standing:
             if state != before:
                 self._tell_of_account(state, refusal)
             self.turn_away_queued(refusal)
-        since = self.gate.creates_refused_since
-        if since is not None and now - since >= self.create_patience:
+        if now - self.gate.creates_refused_since >= self.create_patience:
             self.turn_away_queued(error, since=now - self.create_patience)
 
     def _note_success(self, asked: Asked) -> None:
@@ -153,17 +147,14 @@ class Standing:
     def heed(self, gates: Gates, *, was_shut: bool, reopened: bool) -> None:
         """Do as the gates of all pools stand.
 
-        Args:
-            gates: How they do.
-            was_shut: Whether they were shut when this pool heard of them last.
-            reopened: Whether somebody has reopened them since; this pool may have been refused
-                in between, so that it never heard that they were shut.
+        `was_shut` is how they stood when this pool heard of them last, and `reopened` whether
+        somebody has reopened them since: it may never have heard that they were shut in between.
         """
         now = self._clock()
-        if gates.banned > 0 or gates.polls_banned > 0:
-            self.gate.restore_ban(
-                creates_until=now + gates.banned, polls_until=now + gates.polls_banned
-            )
+        if gates.banned > 0:
+            self.gate.restore_ban(creates_until=now + gates.banned)
+        if gates.polls_banned > 0:
+            self.gate.restore_ban(polls_until=now + gates.polls_banned)
         if gates.paused > 0:
             self.gate.pause(now + gates.paused)
         before = _state_after(self.gate.refusal(now))
@@ -189,11 +180,8 @@ class Standing:
     ) -> None:
         """Note that no valid answer came, and end the wait of those who lost patience.
 
-        Args:
-            asked: The request.
-            outcome: What came instead.
-            reason: In words: those who are turned away are told of the last one.
-            maybe_created: Whether it was a createTask that may have been carried out.
+        They are told the reason of the last one. `maybe_created` says that it was a createTask
+        that may have been carried out.
         """
         self._tell(asked, outcome)
         self._note_failure(asked, reason, maybe_created=maybe_created)
@@ -214,7 +202,8 @@ class Standing:
                 retryable=True,
             )
             self.turn_away_queued(error, since=now - self.create_patience)
-        elif now - since >= self._terms.passes_on_after:
+        elif now - since >= self._terms.passes_on_after and self.line.held_since == -inf:
+            # Else those in line are being told already why they must not wait.
             self.books.see_to_queued(self.line, lambda entry: self.pass_on(entry, untroubled=True))
 
     def turn_away(self, entry: Entry, error: EzCaptchaError) -> None:
@@ -228,8 +217,7 @@ class Standing:
     def tell_who_lapses(self, entry: Entry | None = None) -> None:
         """Answer those whose result window ends before a ban does.
 
-        Args:
-            entry: Only this one, whose request was under way when the ban became known.
+        Or only `entry`, whose request was under way when the ban became known.
         """
         ban = self.gate.ban(self._clock(), "getTaskResult")
         if ban is None:

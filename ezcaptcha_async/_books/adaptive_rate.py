@@ -92,13 +92,7 @@ class AdaptiveRate:
         self._due = max(now, self._due) + 1.0 / self.rate(now)
 
     def heard(self, now: float, sent_at: float, *, throttled: bool) -> None:
-        """Note an answer.
-
-        Args:
-            now: When it came.
-            sent_at: When it was asked for; before the rate was set, it tells of the load before.
-            throttled: Whether the service throttled the request.
-        """
+        """Note an answer; one asked for before the rate was set tells of the load before."""
         if sent_at < self._since:
             return
         is_free = self.rate(now) == inf and self._hints < _SURE

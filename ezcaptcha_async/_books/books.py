@@ -8,6 +8,7 @@ command after the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from math import ceil, inf
 from typing import Any, Final, Literal, cast
@@ -116,12 +117,8 @@ class Books:
     def advance(self, now: float, limit: int) -> bool:
         """Let time pass: expire deadlines, and line up what has become due.
 
-        Args:
-            now: Seconds on the event loop's clock.
-            limit: Most entries to look at, so that one call is short.
-
-        Returns:
-            True when there is more to do at once.
+        So that one call is short, it looks at `limit` entries at most; it returns whether there
+        is more to do at once.
         """
         again: list[Entry] = []
         more = True
@@ -136,7 +133,7 @@ class Books:
             elif self._references.forget_one(now):
                 continue
             elif self.rounds:
-                self.rounds.go(now)
+                self.rounds.go()
             else:
                 more = False
                 break
@@ -154,10 +151,6 @@ class Books:
 
         When polls alone would fill all slots, every ninth command is a create all the same:
         new callers get their turn, and an account's canary is not held up.
-
-        Args:
-            now: Seconds on the event loop's clock.
-            creates: Whether it may be a create.
         """
         if self._closed_by is not None:
             return None
@@ -229,25 +222,29 @@ class Books:
         entry.lapses_at = now + line.result_window
         self._keep(entry)
         self._tell(entry, "created")
-        if self._closed_by is not None or not entry.holders:
-            self.abandon(entry, self._closed_by)
-        else:
+        if self.wants(entry):
             self._arm(entry, max(now, poll_at))
+        else:
+            self.abandon(entry, self._closed_by)
         for creator in entry.creators:
             creator.answer(entry.outcome)
 
+    def wants(self, entry: Entry) -> bool:
+        """Return whether a task that is not paid yet is to be: somebody waits for it."""
+        return self._closed_by is None and entry.holders > 0
+
     def retry_create(self, entry: Entry, at: float) -> None:
         """CreateTask was certainly not accepted, and may be tried again."""
-        if self._closed_by is not None or not entry.holders:
-            self._finish(entry, Phase.CANCELLED, self._closed_by)
-        else:
+        if self.wants(entry):
             self._move(entry, Phase.QUEUED)
             self._retries.set(entry, at)
+        else:
+            self._finish(entry, Phase.CANCELLED, self._closed_by)
         self._end_create(entry)
 
     def repeat_create(self, entry: Entry, error: EzCaptchaError, at: float) -> None:
         """The answer to createTask was lost, and it is sent once more all the same; only once."""
-        if self._closed_by is not None or not entry.holders or entry.repeated:
+        if entry.repeated or not self.wants(entry):
             self.lost(entry, error)
             return
         self._move(entry, Phase.QUEUED)
@@ -259,11 +256,11 @@ class Books:
 
     def set_aside(self, entry: Entry) -> None:
         """CreateTask was not sent, because others see to the same reference."""
-        if self._closed_by is not None or not entry.holders:
-            self._finish(entry, Phase.CANCELLED, self._closed_by)
-        else:
+        if self.wants(entry):
             self._move(entry, Phase.QUEUED)
             self._put_aside(entry)
+        else:
+            self._finish(entry, Phase.CANCELLED, self._closed_by)
         self._end_create(entry)
 
     def aside(self) -> list[Entry]:
@@ -300,14 +297,7 @@ class Books:
         self._end_create(entry)
 
     def hand_over(self, entry: Entry, line: Line, kind: Kind, points: float | None) -> None:
-        """The task is certainly not paid, and another account is to create it.
-
-        Args:
-            entry: The task, in line for creation, or just refused.
-            line: The other account's entries.
-            kind: What the solve time depends on there.
-            points: Listed price there.
-        """
+        """A task in line, or just refused, is certainly not paid; another account creates it."""
         if entry.phase is not Phase.QUEUED:
             self._move(entry, Phase.QUEUED)
             self._end_create(entry)
@@ -325,16 +315,11 @@ class Books:
     ) -> None:
         """Have all seen to that are in line for creation at an account, in parts.
 
-        Until all were, none of that line is created; whoever comes meanwhile is not among them.
-
-        Args:
-            line: Whose.
-            see_to: What to do with each of them.
-            since: Only those who have been in line since then or longer.
+        Only to those who have been in line `since` then or longer. Until all were seen to, none
+        of that line is created; whoever comes meanwhile is not among them.
         """
 
-        def look(entry: Entry, now: float) -> None:
-            del now
+        def look(entry: Entry) -> None:
             if entry.phase is Phase.QUEUED and entry.line is line and entry.queued_at <= since:
                 see_to(entry)
 
@@ -367,31 +352,25 @@ class Books:
     def hasten(self, line: Line, poll_at: Callable[[], float]) -> None:
         """Polls are answered again: those that had failed go soon, whatever they waited for.
 
-        Args:
-            line: Whose.
-            poll_at: Returns a moment for each of them, so that they do not go all at once.
+        `poll_at` returns a moment for each of them, so that they do not go all at once.
         """
 
-        def look(entry: Entry, now: float) -> None:
-            del now
+        def look(entry: Entry) -> None:
             if entry.faults and entry.phase is Phase.WAITING and entry in self._due:
                 self._arm(entry, min(entry.due_at, poll_at()))
 
         self.rounds.begin(("hasten", line), line.paid.values(), look)
 
     def replan(self, kind: Kind, poll_at: Callable[[Entry], float]) -> None:
-        """More is known of a type: its tasks that wait are planned anew.
+        """More is known of a type: its tasks that wait are planned anew, at any site.
 
-        What failed keeps its time: it does not wait for its solution.
-
-        Args:
-            kind: Of the type, at any site.
-            poll_at: Returns when an entry that waits is to be polled, as things look now.
+        What failed keeps its time: it does not wait for its solution. `poll_at` returns when an
+        entry that waits is to be polled, as things look now, and not in the past.
         """
 
-        def look(entry: Entry, now: float) -> None:
+        def look(entry: Entry) -> None:
             if entry.kind[:2] == kind[:2] and entry in self._due and not entry.faults:
-                at = max(now, poll_at(entry))
+                at = poll_at(entry)
                 if abs(at - entry.due_at) > _WORTH_MOVING * entry.line.spacing:
                     self._arm(entry, at)
 
@@ -424,11 +403,7 @@ class Books:
 
     def fail_lapsing(self, line: Line, error: EzCaptchaError, *, until: float) -> None:
         """Nothing can be fetched until then: tell those whose window ends before."""
-
-        def look(entry: Entry, now: float) -> None:
-            del now
-            self.fail_if_lapsing(entry, error, until=until)
-
+        look = partial(self.fail_if_lapsing, error=error, until=until)
         self.rounds.begin(("lapsing", line), line.paid.values(), look)
 
     def fail_if_lapsing(self, entry: Entry, error: EzCaptchaError, *, until: float) -> None:
@@ -450,9 +425,7 @@ class Books:
     def abandon(self, entry: Entry, error: EzCaptchaError | None = None) -> None:
         """Nobody waits any more. A queued entry costs nothing; a paid one is kept.
 
-        Args:
-            entry: Whose caller went away.
-            error: What to tell anybody who waits all the same.
+        `error` is for anybody who waits all the same.
         """
         entry.holders = 0
         left = False
@@ -527,8 +500,7 @@ class Books:
         """Give out no more commands; answer all but the requests in flight, in parts."""
         self._closed_by = error
 
-        def look(entry: Entry, now: float) -> None:
-            del now
+        def look(entry: Entry) -> None:
             # An answer that is on its way may still be a solution; wait for it.
             if entry.outcome is None and not entry.request_in_flight:
                 self.abandon(entry, error)
@@ -546,7 +518,7 @@ class Books:
         if self._closed_by is None:
             self.close(error)
         while self.rounds:
-            self.rounds.go(0.0)
+            self.rounds.go()
         for line in self._lines:
             for entry in list(line.paid.values()):
                 entry.request_in_flight = False

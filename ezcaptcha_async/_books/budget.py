@@ -44,12 +44,7 @@ class Budget:
         return sum(line.committed_points for line in self._lines)
 
     def check(self, task_type: str, offer: Offer | None, *, freed: float = 0.0) -> None:
-        """Check that one more task may be created.
-
-        Args:
-            task_type: Its type.
-            offer: What the service asks for it.
-            freed: Points that are committed now and will not be then.
+        """Check that one more task may be created, when `freed` points are committed no more.
 
         Raises:
             BudgetExceededError: It costs more than is left.

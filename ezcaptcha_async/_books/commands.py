@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
@@ -20,10 +19,6 @@ class Create:
     task: Task[Any]
     permit: Permit = attrs.field(eq=False, repr=False)
 
-    def by(self, worker: Worker) -> Awaitable[None]:
-        """Have it performed."""
-        return worker.create(self)
-
 
 @attrs.frozen
 class Poll:
@@ -32,15 +27,3 @@ class Poll:
     entry: Entry
     task_id: str
     permit: Permit = attrs.field(eq=False, repr=False)
-
-    def by(self, worker: Worker) -> Awaitable[None]:
-        """Have it performed."""
-        return worker.poll(self)
-
-
-class Worker(Protocol):
-    """Whoever performs the commands of one account."""
-
-    def create(self, command: Create) -> Awaitable[None]: ...
-
-    def poll(self, command: Poll) -> Awaitable[None]: ...

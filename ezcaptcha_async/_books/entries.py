@@ -49,38 +49,19 @@ class Phase(IntEnum):
     CANCELLED = 10  # not paid; the caller went away, timed out, or the pool closed
 
 
-MOVES: Final[Mapping[Phase, frozenset[Phase]]] = {
-    Phase.QUEUED: frozenset(
-        {
-            Phase.CREATING,
-            Phase.WAITING,  # another pool has it created
-            Phase.REFUSED,
-            Phase.CANCELLED,
-        }
-    ),
-    Phase.CREATING: frozenset(
-        {
-            Phase.QUEUED,
-            Phase.WAITING,
-            Phase.REFUSED,
-            Phase.UNKNOWN,
-            Phase.CANCELLED,
-        }
-    ),
-    Phase.WAITING: frozenset({Phase.POLLING, Phase.FAILED, Phase.LAPSED, Phase.ORPHANED}),
-    Phase.POLLING: frozenset(
-        {Phase.WAITING, Phase.SOLVED, Phase.FAILED, Phase.LAPSED, Phase.ORPHANED}
-    ),
-    Phase.ORPHANED: frozenset(
-        {Phase.WAITING, Phase.POLLING, Phase.SOLVED, Phase.FAILED, Phase.LAPSED}
-    ),
+MOVES: Final[Mapping[Phase, tuple[Phase, ...]]] = {
+    Phase.QUEUED: (Phase.CREATING, Phase.WAITING, Phase.REFUSED, Phase.CANCELLED),
+    Phase.CREATING: (Phase.QUEUED, Phase.WAITING, Phase.REFUSED, Phase.UNKNOWN, Phase.CANCELLED),
+    Phase.WAITING: (Phase.POLLING, Phase.FAILED, Phase.LAPSED, Phase.ORPHANED),
+    Phase.POLLING: (Phase.WAITING, Phase.SOLVED, Phase.FAILED, Phase.LAPSED, Phase.ORPHANED),
+    Phase.ORPHANED: (Phase.WAITING, Phase.POLLING, Phase.SOLVED, Phase.FAILED, Phase.LAPSED),
     # Solved, but the caller was cancelled in the very moment of delivery.
-    Phase.SOLVED: frozenset({Phase.ORPHANED}),
-    Phase.FAILED: frozenset(),
-    Phase.LAPSED: frozenset(),
-    Phase.UNKNOWN: frozenset(),
-    Phase.REFUSED: frozenset(),
-    Phase.CANCELLED: frozenset(),
+    Phase.SOLVED: (Phase.ORPHANED,),
+    Phase.FAILED: (),
+    Phase.LAPSED: (),
+    Phase.UNKNOWN: (),
+    Phase.REFUSED: (),
+    Phase.CANCELLED: (),
 }
 
 IN_FLIGHT: Final = (Phase.WAITING, Phase.POLLING)

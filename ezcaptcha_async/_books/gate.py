@@ -135,14 +135,16 @@ class Gate:
         self._polls_on_probe = True
         self._most_probes = 1
         self._probes = Pause(terms.first_wait, terms.longest_wait)
-        self._polls_fail_since = inf
+        self.polls_fail_since = inf
+        """Since when no poll has been answered of those that were sent; infinity for none."""
         self._on_trial = True
         self._trial_at = -inf
         self._trial_wait = self._terms.first_wait
         self._creates_proven = False
         self._failing_since = inf
         self._creates_fail_since = inf
-        self._creates_refused_since = inf
+        self.creates_refused_since = inf
+        """Since when creates have only been refused for now, as full or throttled; likewise."""
 
     def __repr__(self) -> str:
         return f"<Gate {self.state}>"
@@ -151,17 +153,6 @@ class Gate:
     def failing_since(self) -> float | None:
         """Since when nothing but failures has come back, of creates at least; else None."""
         since = min(self._failing_since, self._creates_fail_since)
-        return None if since == inf else since
-
-    @property
-    def polls_fail_since(self) -> float:
-        """Since when no poll has been answered of those that were sent; infinity for none."""
-        return self._polls_fail_since
-
-    @property
-    def creates_refused_since(self) -> float | None:
-        """Since when creates have only been refused for now: no capacity, or throttled."""
-        since = self._creates_refused_since
         return None if since == inf else since
 
     @property
@@ -191,16 +182,10 @@ class Gate:
     # ------------------------------------------------------------------ what may go
 
     def create_at(self, now: float, *, creating: int, in_flight: int) -> float:
-        """Return when the next create may go.
-
-        Args:
-            now: Seconds on the event loop's clock.
-            creating: createTask requests in flight.
-            in_flight: Paid tasks in flight.
-        """
+        """Return when the next create may go, beside so many of them and so many paid tasks."""
         if (
             self._shut_by is not None
-            or creating >= (self._max_creates if self._creates_proven else 1)
+            or creating >= self.most_creates
             or creating + in_flight >= self._max_in_flight
         ):
             return inf
@@ -250,11 +235,12 @@ class Gate:
             case _:  # neither says anything of it: the careful reading
                 return max(self._creates_banned_until, self._polls_banned_until)
 
-    def restore_ban(self, *, creates_until: float, polls_until: float) -> None:
-        """Keep silent until then: the service said so to an earlier process."""
+    def restore_ban(self, *, creates_until: float = -inf, polls_until: float = -inf) -> None:
+        """Keep silent until then: the service said so here, to an earlier process or pool."""
         self._creates_banned_until = max(self._creates_banned_until, creates_until)
-        self._polls_banned_until = max(self._polls_banned_until, polls_until)
-        self._probe_polls()
+        if polls_until > self._polls_banned_until:
+            self._polls_banned_until = polls_until
+            self._probe_polls()
 
     def inquiry_refusal(self, now: float) -> ServiceError | None:
         """Return why the balance cannot be asked for now; None when it can."""
@@ -319,9 +305,8 @@ class Gate:
     def refused_task(self, permit: Permit, code: str, now: float) -> bool:
         """Note a createTask that was refused for what its task is, so that nothing was paid.
 
-        Returns:
-            Whether that is the account's trouble: so many were refused, and none accepted
-            since. From then on creates go one at a time, and no more than would earn a ban.
+        Return whether that is the account's trouble: so many were refused, and none accepted
+        since. From then on creates go one at a time, and no more than would earn a ban.
         """
         self._pass(permit, now)
         if not self._refusals.note(code):
@@ -341,7 +326,7 @@ class Gate:
                 self._asked_of_one_until = now + self._terms.polls_dead_after
         self._quota.succeeded()
         if endpoint == "getTaskResult":
-            self._polls_fail_since = inf
+            self.polls_fail_since = inf
         # What was sent before a ban tells nothing of what comes after.
         if now >= self.banned_until(endpoint):
             self._pass_trial()
@@ -353,23 +338,19 @@ class Gate:
             self._doubt.forget()
             self._failed_in_a_row = self._lost_in_a_row = 0
             self._creates_fail_since = inf
-            self._creates_refused_since = inf
+            self.creates_refused_since = inf
         return endpoint
 
     def failed(
         self, permit: Permit, now: float, luck: float, *, maybe_created: bool = False
     ) -> None:
-        """Note a request that got no valid answer.
+        """Note a request that got no valid answer; `maybe_created` where it may have been paid for.
 
-        Args:
-            permit: With which it was sent.
-            now: Seconds on the event loop's clock.
-            luck: A random number from 0 to 1, against trying again all at once.
-            maybe_created: Whether it was a createTask that may have been carried out.
+        `luck` is a random number from 0 to 1, against trying again all at once.
         """
         endpoint = self._use(permit)
         if endpoint == "getTaskResult":
-            self._polls_fail_since = min(self._polls_fail_since, now)
+            self.polls_fail_since = min(self.polls_fail_since, now)
             self._most_probes += 1
         elif endpoint == "createTask":
             self._failed_in_a_row += 1
@@ -387,18 +368,14 @@ class Gate:
             self._trial_wait = min(2 * self._trial_wait, self._terms.longest_wait)
 
     def refused(self, permit: Permit, error: ServiceError, now: float, luck: float) -> None:
-        """Note a refusal that concerns more than one task.
+        """Note a refusal that concerns the account.
 
-        Args:
-            permit: With which the request was sent.
-            error: What the service said; one that concerns the account.
-            now: Seconds on the event loop's clock.
-            luck: A random number from 0 to 1 that spreads the accounts' return.
+        `luck` is a random number from 0 to 1 that spreads the accounts' return.
         """
         endpoint = self._use(permit)
         stretch = 1 + luck / 10
         if endpoint == "createTask" and error.is_passing:
-            self._creates_refused_since = min(self._creates_refused_since, now)
+            self.creates_refused_since = min(self.creates_refused_since, now)
         match error:
             case CredentialError() | InsufficientBalanceError():
                 self._refused_for_good(error, now, stretch, endpoint)
@@ -412,7 +389,7 @@ class Gate:
                     self._all.extend(now, error.retry_after, stretch)
             case _:
                 if endpoint == "getTaskResult":
-                    self._polls_fail_since = min(self._polls_fail_since, now)
+                    self.polls_fail_since = min(self.polls_fail_since, now)
                 self._creates.extend(now, error.retry_after, stretch)
                 self._quota.succeeded()
                 if now >= self.banned_until(endpoint):

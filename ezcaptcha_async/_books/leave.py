@@ -97,23 +97,14 @@ class LeaveKeeper:
     # ------------------------------------------------------------- what is fetched ahead
 
     def short_of(self, queued: int, creating: int) -> int:
-        """Return for how many more createTask requests leave is wanted.
-
-        Args:
-            queued: How many are in line.
-            creating: How many are under way.
-        """
+        """Return for how many more createTask requests leave is wanted."""
         most = min(queued, self._gate.most_creates - creating, _MOST_IN_HAND)
         return most - len(self._creates)
 
     def got_creates(self, names: Sequence[str], *, since: float, gap: float, hold: float) -> None:
         """Take leave for createTask in hand.
 
-        Args:
-            names: One for each.
-            since: From when the first is good, on the event loop's clock.
-            gap: Seconds until the next is.
-            hold: For how many seconds each is.
+        The first is good `since` then, each further one `gap` seconds later, for `hold` seconds.
         """
         for number, name in enumerate(names):
             at = since + number * gap

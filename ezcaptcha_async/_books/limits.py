@@ -38,6 +38,8 @@ _TIMES_AS_LONG: Final = 3.0
 _WEIGHT: Final = 1 / 16
 _IN_A_ROW: Final = 20
 """So many requests in a row without an answer double their deadline."""
+_MOST_DOUBLINGS: Final = 30
+"""No deadline is as long, and after hours without an answer no number would be."""
 _SOME: Final = 5
 """The last of so many in a row is let take its time where there is but one thing to ask for: its
 window is over before there are more. It costs little where a share of all hangs for good."""
@@ -62,7 +64,8 @@ class Terms:
         second: What rates are counted in.
         polls_dead_after: After so many seconds without an answered poll they back off.
         retry_spread: Within how many seconds after the next answer all of them try again.
-        least_deadline: Least total deadline of a poll.
+        least_deadline: Least total deadline of a poll; at any speed, for answers do not come faster
+            because the service's clock does.
         in_flight_for: For so many seconds of polls as can be sent tasks are in flight at most:
             about as long as one takes, so that each is asked for when it is ready.
         tick: What falls due within so many seconds is polled at the same moment: what goes out
@@ -108,8 +111,6 @@ class Terms:
             second=real.second / speed,
             polls_dead_after=real.polls_dead_after / speed,
             retry_spread=real.retry_spread / speed,
-            # Not scaled: answers do not come faster because the service's clock runs faster.
-            least_deadline=real.least_deadline,
             # A token's age is counted from the last poll before it was ready.
             in_flight_for=min(real.in_flight_for / speed, service.token_validity / _POLLED_IN_LIFE),
             tick=real.tick / speed,
@@ -216,15 +217,10 @@ class RecentErrors:
         self._times.append(now)
 
     def room_at(self, now: float, pending: int) -> float:
-        """Return from when on one more request may fail.
+        """Return from when on one more request may fail, beside so many that are pending.
 
-        Args:
-            now: The present time.
-            pending: Requests in flight that may all fail.
-
-        Returns:
-            `now`; or when enough errors leave the window; infinity when even then requests
-            in flight fill it.
+        That is `now`, or when enough errors leave the window; infinity when even then requests
+        in flight fill it.
         """
         # A mere look, also at a later time: what has left the window by then stays noted.
         gone = sum(time + self._seconds <= now for time in self._times)
@@ -295,13 +291,9 @@ class InquiryHold:
         self._by: EzCaptchaError | None = None
 
     def refused(self, error: EzCaptchaError, code: str, now: float, luck: float) -> None:
-        """Note that one was refused.
+        """Note that one was refused, with what `code` tells from others.
 
-        Args:
-            error: With what.
-            code: What tells it from others.
-            now: The present time.
-            luck: A random number from 0 to 1, against asking again all at once.
+        `luck` is a random number from 0 to 1, against asking again all at once.
         """
         asks_for_patience = isinstance(error, ServiceError) and error.is_passing
         if self._row.note(code) or asks_for_patience or error.retry_after:
@@ -337,7 +329,8 @@ class AnswerTimes:
         self._deviation = least / (4 * _TIMES_AS_LONG)
         self._unanswered = 0
         self._sent = 0  # since the last answer
-        self._usual: float | None = None
+        self.usual: float | None = None
+        """Seconds that an answer usually takes, those that never came included; None at first."""
 
     def guess(self, seconds: float) -> None:
         """Note how long the answer to another request took."""
@@ -345,7 +338,7 @@ class AnswerTimes:
 
     def took(self, seconds: float) -> None:
         """Note how long a place was held, whatever came of it."""
-        self._usual = _nearer(self._usual, seconds)
+        self.usual = _nearer(self.usual, seconds)
 
     def answered(self, seconds: float) -> None:
         """Note how long an answer took."""
@@ -358,18 +351,11 @@ class AnswerTimes:
         """Note that one did not come in time."""
         self._unanswered += 1
 
-    @property
-    def usual(self) -> float | None:
-        """Seconds that an answer usually takes, those that never came included; None at first."""
-        return self._usual
-
     def next_deadline(self, most: float, *, at_a_time: int) -> float:
-        """Return the seconds to wait for one that goes out.
+        """Return the seconds to wait for one that goes out, `most` at most.
 
-        Args:
-            most: At most.
-            at_a_time: For how many there are such requests. Of a few, one takes its time sooner
-                while none was ever answered.
+        There is something to ask for so many `at_a_time`: of a few, one takes its time sooner
+        while none was ever answered.
         """
         self._sent += 1
         row = _IN_A_ROW if self._mean is not None else max(_SOME, min(at_a_time, _IN_A_ROW))
@@ -377,7 +363,8 @@ class AnswerTimes:
             return most
         mean = self._guess if self._mean is None else self._mean
         usual = _TIMES_AS_LONG * ((mean or 0.0) + 4 * self._deviation)
-        return min(most, max(self._least, usual) * 2.0 ** (self._unanswered // _IN_A_ROW))
+        doublings = min(self._unanswered // _IN_A_ROW, _MOST_DOUBLINGS)
+        return min(most, max(self._least, usual) * 2.0**doublings)
 
 
 def _nearer(mean: float | None, seconds: float) -> float:
@@ -402,5 +389,5 @@ class Backoff:
 
         Between one half and the whole of ``base * 2 ** (failures - 1)``, never above the cap.
         """
-        whole = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
+        whole = min(self.cap, self.base * 2.0 ** min(failures - 1, _MOST_DOUBLINGS))
         return whole * (0.5 + rng.random() / 2)

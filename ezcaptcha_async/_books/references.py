@@ -24,8 +24,6 @@ class References:
 
     def unlist(self, entry: Entry) -> None:
         """Let it be found no more."""
-        if entry.reference is None:
-            return
         self._finished.discard(entry)
         if self._known.get(entry.reference) is entry:
             del self._known[entry.reference]

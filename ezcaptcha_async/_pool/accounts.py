@@ -48,7 +48,7 @@ class Accounts:
 
     def perform(self, command: Create | Poll) -> Awaitable[None]:
         """Have a command performed by the account whose it is."""
-        return command.by(self.session_of[command.entry.line])
+        return self.session_of[command.entry.line].perform(command)
 
     # ------------------------------------------------------------------- new tasks
 

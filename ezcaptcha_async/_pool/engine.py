@@ -63,7 +63,7 @@ class Engine:
         self.loop = current_event_loop()
         emitter = Emitter(_told("on_event", settings.on_event), self.loop.clock)
         on_low_balance = _told("on_low_balance", settings.on_low_balance)
-        self.policy = Policy(settings.polling)
+        self.policy = Policy(settings.polling, settings.rng)
         self._books = Books(emitter, numbers=_NUMBERS)
         self._ended = anyio.Event()
         self._scope = anyio.CancelScope()

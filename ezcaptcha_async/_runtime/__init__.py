@@ -1,11 +1,6 @@
 """The event loop that a pool lives in, and the one coroutine that decides when requests go out."""
 
-from ezcaptcha_async._runtime.callbacks import (
-    Callback,
-    WrongAnswerError,
-    is_deferred,
-    is_stray,
-)
+from ezcaptcha_async._runtime.callbacks import Callback, WrongAnswerError, is_deferred, is_stray
 from ezcaptcha_async._runtime.event_loop import (
     EventLoop,
     Waiter,

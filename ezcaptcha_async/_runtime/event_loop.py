@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Protocol
 
@@ -26,18 +27,28 @@ class Waiter(Awaitable[Any], Protocol):
         ...
 
 
-class EventLoop(Protocol):
-    """What the library needs of an event loop besides anyio."""
+class EventLoop(ABC):
+    """What the library needs of an event loop besides anyio.
 
-    @property
-    def clock(self) -> Callable[[], float]:
-        """The loop's own clock, in seconds."""
-        ...
+    Args:
+        current: Returns what stands for the loop that it is called in; RuntimeError where none is.
+    """
+
+    clock: Callable[[], float]
+    """The loop's own clock, in seconds."""
+
+    def __init__(self, current: Callable[[], object]) -> None:
+        self._process = os.getpid()
+        self._current = current
+        self._own = current()
 
     @property
     def is_running(self) -> bool:
         """True when whoever asks runs in this very loop."""
-        ...
+        try:
+            return self._current() is self._own and not self.is_inherited
+        except RuntimeError:
+            return False
 
     @property
     def is_inherited(self) -> bool:
@@ -45,15 +56,15 @@ class EventLoop(Protocol):
 
         The other ends of those are still the parent's, so the copy must leave them alone.
         """
-        ...
+        return os.getpid() != self._process
 
+    @abstractmethod
     def waiter(self) -> Waiter:
         """Return a new wait."""
-        ...
 
+    @abstractmethod
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
         """Start a coroutine function in the background; it must not raise."""
-        ...
 
 
 def current_event_loop() -> EventLoop:
@@ -77,30 +88,13 @@ async def prepare_anyio() -> None:
         await asyncio.to_thread(anyio.run, checkpoint)
 
 
-class _Loop:
+class _AsyncioLoop(EventLoop):
     def __init__(self) -> None:
-        self._process = os.getpid()
-
-    @property
-    def is_inherited(self) -> bool:
-        return os.getpid() != self._process
-
-
-class _AsyncioLoop(_Loop):
-    def __init__(self) -> None:
-        super().__init__()
+        super().__init__(asyncio.get_running_loop)
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
         # asyncio itself keeps only a weak reference to a running task.
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def is_running(self) -> bool:
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:  # none at all
-            return False
-        return running is self._loop and os.getpid() == self._process
 
     def waiter(self) -> Waiter:
         return _AsyncioWaiter(loop=self._loop)
@@ -122,28 +116,19 @@ class _AsyncioWaiter(asyncio.Future[Any]):
             self.set_result(outcome)
 
 
-class _TrioLoop(_Loop):
+class _TrioLoop(EventLoop):
     def __init__(self) -> None:
-        super().__init__()
         import trio  # noqa: PLC0415 - may be missing where asyncio runs
 
-        self._trio = trio
-        self._token = trio.lowlevel.current_trio_token()
+        super().__init__(trio.lowlevel.current_trio_token)
+        self._lowlevel = trio.lowlevel
         self.clock = trio.current_time
-
-    @property
-    def is_running(self) -> bool:
-        try:
-            token = self._trio.lowlevel.current_trio_token()
-        except RuntimeError:  # none at all
-            return False
-        return token is self._token and not self.is_inherited
 
     def waiter(self) -> Waiter:
         return _TrioWaiter()
 
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
-        self._trio.lowlevel.spawn_system_task(run)
+        self._lowlevel.spawn_system_task(run)
 
 
 class _TrioWaiter:

@@ -70,6 +70,7 @@ class Runner:
         self._alarm = anyio.Event()
         self._alarm_at = -inf
         self._quiet = anyio.Event()
+        self._has_ended = False
         books.rounds.on_begin = self.wake
 
     def __repr__(self) -> str:
@@ -91,7 +92,7 @@ class Runner:
 
     def turn(self) -> Waiter | None:
         """Return what to wait for before a task is put into the books; None for nothing."""
-        if self._starts < _STARTS:
+        if self._starts < _STARTS or self._has_ended:
             self._starts += 1
             return None
         waiter = self._loop.waiter()
@@ -131,6 +132,7 @@ class Runner:
                     with anyio.CancelScope(deadline=self._alarm_at):
                         await self._alarm.wait()
         finally:
+            self._has_ended = True
             while self._admit():
                 pass  # they find that the pool is closed
             self._at_work = 0  # also the lanes that were cancelled before they began

@@ -57,7 +57,6 @@ _LEAST_CROWD: Final = 30
 """Tasks among which there is the first scout. Of fewer, each costs more than it tells."""
 
 _VERSION: Final = 1
-_LONGEST_TEXT: Final = 300
 _LARGEST: Final = 1e12
 
 K = TypeVar("K", bound=Hashable)
@@ -100,11 +99,8 @@ class TypeModel:
     def polled(self, *, refutes: bool = False) -> bool:
         """Count an answered poll, and renew the estimate when enough of them are new.
 
-        Args:
-            refutes: Whether it has refuted the estimate, so that all begins anew.
-
-        Returns:
-            Whether the estimate has moved so far that what waits is to be planned anew.
+        One that `refutes` the estimate lets all begin anew. Return whether the estimate has moved
+        so far that what waits is to be planned anew.
         """
         if refutes:
             self._polls, self._refresh_at = 0, 1.0
@@ -209,31 +205,28 @@ class Kinds:
         document = cast("Any", saved)
         if isinstance(saved, dict) and document.get("version", _VERSION) != _VERSION:
             raise ConfigurationError("it was saved by another version of ezcaptcha-async")
+        kinds = cls()
         try:
-            return cls._from_dict(document)
+            kinds._take_over(document)
         except (TypeError, ValueError, KeyError):
             raise ConfigurationError("it does not have the form of saved poll timing") from None
+        return kinds
 
-    @classmethod
-    def _from_dict(cls, saved: dict[str, Any]) -> Kinds:
-        kinds = cls()
+    def _take_over(self, saved: dict[str, Any]) -> None:
         for name, health in saved["services"][-_MOST_SERVICES:]:
-            kinds._health[_text(name)] = _number(health, -_WIDEST, _WIDEST)
+            self._health[_text(name)] = _number(health, -_WIDEST, _WIDEST)
         for service, task_type, tasks, at_risk, ready in saved["types"][-_MOST_TYPES:]:
-            model = TypeModel()
+            model = self._types[_text(service), _text(task_type)] = TypeModel()
             model.tasks = int(_number(tasks, 0, _LARGEST))
             model.times.restore(_numbers(at_risk), _numbers(ready))
             model.refresh()
-            kinds._types[_text(service), _text(task_type)] = model
         for service, task_type, host, *figures in saved["sites"][-_MOST_SITES:]:
-            site = Site()
             tasks, polls, overshoot, drift = figures
+            site = self.sites[Kind(_text(service), _text(task_type), _text(host))] = Site()
             site.tasks = int(_number(tasks, 0, _LARGEST))
             site.polls = int(_number(polls, 0, _LARGEST))
             site.overshoot = _number(overshoot, 0, _LARGEST)
             site.drift = _number(drift, -_WIDEST, _WIDEST)
-            kinds.sites[Kind(_text(service), _text(task_type), _text(host))] = site
-        return kinds
 
 
 def _rounded(numbers: Iterable[float]) -> list[float]:
@@ -241,7 +234,7 @@ def _rounded(numbers: Iterable[float]) -> list[float]:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+    if not isinstance(value, str):
         raise TypeError
     return value
 

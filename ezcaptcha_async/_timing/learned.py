@@ -1,7 +1,7 @@
 """The default policy: learns how long tasks take, and polls by the best plan for that. Pure.
 
-`_kinds` keeps what was learned, `_plan` finds the best ages to poll at, `_price` says what
-a poll is worth at present; here they become a `PollTiming`.
+`kinds` keeps what was learned, `plan` finds the best ages to poll at, `price` says what a poll
+is worth at present; here they become a `PollTiming`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class LearnedPolling:
         if not is_number(poll_price, _LOWEST_PRICE, _HIGHEST_PRICE):
             raise ConfigurationError(
                 f"poll_price must be between 0.01 and 60 seconds, not {poll_price!r}; "
-                f"0.5 is the default"
+                "0.5 is the default"
             )
         self._poll_price = float(poll_price)
         self._state_path = None if state_path is None else _path_of(state_path)

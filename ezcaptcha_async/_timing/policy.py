@@ -7,6 +7,7 @@ comes before the result window ends.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -16,9 +17,6 @@ from ezcaptcha_async._checks import is_number
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import check_speed
 from ezcaptcha_async.tasks import Kind
-
-_MOST_SECONDS: Final = 300
-_MOST_GROWTH: Final = 10
 
 
 @attrs.frozen(kw_only=True)
@@ -151,19 +149,17 @@ class Scouting(Protocol):
         ...
 
 
-def _check_seconds(_policy: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not is_number(value, 0, _MOST_SECONDS):
-        raise ConfigurationError(f"{field.name} must be between 0 and 300 seconds, not {value!r}")
+def _between(low: float, high: float, unit: str = "") -> Callable[..., None]:
+    def check(_policy: object, field: attrs.Attribute[Any], value: object) -> None:
+        if not is_number(value, low, high):
+            raise ConfigurationError(
+                f"{field.name} must be between {low} and {high}{unit}, not {value!r}"
+            )
+
+    return check
 
 
-def _check_growth(_policy: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not is_number(value, 1, _MOST_GROWTH):
-        raise ConfigurationError(f"{field.name} must be between 1 and 10, not {value!r}")
-
-
-def _check_share(_policy: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not is_number(value, 0, 1):
-        raise ConfigurationError(f"{field.name} must be between 0 and 1, not {value!r}")
+_check_seconds: Final = _between(0, 300, " seconds")
 
 
 def _check_max_interval(policy: PollPolicy, _field: attrs.Attribute[Any], value: float) -> None:
@@ -200,9 +196,9 @@ class PollPolicy:
 
     first_delay: float = attrs.field(default=10.0, validator=_check_seconds)
     interval: float = attrs.field(default=3.0, validator=_check_seconds)
-    growth: float = attrs.field(default=1.1, validator=_check_growth)
+    growth: float = attrs.field(default=1.1, validator=_between(1, 10))
     max_interval: float = attrs.field(default=8.0, validator=[_check_seconds, _check_max_interval])
-    jitter: float = attrs.field(default=0.1, validator=_check_share)
+    jitter: float = attrs.field(default=0.1, validator=_between(0, 1))
 
     def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
         """Return `first_delay`, stretched by jitter."""

@@ -42,12 +42,7 @@ class PollPrice:
         return self._base * exp(floor(self._rise * _STEPS) / _STEPS)
 
     def paced(self, late: float, now: float) -> None:
-        """Take notice of how late a poll went out.
-
-        Args:
-            late: Seconds after it was due.
-            now: Seconds on any clock that runs steadily.
-        """
+        """Take notice of how many seconds late a poll went out, on any clock that runs steadily."""
         if self._since is None:
             self._since = now
         passed = now - self._since

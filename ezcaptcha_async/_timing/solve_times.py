@@ -83,10 +83,7 @@ class SolveTimes:
     def learn(self, after: float, age: float, *, ready: bool) -> Seen:
         """Take notice of one answered poll; `refresh` makes it tell.
 
-        Args:
-            after: Age at the poll before it; 0 when it was the first.
-            age: Age at this poll.
-            ready: What it said.
+        It was sent at `age`, and the one before it at `after`, which is 0 for the first.
         """
         if after <= 0:
             self._age()

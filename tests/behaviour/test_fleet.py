@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -33,7 +34,7 @@ from ezcaptcha_async import (
     SubmissionUnknownError,
     TaskFailedError,
 )
-from ezcaptcha_async.fleets import Created, Funds, Known, Trouble
+from ezcaptcha_async.fleets import Created, Funds, Intention, Known, Overspent, Trouble
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedReply, SimulatedService, Uniform
 
 from .conftest import KEY, TASK, on_one_loop, open_pool
@@ -235,6 +236,36 @@ async def test_who_goes_away_while_it_is_looked_up() -> None:
         fleet.on_look = looked
         assert await pool.solve(JOB, once=True)
     assert service.summary().charges == 1
+
+
+@pytest.mark.parametrize("trouble", ["left", "closed", "shut"])
+async def test_nothing_is_bought_for_those_who_are_gone(
+    trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A createTask would be paid for nobody, or go into a ban: its leave takes a while to get."""
+    service = SimulatedService(solve_times=Fixed(20))
+    async with pools(service, new_fleet(), 1, on_event=(told := list[Event]()).append) as (pool,):
+        intend = ModelBooks.intend
+
+        async def slow(books: ModelBooks, intention: Intention) -> Known | Overspent | None:
+            await anyio.sleep(2)
+            return await intend(books, intention)
+
+        monkeypatch.setattr(ModelBooks, "intend", slow)
+        async with anyio.create_task_group() as group:
+            group.start_soon(all_of, partial(pool.solve, TASK))
+            await anyio.sleep(1)
+            if trouble == "left":
+                group.cancel_scope.cancel()
+            elif trouble == "closed":
+                await pool.aclose()
+            else:
+                service.ban(seconds=100, client_key=KEY)
+                await all_of(pool.balance)
+        await anyio.sleep(2)
+    sent = [event.endpoint for event in told if isinstance(event, RequestEvent)]
+    assert "createTask" not in sent
+    assert service.summary().charges == 0
 
 
 async def test_what_failed_and_what_is_unknown_is_known_to_all() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 
 import pytest
 
-from ezcaptcha_async import Account, ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async import Account, CredentialError, ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async._account.exchange import Asked
 from ezcaptcha_async._books import Books
+from ezcaptcha_async.fleets import Gates
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, VirtualTimeLoop
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
@@ -42,3 +45,49 @@ def test_an_outage_looks_at_those_in_line_once_a_second(monkeypatch: pytest.Monk
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(main())
     assert service.summary().lost == 0
+
+
+def test_a_failure_does_not_keep_those_in_line_from_being_told() -> None:
+    """Whoever is in line at an account that was shut amid an outage would wait for ever."""
+    service = SimulatedService(solve_times=Fixed(100))
+
+    async def main() -> None:
+        account = Account("a-key", service=service.profile(), max_in_flight=50)
+        async with service.client() as client, SessionPool(account, http_client=client) as pool:
+            callers = [asyncio.ensure_future(pool.solve(TASK)) for _ in range(60)]
+            await asyncio.sleep(30)
+            service.inject(Fault.REFUSED, times=None)
+            await asyncio.sleep(25)
+            assert pool.statistics().queued == 10
+            assert pool._engine is not None
+            standing = pool._engine.sessions[0]._standing
+            standing.turn_away_queued(CredentialError("NO_KEY"))
+            standing._relieves_at = -inf
+            permit = standing.gate.send("getTaskResult", asyncio.get_running_loop().time())
+            standing.failed(Asked(permit, None, permit.at), "unanswered", "no connection")
+            await asyncio.sleep(1)
+            assert pool.statistics().queued == 0
+            service.clear_faults()
+            solved = await asyncio.gather(*callers, return_exceptions=True)
+            assert sum(isinstance(item, CredentialError) for item in solved) == 10
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
+
+
+def test_a_ban_of_creates_that_is_told_again_slows_no_poll() -> None:
+    """With each sign of life of its fleet a pool would go back to one poll at a time."""
+    service = SimulatedService(solve_times=Fixed(12))
+
+    async def main() -> None:
+        account = Account("a-key", service=service.profile())
+        async with service.client() as client, SessionPool(account, http_client=client) as pool:
+            await pool.solve(TASK)
+            assert pool._engine is not None
+            standing = pool._engine.sessions[0]._standing
+            standing.heed(Gates(account=account.name, banned=100.0), was_shut=False, reopened=False)
+            assert standing.gate.ban(asyncio.get_running_loop().time(), "createTask")
+            assert standing.gate.state == "open"
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())

@@ -1122,7 +1122,7 @@ def test_what_waits_is_planned_anew() -> None:
     failed = keeper.polling()
     keeper.books.skipped(failed, now=10.0, poll_at=20.0, trouble="502")
     orphan = keeper.orphaned()
-    plan = {sooner: 15.0, later: 30.0, same: 20.1, polled: 5.0, polling: 11.0}
+    plan = {sooner: 15.0, later: 30.0, same: 20.1, polled: 12.0, polling: 11.0}
     keeper.books.replan(KIND, plan.__getitem__)
     assert keeper.books.next_time(12.0) == 12.0, "there is something to do at once"
     keeper.advance(12.0)

@@ -520,6 +520,10 @@ def test_a_ban_of_an_earlier_process_holds() -> None:
     assert isinstance(refusal, BannedError)
     assert refusal.retry_after == 60
     assert gate.refusal(NOW + 60) is None
+    passed(gate, NOW + 20)
+    gate.restore_ban(creates_until=NOW + 60, polls_until=NOW + 19)
+    gate.send(POLL, NOW + 20)
+    assert gate.poll_at(NOW + 20) == NOW + 20, "no news is no reason to probe anew"
     gate.shut(CredentialError("NO_KEY"))
     assert isinstance(gate.refusal(NOW), BannedError), "it concerns what is paid as well"
     gate.pause(NOW + 70)

@@ -182,6 +182,9 @@ def test_a_deadline_that_is_too_short_grows_again() -> None:
     assert sorted(set(deadlines)) == pytest.approx([3.0, 6.0, 12.0, 20.0], abs=1)
     times.answered(10.0)
     assert times.next_deadline(20.0, at_a_time=200) > 3.0
+    for _ in range(30_000):
+        times.unanswered()
+    assert times.next_deadline(20.0, at_a_time=200) == 20.0, "after hours of it"
 
 
 @pytest.mark.parametrize(("at_a_time", "sent"), [(1, 5), (10, 10), (200, 20)])
