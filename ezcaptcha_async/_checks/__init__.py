@@ -1,6 +1,6 @@
 """What users write down, checked before anything is sent: fields, proxies, numbers."""
 
-from ezcaptcha_async._checks.arguments import GuardedConstructor, refuse_unknown
+from ezcaptcha_async._checks.arguments import GuardedConstructor, path_in, refuse_unknown
 from ezcaptcha_async._checks.fields import (
     LANGUAGE,
     SECRET_NAME,
@@ -70,6 +70,7 @@ __all__ = [
     "is_positive",
     "keys_only",
     "number_problem",
+    "path_in",
     "read_proxy",
     "reference_problem",
     "refuse_unknown",

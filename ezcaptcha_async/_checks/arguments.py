@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
 from functools import lru_cache, wraps
 from typing import Any, Final, Self, cast
 
@@ -170,3 +172,12 @@ def _answer(name: str, known: frozenset[str]) -> str:
         if re.fullmatch(pattern, meant):
             return answer
     return f"it takes {', '.join(sorted(known))}"
+
+
+def path_in(given: object) -> str | None:
+    """Return the path that a setting names; None where there can be no file of that name."""
+    path: object = os.fspath(given) if isinstance(given, os.PathLike) else given
+    with suppress(UnicodeEncodeError):
+        if isinstance(path, str) and path and b"\0" not in os.fsencode(path):
+            return path
+    return None

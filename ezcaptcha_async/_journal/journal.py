@@ -12,15 +12,14 @@ import os
 import stat
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from difflib import SequenceMatcher
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-from ezcaptcha_async._checks import check_flag
+from ezcaptcha_async._checks import check_flag, path_in
 from ezcaptcha_async._journal.file import JournalFile, lines_of, reason_of
 from ezcaptcha_async._journal.records import MAX_LINE, Reading, Standing, Submission, replay
 from ezcaptcha_async.errors import ConfigurationError, SavedTicket
@@ -30,16 +29,11 @@ _MOST_NAMES: Final = 1_000
 """Most files of a folder among which the journal that was meant is looked for."""
 
 
-def _as_path(path: str | os.PathLike[str]) -> str:
-    # Anything else is left for the check to refuse.
-    return os.fspath(path) if isinstance(path, os.PathLike) else path
-
-
-def _check_path(_journal: object, _field: attrs.Attribute[Any], path: object) -> None:
-    with suppress(UnicodeEncodeError):
-        if isinstance(path, str) and path and b"\0" not in os.fsencode(path):
-            return
-    raise ConfigurationError("journal must be the path of a file, or a Journal with one")
+def _path_of(given: str | os.PathLike[str]) -> str:
+    path = path_in(given)
+    if path is None:
+        raise ConfigurationError("journal must be the path of a file, or a Journal with one")
+    return path
 
 
 @attrs.frozen
@@ -62,7 +56,7 @@ class Journal:
         <SessionPool of ezcaptcha:f8a8a060, not open>
     """
 
-    path: str = attrs.field(converter=_as_path, validator=_check_path)
+    path: str = attrs.field(converter=_path_of)
     power_loss_safe: bool = attrs.field(default=False, kw_only=True, validator=check_flag)
 
     def unfinished(self) -> tuple[SavedTicket, ...]:

@@ -11,7 +11,7 @@ from math import exp
 from random import Random
 from typing import Any, Final
 
-from ezcaptcha_async._checks import is_number
+from ezcaptcha_async._checks import is_number, path_in
 from ezcaptcha_async._timing.ages import BINS, EDGES, edge_near
 from ezcaptcha_async._timing.kinds import Kinds, TypeModel
 from ezcaptcha_async._timing.plan import Plan
@@ -184,7 +184,7 @@ class LearnedPolling:
 
 
 def _path_of(given: str | os.PathLike[str]) -> str:
-    path: object = os.fspath(given) if isinstance(given, os.PathLike) else given
-    if not isinstance(path, str) or not path or "\0" in path:
+    path = path_in(given)
+    if path is None:
         raise ConfigurationError(f"state_path must be the path of a file, not {given!r}")
     return path

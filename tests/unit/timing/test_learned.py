@@ -235,6 +235,9 @@ def test_settings() -> None:
     assert LearnedPolling(poll_price=60).poll_price == 60
     assert LearnedPolling().poll_price == 0.5
     assert LearnedPolling().state_path is None
+    for path in (7, "", b"timing.json", "a\0b", "\ud800.json"):
+        with pytest.raises(ConfigurationError, match="state_path must be the path of a file"):
+            LearnedPolling(state_path=path)  # type: ignore[arg-type]
     assert LearnedPolling(state_path=Path("a") / "b").state_path == str(Path("a") / "b")
     with pytest.raises(TypeError):
         LearnedPolling(1.0)  # type: ignore[call-arg]
