@@ -201,7 +201,6 @@ class Machine:
         solve_time, fails = self.fate_of(kind)
         self.balances[call.owner] -= kind.points
         task = SimulatedTask(
-            number=self._task_count,
             task_id=self._new_id(),
             type=kind.name,
             owner=call.owner,

@@ -21,7 +21,6 @@ class SimulatedTask:
     """One charged task, as the service keeps it. Times are simulated seconds.
 
     Args:
-        number: 0 for the first task.
         task_id: The id that was given out.
         type: Its type, in the service's own spelling.
         owner: Digest of the client key that paid for it.
@@ -36,7 +35,6 @@ class SimulatedTask:
         polls: How many polls asked for it.
     """
 
-    number: int
     task_id: str
     type: str
     owner: str = attrs.field(repr=False)

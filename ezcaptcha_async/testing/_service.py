@@ -299,7 +299,6 @@ class SimulatedService(Servable, Assertions):
             if at < task.ready_at:
                 task.error = error
                 task.ready_at = at
-                self._machine.slots.moved(task)
 
     def inject(
         self,
