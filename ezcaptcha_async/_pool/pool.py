@@ -253,6 +253,9 @@ class SessionPool(GuardedConstructor):
         tickets fail with `PoolClosedError`, which carries the ticket. `orphans` lists the
         paid ones that are not finished, also afterwards.
 
+        Raises:
+            ConfigurationError: The caller is in another event loop, and the pool is open.
+
         Example:
             >>> pool = await SessionPool().open()
             >>> ticket = await pool.submit(TASK)
