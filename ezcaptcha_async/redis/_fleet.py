@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import attrs
 
 from ezcaptcha_async._checks import GuardedConstructor
@@ -134,28 +135,24 @@ class Fleet(GuardedConstructor):
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            asynchronous = False
-        else:
-            asynchronous = True
-        if not asynchronous:
             raise ConfigurationError(
                 "a fleet needs asyncio: the client of Redis does not run on trio"
-            )
+            ) from None
         store = self._store(funds)
-        problem = "cancelled"
         try:
             await store.join(members)
-            problem = ""
         except (ConnectionError, ConfigurationError) as error:
             problem = str(error)
-        finally:
-            if problem:
-                await store.close()
-        if problem:
-            raise ConfigurationError(
-                f"cannot join the fleet {self.name} at {_shown(self.url)}: {problem}"
-            )
-        return store
+        except BaseException:  # cancelled, and it may have joined
+            with anyio.CancelScope(shield=True):
+                await store.aclose()
+            raise
+        else:
+            return store
+        await store.close()
+        raise ConfigurationError(
+            f"cannot join the fleet {self.name} at {_shown(self.url)}: {problem}"
+        )
 
     async def status(self) -> FleetStatus:
         """Look at the fleet from outside: it takes neither a pool nor a key.
