@@ -186,8 +186,9 @@ class Membership:
         task = self._ledger.inherit(
             legacy.text, account=legacy.account, age=max(0.0, window - legacy.left), window=window
         )
-        if task.task_id in session.line.paid:
-            return  # it was this pool's own, taken for dead too soon
+        if task.task_id in session.line.paid:  # its own: it was taken for dead too soon
+            self._ledger.taken_up(task)
+            return
         entry = session.entry_of(task)
         entry.once = self._ledger.is_once(task)
         session.adopt(entry)

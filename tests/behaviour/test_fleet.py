@@ -515,6 +515,8 @@ async def test_a_pool_that_was_taken_for_dead_goes_on_with_its_own() -> None:
         await anyio.sleep(3)
         assert (await pool.fleet_status()).adopted == 1
         assert pool.statistics().resumed == 0
+        async with pool.resume_all() as outcomes:
+            assert [outcome.task_id async for outcome in outcomes] == []
         assert (await ticket).token
     assert fleet.paid == {}
     assert service.summary().spacing_violations == 0
