@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from math import inf
 from random import Random
 from types import TracebackType
@@ -461,13 +462,8 @@ class SessionPool(GuardedConstructor):
         check_number("timeout", timeout, "seconds")
         check_flag("once", once)
         _check_many(tasks)
-
-        async def start(task: Task[S]) -> Entry:
-            entry, _ = await self._start(task, timeout, once=once)
-            return entry
-
-        patience = (inf if timeout is None else timeout) if once else None
-        return solved(tasks, start, self._sessions, max_in_flight=max_in_flight, patience=patience)
+        start = partial(self._start, timeout=timeout, once=once)
+        return solved(tasks, start, self._sessions, max_in_flight=max_in_flight)
 
     def resume_all(
         self, *, max_in_flight: int = 500
