@@ -404,13 +404,13 @@ class SessionPool(GuardedConstructor):
             0
         """
         engine = self._open()
-        check_number("timeout", timeout, "seconds")
+        deadline = self._deadline(timeout)
         if isinstance(saved, Ticket):
             if saved.state == "solved":
                 solution: Solution = await saved
                 return solution
             saved = saved.to_dict()
-        task, deadline = SavedTask.from_dict(saved), self._deadline(timeout)
+        task = SavedTask.from_dict(saved)
         await self._turn(engine)
         return await redeem(engine.accounts.take_up(task), self._sessions(), deadline)
 
@@ -459,7 +459,8 @@ class SessionPool(GuardedConstructor):
         """
         refuse_unknown(self.solve_many, unknown)
         check_whole_number("max_in_flight", max_in_flight)
-        check_number("timeout", timeout, "seconds")
+        if timeout is not None:
+            check_number("timeout", timeout)
         check_flag("once", once)
         _check_many(tasks)
         start = partial(self._start, timeout=timeout, once=once)
@@ -680,9 +681,8 @@ class SessionPool(GuardedConstructor):
         engine = self._open()
         if not isinstance(task, Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
-        check_number("timeout", timeout, "seconds")
-        check_flag("once", once)
         deadline = self._deadline(timeout)
+        check_flag("once", once)
         await self._turn(engine)
         if once:
             return engine.once.begin(task), deadline
@@ -696,7 +696,10 @@ class SessionPool(GuardedConstructor):
             engine.check_not_closed()
 
     def _deadline(self, timeout: float | None) -> float:
-        return inf if timeout is None else self._entered().loop.clock() + timeout
+        if timeout is None:
+            return inf
+        check_number("timeout", timeout)
+        return self._entered().loop.clock() + timeout
 
 
 def _check_many(tasks: object) -> None:
