@@ -85,11 +85,13 @@ async def _lifespan(receive: _Receive, send: _Send) -> None:
             return
 
 
-class _Application:
+class Application:
+    """The application; see ``SimulatedService.asgi``."""
+
     def __init__(self, service: Answering, timeline: Timeline, latency: float) -> None:
         self._service = service
         self._timeline = timeline
-        self._half_latency = latency / 2
+        self._half_latency = number("latency", latency) / 2
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "lifespan":
@@ -143,14 +145,6 @@ class _Application:
                 await _client_gone(receive)
                 return
         await _reply(send, reply)
-
-
-def asgi_application(
-    service: Answering, *, latency: float, time_scale: float, clock: Callable[[], float]
-) -> ASGIApplication:
-    """Make the application; see ``SimulatedService.asgi``."""
-    timeline = Timeline(service, clock, time_scale)
-    return _Application(service, timeline, number("latency", latency))
 
 
 def for_this_machine(application: ASGIApplication) -> ASGIApplication:

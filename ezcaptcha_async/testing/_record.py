@@ -168,6 +168,9 @@ class RecordSummary:
     lag_max: float
 
 
+_SHOWN: Final = [field.name for field in attrs.fields(TaskRecord)]
+
+
 def percentile(ordered: Sequence[float], share: float) -> float:
     """Return the nearest-rank percentile of sorted values; 0 when there are none."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
@@ -352,14 +355,4 @@ class Recorder(Record):
 
 
 def _snapshot(task: SimulatedTask) -> TaskRecord:
-    return TaskRecord(
-        task_id=task.task_id,
-        type=task.type,
-        created_at=task.created_at,
-        ready_at=task.ready_at,
-        available_until=task.available_until,
-        fetched_at=task.fetched_at,
-        polls=task.polls,
-        points=task.points,
-        error=task.error,
-    )
+    return TaskRecord(**{name: getattr(task, name) for name in _SHOWN})

@@ -7,13 +7,11 @@ included, because that is how a client tells whether a request was sent.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from math import inf
 from types import ModuleType
 from typing import Any, NoReturn
 
 import anyio
-import httpx
 
 from ezcaptcha_async.testing._checks import number
 from ezcaptcha_async.testing._exchange import Answering, Timeline
@@ -60,14 +58,14 @@ async def _sleep(seconds: float) -> None:
 
 
 class _SimulatedTransport:
-    """The work of the transport; `simulated_transport` adds the base class of a package."""
+    """The work of the transport; `transport_class` adds the base class of a package."""
 
     def __init__(
         self, service: Answering, timeline: Timeline, latency: float, package: Any
     ) -> None:
         self._service = service
         self._timeline = timeline
-        self._latency = latency
+        self._latency = number("latency", latency)
         self._package = package
 
     async def handle_async_request(self, request: Any) -> Any:
@@ -152,19 +150,6 @@ class _SimulatedTransport:
 
 
 @functools.cache
-def _transport_class(package: ModuleType) -> Any:
+def transport_class(package: ModuleType) -> Any:
+    """Return the class of transports for the clients of a package."""
     return type("SimulatedTransport", (_SimulatedTransport, package.AsyncBaseTransport), {})
-
-
-def simulated_transport(
-    service: Answering,
-    *,
-    latency: float,
-    clock: Callable[[], float] | None,
-    time_scale: float,
-    package: ModuleType | None,
-) -> Any:
-    """Make a transport for the clients of a package; see ``SimulatedService.transport``."""
-    chosen = httpx if package is None else package
-    timeline = Timeline(service, anyio.current_time if clock is None else clock, time_scale)
-    return _transport_class(chosen)(service, timeline, number("latency", latency), chosen)
