@@ -38,9 +38,6 @@ class Accounts:
         self._budget = budget
         self._clock = clock
 
-    def __repr__(self) -> str:
-        return f"<Accounts over {len(self.session_of)} accounts>"
-
     def add(self, session: Session) -> None:
         """Give work to one more account."""
         self.session_of[session.line] = session
@@ -148,10 +145,7 @@ class Accounts:
 
     def _that_serve(self, task: Task[Any]) -> Sequence[Session]:
         # Nothing here is named that an error tracker would show: the proxy has a password.
-        known, proxy = self._that_know(task), proxy_of(task)
-        if proxy is None:
-            return known
-        return [item for item in known if item.service.takes_proxy(proxy)]
+        return [item for item in self._that_know(task) if item.service.takes_proxy(proxy_of(task))]
 
     def _that_know(self, task: Task[Any]) -> Sequence[Session]:
         known = [item for item in self.sessions if item.service.offer_for(task.type)]

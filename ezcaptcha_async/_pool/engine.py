@@ -125,9 +125,6 @@ class Engine:
                 loop=self.loop,
             )
 
-    def __repr__(self) -> str:
-        return f"<Engine of {len(self.sessions)} accounts, {self._books}>"
-
     def start(self) -> None:
         """Start the scheduler in the background, beside whoever entered the pool.
 
