@@ -25,7 +25,6 @@ from ezcaptcha_async._journal import Ledger, SharedLedger
 from ezcaptcha_async._log import log
 from ezcaptcha_async._pool.accounts import Accounts
 from ezcaptcha_async._pool.membership import Membership, Post
-from ezcaptcha_async._pool.once import Once
 from ezcaptcha_async._pool.settings import Settings
 from ezcaptcha_async._runtime import Callback, Runner, current_event_loop, unwrapped
 from ezcaptcha_async._timing import save_timing
@@ -70,7 +69,7 @@ class Engine:
         self._closing = False
         self.closed_by: PoolClosedError | None = None
         budget = Budget(settings.budget, settings.unknown_budget)
-        self.accounts = Accounts(self._books, budget, self.loop.clock)
+        self.accounts = Accounts(self._books, budget, ledger, self.loop.clock)
         most = settings.max_requests or transport.max_requests
         self.runner = Runner(self._books, self.accounts.perform, max_requests=most, loop=self.loop)
         posts: dict[Post, Session] = {}
@@ -111,7 +110,6 @@ class Engine:
                 posts[post] = session
             budget.add_line(session.line)
         self.sessions = self.accounts.sessions
-        self.once = Once(self.accounts, self._books, ledger, self.loop.clock)
         self.membership: Membership | None = None
         if fleet is not None and isinstance(ledger, SharedLedger):
             self.membership = Membership(

@@ -685,7 +685,7 @@ class SessionPool(GuardedConstructor):
         check_flag("once", once)
         await self._turn(engine)
         if once:
-            return engine.once.begin(task), deadline
+            return engine.accounts.begin_once(task), deadline
         return engine.accounts.begin(task, deadline), None
 
     async def _turn(self, engine: Engine) -> None:
