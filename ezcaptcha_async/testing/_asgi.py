@@ -14,7 +14,7 @@ import attrs
 
 from ezcaptcha_async.testing import _replies
 from ezcaptcha_async.testing._checks import is_loopback, number
-from ezcaptcha_async.testing._exchange import Answering, Timeline
+from ezcaptcha_async.testing._exchange import Answering, Timeline, sleep
 from ezcaptcha_async.testing._faults import UNSEEN, Fault
 from ezcaptcha_async.testing._replies import SimulatedReply
 
@@ -123,8 +123,7 @@ class Application:
             await _reset(receive, send)
             return
         hang = drawn.seconds if drawn is not None and fault is Fault.HANG else 0.0
-        if self._half_latency:
-            await anyio.sleep(self._half_latency)
+        await sleep(self._half_latency)
         # Whether the client waits for a late answer is not known: it counts as one that arrives.
         told = None if fault is Fault.HANG and hang < inf else fault
         reply = self._service.handle(
@@ -135,8 +134,7 @@ class Application:
             method=scope["method"],
             content_type=dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"),
         )
-        if self._half_latency:
-            await anyio.sleep(self._half_latency)
+        await sleep(self._half_latency)
         if fault is Fault.RESET_AFTER:
             await _reset(receive, send)
             return

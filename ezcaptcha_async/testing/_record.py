@@ -18,21 +18,12 @@ _MAX_UNKNOWN_FIELDS: Final = 100
 
 @attrs.define(eq=False)
 class SimulatedTask:
-    """One charged task, as the service keeps it. Times are simulated seconds.
+    """One charged task, as the service keeps it; see `TaskRecord`.
 
     Args:
-        task_id: The id that was given out.
-        type: Its type, in the service's own spelling.
         owner: Digest of the client key that paid for it.
-        created_at: When it was charged.
-        ready_at: When it is solved; ``inf`` for never.
-        available_until: The end of its result window.
-        points: What was charged.
         solution: Task id → solution as JSON text.
-        error: The code that its polls answer once it is ready; None when it is solved.
-        fetched_at: When its outcome was first answered.
         processing_at: When a poll was last answered with ``processing``.
-        polls: How many polls asked for it.
     """
 
     task_id: str

@@ -11,10 +11,8 @@ from math import inf
 from types import ModuleType
 from typing import Any, NoReturn
 
-import anyio
-
 from ezcaptcha_async.testing._checks import number
-from ezcaptcha_async.testing._exchange import Answering, Timeline
+from ezcaptcha_async.testing._exchange import Answering, Timeline, sleep
 from ezcaptcha_async.testing._faults import AnyFault, DrawnFault, Fault, is_an_answer
 from ezcaptcha_async.testing._replies import SimulatedReply
 
@@ -48,13 +46,6 @@ class _Trace:
         for name in names:
             await self.started(name)
             await self.complete(name)
-
-
-async def _sleep(seconds: float) -> None:
-    if seconds == inf:
-        await anyio.sleep_forever()
-    elif seconds > 0:
-        await anyio.sleep(seconds)
 
 
 class _SimulatedTransport:
@@ -122,13 +113,13 @@ class _SimulatedTransport:
         told_if_not = None if fault is Fault.HANG else fault
         until_handled = min(self._latency / 2, patience)
         try:
-            await _sleep(until_handled)
+            await sleep(until_handled)
         except BaseException:
             # The request is on its way: the service gets it, even when the client has gone.
             self._answer(request, body, told_if_lost)
             raise
         reply = self._answer(request, body, told_if_lost if too_late else told_if_not)
-        await _sleep(min(self._latency + hang, patience) - until_handled)
+        await sleep(min(self._latency + hang, patience) - until_handled)
         if too_late:
             await self._fail_to_receive(trace, self._package.ReadTimeout("timed out"))
         if fault is Fault.RESET_AFTER:
