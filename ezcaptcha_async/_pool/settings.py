@@ -122,7 +122,7 @@ def _generator(_settings: Settings, _field: attrs.Attribute[Any], rng: object) -
 def _instead_of_a_journal(settings: Settings, _field: attrs.Attribute[Any], fleet: object) -> None:
     if fleet is None:
         return
-    if not iscoroutinefunction(getattr(fleet, "join", None)):
+    if isinstance(fleet, type) or not iscoroutinefunction(getattr(fleet, "join", None)):
         raise ConfigurationError("fleet must be a Fleet, of ezcaptcha_async.redis")
     if settings.journal is not None:
         raise ConfigurationError("give journal or fleet, not both: a fleet keeps the books")

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from ezcaptcha_async.testing._checks import number, positive
+from ezcaptcha_async.testing._checks import positive, whole
 from ezcaptcha_async.testing._record import SimulatedTask
 
 EVERYBODY: Final = None
@@ -73,7 +73,7 @@ class Bans:
     ) -> None:
         self._rules = rules
         self._per_key = per_key
-        self._after = None if after is None else int(number("ban_after", after, low=1))
+        self._after = None if after is None else whole("ban_after", after, low=1)
         self._within = positive("ban_window", within)
         self._seconds = None if seconds is None else positive("ban_seconds", seconds)
         self._prolonged = prolonged
@@ -149,7 +149,7 @@ class Slots:
     """
 
     def __init__(self, capacity: int | None) -> None:
-        self._capacity = inf if capacity is None else number("capacity", capacity)
+        self._capacity = inf if capacity is None else whole("capacity", capacity)
         self._taken: list[SimulatedTask] = []  # and some that were finished since
 
     def has_room(self, now: float) -> bool:

@@ -606,6 +606,7 @@ def test_old_tasks_are_forgotten_but_their_numbers_stay() -> None:
         {"retry_after": -1},
         {"capacity": -1},
         {"capacity": True},
+        {"capacity": 1.5},
         {"ban_after": 0},
         {"ban_window": 0},
         {"ban_seconds": 0},
