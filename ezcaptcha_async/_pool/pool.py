@@ -458,7 +458,8 @@ class SessionPool(GuardedConstructor):
             200
         """
         refuse_unknown(self.solve_many, unknown)
-        check_whole_number("max_in_flight", max_in_flight)
+        if max_in_flight is not None:
+            check_whole_number("max_in_flight", max_in_flight)
         if timeout is not None:
             check_number("timeout", timeout)
         check_flag("once", once)

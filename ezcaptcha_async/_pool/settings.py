@@ -32,8 +32,8 @@ def check_number(name: str, value: object, unit: str = "seconds") -> None:
 
 
 def check_whole_number(name: str, value: object) -> None:
-    """Check a setting that may be None: its default."""
-    if not (value is None or is_count(value)):
+    """Check a setting that is a number of things."""
+    if not is_count(value):
         raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
@@ -56,7 +56,8 @@ def _points(_settings: Settings, field: attrs.Attribute[Any], value: object) -> 
 
 
 def _whole(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
-    check_whole_number(field.name, value)
+    if value is not None:
+        check_whole_number(field.name, value)
 
 
 def _function_of(argument: str) -> _Check:
