@@ -180,9 +180,12 @@ class Membership:
     def _take_over(self, legacy: Legacy, group: TaskGroup) -> None:
         session = self._session_of[legacy.account]
         window = session.service.result_window
-        task = self._ledger.inherit(
-            legacy.text, account=legacy.account, age=max(0.0, window - legacy.left), window=window
-        )
+        age = max(0.0, window - legacy.left)
+        try:
+            task = self._ledger.inherit(legacy.text, account=legacy.account, age=age, window=window)
+        except ConfigurationError as error:  # this pool's own are not to end with it
+            log.error("what another pool has paid for is left to others: %s", error.message)
+            return
         if task.task_id in session.line.paid:  # its own: it was taken for dead too soon
             self._ledger.taken_up(task)
             return
@@ -323,7 +326,11 @@ class Membership:
             case None:
                 session.line_up(entry)
             case Known("ended", text, seconds):
-                task, result = result_of(text)
+                try:
+                    task, result = result_of(text)
+                except ConfigurationError as error:  # a newer version has written it
+                    session.refuse(entry, error.for_ticket(None, None))
+                    return
                 if (task.type, task.host) == (entry.kind.task_type, entry.kind.host):
                     session.found(entry, task, result, seconds)
                     return
