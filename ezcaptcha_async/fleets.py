@@ -321,47 +321,60 @@ class SharedBooks(Protocol):
     @property
     def run(self) -> str:
         """A name of this pool that no other one has."""
+        ...
 
     @property
     def lease(self) -> float:
         """Seconds without a `beat` after which a pool is taken for dead."""
+        ...
 
     @property
     def remember(self) -> float:
         """Seconds for which it knows what was `Delivered`; 0 where it is not to be told."""
+        ...
 
     async def acquire(self, member: Member, most: int) -> Leave:
         """Ask for leave to send up to so many createTask requests."""
+        ...
 
     async def release(self, member: Member, names: Sequence[str]) -> None:
         """Give leave back that will not be used."""
+        ...
 
     async def slots(self, member: Member, most: int) -> Leave:
         """Ask for leave to send up to so many getTaskResult requests; their names mean nothing."""
+        ...
 
     async def intend(self, intention: Intention) -> Known | Overspent | None:
         """Write down that a createTask is about to be sent; else say why it must not be.
 
         ConnectionError also where the leave that it names is void, or given back.
         """
+        ...
 
     async def tell(self, facts: Sequence[Fact]) -> None:
         """Write down what has happened, in this order."""
+        ...
 
     async def look(self, references: Sequence[str]) -> list[Known | None]:
         """Say what is known of references."""
+        ...
 
     async def beat(self) -> Beat:
         """Give a sign of life."""
+        ...
 
     async def unknowns(self) -> list[str]:
         """Return the texts of the createTask requests whose answer was lost."""
+        ...
 
     async def status(self) -> FleetStatus:
         """Return how the fleet stands."""
+        ...
 
     async def aclose(self) -> None:
         """Leave: what is paid and not done is for others to fetch."""
+        ...
 
 
 class Sharing(Protocol):
@@ -373,6 +386,7 @@ class Sharing(Protocol):
         Raises:
             ConfigurationError: It cannot be used, or its pools have other limits.
         """
+        ...
 
 
 __all__ = [

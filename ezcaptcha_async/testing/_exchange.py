@@ -20,16 +20,20 @@ class Answering(Protocol):
     @property
     def now(self) -> float:
         """Simulated seconds at the last request; ``-inf`` before the first."""
+        ...
 
     @property
     def record(self) -> Record:
         """What it saw."""
+        ...
 
     def note_peer(self, address: object) -> None:
         """Note the address that a request came from."""
+        ...
 
     def draw_fault(self, path: str, body: bytes) -> DrawnFault | None:
         """Return the fault that strikes a request."""
+        ...
 
     def handle(
         self,
@@ -42,6 +46,7 @@ class Answering(Protocol):
         content_type: str = "application/json",
     ) -> SimulatedReply:
         """Answer a request."""
+        ...
 
 
 class Timeline:
