@@ -60,18 +60,15 @@ def _time_scale(text: str, service: Service) -> float:
     raise ConfigurationError(problem)
 
 
-_QUOTES: Final = frozenset({'"', "'"})
+_QUOTES: Final = ('"', "'")
 
 
 def _check_key(_account: object, _field: attrs.Attribute[str], key: object) -> None:
-    sound = isinstance(key, str) and key != "" and key.isascii() and key.isprintable()
-    is_bare = isinstance(key, str) and key[:1] not in _QUOTES and key[-1:] not in _QUOTES
-    is_one = isinstance(key, str) and " " not in key
-    if not sound:
+    if not (isinstance(key, str) and key and key.isascii() and key.isprintable()):
         raise ConfigurationError("client_key must be a non-empty str of printable ASCII characters")
-    if not is_one:
+    if " " in key:
         raise ConfigurationError("client_key must be one key, without blanks; strip it")
-    if not is_bare:
+    if key.startswith(_QUOTES) or key.endswith(_QUOTES):
         raise ConfigurationError("client_key must not stand in quotes, as in a file of variables")
 
 
@@ -200,11 +197,10 @@ def default_key(environ: Mapping[str, str] = os.environ) -> str:
         ConfigurationError: None of them holds one.
     """
     name = key_variable(environ)
-    key = "" if name is None else environ[name].strip()
-    del environ
-    if not key:
+    if name is None:
+        del environ
         others = " or ".join(OTHER_KEY_VARIABLES)
         raise ConfigurationError(
             f"no client key: pass one, or set {KEY_VARIABLE} ({others} will do too)"
         )
-    return key
+    return environ[name].strip()

@@ -145,10 +145,6 @@ class EzCaptchaError(Exception):
         # drop our attributes; one rule for the whole tree instead.
         return type(self), (), {**self.__dict__, "args": self.args}
 
-    def __setstate__(self, state: dict[str, Any] | None) -> None:
-        for name, value in (state or {}).items():
-            setattr(self, name, value)
-
 
 class ConfigurationError(EzCaptchaError, ValueError):
     """An argument, a field or a setting is wrong. Raised before anything is sent.

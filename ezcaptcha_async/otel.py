@@ -22,7 +22,8 @@ ezcaptcha.request.duration histogram Seconds, by ``ezcaptcha.endpoint``,
                                      ``ezcaptcha.outcome`` and ``ezcaptcha.error.code``
 ezcaptcha.active_tasks     gauge     Tasks that somebody waits for, paid or not yet
 ezcaptcha.tasks            counter   Ends of tasks, by ``ezcaptcha.task.state``,
-                                     ``error.type`` and ``ezcaptcha.error.code``
+                                     ``error.type`` and ``ezcaptcha.error.code``; what is
+                                     ``expired`` was counted as ``solved`` before
 ezcaptcha.points           counter   Listed prices of what was created
 ezcaptcha.account.changes  counter   Accounts shut, banned, reopened: by
                                      ``ezcaptcha.account.state``
@@ -203,6 +204,11 @@ class OpenTelemetry:
         wait = self._waits.get(event.number)
         if wait is None:
             wait = self._waits[event.number] = self._new_wait(event, names)
+        elif event.state == "resumed":
+            # What it waited for was paid for by another pool of its fleet, which measures it.
+            wait.resumed = True
+            wait.span.set_attribute("ezcaptcha.task.id", event.task_id or "")
+            return
         else:
             # What one account could not create is in line at another one.
             self._meters.active.add(-1, wait.names, wait.context)
@@ -264,9 +270,8 @@ class OpenTelemetry:
         left = self._left.pop(_key(event), None)
         if left is None or not left.solved:
             names = self._names_of(event.service, event.account, event.type)
-            nobody = _Wait(INVALID_SPAN, Context(), names)
             # No error: nobody is there to get one.
-            self._count(event, nobody, {_STATE: event.state})
+            self._count(event, _Wait(INVALID_SPAN, Context(), names), {_STATE: event.state})
 
     def _count(self, event: TaskEvent, wait: _Wait, ended: _Names) -> None:
         names, context, meters = wait.names, wait.context, self._meters

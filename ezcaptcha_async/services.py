@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -189,20 +189,6 @@ def _is_made(kind: type[ServiceError]) -> bool:
         return False
 
 
-def _by_spelling(service: Service) -> Mapping[str, Offer]:
-    """Return spelling → offer; where several have the same, the first of them counts."""
-    return {
-        spelling.casefold(): offer
-        for offer in reversed(service.offers)
-        for spelling in (offer.wire_type, offer.type)
-    }
-
-
-def _by_words(service: Service) -> Mapping[str, type[ServiceError]]:
-    """Return code → error class, by the spelling in which codes are compared; likewise."""
-    return {_words_of(code): kind for code, kind in reversed([*service.error_codes.items()])}
-
-
 def _check_name(_service: object, field: attrs.Attribute[str], name: object) -> None:
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f"{field.name} must be a non-empty str")
@@ -319,18 +305,19 @@ class Service(GuardedConstructor):
     allow_plain_http: bool = attrs.field(default=False, validator=check_flag)
     allow_private_proxies: bool = attrs.field(default=False, validator=check_flag)
     speed: float = attrs.field(default=1.0, validator=_check_positive)
-    _offers_by_spelling: Mapping[str, Offer] = attrs.field(
-        init=False,
-        repr=False,
-        eq=False,
-        default=attrs.Factory(_by_spelling, takes_self=True),
-    )
-    _errors_by_words: Mapping[str, type[ServiceError]] = attrs.field(
-        init=False,
-        repr=False,
-        eq=False,
-        default=attrs.Factory(_by_words, takes_self=True),
-    )
+
+    @cached_property
+    def _offers_by_spelling(self) -> Mapping[str, Offer]:
+        # Where several have the same spelling, the first of them counts; so too below.
+        return {
+            spelling.casefold(): offer
+            for offer in reversed(self.offers)
+            for spelling in (offer.wire_type, offer.type)
+        }
+
+    @cached_property
+    def _errors_by_words(self) -> Mapping[str, type[ServiceError]]:
+        return {_words_of(code): kind for code, kind in reversed([*self.error_codes.items()])}
 
     def offer_for(self, task_type: str) -> Offer | None:
         """Return the offer for a task type, matched as the services do: without case.

@@ -1,4 +1,8 @@
-"""Which account does what: a new task, a paid one, a question by name."""
+"""Which account does what: a new task, one that is paid for once, a paid one, a question by name.
+
+What is to be paid for once was begun in this pool, and stands in the books, or by an earlier
+process, and stands in the journal. Only where neither has anything is a task created.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Any, cast
 
 from ezcaptcha_async._account import Session
 from ezcaptcha_async._books import Books, Budget, Create, Entry, Line, Poll
-from ezcaptcha_async._journal import SavedTask, Submission
+from ezcaptcha_async._journal import Ledger, SavedTask, Submission
 from ezcaptcha_async._pool.ticket import with_ticket
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
@@ -27,19 +31,20 @@ class Accounts:
     Args:
         books: The books.
         budget: The limits on money.
+        ledger: Knows what earlier processes have paid for, and what may have been paid for.
         clock: The event loop's clock.
     """
 
-    def __init__(self, books: Books, budget: Budget, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, books: Books, budget: Budget, ledger: Ledger, clock: Callable[[], float]
+    ) -> None:
         self.session_of: dict[Line, Session] = {}
         self.sessions: tuple[Session, ...] = ()
         """The accounts at work, in the order in which the user named them."""
         self._books = books
         self._budget = budget
+        self._ledger = ledger
         self._clock = clock
-
-    def __repr__(self) -> str:
-        return f"<Accounts over {len(self.session_of)} accounts>"
 
     def add(self, session: Session) -> None:
         """Give work to one more account."""
@@ -88,6 +93,48 @@ class Accounts:
                 "it may have been paid for"
             )
         return session.enqueue(task, price, deadline, once=once, repeated=lost is not None)
+
+    def begin_once(self, task: Task[Any]) -> Entry:
+        """Return the entry of what its reference was begun with; begin where there is nothing.
+
+        Raises:
+            ConfigurationError: The task has no reference, or one that stands for another task.
+            EzCaptchaError: As `begin` and `take_up` say.
+        """
+        reference = task.reference
+        if reference is None:
+            raise ConfigurationError(
+                "once=True needs a reference: give each task the id of its job or row, "
+                "reference='job 17'"
+            )
+        entry = self._begun(task, reference) or self._paid_before(task, reference)
+        if entry is None:
+            entry = self.begin(task, once=True, lost=self._ledger.lost_for(reference))
+        entry.once = True
+        return entry
+
+    def _begun(self, task: Task[Any], reference: str) -> Entry | None:
+        entry = self._books.standing_for(reference, self._clock())
+        if entry is None:
+            return None
+        if not entry.once and entry.task is not None and entry.waiters:
+            # Its token is for who waits for it, and works once.
+            self._books.delivered(entry)
+            return None
+        _check_same(task, entry.kind.task_type, entry.kind.host, entry.task)
+        self.session_of[entry.line].hold(entry)
+        return entry
+
+    def _paid_before(self, task: Task[Any], reference: str) -> Entry | None:
+        saved = self._ledger.paid_for(reference)
+        if saved is None:
+            return None
+        _check_same(task, saved.type, saved.host)
+        try:
+            return self.take_up(saved)
+        except ResultWindowLapsedError:
+            # Its token may be valid still, but only who was given it has it.
+            return None
 
     def pass_on(self, entry: Entry, *, untroubled: bool) -> bool:
         """Give a task that its account cannot create to another one, if there is one for it.
@@ -148,10 +195,7 @@ class Accounts:
 
     def _that_serve(self, task: Task[Any]) -> Sequence[Session]:
         # Nothing here is named that an error tracker would show: the proxy has a password.
-        known, proxy = self._that_know(task), proxy_of(task)
-        if proxy is None:
-            return known
-        return [item for item in known if item.service.takes_proxy(proxy)]
+        return [item for item in self._that_know(task) if item.service.takes_proxy(proxy_of(task))]
 
     def _that_know(self, task: Task[Any]) -> Sequence[Session]:
         known = [item for item in self.sessions if item.service.offer_for(task.type)]
@@ -235,4 +279,14 @@ class Accounts:
         raise ConfigurationError(
             f"no account of this pool can fetch the saved ticket: it was paid for with "
             f"{saved.service}:{saved.account}"
+        )
+
+
+def _check_same(task: Task[Any], task_type: str, host: str, known: Task[Any] | None = None) -> None:
+    # No more than that: a page's own data, and the proxy, may well be others the next time.
+    keys = [getattr(item, "website_key", None) for item in (task, known or task)]
+    if (task.type, task.host) != (task_type, host) or keys[0] != keys[1]:
+        raise ConfigurationError(
+            f"reference {task.reference!r} stands for another task, a {task_type} for "
+            f"{host or 'no page'}; give each task one of its own"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -25,7 +25,6 @@ from ezcaptcha_async._journal import Ledger, SharedLedger
 from ezcaptcha_async._log import log
 from ezcaptcha_async._pool.accounts import Accounts
 from ezcaptcha_async._pool.membership import Membership, Post
-from ezcaptcha_async._pool.once import Once
 from ezcaptcha_async._pool.settings import Settings
 from ezcaptcha_async._runtime import Callback, Runner, current_event_loop, unwrapped
 from ezcaptcha_async._timing import save_timing
@@ -51,7 +50,7 @@ class Engine:
 
     def __init__(
         self,
-        accounts: Iterable[Account],
+        accounts: Sequence[Account],
         transport: Transport,
         ledger: Ledger,
         settings: Settings,
@@ -70,10 +69,9 @@ class Engine:
         self._closing = False
         self.closed_by: PoolClosedError | None = None
         budget = Budget(settings.budget, settings.unknown_budget)
-        self.accounts = Accounts(self._books, budget, self.loop.clock)
+        self.accounts = Accounts(self._books, budget, ledger, self.loop.clock)
         most = settings.max_requests or transport.max_requests
         self.runner = Runner(self._books, self.accounts.perform, max_requests=most, loop=self.loop)
-        accounts = tuple(accounts)
         posts: dict[Post, Session] = {}
         for account in accounts:
             gate = gate_of(account, shared=fleet is not None)
@@ -112,7 +110,6 @@ class Engine:
                 posts[post] = session
             budget.add_line(session.line)
         self.sessions = self.accounts.sessions
-        self.once = Once(self.accounts, self._books, ledger, self.loop.clock)
         self.membership: Membership | None = None
         if fleet is not None and isinstance(ledger, SharedLedger):
             self.membership = Membership(
@@ -125,9 +122,6 @@ class Engine:
                 runner=self.runner,
                 loop=self.loop,
             )
-
-    def __repr__(self) -> str:
-        return f"<Engine of {len(self.sessions)} accounts, {self._books}>"
 
     def start(self) -> None:
         """Start the scheduler in the background, beside whoever entered the pool.
@@ -164,18 +158,24 @@ class Engine:
         That takes at most the grace and the time to close the HTTP client, and goes on in the
         background when whoever asked for it is cancelled. In a forked child nothing is done: all
         that there is to close is the parent's.
+
+        Raises:
+            ConfigurationError: The caller is in another event loop.
         """
         if self.loop.is_inherited or self._ended.is_set():
             return
+        self.sessions[0].check_here()
         is_first, self._closing = not self._closing, True
         if is_first:
-            self._give_up(PoolClosedError("the pool was closed"))
+            self._give_up("the pool was closed")
             self.loop.spawn(self._stop)
-        # Not even a cancelled caller leaves before, if asyncio's own cancelling lets it stay.
-        with anyio.CancelScope(shield=True):
-            await self._ended.wait()
-        if is_first:
-            save_timing(self._settings.polling)
+        try:
+            # Not even a cancelled caller leaves before, if asyncio's own cancelling lets it stay.
+            with anyio.CancelScope(shield=True):
+                await self._ended.wait()
+        finally:
+            if is_first:
+                save_timing(self._settings.polling)
 
     async def _stop(self) -> None:
         with anyio.move_on_after(self._settings.close_grace):
@@ -201,8 +201,7 @@ class Engine:
             trace = "".join(traceback.format_exception(cause))
             log.critical("%s; please report it\n%s", reason, trace)
         finally:
-            self._give_up(PoolClosedError(reason))
-            self._books.abort(self.closed_by or PoolClosedError(reason))
+            self._books.abort(self._give_up(reason))
             self._check_books()
             self._tell_of_orphans()
             # In a forked child, closing would take them out of the parent's event loop too, and
@@ -248,14 +247,15 @@ class Engine:
                 "task" if left == 1 else "tasks",
             )
 
-    def _give_up(self, error: PoolClosedError) -> None:
+    def _give_up(self, reason: str) -> PoolClosedError:
         """Take nothing new, and answer all who do not wait for a request in flight."""
         if self.closed_by is None:
-            self.closed_by = error
-            self._books.close(error)
+            self.closed_by = PoolClosedError(reason)
+            self._books.close(self.closed_by)
             self.runner.wake()
         for session in self.sessions:
             session.answer_inquiry(self.closed_by)
+        return self.closed_by
 
 
 def _told(name: str, function: Callable[..., object] | None) -> Callback[None] | None:

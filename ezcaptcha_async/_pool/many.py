@@ -24,7 +24,7 @@ from anyio.lowlevel import checkpoint
 from ezcaptcha_async._books import AnyOutcome, Entry
 from ezcaptcha_async._journal import Ledger, SavedTask
 from ezcaptcha_async._pool.accounts import Accounts
-from ezcaptcha_async._pool.ticket import Sessions, confirm, reveal, settled, shared
+from ezcaptcha_async._pool.ticket import Sessions, confirm, reveal, shared
 from ezcaptcha_async._runtime import unwrapped
 from ezcaptcha_async.errors import (
     ConfigurationError,
@@ -101,11 +101,10 @@ class Resumed:
 
 def solved(
     tasks: Iterable[Task[S]] | AsyncIterable[Task[S]],
-    start: Callable[[Task[S]], Awaitable[Entry]],
+    start: _Start[Task[S]],
     sessions: Callable[[], Sessions],
     *,
     max_in_flight: int | None,
-    patience: float | None,
 ) -> AbstractAsyncContextManager[AsyncIterator[Outcome[S]]]:
     """Solve new tasks; see `SessionPool.solve_many`.
 
@@ -114,19 +113,12 @@ def solved(
         start: Begins with one of them.
         sessions: Returns which account works on which line.
         max_in_flight: Most tasks begun whose outcome has not been taken yet.
-        patience: Seconds to wait for a task that others may wait for too; None where entries
-            have the deadline of their only caller.
     """
 
     def life() -> tuple[float, float]:
         services = [session.service for session in sessions().values()]
         seconds = min(service.token_validity for service in services)
         return seconds, _UNKNOWN_READER / max(service.speed for service in services)
-
-    def settle(entry: Entry) -> Awaitable[AnyOutcome]:
-        if patience is None:
-            return settled(entry, sessions())
-        return shared(entry, sessions(), anyio.current_time() + patience)
 
     def made(
         index: int, task: Task[S], solution: Solution | None, error: EzCaptchaError | None
@@ -137,7 +129,6 @@ def solved(
     return _outcomes_of(
         tasks,
         start,
-        settle,
         made,
         sessions,
         max_in_flight=MOST_IN_FLIGHT if max_in_flight is None else max_in_flight,
@@ -155,19 +146,18 @@ def resumed(
         accounts: Finds the accounts that have paid for them; the orphans of this pool are theirs.
         max_in_flight: Most tasks taken up whose outcome has not been taken yet.
     """
-    orphans = (
-        session.saved(entry) for session in accounts.sessions for entry in session.line.orphans()
-    )
+    left = [
+        *ledger.inherited(),
+        *(s.saved(entry) for s in accounts.sessions for entry in s.line.orphans()),
+    ]
     # In a fleet, what others have left behind may be both.
-    left = (*ledger.inherited(), *orphans)
     known = {(task.service, task.account, task.task_id): task for task in left}
     tasks = sorted(known.values(), key=lambda task: task.created_at)
 
-    async def take_up(task: SavedTask) -> Entry:
+    async def take_up(task: SavedTask) -> tuple[Entry, float]:
         ledger.taken_up(task)
-        problem = None
         try:
-            return accounts.take_up(task)
+            return accounts.take_up(task), inf
         except ConfigurationError as error:
             if not ledger.is_over(task):
                 raise  # the account that has paid for it may still fetch it
@@ -188,7 +178,6 @@ def resumed(
     return _outcomes_of(
         tasks,
         take_up,
-        lambda entry: shared(entry, accounts.session_of, inf),
         made,
         lambda: accounts.session_of,
         max_in_flight=max_in_flight,
@@ -204,6 +193,8 @@ _KNOWN_AT_FIRST: Final = 20
 _TURN: Final = 100
 """Items after which other coroutines get their turn."""
 
+_Start: TypeAlias = Callable[[T], Awaitable[tuple[Entry, float | None]]]
+"""Begins with an item; returns its entry, and the deadline of this wait as `shared` has it."""
 _Settled: TypeAlias = tuple[int, T, Entry | None, AnyOutcome]
 _Make: TypeAlias = Callable[[int, T, Solution | None, EzCaptchaError | None], R]
 
@@ -211,14 +202,12 @@ _Make: TypeAlias = Callable[[int, T, Solution | None, EzCaptchaError | None], R]
 @asynccontextmanager
 async def _outcomes_of(
     items: Iterable[T] | AsyncIterable[T],
-    start: Callable[[T], Awaitable[Entry]],
-    settle: Callable[[Entry], Awaitable[AnyOutcome]],
+    start: _Start[T],
     make: _Make[T, R],
     sessions: Callable[[], Sessions],
     *,
     max_in_flight: int,
     told: Callable[[T, EzCaptchaError], None] | None = None,
-    clock: Callable[[], float] = anyio.current_time,
     life: Callable[[], tuple[float, float]] | None = None,
 ) -> AsyncGenerator[AsyncIterator[R]]:
     """See to items side by side and yield an iterator over what becomes of them.
@@ -226,12 +215,10 @@ async def _outcomes_of(
     Args:
         items: New tasks, or paid ones.
         start: Begins with one of them.
-        settle: Waits for what it comes to.
         make: Puts together what the reader gets for one.
         sessions: Returns which account works on which line.
         max_in_flight: Most items begun whose outcome has not been taken yet.
         told: Called when the reader has got why an item could not even be begun.
-        clock: The event loop's clock.
         life: See `_Places`; where it limits what is begun.
 
     Where reading the items raises, what was begun is given out first: it may be paid for.
@@ -243,17 +230,17 @@ async def _outcomes_of(
     input nor a slow reader makes anything grow. What is solved but not taken when the
     reader leaves is released, and so stays among the pool's orphans.
     """
-    places = _Places(max_in_flight, clock, life)
-    failures: list[Exception] = []
+    places = _Places(max_in_flight, life)
     send, receive = anyio.create_memory_object_stream[_Settled[T]]()
+    outcomes = _Outcomes(receive, places, make, sessions, told)
     positions = count()
 
     async def solve(index: int, item: T, out: ObjectSendStream[_Settled[T]]) -> None:
         async with out:
             entry = None
             try:
-                entry = await start(item)
-                await out.send((index, item, entry, await settle(entry)))
+                entry, deadline = await start(item)
+                await out.send((index, item, entry, await shared(entry, sessions(), deadline)))
             except EzCaptchaError as error:  # not even begun, or too late for this caller
                 _release(entry, sessions())
                 await out.send((index, item, None, error))
@@ -273,12 +260,11 @@ async def _outcomes_of(
             try:
                 await _for_each(items, begin)
             except Exception as error:  # noqa: BLE001 - raised when all that is begun is given out
-                failures.append(error)
+                outcomes.failure = error
 
     try:
         async with receive, anyio.create_task_group() as group:
             group.start_soon(feed)
-            outcomes = _Outcomes(receive, places, make, sessions, told, failures=failures)
             yield outcomes
             outcomes.confirm()
             group.cancel_scope.cancel()
@@ -305,15 +291,13 @@ class _Outcomes(AsyncIterator[R], Generic[T, R]):
         make: _Make[T, R],
         sessions: Callable[[], Sessions],
         told: Callable[[T, EzCaptchaError], None] | None,
-        *,
-        failures: list[Exception],
     ) -> None:
+        self.failure: Exception | None = None  # of whatever the items are read from
         self._stream = stream
         self._places = places
         self._make = make
         self._sessions = sessions
         self._told = told
-        self._failures = failures
         self._confirm: Callable[[], None] | None = None
 
     def confirm(self) -> None:
@@ -328,7 +312,7 @@ class _Outcomes(AsyncIterator[R], Generic[T, R]):
         try:
             index, item, entry, outcome = await self._stream.receive()
         except anyio.EndOfStream:
-            failure = self._failures[0] if self._failures else StopAsyncIteration()
+            failure = self.failure or StopAsyncIteration()
         else:
             self._places.given()
             return self._given_out(index, item, entry, outcome)
@@ -353,19 +337,12 @@ class _Places:
 
     Args:
         most: Most of them; whoever names a number himself gets it from the beginning.
-        clock: The event loop's clock.
         life: Returns the seconds for which a solution is of use, and those that a reader is taken
             to need for one at first; None where the reader is not to limit anything.
     """
 
-    def __init__(
-        self,
-        most: int,
-        clock: Callable[[], float],
-        life: Callable[[], tuple[float, float]] | None,
-    ) -> None:
+    def __init__(self, most: int, life: Callable[[], tuple[float, float]] | None) -> None:
         self._most = most
-        self._clock = clock
         self._life = life
         self._reader: _Reader | None = None
         self._begun = 0
@@ -384,14 +361,14 @@ class _Places:
     def asked(self) -> None:
         """The reader is done with what it got, and wants the next outcome."""
         if self._given_at is not None and self._reader is not None:
-            self._reader.took_one(self._clock() - self._given_at)
+            self._reader.took_one(anyio.current_time() - self._given_at)
             self._free.set()
         self._given_at = None
 
     def given(self) -> None:
         """The reader has got an outcome."""
         self._begun -= 1
-        self._given_at = self._clock()
+        self._given_at = anyio.current_time()
         self._free.set()
 
 

@@ -118,9 +118,6 @@ class Membership:
         self._away_since = inf
         self._legacies: list[Legacy] = []
 
-    def __repr__(self) -> str:
-        return f"<Membership of {self._fleet}>"
-
     async def run(self) -> None:
         """Do all of it until cancelled."""
         async with anyio.create_task_group() as group:
@@ -183,11 +180,15 @@ class Membership:
     def _take_over(self, legacy: Legacy, group: TaskGroup) -> None:
         session = self._session_of[legacy.account]
         window = session.service.result_window
-        task = self._ledger.inherit(
-            legacy.text, account=legacy.account, age=max(0.0, window - legacy.left), window=window
-        )
-        if task.task_id in session.line.paid:
-            return  # it was this pool's own, taken for dead too soon
+        age = max(0.0, window - legacy.left)
+        try:
+            task = self._ledger.inherit(legacy.text, account=legacy.account, age=age, window=window)
+        except ConfigurationError as error:  # this pool's own are not to end with it
+            log.error("what another pool has paid for is left to others: %s", error.message)
+            return
+        if task.task_id in session.line.paid:  # its own: it was taken for dead too soon
+            self._ledger.taken_up(task)
+            return
         entry = session.entry_of(task)
         entry.once = self._ledger.is_once(task)
         session.adopt(entry)
@@ -195,10 +196,9 @@ class Membership:
 
     def _left_behind(self) -> list[Entry]:
         """Return what was paid for once, and has lost its caller here: others may wait for it."""
-        lines = [session.line for session in self._posts.values()]
         return [
             entry
-            for line in lines
+            for line in self._sessions
             if line.phases[Phase.ORPHANED]
             for entry in line.orphans()
             if entry.once and entry.kept is None
@@ -321,38 +321,38 @@ class Membership:
         return found
 
     def _answer(self, entry: Entry, known: Known | None) -> None:
-        session = self._sessions[entry.line]
-        if known is None:
-            session.line_up(entry)
-        elif known.state == "ended":
-            task, result = result_of(known.text)
-            if (task.type, task.host) == (entry.kind.task_type, entry.kind.host):
-                session.found(entry, task, result, known.seconds)
-            else:
-                session.refuse(
-                    entry,
-                    ConfigurationError(
-                        f"reference {entry.reference!r} stands for another task in the fleet, a "
-                        f"{task.type} for {task.host or 'no page'}; give each task one of its own"
-                    ),
+        session, reference = self._sessions[entry.line], repr(entry.reference)
+        match known:
+            case None:
+                session.line_up(entry)
+            case Known("ended", text, seconds):
+                try:
+                    task, result = result_of(text)
+                except ConfigurationError as error:  # a newer version has written it
+                    session.refuse(entry, error.for_ticket(None, None))
+                    return
+                if (task.type, task.host) == (entry.kind.task_type, entry.kind.host):
+                    session.found(entry, task, result, seconds)
+                    return
+                problem = (
+                    f"reference {reference} stands for another task in the fleet, a "
+                    f"{task.type} for {task.host or 'no page'}; give each task one of its own"
                 )
-        elif known.state == "delivered":
-            session.refuse(
-                entry,
-                DeliveredBeforeError(
-                    f"what the reference {entry.reference!r} came to was given out before, and the "
-                    f"fleet remembers that for another {known.seconds:,.0f} s"
-                ),
-            )
-        elif known.state == "unknown":
-            if self._budget.may_repeat(entry.points):
+                session.refuse(entry, ConfigurationError(problem))
+            case Known("delivered", seconds=seconds):
+                problem = (
+                    f"what the reference {reference} came to was given out before, and the "
+                    f"fleet remembers that for another {seconds:,.0f} s"
+                )
+                session.refuse(entry, DeliveredBeforeError(problem))
+            case Known("unknown") if self._budget.may_repeat(entry.points):
                 entry.repeated = True
                 session.line_up(entry)
-            else:
-                session.refuse(
-                    entry,
-                    SubmissionUnknownError(
-                        f"the answer to createTask for the reference {entry.reference!r} was "
-                        "lost; it may have been paid for"
-                    ),
+            case Known("unknown"):
+                problem = (
+                    f"the answer to createTask for the reference {reference} was "
+                    "lost; it may have been paid for"
                 )
+                session.refuse(entry, SubmissionUnknownError(problem))
+            case _:
+                pass  # another pool sees to it

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from math import inf
 from random import Random
 from types import TracebackType
@@ -253,6 +254,9 @@ class SessionPool(GuardedConstructor):
         tickets fail with `PoolClosedError`, which carries the ticket. `orphans` lists the
         paid ones that are not finished, also afterwards.
 
+        Raises:
+            ConfigurationError: The caller is in another event loop, and the pool is open.
+
         Example:
             >>> pool = await SessionPool().open()
             >>> ticket = await pool.submit(TASK)
@@ -400,13 +404,13 @@ class SessionPool(GuardedConstructor):
             0
         """
         engine = self._open()
-        check_number("timeout", timeout, "seconds")
+        deadline = self._deadline(timeout)
         if isinstance(saved, Ticket):
             if saved.state == "solved":
                 solution: Solution = await saved
                 return solution
             saved = saved.to_dict()
-        task, deadline = SavedTask.from_dict(saved), self._deadline(timeout)
+        task = SavedTask.from_dict(saved)
         await self._turn(engine)
         return await redeem(engine.accounts.take_up(task), self._sessions(), deadline)
 
@@ -454,17 +458,14 @@ class SessionPool(GuardedConstructor):
             200
         """
         refuse_unknown(self.solve_many, unknown)
-        check_whole_number("max_in_flight", max_in_flight)
-        check_number("timeout", timeout, "seconds")
+        if max_in_flight is not None:
+            check_whole_number("max_in_flight", max_in_flight)
+        if timeout is not None:
+            check_number("timeout", timeout)
         check_flag("once", once)
         _check_many(tasks)
-
-        async def start(task: Task[S]) -> Entry:
-            entry, _ = await self._start(task, timeout, once=once)
-            return entry
-
-        patience = (inf if timeout is None else timeout) if once else None
-        return solved(tasks, start, self._sessions, max_in_flight=max_in_flight, patience=patience)
+        start = partial(self._start, timeout=timeout, once=once)
+        return solved(tasks, start, self._sessions, max_in_flight=max_in_flight)
 
     def resume_all(
         self, *, max_in_flight: int = 500
@@ -681,12 +682,11 @@ class SessionPool(GuardedConstructor):
         engine = self._open()
         if not isinstance(task, Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
-        check_number("timeout", timeout, "seconds")
-        check_flag("once", once)
         deadline = self._deadline(timeout)
+        check_flag("once", once)
         await self._turn(engine)
         if once:
-            return engine.once.begin(task), deadline
+            return engine.accounts.begin_once(task), deadline
         return engine.accounts.begin(task, deadline), None
 
     async def _turn(self, engine: Engine) -> None:
@@ -697,7 +697,10 @@ class SessionPool(GuardedConstructor):
             engine.check_not_closed()
 
     def _deadline(self, timeout: float | None) -> float:
-        return inf if timeout is None else self._entered().loop.clock() + timeout
+        if timeout is None:
+            return inf
+        check_number("timeout", timeout)
+        return self._entered().loop.clock() + timeout
 
 
 def _check_many(tasks: object) -> None:

@@ -15,7 +15,7 @@ from ezcaptcha_async._journal import Journal
 from ezcaptcha_async._runtime import is_deferred
 from ezcaptcha_async._timing import LearnedPolling, PollTiming
 from ezcaptcha_async._wire import check_transport
-from ezcaptcha_async.accounts import Account, Balance, default_key, default_service
+from ezcaptcha_async.accounts import Account, Balance, default_key
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.events import Event
 from ezcaptcha_async.fleets import Sharing
@@ -25,17 +25,15 @@ from ezcaptcha_async.transports import Transport
 _POLL_TIMING: Final = ("first_poll", "next_poll", "learn", "paced", "remaining", "kinds")
 
 
-def check_number(name: str, value: object, unit: str) -> None:
-    """Check a setting that may be None: its default."""
-    if value is None:
-        return
+def check_number(name: str, value: object, unit: str = "seconds") -> None:
+    """Check a setting that is an amount."""
     if not is_positive(value):
         raise ConfigurationError(f"{name} must be a positive number of {unit}, not {value!r}")
 
 
 def check_whole_number(name: str, value: object) -> None:
-    """Check a setting that may be None: its default."""
-    if value is not None and not is_count(value):
+    """Check a setting that is a number of things."""
+    if not is_count(value):
         raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
@@ -45,28 +43,34 @@ def check_flag(name: str, value: object) -> None:
         raise ConfigurationError(f"{name} must be True or False, not {value!r}")
 
 
-def _check_seconds(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
-    if not is_positive(value):
-        raise ConfigurationError(
-            f"{field.name} must be a positive number of seconds, not {value!r}"
-        )
-
-
 _Check: TypeAlias = Callable[["Settings", "attrs.Attribute[Any]", Any], None]
 
 
+def _seconds(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
+    check_number(field.name, value)
+
+
 def _points(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
-    check_number(field.name, value, "points")
+    if value is not None:
+        check_number(field.name, value, "points")
 
 
 def _whole(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
-    check_whole_number(field.name, value)
+    if value is not None:
+        check_whole_number(field.name, value)
 
 
 def _function_of(argument: str) -> _Check:
-    def check(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
-        if value is not None:
-            _check_callback(field.name, value, argument)
+    def check(_settings: Settings, field: attrs.Attribute[Any], function: object) -> None:
+        if function is None:
+            return
+        if not callable(function):
+            raise ConfigurationError(f"{field.name} must be a function that takes {argument}")
+        if is_deferred(function):
+            raise ConfigurationError(
+                f"{field.name} must be a plain function, not an async one, which nobody would "
+                "await: let it put what it is told into a queue, or start a task of its own"
+            )
 
     return check
 
@@ -119,7 +123,7 @@ def _generator(_settings: Settings, _field: attrs.Attribute[Any], rng: object) -
 def _instead_of_a_journal(settings: Settings, _field: attrs.Attribute[Any], fleet: object) -> None:
     if fleet is None:
         return
-    if not iscoroutinefunction(getattr(fleet, "join", None)):
+    if isinstance(fleet, type) or not iscoroutinefunction(getattr(fleet, "join", None)):
         raise ConfigurationError("fleet must be a Fleet, of ezcaptcha_async.redis")
     if settings.journal is not None:
         raise ConfigurationError("give journal or fleet, not both: a fleet keeps the books")
@@ -173,9 +177,9 @@ class Settings:
         default=None, validator=_function_of("an event")
     )
     max_requests: int | None = attrs.field(default=None, validator=_whole)
-    request_timeout: float = attrs.field(validator=_check_seconds)
-    create_patience: float = attrs.field(validator=_check_seconds)
-    close_grace: float = attrs.field(validator=_check_seconds)
+    request_timeout: float = attrs.field(validator=_seconds)
+    create_patience: float = attrs.field(validator=_seconds)
+    close_grace: float = attrs.field(validator=_seconds)
     rng: Random = attrs.field(converter=_as_random, validator=_generator)
 
     @property
@@ -199,18 +203,13 @@ def accounts_from(given: tuple[Account | str, ...], service: Service | None) -> 
         raise ConfigurationError(
             f"service must be a Service, such as EZCAPTCHA, not {type(service).__name__}"
         )
+    own: dict[str, Any] = {} if service is None else {"service": service}
     accounts: list[Account] = []
     for item in given or (default_key(),):
-        if isinstance(item, Account):
-            if service is not None:
-                raise ConfigurationError("service is for plain keys; an Account has its own")
-            accounts.append(item)
-        else:
-            accounts.append(
-                Account(item, service=default_service() if service is None else service)
-            )
-    names = [account.name for account in accounts]
-    if len(set(names)) < len(names):
+        if own and isinstance(item, Account):
+            raise ConfigurationError("service is for plain keys; an Account has its own")
+        accounts.append(item if isinstance(item, Account) else Account(item, **own))
+    if len({account.name for account in accounts}) < len(accounts):
         raise ConfigurationError("the same account was given twice; give each one once")
     return tuple(accounts)
 
@@ -222,13 +221,3 @@ def default_polling(accounts: Iterable[Account]) -> LearnedPolling:
     late costs time, one that comes too soon is for nothing.
     """
     return LearnedPolling().at_speed(min(account.service.speed for account in accounts))
-
-
-def _check_callback(name: str, function: object, argument: str) -> None:
-    if not callable(function):
-        raise ConfigurationError(f"{name} must be a function that takes {argument}")
-    if is_deferred(function):
-        raise ConfigurationError(
-            f"{name} must be a plain function, not an async one, which nobody would await: "
-            "let it put what it is told into a queue, or start a task of its own"
-        )

@@ -179,10 +179,7 @@ class Ticket(Generic[S]):
 
     async def _outcome(self) -> S:
         entry, sessions = self._entry, self._sessions
-        if self._deadline is None:
-            outcome = await settled(entry, sessions)
-        else:
-            outcome = await shared(entry, sessions, self._deadline, but=SolveTimeoutError)
+        outcome = await shared(entry, sessions, self._deadline, but=SolveTimeoutError)
         return cast("S", collect(entry, sessions, outcome))
 
     @property
@@ -243,7 +240,7 @@ async def settled(entry: Entry, sessions: Sessions, deadline: float = inf) -> An
 async def shared(
     entry: Entry,
     sessions: Sessions,
-    deadline: float,
+    deadline: float | None,
     but: _Errors = (SolveTimeoutError, TicketCancelledError),
 ) -> AnyOutcome:
     """Wait as `settled` does, with others: who of them gives up does so for himself alone.
@@ -251,9 +248,11 @@ async def shared(
     Args:
         entry: The task.
         sessions: Who works on it.
-        deadline: Until when this caller waits.
+        deadline: Until when this caller waits; None for the only one, whose deadline the task has.
         but: What others bring about that does not end this wait.
     """
+    if deadline is None:
+        return await settled(entry, sessions)
     while True:
         outcome = await settled(entry, sessions, deadline)
         if not isinstance(outcome, but):

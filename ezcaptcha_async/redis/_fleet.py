@@ -6,12 +6,13 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import attrs
 
-from ezcaptcha_async._checks import GuardedConstructor
+from ezcaptcha_async._checks import GuardedConstructor, is_number
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.fleets import FleetStatus, Funds, Member
 from ezcaptcha_async.redis._store import Store
@@ -81,8 +82,7 @@ def _seconds(low: int, high: int) -> Callable[[object, attrs.Attribute[Any], obj
     """Return what checks that seconds are within two bounds."""
 
     def check(_fleet: object, field: attrs.Attribute[Any], value: object) -> None:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not low <= cast("float", value) <= high:
+        if not is_number(value, low, high):
             raise ConfigurationError(
                 f"{field.name} must be from {low:,} to {high:,} seconds, not {value!r}"
             )
@@ -134,28 +134,24 @@ class Fleet(GuardedConstructor):
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            asynchronous = False
-        else:
-            asynchronous = True
-        if not asynchronous:
             raise ConfigurationError(
                 "a fleet needs asyncio: the client of Redis does not run on trio"
-            )
+            ) from None
         store = self._store(funds)
-        problem = "cancelled"
         try:
             await store.join(members)
-            problem = ""
         except (ConnectionError, ConfigurationError) as error:
             problem = str(error)
-        finally:
-            if problem:
-                await store.close()
-        if problem:
-            raise ConfigurationError(
-                f"cannot join the fleet {self.name} at {_shown(self.url)}: {problem}"
-            )
-        return store
+        except BaseException:  # cancelled, and it may have joined
+            with anyio.CancelScope(shield=True):
+                await store.aclose()
+            raise
+        else:
+            return store
+        await store.close()
+        raise ConfigurationError(
+            f"cannot join the fleet {self.name} at {_shown(self.url)}: {problem}"
+        )
 
     async def status(self) -> FleetStatus:
         """Look at the fleet from outside: it takes neither a pool nor a key.

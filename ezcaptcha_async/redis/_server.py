@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, cast
 
+import anyio
 import redis.asyncio as client
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -127,8 +128,9 @@ class Server:
         raise problem
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self.client.aclose()
+        """Close the connections, also for whoever was cancelled."""
+        with anyio.CancelScope(shield=True):
+            await self.client.aclose()
 
 
 class _ScriptsLostError(ConnectionError):

@@ -112,8 +112,7 @@ class Store:
         self._accounts = tuple(member.account for member in members)
         self._limits = _limits(members, self._funds)
         self._holds = {member.account: member.hold for member in members}
-        problem = await self._enter()
-        if problem:
+        if problem := await self._enter():
             raise ConfigurationError(problem)
 
     async def _enter(self) -> str:
@@ -133,12 +132,9 @@ class Store:
         Raises:
             ConnectionError: The server cannot be reached.
         """
-
-        async def send() -> dict[str, str]:
-            found = await self._server.client.hgetall(f"{self._base}:limits")
-            return {str(field): str(value) for field, value in found.items()}
-
-        limits = await self._server.asked(send)
+        limits: dict[str, str] = await self._server.asked(
+            lambda: self._server.client.hgetall(f"{self._base}:limits")
+        )
         first = "max_creates of "
         self._accounts = tuple(
             sorted(field.removeprefix(first) for field in limits if field.startswith(first))
@@ -275,11 +271,9 @@ class Store:
             *(self.run, self.lease, self._life, _MOST_LEGACIES),
             *(len(self._accounts), *self._accounts, *self._come),
         )
-        if not was_alive:
-            # The limits may be forgotten, too, or others' by now: the first to come sets them.
-            problem = await self._enter()
-            if problem:
-                raise ConnectionError(problem)
+        # The limits may be forgotten, too, or others' by now: the first to come sets them.
+        if not was_alive and (problem := await self._enter()):
+            raise ConnectionError(problem)
         self._life = life
         self._come = tuple(name for *_, name in legacies)
         return Beat(
@@ -306,10 +300,10 @@ class Store:
         )
 
     async def unknowns(self) -> list[str]:
-        async def send() -> list[str]:
-            return [str(text) for text in await self._server.client.hvals(f"{self._base}:unknown")]
-
-        return await self._server.asked(send)
+        texts: list[str] = await self._server.asked(
+            lambda: self._server.client.hvals(f"{self._base}:unknown")
+        )
+        return texts
 
     async def status(self) -> FleetStatus:
         base = self._base

@@ -14,7 +14,7 @@ import attrs
 
 from ezcaptcha_async.testing import _replies
 from ezcaptcha_async.testing._checks import is_loopback, number
-from ezcaptcha_async.testing._exchange import Answering, Timeline
+from ezcaptcha_async.testing._exchange import Answering, Timeline, sleep
 from ezcaptcha_async.testing._faults import UNSEEN, Fault
 from ezcaptcha_async.testing._replies import SimulatedReply
 
@@ -85,11 +85,13 @@ async def _lifespan(receive: _Receive, send: _Send) -> None:
             return
 
 
-class _Application:
+class Application:
+    """The application; see ``SimulatedService.asgi``."""
+
     def __init__(self, service: Answering, timeline: Timeline, latency: float) -> None:
         self._service = service
         self._timeline = timeline
-        self._half_latency = latency / 2
+        self._half_latency = number("latency", latency) / 2
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "lifespan":
@@ -121,8 +123,7 @@ class _Application:
             await _reset(receive, send)
             return
         hang = drawn.seconds if drawn is not None and fault is Fault.HANG else 0.0
-        if self._half_latency:
-            await anyio.sleep(self._half_latency)
+        await sleep(self._half_latency)
         # Whether the client waits for a late answer is not known: it counts as one that arrives.
         told = None if fault is Fault.HANG and hang < inf else fault
         reply = self._service.handle(
@@ -133,8 +134,7 @@ class _Application:
             method=scope["method"],
             content_type=dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"),
         )
-        if self._half_latency:
-            await anyio.sleep(self._half_latency)
+        await sleep(self._half_latency)
         if fault is Fault.RESET_AFTER:
             await _reset(receive, send)
             return
@@ -143,14 +143,6 @@ class _Application:
                 await _client_gone(receive)
                 return
         await _reply(send, reply)
-
-
-def asgi_application(
-    service: Answering, *, latency: float, time_scale: float, clock: Callable[[], float]
-) -> ASGIApplication:
-    """Make the application; see ``SimulatedService.asgi``."""
-    timeline = Timeline(service, clock, time_scale)
-    return _Application(service, timeline, number("latency", latency))
 
 
 def for_this_machine(application: ASGIApplication) -> ASGIApplication:

@@ -24,6 +24,18 @@ def number(
     return value
 
 
+def whole(name: str, value: int, *, low: int = 0, high: float = inf) -> int:
+    """Return `value` when it is a whole number from `low` to `high`.
+
+    Raises:
+        ConfigurationError: It is not; the message names the setting.
+    """
+    number(name, value, low=low, high=high)
+    if not isinstance(value, int):
+        raise ConfigurationError(f"{name} must be a whole number, not {value!r}")
+    return value
+
+
 def positive(name: str, value: float) -> float:
     """Return `value` when it is a number above 0 and finite.
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Protocol
+
+import anyio
 
 from ezcaptcha_async.testing._checks import positive
 from ezcaptcha_async.testing._faults import AnyFault, DrawnFault
@@ -73,3 +76,11 @@ class Timeline:
         if self._offset is None:
             self._offset = max(0.0, self._service.now - time)
         return time + self._offset
+
+
+async def sleep(seconds: float) -> None:
+    """Wait; not at all where there is nothing to wait for."""
+    if seconds == inf:
+        await anyio.sleep_forever()
+    elif seconds > 0:
+        await anyio.sleep(seconds)

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from ezcaptcha_async.errors import ConfigurationError
-from ezcaptcha_async.testing._checks import number
+from ezcaptcha_async.testing._checks import number, whole
 from ezcaptcha_async.testing._replies import SimulatedReply
 
 FaultPredicate: TypeAlias = Callable[[str, bytes], bool]
@@ -151,7 +151,7 @@ class FaultPlan:
         is_code = isinstance(fault, str) and fault and fault not in _NAMES
         if not is_code and not callable(fault):
             _check_fault(fault)
-        left = inf if times is None else number("times", times, low=1)
+        left = inf if times is None else whole("times", times, low=1)
         drawn = DrawnFault(fault, number("seconds", seconds))
         part = number("share", share, high=1.0, above=True)
         self._planned.append(_Planned(drawn, path, when, part, left))

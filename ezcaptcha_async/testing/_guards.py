@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from math import inf
@@ -10,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from ezcaptcha_async.testing._checks import number, positive
+from ezcaptcha_async.testing._checks import positive, whole
 from ezcaptcha_async.testing._record import SimulatedTask
 
 EVERYBODY: Final = None
@@ -74,7 +73,7 @@ class Bans:
     ) -> None:
         self._rules = rules
         self._per_key = per_key
-        self._after = None if after is None else int(number("ban_after", after, low=1))
+        self._after = None if after is None else whole("ban_after", after, low=1)
         self._within = positive("ban_window", within)
         self._seconds = None if seconds is None else positive("ban_seconds", seconds)
         self._prolonged = prolonged
@@ -150,27 +149,16 @@ class Slots:
     """
 
     def __init__(self, capacity: int | None) -> None:
-        self._capacity = None if capacity is None else number("capacity", capacity)
-        self._taken = 0
-        self._ends: list[tuple[float, int, SimulatedTask]] = []
+        self._capacity = inf if capacity is None else whole("capacity", capacity)
+        self._taken: list[SimulatedTask] = []  # and some that were finished since
 
     def has_room(self, now: float) -> bool:
         """Return whether one more task can be worked on."""
-        if self._capacity is None:
-            return True
-        while self._ends and self._ends[0][0] <= now:
-            end, _, task = heapq.heappop(self._ends)
-            if end == task.busy_until:
-                self._taken -= 1
-        return self._taken < self._capacity
+        if len(self._taken) >= self._capacity:
+            self._taken = [task for task in self._taken if task.busy_until > now]
+        return len(self._taken) < self._capacity
 
     def take(self, task: SimulatedTask) -> None:
         """Work on a task."""
-        if self._capacity is not None:
-            self._taken += 1
-            self.moved(task)
-
-    def moved(self, task: SimulatedTask) -> None:
-        """Take note that a task is finished at another time; its old entry grows stale."""
-        if self._capacity is not None:
-            heapq.heappush(self._ends, (task.busy_until, task.number, task))
+        if self._capacity < inf:
+            self._taken.append(task)

@@ -32,25 +32,16 @@ _MAX_FIELD_NAME: Final = 100
 class Machine:
     """Answers requests; whoever calls it, or changes what it holds, has the service's lock.
 
+    Settings are those of `SimulatedService`, and keys are digests.
+
     Args:
-        habits: In which words it refuses.
-        catalogue: What it sells.
-        record: Where it writes down what it saw.
-        balances: Points of each client key.
-        good_keys: The keys that are good; None for any that is not empty.
+        good_keys: None for any that is not empty.
         banned_keys: Those that are banned for good.
         used_keys: Those that have asked for anything.
-        bans: Bans for a time.
-        rate_limit: How many requests it takes.
-        slots: How many tasks it takes at a time.
-        retry_after: Seconds in the header of that name; None for no header.
-        result_window: Seconds after creation in which a result can be fetched.
         fate_of: Returns for a new task after how many seconds it has an outcome, and whether
             it fails.
         random: Where ids come from.
         request_ids: Where those of requests come from; None where answers have none.
-        integer_ids: Whether task ids come as JSON numbers.
-        failed_error_id: The ``errorId`` beside a task that failed.
     """
 
     habits: Habits
@@ -201,7 +192,6 @@ class Machine:
         solve_time, fails = self.fate_of(kind)
         self.balances[call.owner] -= kind.points
         task = SimulatedTask(
-            number=self._task_count,
             task_id=self._new_id(),
             type=kind.name,
             owner=call.owner,

@@ -18,25 +18,14 @@ _MAX_UNKNOWN_FIELDS: Final = 100
 
 @attrs.define(eq=False)
 class SimulatedTask:
-    """One charged task, as the service keeps it. Times are simulated seconds.
+    """One charged task, as the service keeps it; see `TaskRecord`.
 
     Args:
-        number: 0 for the first task.
-        task_id: The id that was given out.
-        type: Its type, in the service's own spelling.
         owner: Digest of the client key that paid for it.
-        created_at: When it was charged.
-        ready_at: When it is solved; ``inf`` for never.
-        available_until: The end of its result window.
-        points: What was charged.
         solution: Task id → solution as JSON text.
-        error: The code that its polls answer once it is ready; None when it is solved.
-        fetched_at: When its outcome was first answered.
         processing_at: When a poll was last answered with ``processing``.
-        polls: How many polls asked for it.
     """
 
-    number: int
     task_id: str
     type: str
     owner: str = attrs.field(repr=False)
@@ -168,6 +157,9 @@ class RecordSummary:
     lag_p50: float
     lag_p95: float
     lag_max: float
+
+
+_SHOWN: Final = [field.name for field in attrs.fields(TaskRecord)]
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -354,14 +346,4 @@ class Recorder(Record):
 
 
 def _snapshot(task: SimulatedTask) -> TaskRecord:
-    return TaskRecord(
-        task_id=task.task_id,
-        type=task.type,
-        created_at=task.created_at,
-        ready_at=task.ready_at,
-        available_until=task.available_until,
-        fetched_at=task.fetched_at,
-        polls=task.polls,
-        points=task.points,
-        error=task.error,
-    )
+    return TaskRecord(**{name: getattr(task, name) for name in _SHOWN})

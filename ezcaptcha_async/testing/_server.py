@@ -17,7 +17,7 @@ import attrs
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.testing._asgi import ASGIApplication, for_this_machine
-from ezcaptcha_async.testing._checks import is_loopback, number
+from ezcaptcha_async.testing._checks import is_loopback, whole
 from ezcaptcha_async.testing._service import SimulatedService
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def serve(
         raise ConfigurationError(
             f"host {host!r} is not a loopback address; set allow_remote=True to serve others"
         )
-    number("port", port, high=_LAST_PORT)
+    whole("port", port, high=_LAST_PORT)
     application = service.asgi(latency=latency, time_scale=time_scale)
     server = _uvicorn_server(application if allow_remote else for_this_machine(application))
     profile = service.profile(time_scale=time_scale)

@@ -15,7 +15,7 @@ from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA, Offer, Service
 from ezcaptcha_async.testing._assertions import Assertions
 from ezcaptcha_async.testing._catalogue import Catalogue, TaskKind
-from ezcaptcha_async.testing._checks import number, positive
+from ezcaptcha_async.testing._checks import number, positive, whole
 from ezcaptcha_async.testing._dialects import HABITS, Dialect
 from ezcaptcha_async.testing._faults import (
     UNSEEN,
@@ -163,7 +163,7 @@ class SimulatedService(Servable, Assertions):
             faults=self._faults.counts,
             keys=used_keys,
             min_poll_interval=self._min_poll_interval,
-            max_tasks=int(number("max_recorded_tasks", max_recorded_tasks)),
+            max_tasks=whole("max_recorded_tasks", max_recorded_tasks),
         )
         self._machine = Machine(
             habits=habits,
@@ -299,7 +299,6 @@ class SimulatedService(Servable, Assertions):
             if at < task.ready_at:
                 task.error = error
                 task.ready_at = at
-                self._machine.slots.moved(task)
 
     def inject(
         self,

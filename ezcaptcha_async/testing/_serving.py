@@ -7,11 +7,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, overload
 
+import anyio
 import httpx
 
-from ezcaptcha_async.testing._asgi import ASGIApplication, asgi_application
-from ezcaptcha_async.testing._exchange import Answering
-from ezcaptcha_async.testing._transport import simulated_transport
+from ezcaptcha_async.testing._asgi import Application, ASGIApplication
+from ezcaptcha_async.testing._exchange import Answering, Timeline
+from ezcaptcha_async.testing._transport import transport_class
 
 
 class Servable(Answering):
@@ -59,9 +60,9 @@ class Servable(Answering):
         Raises:
             ConfigurationError: A setting is out of range.
         """
-        return simulated_transport(
-            self, latency=latency, clock=clock, time_scale=time_scale, package=package
-        )
+        chosen = httpx if package is None else package
+        timeline = Timeline(self, anyio.current_time if clock is None else clock, time_scale)
+        return transport_class(chosen)(self, timeline, latency, chosen)
 
     def client(
         self,
@@ -102,4 +103,4 @@ class Servable(Answering):
         Raises:
             ConfigurationError: A setting is out of range.
         """
-        return asgi_application(self, latency=latency, time_scale=time_scale, clock=clock)
+        return Application(self, Timeline(self, clock, time_scale), latency)

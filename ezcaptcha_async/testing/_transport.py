@@ -7,16 +7,12 @@ included, because that is how a client tells whether a request was sent.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from math import inf
 from types import ModuleType
 from typing import Any, NoReturn
 
-import anyio
-import httpx
-
 from ezcaptcha_async.testing._checks import number
-from ezcaptcha_async.testing._exchange import Answering, Timeline
+from ezcaptcha_async.testing._exchange import Answering, Timeline, sleep
 from ezcaptcha_async.testing._faults import AnyFault, DrawnFault, Fault, is_an_answer
 from ezcaptcha_async.testing._replies import SimulatedReply
 
@@ -52,22 +48,15 @@ class _Trace:
             await self.complete(name)
 
 
-async def _sleep(seconds: float) -> None:
-    if seconds == inf:
-        await anyio.sleep_forever()
-    elif seconds > 0:
-        await anyio.sleep(seconds)
-
-
 class _SimulatedTransport:
-    """The work of the transport; `simulated_transport` adds the base class of a package."""
+    """The work of the transport; `transport_class` adds the base class of a package."""
 
     def __init__(
         self, service: Answering, timeline: Timeline, latency: float, package: Any
     ) -> None:
         self._service = service
         self._timeline = timeline
-        self._latency = latency
+        self._latency = number("latency", latency)
         self._package = package
 
     async def handle_async_request(self, request: Any) -> Any:
@@ -124,13 +113,13 @@ class _SimulatedTransport:
         told_if_not = None if fault is Fault.HANG else fault
         until_handled = min(self._latency / 2, patience)
         try:
-            await _sleep(until_handled)
+            await sleep(until_handled)
         except BaseException:
             # The request is on its way: the service gets it, even when the client has gone.
             self._answer(request, body, told_if_lost)
             raise
         reply = self._answer(request, body, told_if_lost if too_late else told_if_not)
-        await _sleep(min(self._latency + hang, patience) - until_handled)
+        await sleep(min(self._latency + hang, patience) - until_handled)
         if too_late:
             await self._fail_to_receive(trace, self._package.ReadTimeout("timed out"))
         if fault is Fault.RESET_AFTER:
@@ -152,19 +141,6 @@ class _SimulatedTransport:
 
 
 @functools.cache
-def _transport_class(package: ModuleType) -> Any:
+def transport_class(package: ModuleType) -> Any:
+    """Return the class of transports for the clients of a package."""
     return type("SimulatedTransport", (_SimulatedTransport, package.AsyncBaseTransport), {})
-
-
-def simulated_transport(
-    service: Answering,
-    *,
-    latency: float,
-    clock: Callable[[], float] | None,
-    time_scale: float,
-    package: ModuleType | None,
-) -> Any:
-    """Make a transport for the clients of a package; see ``SimulatedService.transport``."""
-    chosen = httpx if package is None else package
-    timeline = Timeline(service, anyio.current_time if clock is None else clock, time_scale)
-    return _transport_class(chosen)(service, timeline, number("latency", latency), chosen)

@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from ezcaptcha_async import (
     EzCaptchaError,
+    LearnedPolling,
     PoolClosedError,
     SessionPool,
     SubmissionUnknownError,
@@ -114,12 +115,17 @@ async def test_closing_from_a_cancelled_caller_keeps_the_grace() -> None:
 async def test_closing_goes_on_when_asyncio_cancels_who_asked_for_it(
     after: float, tmp_path: Path
 ) -> None:
-    """A `wait_for` would leave a pool that never ends: its journal locked, its client open."""
+    """A `wait_for` would leave a pool that never ends: its journal locked, its client open.
+
+    Nor would what it has learned be kept for the next run.
+    """
     service, journal = SimulatedService(solve_times=Fixed(10)), tmp_path / "journal"
-    service.inject(Fault.HANG, path="/createTask", seconds=0.5)
+    polling = LearnedPolling(state_path=tmp_path / "timing")
     async with service.client() as client:
         settings: dict[str, Any] = {"service": service.profile(), "http_client": client}
-        pool = await SessionPool(KEY, journal=journal, **settings).open()
+        pool = await SessionPool(KEY, journal=journal, polling=polling, **settings).open()
+        assert (await pool.solve(TASK)).token
+        service.inject(Fault.HANG, path="/createTask", seconds=0.5)
         caller = asyncio.ensure_future(pool.solve(TASK))
         await anyio.sleep(0.1)
         closing = asyncio.ensure_future(pool.aclose())
@@ -131,7 +137,8 @@ async def test_closing_goes_on_when_asyncio_cancels_who_asked_for_it(
         async with SessionPool(KEY, journal=journal, **settings) as another:
             async with another.resume_all() as outcomes:
                 assert [outcome.error async for outcome in outcomes] == [None]
-    assert service.summary().charges == 1
+    assert service.summary().charges == 2
+    assert (tmp_path / "timing").exists()
 
 
 async def test_closing_twice_and_from_two_sides() -> None:

@@ -497,6 +497,29 @@ async def test_what_a_dead_pool_has_paid_for_is_fetched_by_the_others() -> None:
     assert service.summary().charges == 2
 
 
+async def test_what_a_newer_version_has_paid_for_ends_no_pool(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """While machines are updated one by one, all that are not would lose what they wait for."""
+    service = SimulatedService(solve_times=Fixed(60))
+    fleet = CutFleet(anyio.current_time)
+    async with pools(service, fleet, 2) as (first, second):
+        await first.solve(JOB, once=True)
+        await first.submit(TASK)
+        ticket = await second.submit(TASK)
+        await anyio.sleep(1)
+        for name, (state, text, until) in fleet.references.items():
+            fleet.references[name] = state, text.replace('"version": 1', '"version": 2'), until
+        with pytest.raises(ConfigurationError, match="update ezcaptcha-async"):
+            await second.solve(JOB, once=True)
+        for key, text in fleet.paid.items():
+            fleet.paid[key] = text.replace('"version": 1', '"version": 2')
+        fleet.joined[0].is_cut = True
+        await anyio.sleep(15)
+        assert (await ticket).token
+    assert "update ezcaptcha-async" in caplog.text
+
+
 async def test_whoever_joins_last_fetches_what_the_dead_have_left() -> None:
     """After a power cut nobody is there but pools that are new."""
     service = SimulatedService(solve_times=Fixed(60))
@@ -546,6 +569,8 @@ async def test_a_pool_that_was_taken_for_dead_goes_on_with_its_own() -> None:
         await anyio.sleep(3)
         assert (await pool.fleet_status()).adopted == 1
         assert pool.statistics().resumed == 0
+        async with pool.resume_all() as outcomes:
+            assert [outcome.task_id async for outcome in outcomes] == []
         assert (await ticket).token
     assert fleet.paid == {}
     assert service.summary().spacing_violations == 0

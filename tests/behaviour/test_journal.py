@@ -711,8 +711,9 @@ async def test_resuming_needs_a_journal(path: Path) -> None:
         with pytest.raises(PoolClosedError):
             call()
     async with open_pool(service, journal=path) as pool:
-        with pytest.raises(ConfigurationError, match="max_in_flight"):
-            pool.resume_all(max_in_flight=0)
+        for wrong in (0, None):
+            with pytest.raises(ConfigurationError, match="max_in_flight"):
+                pool.resume_all(max_in_flight=wrong)  # type: ignore[arg-type]
     with pytest.raises(PoolClosedError):
         pool.resume_all()
     assert pool.unknowns() == ()

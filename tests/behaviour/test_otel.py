@@ -8,10 +8,12 @@ import types
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
@@ -40,6 +42,7 @@ from ezcaptcha_async.otel import OpenTelemetry
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
 from .conftest import KEY, TASK, on_one_loop, open_pool, open_pool_directly
+from .shared_books import ModelFleet
 from .telemetry import Telemetry
 from .test_events import SECRET_TASK
 from .test_limits_at_work import solve_all
@@ -379,6 +382,24 @@ async def test_a_task_of_an_earlier_pool_is_linked_where_that_is_known() -> None
     first, _, known, unknown = telemetry.spans
     assert [link.context for link in known.links] == [first.context]
     assert unknown.links == ()
+    assert is_over(telemetry)
+
+
+async def test_what_another_pool_has_paid_for_is_a_resumed_task() -> None:
+    """The solve times of a fleet would be those of its dearest jobs, once for each who asked."""
+    service, telemetry = SimulatedService(solve_times=Fixed(25)), Telemetry()
+    job = attrs.evolve(TASK, reference="job 17")
+    shared: dict[str, Any] = {"fleet": ModelFleet(anyio.current_time)}
+    async with open_pool(service, **shared) as first, anyio.create_task_group() as group:
+        group.start_soon(partial(first.solve, job, once=True))
+        await anyio.sleep(5)
+        async with open_pool(service, on_event=telemetry, **shared) as second:
+            solution = await second.solve(job, once=True)
+    (span,) = telemetry.spans
+    assert attributes_of(span)["ezcaptcha.task.id"] == solution.receipt.task_id
+    assert "handed over" not in {event.name for event in span.events}
+    assert telemetry.total("tasks", task_state="solved") == 1
+    assert telemetry.points("solve.duration") == []
     assert is_over(telemetry)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import warnings
@@ -265,6 +266,15 @@ async def test_another_thread_is_told_that_a_ticket_is_not_its_own() -> None:
     refused, too_late = answers
     assert "call_soon_threadsafe" in str(refused)
     assert too_late is False, "it is done: nothing is cancelled"
+
+
+async def test_another_thread_does_not_close_a_pool() -> None:
+    """It would wait for ever for an event loop that nobody wakes, and so would its callers."""
+    service = SimulatedService(solve_times=Fixed(25))
+    async with open_pool_directly(service) as pool:
+        with pytest.raises(ConfigurationError, match="belongs to another event loop"):
+            await anyio.to_thread.run_sync(lambda: asyncio.run(pool.aclose()))
+        assert (await pool.solve(TASK)).token
 
 
 async def test_a_file_that_cannot_be_written_ends_no_pool(

@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 import redis.asyncio
 import trio
@@ -250,3 +252,26 @@ async def test_a_pool_in_a_fleet_is_opened_once(lasting: RedisServer, name: str)
         with pytest.raises(PoolClosedError, match="opened once"):
             await pool.open()
         assert (await pool.fleet_status()).pools == 1
+
+
+async def test_whoever_is_cancelled_leaves_nothing_behind(lasting: RedisServer, name: str) -> None:
+    """Connections would be left open, and pools that nobody opened be taken for alive."""
+    fleet = Fleet(lasting.url, name=name)
+
+    async def join() -> None:
+        await (await fleet.join((), Funds())).aclose()
+
+    async with anyio.create_task_group() as group:
+        for act in (join, fleet.status):
+            for turns in range(40):
+                with anyio.CancelScope() as scope:
+                    group.start_soon(cancel_after, scope, turns)
+                    await act()
+    assert (await fleet.status()).pools == 0
+
+
+async def cancel_after(scope: anyio.CancelScope, turns: int) -> None:
+    """Cancel when others have had so many turns."""
+    for _ in range(turns):
+        await anyio.lowlevel.checkpoint()
+    scope.cancel()

@@ -337,8 +337,9 @@ async def test_a_fleet_keeps_the_books(lasting: RedisServer, name: str, tmp_path
     fleet = Fleet(lasting.url, name=name)
     with pytest.raises(ConfigurationError, match="journal or fleet, not both"):
         SessionPool(KEY, fleet=fleet, journal=tmp_path / "paid.jsonl")
-    with pytest.raises(ConfigurationError, match="fleet must be a Fleet"):
-        SessionPool(KEY, fleet=lasting.url)  # type: ignore[arg-type]  # a slip
+    for slip in (lasting.url, Fleet):
+        with pytest.raises(ConfigurationError, match="fleet must be a Fleet"):
+            SessionPool(KEY, fleet=slip)  # type: ignore[arg-type]
     async with SessionPool(KEY, http_client=new_service().client()) as pool:
         with pytest.raises(ConfigurationError, match="needs a pool in a fleet"):
             await pool.fleet_status()

@@ -245,9 +245,11 @@ def test_slots_are_taken_until_tasks_are_solved() -> None:
 def test_a_task_that_is_never_solved_frees_its_slot_with_its_window() -> None:
     """A long test would run out of slots for ever."""
     service = SimulatedService(capacity=1, solve_times=inf, result_window=50)
-    create(service, 0.0)
+    lapsed = create(service, 0.0)["taskId"]
     assert code(create(service, 49.0)) == "ERROR_NO_SLOT_AVAILABLE"
     assert code(create(service, 50.0)) is None
+    service.finish(lapsed)  # which has no slot to free any more
+    assert code(create(service, 50.0)) == "ERROR_NO_SLOT_AVAILABLE"
 
 
 def test_too_many_requests_are_throttled() -> None:
@@ -604,6 +606,7 @@ def test_old_tasks_are_forgotten_but_their_numbers_stay() -> None:
         {"retry_after": -1},
         {"capacity": -1},
         {"capacity": True},
+        {"capacity": 1.5},
         {"ban_after": 0},
         {"ban_window": 0},
         {"ban_seconds": 0},
