@@ -190,8 +190,8 @@ def _is_made(kind: type[ServiceError]) -> bool:
 
 
 def _check_name(_service: object, field: attrs.Attribute[str], name: object) -> None:
-    if not isinstance(name, str) or not name:
-        raise ConfigurationError(f"{field.name} must be a non-empty str")
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise ConfigurationError(f"{field.name} must be a non-empty str of printable characters")
 
 
 def _split(url: str) -> SplitResult | None:

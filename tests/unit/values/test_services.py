@@ -300,7 +300,7 @@ def test_numbers_of_a_profile_are_positive(field: str) -> None:
             attrs.evolve(EZCAPTCHA, **{field: wrong})
 
 
-@pytest.mark.parametrize("name", ["", None, 5])
+@pytest.mark.parametrize("name", ["", None, 5, "two\nlines"])
 def test_a_service_has_a_name(name: Any) -> None:
     """Saved tickets name their service; one without a name could not be written down or read."""
     with pytest.raises(ConfigurationError, match="name"):
