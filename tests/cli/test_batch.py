@@ -31,6 +31,7 @@ from tests.cli.commands import (
     Cli,
     Result,
     finish,
+    plain,
     start,
 )
 from tests.cli.conftest import Serve
@@ -460,7 +461,7 @@ def test_a_second_start_that_was_still_counting_rows(
 def test_a_terminal_shows_how_far_it_is(batch: Batch, serving: Serve, terminal: None) -> None:
     """A user would look at nothing for an hour."""
     serving(failure_rate=0.3)
-    shown = _plain(batch().err)
+    shown = plain(batch().err)
     for words in ("30 of 30", "in flight", "a minute", "TaskFailedError", "━"):
         assert words in shown
     assert re.search(r"solve time  median \d+ s, p95 \d+ s  .*█", shown)
@@ -481,7 +482,7 @@ def test_a_service_that_is_silent_is_named(
     monkeypatch.setattr("ezcaptcha_async.cli.batching.running._SECONDS_BETWEEN_LINES", 0.0)
     result = batch.cli.interrupted(lambda: charged(server), *batch.command, *FAST)
     assert result.code == 130
-    assert f"no answer yet from {server.url}; -v shows why" in _plain(result.err)
+    assert f"no answer yet from {server.url}; -v shows why" in plain(result.err)
 
 
 def test_a_plain_terminal_and_an_endless_list(
@@ -508,7 +509,3 @@ def test_lines_where_nothing_can_move(
     lines = batch().err.splitlines()
     assert len(lines) >= 3
     assert re.match(r"\d+ s: \d+ of 30 done, \d+ solved, 0 failed, \d+ in flight, ", lines[0])
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)

@@ -14,6 +14,7 @@ from ezcaptcha_async.cli.meter import Forecast, Meter
 from ezcaptcha_async.cli.output import Output
 from ezcaptcha_async.cli.tabular import shape
 from ezcaptcha_async.polling import Kind
+from tests.cli.commands import plain
 
 IDLE = PoolStatistics()
 
@@ -40,10 +41,6 @@ def meter(total: int | None = 20, **changes: Any) -> Meter:
     output = Output(as_json=False)
     settings = {"before": 10, "moves": False, "seconds_between_lines": 0.0, **changes}
     return Meter(output, output.console, "twenty tasks", total, **settings)
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
 def test_where_nothing_can_move_there_is_a_line_now_and_then(
@@ -83,8 +80,8 @@ def test_a_list_without_an_end(capsys: pytest.CaptureFixture[str], terminal: Non
         with meter(None, moves=moves).open() as shown:
             shown.show(16, {"solved": "15"}, pool(known(), waiting=4))
     out, err = capsys.readouterr()
-    assert "twenty tasks" in _plain(out)
-    assert "solved" in _plain(out)
+    assert "twenty tasks" in plain(out)
+    assert "solved" in plain(out)
     assert "left" not in out
     assert "━" not in out
     assert re.fullmatch(r"\d+ s: 15 solved, - a minute\n", err)
@@ -110,7 +107,7 @@ def test_what_is_narrow_gives_up_the_bar_first(
     with meter(2_000_000, moves=True).open() as shown:
         figures = {name: f"{10**6 + place:,}" for place, name in enumerate(names)}
         shown.show(1_000_000, figures, pool(known(), waiting=500))
-    out = _plain(capsys.readouterr().out)
+    out = plain(capsys.readouterr().out)
     assert max(map(len, re.split(r"[\r\n]+", out))) <= width
     for words in (*names, *figures.values(), "a minute", "1,000,000 of 2,000,000", "left"):
         assert words in out
@@ -144,7 +141,7 @@ def test_a_batch_before_anything_is_solved(
     with meter(moves=True).open() as shown:
         details = tuple(counts.details(plain=False))
         shown.show(counts.done, counts.figures(IDLE), IDLE, details)
-    out = _plain(capsys.readouterr().out)
+    out = plain(capsys.readouterr().out)
     assert "in flight" in out
     assert "solve time" not in out
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ezcaptcha_async import CapacityError, SubmissionUnknownError
-from tests.cli.commands import Cli, environment, run
+from tests.cli.commands import Cli
 from tests.cli.results_files import HOSTILE, NOON, V2, failed, lines, many, solved, write
 
 
@@ -89,15 +89,12 @@ def test_a_terminal_gets_colours_and_no_orders(cli: Cli, path: Path, terminal: N
     assert "\x1b[38;5;28m" in result.out
 
 
-def test_an_ascii_terminal_is_enough(path: Path) -> None:
+def test_an_ascii_terminal_is_enough(cli: Cli, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the locale is C, a type in another script would end in an encoding error."""
     write(path, [solved(1, task_type="Täsk" * 20), failed(2, CapacityError("ERRÖR" * 30))])
     for columns in ("80", "30"):
-        ascii_only = environment(PYTHONIOENCODING="ascii", PYTHONUTF8="0", COLUMNS=columns)
-        result = run("report", str(path), env=ascii_only)
-        assert result.code == 0
-        assert "T\\xe4sk" in result.out
-        assert result.out.isascii()
+        monkeypatch.setenv("COLUMNS", columns)
+        assert "T\\xe4sk" in cli.in_ascii("report", str(path))
 
 
 def test_a_name_that_is_no_text(cli: Cli, tmp_path: Path) -> None:
@@ -108,15 +105,6 @@ def test_a_name_that_is_no_text(cli: Cli, tmp_path: Path) -> None:
     result = cli("report", str(path), "--html", str(html))
     assert result.code == 0
     assert "<h1>results- .jsonl</h1>" in html.read_text("utf-8")
-
-
-def test_the_help(cli: Cli) -> None:
-    """Nobody would find out what the command is for, and what it reads."""
-    result = cli("report", "--help")
-    assert "Usage: ezcaptcha report [OPTIONS] RESULTS" in result.out
-    assert "--html" in result.out
-    assert all(len(line) <= 80 for line in result.out.splitlines())
-    assert " report " in cli("--help").out
 
 
 def test_for_a_machine(cli: Cli, path: Path) -> None:
@@ -151,21 +139,14 @@ def test_a_row_that_came_again(cli: Cli, path: Path) -> None:
     assert "1 row failed and came again: only the last line counts." in result.out
 
 
-def test_from_stdin(path: Path) -> None:
+def test_from_stdin(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results of another machine, or compressed ones, would have to be stored first."""
-    write(path, [solved(1), failed(2)])
-    with path.open("rb") as stream:
-        result = run("report", "-", stdin=stream)
+    stdin = io.TextIOWrapper(io.BytesIO(lines([solved(1), failed(2)])))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    html = tmp_path / "page.html"
+    result = cli("report", "-", "--html", str(html))
     assert result.code == 0
     assert "standard input  2 rows" in result.out
-
-
-def test_stdin_in_this_process(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page could not be made of what another program writes."""
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines([solved(1)]))))
-    html = tmp_path / "page.html"
-    result = cli("report", "-", "--html", str(html), "--json")
-    assert result.document["rows"] == 1
     assert "<h1>standard input</h1>" in html.read_text("utf-8")
 
 
