@@ -118,16 +118,17 @@ def test_errors_can_be_tried_again(path: Path) -> None:
     results.close()
 
 
-@pytest.mark.parametrize("cut", range(1, len(json.dumps(solved(2), separators=(",", ":"))) + 1))
-def test_a_line_that_was_cut_off(path: Path, cut: int) -> None:
+def test_a_line_that_was_cut_off(path: Path) -> None:
     """The next line would be glued to it, and a solved row lost with it."""
     after(path, solved(1), solved(2)).close()
-    path.write_bytes(path.read_bytes()[:-cut])
-    results = ResultsFile(path)
-    assert [results.state_of(row(number)) for number in (1, 2)] == ["finished", "open"]
-    results.write(solved(2))
-    results.close()
-    assert [json.loads(line)["row"] for line in path.read_text().splitlines()] == [1, 2]
+    whole = path.read_bytes()
+    for length in range(whole.index(b"\n") + 2, len(whole)):
+        path.write_bytes(whole[:length])
+        results = ResultsFile(path)
+        assert [results.state_of(row(number)) for number in (1, 2)] == ["finished", "open"]
+        results.write(solved(2))
+        results.close()
+        assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
@@ -259,11 +260,11 @@ def test_to_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_rows_take_eight_bytes(path: Path) -> None:
     """A batch of a million rows would need hundreds of megabytes to know what is finished."""
-    lines = "".join(f'{{"row":{number},"status":"solved"}}\n' for number in range(1, 20_001))
+    lines = "".join(f'{{"row":{number},"status":"solved"}}\n' for number in range(1, 5_001))
     path.write_text(lines)
     results = ResultsFile(path)
-    assert results.solved == 20_000
-    assert results._rows.itemsize * len(results._rows) == 8 * 20_001
+    assert results.solved == 5_000
+    assert results._rows.itemsize * len(results._rows) == 8 * 5_001
     results.close()
 
 
