@@ -96,10 +96,7 @@ def test_more_is_done_than_was_to_do(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize("width", [45, 60, 80, 120])
 def test_what_is_narrow_gives_up_the_bar_first(
-    capsys: pytest.CaptureFixture[str],
-    terminal: None,
-    monkeypatch: pytest.MonkeyPatch,
-    width: int,
+    capsys: pytest.CaptureFixture[str], terminal: None, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     """Labels would be cut to letters, and figures to an ellipsis."""
     monkeypatch.setenv("COLUMNS", str(width))

@@ -30,14 +30,7 @@ from ezcaptcha_async import (
     ReCaptchaV2TaskProxyless,
 )
 from ezcaptcha_async.cli.batching.reading import records_of
-from ezcaptcha_async.cli.batching.rows import (
-    Format,
-    Row,
-    RowReader,
-    count_rows,
-    format_of,
-    row_of,
-)
+from ezcaptcha_async.cli.batching.rows import Format, Row, RowReader, count_rows, format_of, row_of
 from tests.cli.commands import environment
 
 PAGE = {
@@ -243,10 +236,7 @@ def test_what_a_row_is_known_by_holds_no_secret() -> None:
     assert first.key == second.key
 
 
-@given(
-    st.lists(st.text('ab,"\n é☃', max_size=8), min_size=1, max_size=6),
-    st.integers(1, 7),
-)
+@given(st.lists(st.text('ab,"\n é☃', max_size=8), min_size=1, max_size=6), st.integers(1, 7))
 def test_rows_come_out_as_they_went_in_however_the_pipe_cuts_them(
     values: list[str], size: int
 ) -> None:

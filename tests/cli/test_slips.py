@@ -14,16 +14,7 @@ import pytest
 from ezcaptcha_async import Journal, ReCaptchaV2TaskProxyless, SavedTicket, SessionPool
 from ezcaptcha_async.testing import SimulatedServer
 from tests.cli.batches import Batch, charged, finish_all, read
-from tests.cli.commands import (
-    BRIEF,
-    FAST,
-    LONG,
-    SECRET,
-    STEADY,
-    V2,
-    Cli,
-    json_lines,
-)
+from tests.cli.commands import BRIEF, FAST, LONG, SECRET, STEADY, V2, Cli, json_lines
 from tests.cli.conftest import Serve
 from tests.unit.journal.test_journal import DAMAGED, NEWER, OTHERS, untouched
 

@@ -152,10 +152,7 @@ def test_all_wrong_fields_are_named_at_once() -> None:
     """Whoever repairs one field after the other would need an answer for each."""
     answer = create(SimulatedService(), task=task_of("CloudFlare5STask", proxy="", rqData=7))
     assert code(answer) == PARAMETERS
-    assert answer["errors"] == {
-        "task.proxy": "is required",
-        "task.rqData": "must be an object",
-    }
+    assert answer["errors"] == {"task.proxy": "is required", "task.rqData": "must be an object"}
 
 
 MALFORMED = "must be protocol://user:password@host:port"
