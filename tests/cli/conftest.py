@@ -13,6 +13,7 @@ import pytest
 from ezcaptcha_async.testing import SimulatedServer, SimulatedService, serve
 from tests.cli.batches import Batch
 from tests.cli.commands import SCALE, SECRET, Cli
+from tests.cli.examining import Examine, Findings, findings
 
 Serve = Callable[..., SimulatedServer]
 
@@ -78,3 +79,14 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def batch(cli: Cli, tmp_path: Path) -> Batch:
     """Have thirty rows to buy."""
     return Batch(cli, tmp_path)
+
+
+@pytest.fixture
+def examine(cli: Cli, at: pytest.MonkeyPatch) -> Examine:
+    """Have the service at a URL, or that of the environment, examined."""
+
+    def run(url: str = "", *options: str) -> Findings:
+        base_url = ("--base-url", url) if url else ()
+        return findings(cli("doctor", "--json", *base_url, *options))
+
+    return run
