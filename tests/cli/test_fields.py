@@ -53,12 +53,15 @@ def test_json_in_fields() -> None:
     assert flagged == task_from("ReCaptchaV3TaskProxyless", [*PAGE, "is_invisible=false"])
 
 
-def test_fields_from_a_file_and_from_arguments() -> None:
-    """A proxy's password would have to stand among the arguments, which all users can read."""
+def test_a_file_of_fields_and_a_flag_without_a_default() -> None:
+    """A proxy's password would have to stand among the arguments; `cn=false` would be a text."""
     more = '{"proxy": "http://user:password@example.net:8080"}'
     task = task_from("CloudFlare5STask", ["website_url=https://example.com"], more)
     assert isinstance(task, CloudFlare5STask)
     assert task.proxy == "http://user:password@example.net:8080"
+    task = task_from("FuncaptchaTaskProxyless", [*PAGE, "cn=false", "proxy=h.example:1:u:p"])
+    assert isinstance(task, FuncaptchaTaskProxyless)
+    assert (task.cn, task.proxy) == (False, "http://u:p@h.example:1")
 
 
 def test_fields_that_no_class_knows() -> None:
@@ -69,13 +72,6 @@ def test_fields_that_no_class_knows() -> None:
     assert task_from("hcaptcha", [*arguments, 'extra:={"new": [1]}']) == task
     assert task_from("hcaptcha", [*arguments, 'extra={"new": [1]}']) == task
     assert task_from("hcaptcha", arguments, '{"extra": {"new": [1]}}') == task
-
-
-def test_a_flag_without_a_default() -> None:
-    """``cn=false`` would be a text, and so an error."""
-    task = task_from("FuncaptchaTaskProxyless", [*PAGE, "cn=false", "proxy=h.example:1:u:p"])
-    assert isinstance(task, FuncaptchaTaskProxyless)
-    assert (task.cn, task.proxy) == (False, "http://u:p@h.example:1")
 
 
 def test_any_other_type_with_fields_as_on_the_wire() -> None:

@@ -64,14 +64,15 @@ def test_where_nothing_can_move_there_is_a_line_now_and_then(
         strict=True,
     ):
         assert re.fullmatch(rf"\d+ s: {begin}", line)
-
-
-def test_lines_are_not_too_many(capsys: pytest.CaptureFixture[str]) -> None:
-    """A log file would hold ten lines a second."""
+    # A log file would hold ten lines a second.
     with meter(seconds_between_lines=1e6).open() as shown:
         for done in range(10, 20):
             shown.show(done, {"solved": "9"}, IDLE)
     assert capsys.readouterr() == ("", "")
+    # A batch that is given fewer rows than before would be at "8 of 1 done".
+    with meter(1, before=0).open() as shown:
+        shown.show(8, {"solved": "8"}, IDLE)
+    assert "8 of 8 done" in capsys.readouterr().err
 
 
 def test_a_list_without_an_end(capsys: pytest.CaptureFixture[str], terminal: None) -> None:
@@ -85,13 +86,6 @@ def test_a_list_without_an_end(capsys: pytest.CaptureFixture[str], terminal: Non
     assert "left" not in out
     assert "━" not in out
     assert re.fullmatch(r"\d+ s: 15 solved, - a minute\n", err)
-
-
-def test_more_is_done_than_was_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    """A batch that is given fewer rows than before would be at "8 of 1 done"."""
-    with meter(1, before=0).open() as shown:
-        shown.show(8, {"solved": "8"}, IDLE)
-    assert "8 of 8 done" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("width", [45, 60, 80, 120])

@@ -116,15 +116,11 @@ def test_points_that_were_not_counted(service: SimulatedService) -> None:
     assert _headings(found) == ["2 tasks were charged for 12 points, not 2 for 6 points"]
 
 
-def test_one_solution_for_two_tasks(service: SimulatedService) -> None:
-    """Two callers could be given the same token."""
+def test_solutions_that_are_mixed_up(service: SimulatedService) -> None:
+    """Two callers could be given the same token, or that of another one."""
     task_id = service.record.tasks[0].task_id
     found = _tally(service, [_solution(task_id), _solution(task_id)])
     assert found.problems == ("not solved: 1 of 2 tasks (mixed up)",)
-
-
-def test_a_solution_of_another_task(service: SimulatedService) -> None:
-    """Answers could be mixed up between callers."""
     task_id = service.record.tasks[0].task_id
     found = _tally(service, [_solution(task_id), _solution("of-nobody")])
     assert found.problems == ("not solved: 1 of 2 tasks (mixed up)",)

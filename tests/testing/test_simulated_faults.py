@@ -36,10 +36,6 @@ def test_planned_faults_strike_in_order_and_so_often() -> None:
     service.inject(Fault.REFUSED)
     assert [strikes(service) for _ in range(4)] == [Fault.HTML, Fault.HTML, Fault.REFUSED, None]
     assert service.summary().faults == {"html": 2, "refused": 1}
-
-
-def test_faults_can_be_kept_to_a_path_and_a_condition() -> None:
-    """A test of lost polls would lose its creates as well."""
     service = SimulatedService()
     service.inject(Fault.RESET_AFTER, path=RESULT, times=None)
     service.inject(Fault.HANG, when=lambda path, body: path == CREATE and b"special" in body)
@@ -209,14 +205,10 @@ def test_a_code_strikes_as_a_fault_does() -> None:
 
 
 def test_a_fault_before_the_service_cannot_be_handled_by_it() -> None:
-    """A test would count a request that the service never sees."""
+    """A typing mistake in a plan would leave the test without its fault."""
     for fault in (Fault.REFUSED, Fault.RESET_BEFORE):
         with pytest.raises(ConfigurationError, match="never sees"):
             post(SimulatedService(), BALANCE, 0.0, fault=fault)
-
-
-def test_a_fault_that_means_nothing_is_refused() -> None:
-    """A typing mistake in a plan would leave the test without its fault."""
     service = SimulatedService()
     with pytest.raises(ConfigurationError, match="/createTask"):
         service.inject(Fault.HTML, path="/create")

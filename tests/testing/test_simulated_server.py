@@ -117,8 +117,8 @@ def test_keys_and_faults_can_be_changed_while_it_serves() -> None:
     assert 1 <= summary.faults["html"] <= 21
 
 
-def test_a_port_that_is_taken_is_named() -> None:
-    """The user would get a traceback of another library."""
+def test_what_keeps_it_from_starting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user would get a traceback of another library, or not know what to install."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         named = f"port {port}.*choose another"
@@ -126,10 +126,6 @@ def test_a_port_that_is_taken_is_named() -> None:
             raise AssertionError
     with pytest.raises(ConfigurationError, match="99999"), serve(SimulatedService(), port=99999):
         raise AssertionError
-
-
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user would not know what to install."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with (
         pytest.raises(ConfigurationError, match="pip install uvicorn httptools"),
