@@ -50,10 +50,6 @@ def test_what_would_be_bought(cli: Cli, rows: Path, monkeypatch: pytest.MonkeyPa
         assert "At the listed prices: 20 points (0.0020 USD)." in words
         assert "Nothing was sent" in words
     assert {path.name for path in rows.parent.iterdir()} == before
-
-
-def test_the_same_for_a_machine(cli: Cli, rows: Path) -> None:
-    """A script could not ask before it spends."""
     found = cli("batch", str(rows), "--dry-run", "--json").document
     assert (found["rows"], found["finished"], found["to_fetch"], found["bad"]) == (15, 0, 0, 12)
     assert found["problems"][0]["row"] == 4
@@ -133,13 +129,9 @@ def test_what_a_killed_run_may_have_bought_is_not_counted(batch: Batch, serving:
     assert charged(server) == 2
 
 
-def test_rows_that_are_not_there(cli: Cli) -> None:
+def test_rows_that_are_not_there(cli: Cli, tmp_path: Path) -> None:
     """A slip in a name would be a traceback."""
     assert "No such file" in cli("batch", "no-such-file", "--dry-run").line
-
-
-def test_not_every_problem_of_a_wrong_file_is_listed(cli: Cli, tmp_path: Path) -> None:
-    """A million bad rows would fill the memory, and a terminal for an hour."""
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join([json.dumps(PAGE), *['{"type": "Nope"}'] * 1_005]))
     found = cli("batch", str(path), "--dry-run", "--json").document

@@ -181,6 +181,10 @@ def test_a_stray_quote_costs_no_other_row() -> None:
     assert [item["b"] for item in fields] == [str(number) for number in range(9)]
     assert {item.get("a") for item in fields} == {'https://a.example?s=15"', None}
     assert {item.get("c") for item in fields} == {'a "b", \nc', None}
+    # An address or a note is not taken for a quote that is not closed.
+    row, note = ",".join(PAGE.values()), "line\n" * 100
+    found = read(f'{CSV},note\n{row},"{note}"\n{row},\n', "csv")
+    assert [row.number for row in found if row.task is not None] == [1, 2]
 
 
 @given(st.lists(st.lists(st.text('a,"\n é☃', max_size=6), min_size=3, max_size=3), max_size=4))
@@ -209,13 +213,6 @@ def test_a_quote_that_is_never_closed_costs_no_memory() -> None:
     with pytest.raises(ConfigurationError, match="line 2 of the rows opens a quote"):
         list(records_of(lines()))
     assert sum(seen) < 200_000
-
-
-def test_a_cell_of_many_lines() -> None:
-    """An address or a note would be taken for a quote that is not closed."""
-    row, note = ",".join(PAGE.values()), "line\n" * 100
-    found = read(f'{CSV},note\n{row},"{note}"\n{row},\n', "csv")
-    assert [row.number for row in found if row.task is not None] == [1, 2]
 
 
 def test_what_a_row_is_known_by_holds_no_secret() -> None:
@@ -369,10 +366,7 @@ def test_how_many_rows_there_are(tmp_path: Path) -> None:
     assert count_rows(Path("-"), "jsonl") is None
     os.mkfifo(tmp_path / "pipe")
     assert count_rows(tmp_path / "pipe", "jsonl") is None
-
-
-def test_formats_by_name() -> None:
-    """``tasks.CSV`` would be read as JSON."""
+    # ``tasks.CSV`` would be read as JSON.
     assert [format_of(Path(name)) for name in ("a.csv", "a.CSV", "a.jsonl", "-")] == [
         "csv",
         "csv",
