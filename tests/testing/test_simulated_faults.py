@@ -48,8 +48,8 @@ def test_planned_faults_strike_in_order_and_so_often() -> None:
     assert strikes(service, RESULT) is None
 
 
-def test_an_answer_can_be_rewritten() -> None:
-    """An odd answer that a client must live with could not be given."""
+def test_an_answer_can_be_rewritten_or_be_a_code() -> None:
+    """An odd answer, or a code for one key only, could not be given."""
 
     def teapot(reply: SimulatedReply) -> SimulatedReply:
         return attrs.evolve(reply, status=418)
@@ -62,6 +62,25 @@ def test_an_answer_can_be_rewritten() -> None:
     assert (reply.status, code(reply.json())) == (418, None)
     summary = service.summary()
     assert (summary.charges, summary.faults) == (1, {"rewritten": 1})
+    service = SimulatedService()
+    service.inject(
+        "ERROR_SUBSCRIPTION_EXPIRED",
+        path=CREATE,
+        times=2,
+        when=lambda _path, body: b'"second-key"' in body,
+    )
+    second = body_of(clientKey="second-key", task=V2)
+    assert strikes(service, CREATE, CREATE_V2) is None
+    assert strikes(service, BALANCE, second) is None
+    assert [strikes(service, CREATE, second) for _ in range(3)] == [
+        "ERROR_SUBSCRIPTION_EXPIRED",
+        "ERROR_SUBSCRIPTION_EXPIRED",
+        None,
+    ]
+    assert service.summary().faults == {"ERROR_SUBSCRIPTION_EXPIRED": 2}
+    service.inject("ERROR_KEY_NOT_AVAILABLE", times=None)
+    service.clear_faults()
+    assert strikes(service, CREATE, second) is None
 
 
 def test_a_fault_can_strike_a_share_of_the_requests() -> None:
@@ -179,29 +198,6 @@ def test_every_code_can_be_had_by_name(path: str) -> None:
         assert reply.json()["errorDescription"]
         assert service.summary().refused == {name: 1}
         assert service.summary().charges == 0
-
-
-def test_a_code_strikes_as_a_fault_does() -> None:
-    """A test could not keep an error to one endpoint, one key, or so many requests."""
-    service = SimulatedService()
-    service.inject(
-        "ERROR_SUBSCRIPTION_EXPIRED",
-        path=CREATE,
-        times=2,
-        when=lambda _path, body: b'"second-key"' in body,
-    )
-    second = body_of(clientKey="second-key", task=V2)
-    assert strikes(service, CREATE, CREATE_V2) is None
-    assert strikes(service, BALANCE, second) is None
-    assert [strikes(service, CREATE, second) for _ in range(3)] == [
-        "ERROR_SUBSCRIPTION_EXPIRED",
-        "ERROR_SUBSCRIPTION_EXPIRED",
-        None,
-    ]
-    assert service.summary().faults == {"ERROR_SUBSCRIPTION_EXPIRED": 2}
-    service.inject("ERROR_KEY_NOT_AVAILABLE", times=None)
-    service.clear_faults()
-    assert strikes(service, CREATE, second) is None
 
 
 def test_a_fault_before_the_service_cannot_be_handled_by_it() -> None:

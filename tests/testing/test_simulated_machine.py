@@ -99,17 +99,14 @@ def test_strange_task_ids_are_refused(task_id: Any) -> None:
     assert missing["errors"] == {"taskId": "is required"}
 
 
-def test_a_task_belongs_to_the_key_that_paid_for_it() -> None:
-    """A pool that asks with the wrong account would pass its tests."""
+def test_keys_are_told_apart_and_shown_nowhere() -> None:
+    """A pool that asks with the wrong account, or with any key, would pass its tests."""
     service = SimulatedService(solve_times=1.0)
     task_id = create(service)["taskId"]
     assert code(poll(service, task_id, 1.0, clientKey="other")) == "ERROR_TASK_NOT_EXIST"
     assert code(poll(service, task_id, 1.0)) is None
     assert service.summary().keys == 2
-
-
-def test_only_known_keys_are_good() -> None:
-    """A test of wrong keys would pass with any key; a key in a test's output would end in a log."""
+    # Only known keys are good.
     service = SimulatedService(client_keys=["good", "\ud800"])
     assert code(create(service, clientKey="good")) is None
     assert code(create(service, clientKey="\ud800")) is None
@@ -339,6 +336,25 @@ def test_a_task_runs_on_while_its_key_is_banned() -> None:
     assert record is not None
     assert (record.polls, record.ready_at) == (0, 20.0)
     assert poll(service, task_id, 81.0)["status"] == "ready"
+    # Bans can be imposed and lifted: a test need not earn one first.
+    service = SimulatedService()
+    service.ban()
+    assert code(create(service, 1000.0)) == "ERROR_IP_BANNED"
+    assert code(create(service, 1599.0)) == "ERROR_IP_BANNED"
+    service.lift_ban()
+    assert code(create(service, 1599.0)) is None
+    service.ban(2000.0, 10.0)
+    assert code(create(service, 2009.0)) == "ERROR_IP_BANNED"
+    assert code(create(service, 2018.9)) == "ERROR_IP_BANNED"
+    assert code(create(service, 2028.9)) is None
+    service.ban(client_key=KEY)
+    assert code(create(service, 3000.0)) == BANNED
+    assert code(create(service, 3180.0)) is None
+    service.ban(client_key=KEY)
+    service.lift_ban()
+    assert code(create(service, 3180.0)) is None
+    with pytest.raises(ConfigurationError, match="seconds"):
+        service.ban(seconds=inf)
 
 
 def test_requests_prolong_a_ban_unless_told_otherwise() -> None:
@@ -372,28 +388,6 @@ def test_onecaptcha_bans_everybody_for_ten_minutes() -> None:
     assert code(create(service, 1228, task, clientKey="good")) == "ERROR_IP_BANNED"
     assert code(create(service, 1828, task, clientKey="good")) is None
     assert service.summary().refused == {WRONG: 30, "ERROR_IP_BANNED": 3}
-
-
-def test_bans_can_be_imposed_and_lifted() -> None:
-    """A test of bans would have to earn one first."""
-    service = SimulatedService()
-    service.ban()
-    assert code(create(service, 1000.0)) == "ERROR_IP_BANNED"
-    assert code(create(service, 1599.0)) == "ERROR_IP_BANNED"
-    service.lift_ban()
-    assert code(create(service, 1599.0)) is None
-    service.ban(2000.0, 10.0)
-    assert code(create(service, 2009.0)) == "ERROR_IP_BANNED"
-    assert code(create(service, 2018.9)) == "ERROR_IP_BANNED"
-    assert code(create(service, 2028.9)) is None
-    service.ban(client_key=KEY)
-    assert code(create(service, 3000.0)) == BANNED
-    assert code(create(service, 3180.0)) is None
-    service.ban(client_key=KEY)
-    service.lift_ban()
-    assert code(create(service, 3180.0)) is None
-    with pytest.raises(ConfigurationError, match="seconds"):
-        service.ban(seconds=inf)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"7", b"[" * 100_000])
@@ -547,6 +541,13 @@ def test_old_tasks_are_forgotten_but_their_numbers_stay() -> None:
     assert code(poll(service, first, 100.0)) == "ERROR_TASK_NOT_EXIST"
     summary = service.summary()
     assert (summary.charges, summary.fetched, summary.lost, summary.unfetched) == (6, 1, 4, 5)
+    service = SimulatedService()
+    for port in (1, 1, 2):
+        service.note_peer(("127.0.0.1", port))
+    assert service.summary().connections == 2
+    for port in range(100_000):
+        service.note_peer(("127.0.0.1", port))
+    assert service.summary().connections == 65_536
 
 
 @pytest.mark.parametrize(
@@ -723,14 +724,3 @@ def test_the_rate_limit_is_kept(gaps: list[float], rate: float) -> None:
         for last in range(first, len(admitted)):
             assert last - first + 1 <= burst + rate * (admitted[last] - start) + 1e-6
     assert not gaps or admitted
-
-
-def test_connections_are_counted_up_to_a_bound() -> None:
-    """A simulator that serves for days must not grow with every connection."""
-    service = SimulatedService()
-    for port in (1, 1, 2):
-        service.note_peer(("127.0.0.1", port))
-    assert service.summary().connections == 2
-    for port in range(100_000):
-        service.note_peer(("127.0.0.1", port))
-    assert service.summary().connections == 65_536

@@ -152,11 +152,17 @@ def test_a_wrong_field_is_named_and_not_charged(
     assert service.summary().charges == 0
 
 
-def test_all_wrong_fields_are_named_at_once() -> None:
-    """Whoever repairs one field after the other would need an answer for each."""
+def test_many_fields_that_are_wrong() -> None:
+    """Whoever repairs one field after the other would need an answer for each, a typo have none."""
     answer = create(SimulatedService(), task=task_of("CloudFlare5STask", proxy="", rqData=7))
     assert code(answer) == PARAMETERS
     assert answer["errors"] == {"task.proxy": "is required", "task.rqData": "must be an object"}
+    service = SimulatedService()
+    assert code(create(service, task={**V2, "pageaction": "login"})) is None
+    assert code(create(service, task={**V2, "pageaction": "login"})) is None
+    assert service.summary().unknown_fields == {"ReCaptchaV2TaskProxyless.pageaction": 2}
+    create(service, task={**V2, **{f"field{n}": n for n in range(200)}})
+    assert len(service.summary().unknown_fields) == 100
 
 
 MALFORMED = "must be protocol://user:password@host:port"
@@ -221,16 +227,6 @@ def test_funcaptcha_alone_has_the_host_first(proxy: str, expected: str | None) -
         assert answer["errors"] == {"task.proxy": expected}
 
 
-def test_fields_that_mean_nothing_are_recorded() -> None:
-    """A misspelled wire name is ignored by the service: nobody would notice it."""
-    service = SimulatedService()
-    assert code(create(service, task={**V2, "pageaction": "login"})) is None
-    assert code(create(service, task={**V2, "pageaction": "login"})) is None
-    assert service.summary().unknown_fields == {"ReCaptchaV2TaskProxyless.pageaction": 2}
-    create(service, task={**V2, **{f"field{n}": n for n in range(200)}})
-    assert len(service.summary().unknown_fields) == 100
-
-
 @pytest.mark.parametrize("task", [None, [], "x", {}, {"type": ""}, {"type": 7}])
 def test_a_task_without_type_lacks_a_field(task: Any) -> None:
     """A client that forgets the type would not learn what is wrong."""
@@ -239,17 +235,13 @@ def test_a_task_without_type_lacks_a_field(task: Any) -> None:
     assert answer["errors"] == {"task.type": "is required"}
 
 
-def test_ezcaptcha_ignores_the_case_of_types() -> None:
-    """The service's pages spell types in two ways; both must work in tests as well."""
+def test_how_the_services_spell_types_and_flags() -> None:
+    """A client that sends one service's spelling to the other would pass its tests."""
     service = SimulatedService()
     assert code(create(service, task={**V2, "type": "recaptchaV2taskproxyless"})) is None
     assert service.record.tasks[0].type == "ReCaptchaV2TaskProxyless"
     unknown = {**V2, "type": "NoSuchTask"}
     assert code(create(service, task=unknown)) == "ERROR_TASK_TYPE_NOT_SUPPORTED"
-
-
-def test_onecaptcha_is_exact_in_spelling_and_takes_flags_as_text() -> None:
-    """A client that sends EzCaptcha's spelling to 1captcha would pass its tests."""
     service = SimulatedService(dialect="1captcha", balance=4, solve_times=1.0)
     right = {**V2, "type": "RecaptchaV2TaskProxyless"}
     assert code(create(service)) == "ERROR_TASK_NOT_SUPPORTED"
@@ -293,6 +285,16 @@ def test_other_types_can_be_registered() -> None:
     assert service.balance_of(KEY) == 1_000_000 - 3.5
     assert post(service, BALANCE, 2.0).json()["balance"] == 999_996.5
     assert service.summary().unknown_fields == {}
+    reply = post(SimulatedService(), BALANCE, 0.0)
+    assert dict(reply.headers)["content-type"].startswith("application/json")
+    assert json.loads(reply.body) == reply.json()
+    assert reply.json() == {
+        "errorId": 0,
+        "errorCode": None,
+        "errorDescription": None,
+        "balance": 1_000_000,
+        "requestId": reply.json()["requestId"],
+    }
 
 
 def test_the_profile_fits_the_service() -> None:
@@ -342,17 +344,3 @@ def test_request_ids_can_be_had_or_left_out(dialect: Any, *, has_one: bool) -> N
     """A client that reads no field but those that it knows could not be tested at all."""
     service = SimulatedService(dialect=dialect, request_ids=has_one)
     assert ("requestId" in post(service, BALANCE, 0.0).json()) is has_one
-
-
-def test_replies_are_json_with_a_content_type() -> None:
-    """A client that looks at the content type would refuse the simulator."""
-    reply = post(SimulatedService(), BALANCE, 0.0)
-    assert dict(reply.headers)["content-type"].startswith("application/json")
-    assert json.loads(reply.body) == reply.json()
-    assert reply.json() == {
-        "errorId": 0,
-        "errorCode": None,
-        "errorDescription": None,
-        "balance": 1_000_000,
-        "requestId": reply.json()["requestId"],
-    }
