@@ -80,26 +80,17 @@ def moment(chaos: Any, **changed: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"charged": 3},
-        {"tokens": 3},
-        {"twice": 1},
-        {"missing": Counter(["nothing"])},
-        {"in_flight": 1},
-        {"creating": 1},
-        {"spent": 6.0},
-        {"spent": 18.0},
-    ],
-)
-def test_what_does_not_hold_is_said(chaos: Any, changed: dict[str, Any]) -> None:
+WRONG: list[dict[str, Any]] = [
+    *({"charged": 3}, {"tokens": 3}, {"twice": 1}, {"missing": Counter(["nothing"])}),
+    *({"in_flight": 1}, {"creating": 1}, {"spent": 6.0}, {"spent": 18.0}),
+]
+
+
+def test_what_does_not_hold_is_said(chaos: Any) -> None:
     """Money that is gone would be in no figure."""
     assert moment(chaos).problems(forgot=False) == []
-    assert moment(chaos, **changed).problems(forgot=False)
-
-
-def test_what_a_server_has_forgotten_is_no_fault(chaos: Any) -> None:
-    """What is said of a power loss would be taken for one."""
+    for changed in WRONG:
+        assert moment(chaos, **changed).problems(forgot=False), changed
+    # A power loss, of which it is said what a server has forgotten.
     assert moment(chaos, spent=6.0).problems(forgot=True) == []
     assert moment(chaos, charged=3, unknown=1).problems(forgot=False) == []

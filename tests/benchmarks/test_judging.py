@@ -48,10 +48,6 @@ def test_a_call_that_paid_again_has_one_fate_and_the_rest_is_paid_twice() -> Non
     """Repeating a createTask whose answer was lost would look free of charge."""
     judged = verdict([{"token": "simulated.recaptcha.c"}], charges(0, 0, 0))
     assert fates(judged) == {"charged": 3, "solved": 1, "twice": 2}
-
-
-def test_the_fates_add_up_to_what_was_charged() -> None:
-    """A paid task could drop out of the table."""
     calls = [
         {"token": "simulated.recaptcha.a"},
         {"failure": "X", "may_be_charged": True},  # nothing was charged
@@ -92,10 +88,6 @@ def test_requests_that_a_fault_keeps_from_the_service_count_as_well() -> None:
     found = figures(run_of(), 2)
     assert found["requests, all"] == 13
     assert found["requests during the blackout"] == 3
-
-
-def test_promises_are_judged() -> None:
-    """A lost task would pass."""
     assert keeps_its_promises(run_of(), most_offences=25, most_in_ban=33)
     assert not keeps_its_promises(run_of(), most_offences=0, most_in_ban=33)
     assert not keeps_its_promises(run_of(), most_offences=25, most_in_ban=0)
@@ -134,10 +126,6 @@ def test_a_charge_is_noted_even_when_its_answer_is_lost() -> None:
     seen = service.seen()
     assert [page for _, page in seen["charges"]] == [PAGE.format(7)] * 2
     assert seen["offences"] == [2.0]
-
-
-def test_a_ban_that_is_imposed_says_how_long_it_lasts() -> None:
-    """Whoever believes in the usual 10 minutes would be measured by them."""
     service = WatchedService(ban_after=1)
     service.ban(seconds=35.0)
     reply = ask(service, "/getBalance", 1.0)

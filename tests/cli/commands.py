@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,6 +78,14 @@ class Cli:
         assert SECRET not in out + err
         return Result(code, out, err)
 
+    def in_ascii(self, *arguments: str) -> str:
+        """Run one command, and return what it prints where the locale is C."""
+        stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        with contextlib.redirect_stdout(stream):
+            assert main(arguments) == 0
+        stream.seek(0)
+        return stream.read()
+
     def interrupted(
         self, when: Callable[[], object], *arguments: str, signum: int = signal.SIGINT
     ) -> Result:
@@ -132,6 +143,25 @@ def run(*arguments: str, **options: Any) -> Result:
     return finish(start(*arguments, **options))
 
 
+def plain(text: str) -> str:
+    """Return a text without the control sequences of a terminal."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
 def json_lines(lines: Sequence[str]) -> list[dict[str, Any]]:
     """Read one JSON object from each line."""
     return [json.loads(line) for line in lines]
+
+
+def contrast(first: str, second: str) -> float:
+    """Return the contrast of two colours such as "#00a0ff", as WCAG 2 defines it."""
+    darker, lighter = sorted(map(_luminance, (first, second)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    channels = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in channels
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

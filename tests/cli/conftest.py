@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ezcaptcha_async.testing import SimulatedServer, SimulatedService, serve
+from tests.cli.batches import Batch
 from tests.cli.commands import SCALE, SECRET, Cli
+from tests.cli.examining import Examine, Findings, findings
 
 Serve = Callable[..., SimulatedServer]
 
@@ -63,3 +66,27 @@ def at(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", SECRET)
     return monkeypatch
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a key, and a service that does not answer."""
+    monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", SECRET)
+    monkeypatch.setenv("EZCAPTCHA_BASE_URL", "http://127.0.0.1:1")
+
+
+@pytest.fixture
+def batch(cli: Cli, tmp_path: Path) -> Batch:
+    """Have thirty rows to buy."""
+    return Batch(cli, tmp_path)
+
+
+@pytest.fixture
+def examine(cli: Cli, at: pytest.MonkeyPatch) -> Examine:
+    """Have the service at a URL, or that of the environment, examined."""
+
+    def run(url: str = "", *options: str) -> Findings:
+        base_url = ("--base-url", url) if url else ()
+        return findings(cli("doctor", "--json", *base_url, *options))
+
+    return run

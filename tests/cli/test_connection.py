@@ -104,7 +104,7 @@ def test_nothing_is_sent_with_what_is_no_key(cli: Cli, serving: Serve, tmp_path:
             result = cli(*command, "--key-file", str(path))
             assert result.code == 2
             assert reason in result.line
-    path.write_bytes("a-key\n".encode("utf-16"))  # as PowerShell writes it
+    path.write_bytes(SECRET.encode("utf-16"))  # as PowerShell writes it
     assert cli("balance", "--key-file", str(path)).line.endswith(
         "not text in UTF-8; save it as that"
     )

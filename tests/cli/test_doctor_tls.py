@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 from tests.cli.commands import Cli
-from tests.cli.examining import checks, scripted, states
+from tests.cli.examining import Examine, scripted
 from tests.sockets.raw_server import End, RawServer, Script
 
 # What breaks a handshake off leaves the socket to the garbage collector, as in the pool.
@@ -53,25 +53,24 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certified:
     return make
 
 
-def test_a_certificate_that_is_good(cli: Cli, certified: Certified) -> None:
+def test_a_certificate_that_is_good(examine: Examine, certified: Certified) -> None:
     """Nobody would learn when it ends."""
     with scripted(tls=certified()) as server:
-        result = cli("doctor", "--base-url", server.url, "--json")
+        result = examine(server.url)
     assert result.code == 0
-    assert states(result) == {}
-    found = checks(result)
-    assert found["DNS"]["text"] == "127.0.0.1 is an address"
-    assert found["TLS"]["text"] == "TLSv1.3, the certificate is valid for 89 days"
-    assert found["TLS"]["details"] == {"version": "TLSv1.3", "days_left": 89}
+    assert result.bad == {}
+    assert result["DNS"]["text"] == "127.0.0.1 is an address"
+    assert result["TLS"]["text"] == "TLSv1.3, the certificate is valid for 89 days"
+    assert result["TLS"]["details"] == {"version": "TLSv1.3", "days_left": 89}
 
 
-def test_this_machine_by_its_name(cli: Cli, certified: Certified) -> None:
+def test_this_machine_by_its_name(examine: Examine, certified: Certified) -> None:
     """A gateway on this machine needs no resolver."""
     with scripted(tls=certified(name="DNS:localhost")) as server:
         url = server.url.replace("127.0.0.1", "localhost")
-        result = cli("doctor", "--base-url", url, "--json")
+        result = examine(url)
     assert result.code == 0
-    assert checks(result)["DNS"]["text"] == "localhost is this machine"
+    assert result["DNS"]["text"] == "localhost is this machine"
 
 
 def test_a_certificate_that_ends_soon(cli: Cli, certified: Certified) -> None:
@@ -94,19 +93,19 @@ def test_a_certificate_that_ends_soon(cli: Cli, certified: Certified) -> None:
     ids=["expired", "of another host", "of nobody"],
 )
 def test_a_certificate_that_is_not_trusted(
-    settings: dict[str, object], text: str, remedy: str, cli: Cli, certified: Certified
+    settings: dict[str, object], text: str, remedy: str, examine: Examine, certified: Certified
 ) -> None:
     """The user would see that a connection failed, and not whether to fear an impostor."""
     with scripted(tls=certified(**settings)) as server:
-        result = cli("doctor", "--base-url", server.url, "--json")
+        result = examine(server.url)
         assert server.received == [], "the key went to whoever it is"
     assert result.code == 8
-    assert states(result) == {"TLS": "problem"}
-    found = checks(result)["TLS"]
+    assert result.bad == {"TLS": "problem"}
+    found = result["TLS"]
     assert found["text"].startswith("the certificate is not trusted: ")
     assert text in found["text"].replace("self signed", "self-signed")
     assert found["remedy"].startswith(remedy)
-    assert checks(result)["HTTP"]["state"] == "skipped"
+    assert result["HTTP"]["state"] == "skipped"
 
 
 @pytest.mark.parametrize(
@@ -118,24 +117,26 @@ def test_a_certificate_that_is_not_trusted(
     ],
     ids=["silent", "not TLS", "reset"],
 )
-def test_a_handshake_that_fails(script: Script, timeout: float, text: str, cli: Cli) -> None:
+def test_a_handshake_that_fails(
+    script: Script, timeout: float, text: str, examine: Examine
+) -> None:
     """A server without TLS, or a firewall in between, would end in a traceback, or hang."""
     with RawServer(script) as server:
         url = server.url.replace("http:", "https:")
-        result = cli("doctor", "--base-url", url, "--timeout", f"{timeout}", "--json")
+        result = examine(url, "--timeout", f"{timeout}")
     assert result.code == 8
-    assert states(result) == {"TLS": "problem"}
-    assert checks(result)["TLS"]["text"].startswith(text)
+    assert result.bad == {"TLS": "problem"}
+    assert result["TLS"]["text"].startswith(text)
 
 
-def test_nobody_listens(cli: Cli) -> None:
+def test_nobody_listens(examine: Examine) -> None:
     """A closed port would look like a bad certificate."""
-    result = cli("doctor", "--base-url", "https://127.0.0.1:1", "--json")
+    result = examine("https://127.0.0.1:1")
     assert result.code == 8
-    assert checks(result)["TLS"]["text"] == "no connection to port 1: Connection refused"
+    assert result["TLS"]["text"] == "no connection to port 1: Connection refused"
 
 
-def test_nobody_listens_on_several_addresses(cli: Cli, at: pytest.MonkeyPatch) -> None:
+def test_nobody_listens_on_several_addresses(examine: Examine, at: pytest.MonkeyPatch) -> None:
     """A host with two addresses would have no reason at all."""
 
     async def refused(_host: str, _port: int) -> NoReturn:
@@ -143,14 +144,14 @@ def test_nobody_listens_on_several_addresses(cli: Cli, at: pytest.MonkeyPatch) -
         raise OSError("All connection attempts failed") from ExceptionGroup("several", errors)
 
     at.setattr("anyio.connect_tcp", refused)
-    result = cli("doctor", "--base-url", "https://localhost", "--json")
-    assert checks(result)["TLS"]["text"] == "no connection to port 443: Connection refused"
+    result = examine("https://localhost")
+    assert result["TLS"]["text"] == "no connection to port 443: Connection refused"
 
 
-def test_authorities_that_cannot_be_read(cli: Cli, at: pytest.MonkeyPatch) -> None:
+def test_authorities_that_cannot_be_read(examine: Examine, at: pytest.MonkeyPatch) -> None:
     """A wrong SSL_CERT_FILE would end in a traceback."""
     at.setenv("SSL_CERT_FILE", "/no/such/file.pem")
-    result = cli("doctor", "--base-url", "https://127.0.0.1:1", "--json")
+    result = examine("https://127.0.0.1:1")
     assert result.code == 2
-    assert checks(result)["TLS"]["text"].endswith("No such file or directory")
-    assert checks(result)["TLS"]["remedy"].startswith("check SSL_CERT_FILE, SSL_CERT_DIR")
+    assert result["TLS"]["text"].endswith("No such file or directory")
+    assert result["TLS"]["remedy"].startswith("check SSL_CERT_FILE, SSL_CERT_DIR")

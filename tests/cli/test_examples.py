@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 import ezcaptcha_async
 from tests.cli.commands import Cli
 
@@ -28,16 +26,13 @@ def test_they_are_listed_with_what_they_are(cli: Cli) -> None:
     assert "ezcaptcha example fastapi > fastapi_app.py" in result.err
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_one_is_printed_as_it_is(name: str, cli: Cli) -> None:
+def test_one_is_printed_as_it_is(cli: Cli) -> None:
     """What is written into a file would be another program than the one that is tested."""
-    result = cli("example", name)
-    assert (result.code, result.err) == (0, "")
-    assert result.out == FILES[name].read_text("utf-8")
-
-
-def test_a_notebook_can_be_opened(cli: Cli) -> None:
-    """Jupyter would refuse it."""
+    for name, path in FILES.items():
+        result = cli("example", name)
+        assert (result.code, result.err) == (0, "")
+        assert result.out == path.read_text("utf-8")
+        assert path.stem.startswith(f"{name}_"), "a program in fastapi.py would import itself"
     assert json.loads(cli("example", "notebook").out)["nbformat"] == 4
 
 
@@ -46,9 +41,3 @@ def test_an_example_that_is_not_there(cli: Cli) -> None:
     result = cli("example", "django")
     assert result.code == 2
     assert all(f'"{name}"' in result.line for name in FILES)
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_no_file_hides_the_framework_it_is_for(name: str) -> None:
-    """A program in ``fastapi.py`` would import itself."""
-    assert FILES[name].stem.startswith(f"{name}_")

@@ -61,15 +61,7 @@ def test_every_error_of_the_library_has_its_exit_code() -> None:
         if error_class.__name__ in ezcaptcha_async.__all__
     }
     assert {name: int(exit_code(error_class())) for name, error_class in public.items()} == CODES
-
-
-def test_what_is_not_ours_counts_as_failed() -> None:
-    """An unforeseen end would look like success."""
     assert exit_code(RuntimeError()) is ExitCode.FAILED
-
-
-def test_the_help_explains_every_code() -> None:
-    """A code would come that nobody can look up."""
     for code in ExitCode:
         assert f" {int(code)} {code.meaning}" in help_on_codes()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,9 +17,10 @@ from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async.cli.batching.rows import RowReader
 from ezcaptcha_async.cli.fields import is_own
 from ezcaptcha_async.tasks import TASK_TYPES
-from tests.cli.commands import BRIEF, FAST, LONG, STEADY, Cli
+from tests.cli.batches import Batch, charged, read
+from tests.cli.commands import FAST, Cli
 from tests.cli.conftest import Serve
-from tests.cli.test_batch import charged, finish_all, killed_while_it_creates, read
+from tests.cli.test_batch import OWN
 
 V2 = {"type": "ReCaptchaV2TaskProxyless", "website_url": "https://example.com/", "website_key": "k"}
 ROWS = [V2 | {"id": str(number)} for number in range(3)]
@@ -149,63 +150,49 @@ WRONG: dict[str, tuple[str, str | bytes, str, str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_file_in_the_wrong_form_costs_nothing(
-    cli: Cli, serving: Serve, tmp_path: Path, case: str
+    cli: Cli, nowhere: None, tmp_path: Path, case: str
 ) -> None:
-    """Those of its lines that look like rows would be paid for, and all others be errors."""
-    server = serving()
+    """The first row would be paid for, and all others be errors."""
     name, content, reason, remedy = WRONG[case]
+    content = content.encode() if isinstance(content, str) else content
     rows, results = tmp_path / name, tmp_path / "found"
-    rows.write_bytes(content.encode() if isinstance(content, str) else content)
+    rows.write_bytes(content)
     result = cli("batch", str(rows), "-o", str(results), *FAST)
     assert result.code == 2
     assert reason in result.line
     assert remedy in result.line
     assert {path.name for path in tmp_path.iterdir()} == {name}, "nothing is left of it"
-    assert server.service.summary().requests == 0
-
-
-@pytest.mark.parametrize("case", WRONG)
-async def test_the_same_through_a_pipe(tmp_path: Path, case: str) -> None:
-    """What cannot be looked at beforehand is judged by its first line, and by each that comes."""
-    name, content, reason, _ = WRONG[case]
-    path = tmp_path / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    # A pipe, which cannot be looked at beforehand, is judged by each line that comes.
     reader = RowReader(format="csv" if name.endswith(".csv") else "jsonl")
     if case == "Latin 1 far below":
-        rows = [row async for row in reader.rows(path)]
-        assert str(rows[-1].problem).startswith("line 5: a row must be CSV: text in UTF-8")
+        *_, last = reader.read(io.BytesIO(content))
+        assert str(last.problem).startswith("line 5: a row must be CSV: text in UTF-8")
     else:
         with pytest.raises(ConfigurationError) as refused:
-            [row async for row in reader.rows(path)]
+            list(reader.read(io.BytesIO(content)))
         assert reason in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["rows.jsonl", "rows.txt", "rows.json", "rows.csv"])
-def test_the_right_form_under_any_name(cli: Cli, serving: Serve, tmp_path: Path, name: str) -> None:
+def test_the_right_form_under_any_name(cli: Cli, serving: Serve, tmp_path: Path) -> None:
     """Who is careful with forms may refuse what is good."""
     server = serving()
-    rows = tmp_path / name
-    rows.write_text("\ufeff" + (table() if name.endswith(".csv") else f"\n\n{LINES}"))
-    assert cli("batch", str(rows), "-o", str(tmp_path / "found"), *FAST).code == 0
-    assert charged(server) == 3
+    for count, name in enumerate(("rows.jsonl", "rows.txt", "rows.json", "rows.csv"), start=1):
+        rows = tmp_path / name
+        rows.write_text("\ufeff" + (table() if name.endswith(".csv") else f"\n\n{LINES}"))
+        assert cli("batch", str(rows), "-o", f"{rows}.found", *FAST).code == 0
+        assert charged(server) == 3 * count
 
 
-def test_a_type_for_all_that_is_not_known(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+def test_a_type_for_all_that_is_not_known(batch: Batch, nowhere: None) -> None:
     """Each of a hundred thousand rows would be an error of its own."""
-    server = serving()
-    rows, results = tmp_path / "rows.csv", tmp_path / "found"
-    rows.write_text(table())
-    command = ("batch", str(rows), "-o", str(results), *FAST, "--type", "ReCaptchaV2TaskProxyles")
-    result = cli(*command)
+    batch.rows.write_text(LINES)
+    result = batch("--type", "ReCaptchaV2TaskProxyles")
     assert result.code == 2
     assert "did you mean ReCaptchaV2TaskProxyless?" in result.line
-    assert not results.exists()
-    assert server.service.summary().requests == 0
+    assert not batch.results.exists()
 
 
 # ------------------------------------------------------------------------ columns of one's own
-
-OWN = {"Customer No.": "17", "note": "call, back", "date": "2026-11-28"}
 
 
 def test_columns_of_ones_own_come_out_with_the_result(
@@ -229,49 +216,6 @@ def test_columns_of_ones_own_come_out_with_the_result(
     rows.write_text(f"{json.dumps({**V2, 'tags': ['a', {'password': 'hunter2', 'b': 1}]})}\n")
     assert cli("batch", str(rows), "-o", str(tmp_path / "more"), *FAST).code == 0
     assert read(tmp_path / "more")[0]["columns"] == {"tags": ["a", {"b": 1}]}
-
-
-def test_columns_of_what_an_earlier_run_has_paid_for(
-    cli: Cli, serving: Serve, tmp_path: Path
-) -> None:
-    """The journal does not know them: the rows that a crash cost the most would lose them."""
-    server = serving(**LONG)
-    rows, results = tmp_path / "rows.jsonl", tmp_path / "found"
-    rows.write_text("".join(f"{json.dumps({**V2, **OWN, 'id': number})}\n" for number in range(3)))
-    command = ("batch", str(rows), "-o", str(results), *STEADY)
-    assert cli(*command, *BRIEF).code == 1
-    finish_all(server)
-    assert cli(*command).code == 0
-    assert [item["columns"] for item in read(results)] == [OWN] * 6
-    assert charged(server) == 3
-
-
-def test_columns_of_what_an_earlier_run_may_have_paid_for(
-    cli: Cli, serving: Serve, tmp_path: Path
-) -> None:
-    """Which of the user's own rows may have cost points for nothing, could not be told."""
-    server = serving()
-    rows, results = tmp_path / "rows.jsonl", tmp_path / "found"
-    rows.write_text(f"{json.dumps({**V2, **OWN})}\n")
-    killed_while_it_creates(server, rows, results)
-    assert cli("batch", str(rows), "-o", str(results), *FAST).code == 1
-    (item,) = read(results)
-    assert (item["error"]["kind"], item["columns"]) == ("SubmissionUnknownError", OWN)
-
-
-def test_no_columns_of_another_row(cli: Cli, serving: Serve, tmp_path: Path) -> None:
-    """What may be paid for would come out under the name of another customer."""
-    server = serving()
-    rows, results = tmp_path / "rows.jsonl", tmp_path / "found"
-    rows.write_text(LINES)
-    killed_while_it_creates(server, rows, results)
-    rows.write_text(f"{json.dumps({**V2, **OWN})}\n" * 3)
-    result = cli("batch", str(rows), "-o", str(results), *FAST)
-    assert result.code == 2
-    assert "is not the one that was paid for" in result.err
-    lost = read(results)
-    assert lost
-    assert not [item for item in lost if "columns" in item]
 
 
 def test_a_quote_far_down_a_pipe(
@@ -308,40 +252,20 @@ OF_OTHER_SERVICES = (
 )
 
 
-@pytest.mark.parametrize(
-    ("task_type", "name", "own"),
-    [
-        ("ReCaptchaV2TaskProxyless", "customer", True),
-        ("ReCaptchaV2TaskProxyless", "date", True),
-        ("ReCaptchaV2TaskProxyless", "Price in EUR", True),
-        ("ReCaptchaV2TaskProxyless", "websiteURL", False),
-        ("ReCaptchaV2TaskProxyless", "Website URL", False),
-        ("ReCaptchaV2TaskProxyless", "webiste_url", False),
-        ("ReCaptchaV2TaskProxyless", "sitekey", False),
-        ("ReCaptchaV2TaskProxyless", "invisible", False),
-        ("ReCaptchaV2TaskProxyless", "is_invisble", False),
-        ("ReCaptchaV2TaskProxyless", "page_action", False),
-        ("ReCaptchaV3TaskProxyless", "action", False),
-        ("CloudFlare5STask", "my_proxy", False),
-        *((task_type, name, False) for task_type in TYPES for name in OF_OTHER_SERVICES),
-        *((task_type, name, True) for task_type in TYPES for name in OWN),
-    ],
-)
-def test_what_may_be_meant_for_a_field_is_not_ones_own(
-    task_type: str,
-    name: str,
-    own: bool,  # noqa: FBT001
-) -> None:
+@pytest.mark.parametrize("task_type", TYPES)
+def test_what_may_be_meant_for_a_field_is_not_ones_own(task_type: str) -> None:
     """A typo in an optional field would be left out, and a task paid for that nobody wanted."""
-    assert is_own(task_type, name) == own
+    assert not [name for name in OF_OTHER_SERVICES if is_own(task_type, name)]
+    assert all(is_own(task_type, name) for name in (*OWN, "customer", "Price in EUR"))
+    of_v2 = "websiteURL", "Website URL", "webiste_url", "invisible", "is_invisble", "page_action"
+    assert not any(is_own("ReCaptchaV2TaskProxyless", name) for name in of_v2)
+    assert not is_own("CloudFlare5STask", "my_proxy")
 
 
-def test_a_typo_in_a_column_is_told(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+def test_a_typo_in_a_column_is_told(batch: Batch, serving: Serve) -> None:
     """The row would be solved without what the column says."""
     server = serving()
-    rows, results = tmp_path / "rows.jsonl", tmp_path / "found"
-    row: dict[str, Any] = {**V2, "is_invisble": True}
-    rows.write_text(f"{json.dumps(row)}\n")
-    assert cli("batch", str(rows), "-o", str(results), *FAST).code == 1
-    assert "has no field is_invisble; did you mean is_invisible?" in results.read_text()
+    batch.rows.write_text(f"{json.dumps({**V2, 'is_invisble': True})}\n")
+    assert batch().code == 1
+    assert "has no field is_invisble; did you mean is_invisible?" in batch.results.read_text()
     assert charged(server) == 0

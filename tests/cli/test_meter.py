@@ -14,6 +14,7 @@ from ezcaptcha_async.cli.meter import Forecast, Meter
 from ezcaptcha_async.cli.output import Output
 from ezcaptcha_async.cli.tabular import shape
 from ezcaptcha_async.polling import Kind
+from tests.cli.commands import plain
 
 IDLE = PoolStatistics()
 
@@ -42,10 +43,6 @@ def meter(total: int | None = 20, **changes: Any) -> Meter:
     return Meter(output, output.console, "twenty tasks", total, **settings)
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-
-
 def test_where_nothing_can_move_there_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -67,14 +64,15 @@ def test_where_nothing_can_move_there_is_a_line_now_and_then(
         strict=True,
     ):
         assert re.fullmatch(rf"\d+ s: {begin}", line)
-
-
-def test_lines_are_not_too_many(capsys: pytest.CaptureFixture[str]) -> None:
-    """A log file would hold ten lines a second."""
+    # A log file would hold ten lines a second.
     with meter(seconds_between_lines=1e6).open() as shown:
         for done in range(10, 20):
             shown.show(done, {"solved": "9"}, IDLE)
     assert capsys.readouterr() == ("", "")
+    # A batch that is given fewer rows than before would be at "8 of 1 done".
+    with meter(1, before=0).open() as shown:
+        shown.show(8, {"solved": "8"}, IDLE)
+    assert "8 of 8 done" in capsys.readouterr().err
 
 
 def test_a_list_without_an_end(capsys: pytest.CaptureFixture[str], terminal: None) -> None:
@@ -83,26 +81,16 @@ def test_a_list_without_an_end(capsys: pytest.CaptureFixture[str], terminal: Non
         with meter(None, moves=moves).open() as shown:
             shown.show(16, {"solved": "15"}, pool(known(), waiting=4))
     out, err = capsys.readouterr()
-    assert "twenty tasks" in _plain(out)
-    assert "solved" in _plain(out)
+    assert "twenty tasks" in plain(out)
+    assert "solved" in plain(out)
     assert "left" not in out
     assert "━" not in out
     assert re.fullmatch(r"\d+ s: 15 solved, - a minute\n", err)
 
 
-def test_more_is_done_than_was_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    """A batch that is given fewer rows than before would be at "8 of 1 done"."""
-    with meter(1, before=0).open() as shown:
-        shown.show(8, {"solved": "8"}, IDLE)
-    assert "8 of 8 done" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("width", [45, 60, 80, 120])
 def test_what_is_narrow_gives_up_the_bar_first(
-    capsys: pytest.CaptureFixture[str],
-    terminal: None,
-    monkeypatch: pytest.MonkeyPatch,
-    width: int,
+    capsys: pytest.CaptureFixture[str], terminal: None, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     """Labels would be cut to letters, and figures to an ellipsis."""
     monkeypatch.setenv("COLUMNS", str(width))
@@ -110,7 +98,7 @@ def test_what_is_narrow_gives_up_the_bar_first(
     with meter(2_000_000, moves=True).open() as shown:
         figures = {name: f"{10**6 + place:,}" for place, name in enumerate(names)}
         shown.show(1_000_000, figures, pool(known(), waiting=500))
-    out = _plain(capsys.readouterr().out)
+    out = plain(capsys.readouterr().out)
     assert max(map(len, re.split(r"[\r\n]+", out))) <= width
     for words in (*names, *figures.values(), "a minute", "1,000,000 of 2,000,000", "left"):
         assert words in out
@@ -144,7 +132,7 @@ def test_a_batch_before_anything_is_solved(
     with meter(moves=True).open() as shown:
         details = tuple(counts.details(plain=False))
         shown.show(counts.done, counts.figures(IDLE), IDLE, details)
-    out = _plain(capsys.readouterr().out)
+    out = plain(capsys.readouterr().out)
     assert "in flight" in out
     assert "solve time" not in out
 

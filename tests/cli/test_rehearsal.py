@@ -13,9 +13,9 @@ from filelock import FileLock
 from ezcaptcha_async import SessionPool, SubmissionUnknownError
 from ezcaptcha_async.cli.batching.rows import RowReader
 from ezcaptcha_async.testing import Fault, SimulatedService
-from tests.cli.commands import BRIEF, FAST, LONG, STEADY, Cli
+from tests.cli.batches import Batch, charged
+from tests.cli.commands import BRIEF, LONG, STEADY, Cli
 from tests.cli.conftest import Serve
-from tests.cli.test_batch import charged, with_rows
 from tests.unit.journal.test_journal import untouched
 
 PAGE = {
@@ -50,10 +50,6 @@ def test_what_would_be_bought(cli: Cli, rows: Path, monkeypatch: pytest.MonkeyPa
         assert "At the listed prices: 20 points (0.0020 USD)." in words
         assert "Nothing was sent" in words
     assert {path.name for path in rows.parent.iterdir()} == before
-
-
-def test_the_same_for_a_machine(cli: Cli, rows: Path) -> None:
-    """A script could not ask before it spends."""
     found = cli("batch", str(rows), "--dry-run", "--json").document
     assert (found["rows"], found["finished"], found["to_fetch"], found["bad"]) == (15, 0, 0, 12)
     assert found["problems"][0]["row"] == 4
@@ -71,98 +67,71 @@ def test_a_type_that_the_service_does_not_have(cli: Cli, tmp_path: Path) -> None
     assert "row 1: 1captcha has no type FuncaptchaTaskProxyless" in custom.out
 
 
-def test_what_earlier_runs_have_bought_is_not_counted(
-    cli: Cli, serving: Serve, tmp_path: Path
-) -> None:
+def test_what_earlier_runs_have_bought_is_not_counted(batch: Batch, serving: Serve) -> None:
     """Going on with a batch would look as dear as beginning it."""
-    rows, results = tmp_path / "rows.jsonl", tmp_path / "results"
     server = serving()
-    command = ("batch", str(with_rows(rows, 2)), "-o", str(results))
-    assert cli(*command, *FAST).code == 0
+    batch.write(2)
+    assert batch().code == 0
     serving(**LONG)
-    with_rows(rows, 3)
-    assert cli(*command, *STEADY, *BRIEF).code == 1
-    with_rows(rows, 5)
-    result = cli(*command, "--dry-run")
+    batch.write(3)
+    assert batch(*STEADY, *BRIEF).code == 1
+    batch.write(5)
+    result = batch("--dry-run")
     assert "5 rows: 2 to buy, 2 finished before, 1 paid and to fetch, 0 bad" in result.out
     assert result.code == 0
-    rows.write_text(rows.read_text().replace("example.com/0", "example.net"))
-    assert "row 1: is not the one that was paid for" in cli(*command, "--dry-run").out
+    batch.rows.write_text(batch.rows.read_text().replace("example.com/0", "example.net"))
+    assert "row 1: is not the one that was paid for" in batch("--dry-run").out
     assert charged(server) == 2
 
 
-def test_only_to_look_changes_nothing(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+def test_only_to_look_changes_nothing(batch: Batch, serving: Serve) -> None:
     """A line that another run is writing would be cut off, or that run be in the way."""
     serving()
-    rows, results = with_rows(tmp_path / "rows.jsonl", 2), tmp_path / "results"
-    command = ("batch", str(rows), "-o", str(results))
-    assert cli(*command, *FAST).code == 0
+    batch.write(2)
+    assert batch().code == 0
+    results = batch.results
     results.write_bytes(results.read_bytes() + b'{"row":2,"key":')
-    with_rows(rows, 3)
+    batch.write(3)
     lock = Path(f"{results}.lock")
     lock.unlink(missing_ok=True)
     before = untouched(results)
-    found = cli(*command, "--dry-run")
+    found = batch("--dry-run")
     assert "3 rows: 1 to buy, 2 finished before, 0 bad" in found.out
     assert untouched(results) == before
     assert not lock.exists()
     with FileLock(lock):
-        assert cli(*command, "--dry-run").out == found.out
+        assert batch("--dry-run").out == found.out
     results.write_text("notes\n")
-    assert "its first line is not one of a batch" in cli(*command, "--dry-run").line
+    assert "its first line is not one of a batch" in batch("--dry-run").line
 
 
-def test_what_a_killed_run_may_have_bought_is_not_counted(
-    cli: Cli, serving: Serve, tmp_path: Path
-) -> None:
+def test_what_a_killed_run_may_have_bought_is_not_counted(batch: Batch, serving: Serve) -> None:
     """It would look as if it were bought again, which the run does only when it is told to."""
-    rows, results = with_rows(tmp_path / "rows.jsonl", 3), tmp_path / "results"
-    reader = RowReader(format="jsonl")
-    first = next(reader.read(io.BytesIO(rows.read_bytes())))
+    batch.write(3)
+    first = next(RowReader(format="jsonl").read(io.BytesIO(batch.rows.read_bytes())))
 
     async def killed() -> None:
         service = SimulatedService()
         service.inject(Fault.RESET_AFTER, path="/createTask")
-        async with SessionPool(
-            "a-key", journal=f"{results}.journal", http_client=service.client()
-        ) as pool:
+        client = service.client()
+        async with SessionPool("a-key", journal=batch.journal, http_client=client) as pool:
             with pytest.raises(SubmissionUnknownError):
                 await pool.solve(first.task)
 
     anyio.run(killed)
-    command = ("batch", str(rows), "-o", str(results))
-    found = cli(*command, "--dry-run", "--json").document
+    found = batch("--dry-run", "--json").document
     assert (found["rows"], found["lost"], found["types"][0]["rows"]) == (3, 1, 2)
-    assert "3 rows: 2 to buy, 1 perhaps paid and lost, 0 bad" in cli(*command, "--dry-run").out
-    again = cli(*command, "--dry-run", "--json", "--retry-failed").document
+    assert "3 rows: 2 to buy, 1 perhaps paid and lost, 0 bad" in batch("--dry-run").out
+    again = batch("--dry-run", "--json", "--retry-failed").document
     assert (again["lost"], again["types"][0]["rows"]) == (0, 3)
     server = serving()
-    assert cli(*command, *FAST).code == 1
-    assert server.service.summary().charges == 2
+    assert batch().code == 1
+    assert charged(server) == 2
 
 
-@pytest.mark.parametrize(
-    "options",
-    [("--budget", "-1"), ("--budget", "nan"), ("--budget", "inf"), ("--timeout", "0")],
-)
-def test_a_limit_that_is_none(
-    cli: Cli, serving: Serve, rows: Path, options: tuple[str, ...]
-) -> None:
-    """A budget below zero was taken for one that is used up, or for none."""
-    server = serving()
-    result = cli("batch", str(rows), "-o", str(rows.parent / "results"), *options, *FAST)
-    assert result.code == 2
-    assert options[0] in result.line
-    assert server.service.summary().requests == 0
-
-
-def test_rows_that_are_not_there(cli: Cli) -> None:
+def test_rows_that_are_not_there(cli: Cli, tmp_path: Path) -> None:
     """A slip in a name would be a traceback."""
     assert "No such file" in cli("batch", "no-such-file", "--dry-run").line
-
-
-def test_not_every_problem_of_a_wrong_file_is_listed(cli: Cli, tmp_path: Path) -> None:
-    """A million bad rows would fill the memory, and a terminal for an hour."""
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join([json.dumps(PAGE), *['{"type": "Nope"}'] * 1_005]))
     found = cli("batch", str(path), "--dry-run", "--json").document

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ezcaptcha_async import CapacityError, SubmissionUnknownError
-from tests.cli.commands import Cli, environment, run
+from tests.cli.commands import Cli
 from tests.cli.results_files import HOSTILE, NOON, V2, failed, lines, many, solved, write
 
 
@@ -53,10 +53,6 @@ def test_it_fits_eighty_columns(cli: Cli, path: Path) -> None:
     assert all(len(line) <= 80 for line in result.out.splitlines())
     assert HOSTILE in result.out
     assert "VeryLongVery" in result.out
-
-
-def test_one_type_needs_no_sum(cli: Cli, path: Path) -> None:
-    """Each table would say everything twice."""
     result = cli("report", write(path, [solved(1)]))
     assert "all types" not in result.out
 
@@ -89,15 +85,12 @@ def test_a_terminal_gets_colours_and_no_orders(cli: Cli, path: Path, terminal: N
     assert "\x1b[38;5;28m" in result.out
 
 
-def test_an_ascii_terminal_is_enough(path: Path) -> None:
+def test_an_ascii_terminal_is_enough(cli: Cli, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the locale is C, a type in another script would end in an encoding error."""
     write(path, [solved(1, task_type="Täsk" * 20), failed(2, CapacityError("ERRÖR" * 30))])
     for columns in ("80", "30"):
-        ascii_only = environment(PYTHONIOENCODING="ascii", PYTHONUTF8="0", COLUMNS=columns)
-        result = run("report", str(path), env=ascii_only)
-        assert result.code == 0
-        assert "T\\xe4sk" in result.out
-        assert result.out.isascii()
+        monkeypatch.setenv("COLUMNS", columns)
+        assert "T\\xe4sk" in cli.in_ascii("report", str(path))
 
 
 def test_a_name_that_is_no_text(cli: Cli, tmp_path: Path) -> None:
@@ -108,15 +101,6 @@ def test_a_name_that_is_no_text(cli: Cli, tmp_path: Path) -> None:
     result = cli("report", str(path), "--html", str(html))
     assert result.code == 0
     assert "<h1>results- .jsonl</h1>" in html.read_text("utf-8")
-
-
-def test_the_help(cli: Cli) -> None:
-    """Nobody would find out what the command is for, and what it reads."""
-    result = cli("report", "--help")
-    assert "Usage: ezcaptcha report [OPTIONS] RESULTS" in result.out
-    assert "--html" in result.out
-    assert all(len(line) <= 80 for line in result.out.splitlines())
-    assert " report " in cli("--help").out
 
 
 def test_for_a_machine(cli: Cli, path: Path) -> None:
@@ -135,37 +119,26 @@ def test_for_a_machine(cli: Cli, path: Path) -> None:
     assert moments[-1]["points"] == found["total"]["points"]
 
 
-def test_a_cut_line_and_those_before_it(cli: Cli, path: Path) -> None:
-    """A file that is being written, or of a process that was killed, could not be read."""
+def test_lines_that_are_cut_and_rows_that_came_again(cli: Cli, path: Path) -> None:
+    """A file that is being written could not be read, or a row that was interrupted count twice."""
     result = cli("report", write(path, [solved(1)], b'\n{"row": 2, "status": "sol'))
     assert result.code == 0
     assert "1 solved" in result.out
     assert "1 line skipped: damaged, cut off, or no line of a results file." in result.out
-
-
-def test_a_row_that_came_again(cli: Cli, path: Path) -> None:
-    """A row that was interrupted and is solved now would count as failed as well."""
     result = cli("report", write(path, [failed(1, final=False), solved(1, at=NOON + 60)]))
     assert "1 solved (100 %)   0 failed" in result.out
     assert "may have been charged" not in result.out
     assert "1 row failed and came again: only the last line counts." in result.out
 
 
-def test_from_stdin(path: Path) -> None:
+def test_from_stdin(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results of another machine, or compressed ones, would have to be stored first."""
-    write(path, [solved(1), failed(2)])
-    with path.open("rb") as stream:
-        result = run("report", "-", stdin=stream)
+    stdin = io.TextIOWrapper(io.BytesIO(lines([solved(1), failed(2)])))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    html = tmp_path / "page.html"
+    result = cli("report", "-", "--html", str(html))
     assert result.code == 0
     assert "standard input  2 rows" in result.out
-
-
-def test_stdin_in_this_process(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page could not be made of what another program writes."""
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines([solved(1)]))))
-    html = tmp_path / "page.html"
-    result = cli("report", "-", "--html", str(html), "--json")
-    assert result.document["rows"] == 1
     assert "<h1>standard input</h1>" in html.read_text("utf-8")
 
 
@@ -180,8 +153,8 @@ def test_a_page_is_written(cli: Cli, path: Path) -> None:
     assert again.document["rows"] == 400
 
 
-def test_the_page_must_not_replace_the_results(cli: Cli, path: Path) -> None:
-    """A slip of the pen would destroy tokens that were paid for."""
+def test_a_place_where_no_page_can_be_written(cli: Cli, path: Path) -> None:
+    """A slip of the pen would destroy tokens that were paid for, or end in a traceback."""
     before = write(path, [solved(1)])
     link = path.with_name("link.html")
     link.hardlink_to(path)
@@ -190,10 +163,6 @@ def test_the_page_must_not_replace_the_results(cli: Cli, path: Path) -> None:
         assert result.code == 2
         assert "would overwrite the results" in result.line
     assert json.loads(path.read_bytes())["row"] == 1
-
-
-def test_a_page_that_cannot_be_written(cli: Cli, path: Path) -> None:
-    """The user would see a traceback."""
     source = write(path, [solved(1)])
     result = cli("report", source, "--html", str(path.parent / "no" / "page.html"))
     assert result.code == 2
@@ -226,15 +195,11 @@ def test_a_file_of_another_kind(cli: Cli, path: Path) -> None:
     assert result.line.endswith("holds no results: no line of it is a finished row")
 
 
-def test_before_the_first_row(cli: Cli, path: Path) -> None:
-    """Looking too soon would be an error."""
+def test_results_that_say_little(cli: Cli, path: Path) -> None:
+    """Looking too soon, or at what has no times, would be an error or a table without a row."""
     result = cli("report", write(path, []))
     assert result.code == 0
     assert "No row is finished yet." in result.out
-
-
-def test_a_batch_that_failed_altogether(cli: Cli, path: Path) -> None:
-    """Tables without a row would hide the one that matters."""
     lost = SubmissionUnknownError("the answer was lost")
     result = cli("report", write(path, [failed(1, lost), failed(2, lost)]))
     assert result.code == 0
@@ -242,10 +207,6 @@ def test_a_batch_that_failed_altogether(cli: Cli, path: Path) -> None:
     assert "Solve times" not in result.out
     words = " ".join(result.out.split())
     assert "2 tasks without a solution may have been charged; their prices are not known." in words
-
-
-def test_rows_without_times(cli: Cli, path: Path) -> None:
-    """Rows of another program would end in a traceback."""
     result = cli("report", write(path, [{"row": 1, "status": "solved"}]))
     assert result.code == 0
     assert ["unknown", "type", "1", "-", "-", "-"] in [

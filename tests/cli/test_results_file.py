@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.batching.results_file import ResultsFile, RowState, write_whole
+from ezcaptcha_async.cli.batching.results_file import ResultsFile, write_whole
 from ezcaptcha_async.cli.batching.rows import Row
 
 KEY = "0123456789abcdef"
@@ -68,16 +68,11 @@ def test_what_is_finished(path: Path) -> None:
     results.close()
 
 
-@pytest.mark.parametrize(
-    ("document", "state"),
-    [(solved(1), "changed"), (failed(1, points=6.0), "changed"), (failed(1), "open")],
-)
-def test_a_row_that_says_something_else_by_now(
-    path: Path, document: dict[str, Any], state: RowState
-) -> None:
+def test_a_row_that_says_something_else_by_now(path: Path) -> None:
     """A line put in at the top would let each row have the solution of another."""
-    results = after(path, document)
-    assert results.state_of(row(1, OTHER)) == state
+    results = after(path, solved(1), failed(2, points=6.0), failed(3))
+    states = [results.state_of(row(number, OTHER)) for number in (1, 2, 3)]
+    assert states == ["changed", "changed", "open"]
     results.close()
 
 
@@ -118,16 +113,17 @@ def test_errors_can_be_tried_again(path: Path) -> None:
     results.close()
 
 
-@pytest.mark.parametrize("cut", range(1, len(json.dumps(solved(2), separators=(",", ":"))) + 1))
-def test_a_line_that_was_cut_off(path: Path, cut: int) -> None:
+def test_a_line_that_was_cut_off(path: Path) -> None:
     """The next line would be glued to it, and a solved row lost with it."""
     after(path, solved(1), solved(2)).close()
-    path.write_bytes(path.read_bytes()[:-cut])
-    results = ResultsFile(path)
-    assert [results.state_of(row(number)) for number in (1, 2)] == ["finished", "open"]
-    results.write(solved(2))
-    results.close()
-    assert [json.loads(line)["row"] for line in path.read_text().splitlines()] == [1, 2]
+    whole = path.read_bytes()
+    for length in range(whole.index(b"\n") + 2, len(whole)):
+        path.write_bytes(whole[:length])
+        results = ResultsFile(path)
+        assert [results.state_of(row(number)) for number in (1, 2)] == ["finished", "open"]
+        results.write(solved(2))
+        results.close()
+        assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
@@ -259,11 +255,11 @@ def test_to_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_rows_take_eight_bytes(path: Path) -> None:
     """A batch of a million rows would need hundreds of megabytes to know what is finished."""
-    lines = "".join(f'{{"row":{number},"status":"solved"}}\n' for number in range(1, 20_001))
+    lines = "".join(f'{{"row":{number},"status":"solved"}}\n' for number in range(1, 5_001))
     path.write_text(lines)
     results = ResultsFile(path)
-    assert results.solved == 20_000
-    assert results._rows.itemsize * len(results._rows) == 8 * 20_001
+    assert results.solved == 5_000
+    assert results._rows.itemsize * len(results._rows) == 8 * 5_001
     results.close()
 
 
@@ -284,23 +280,19 @@ def shared(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("umask", [0, 0o022])
-def test_only_the_owner_can_read_tokens(path: Path, umask: int) -> None:
-    """Everybody on the machine could use them first."""
-    old = os.umask(umask)
-    try:
-        after(path, solved(1)).close()
-    finally:
-        os.umask(old)
-    assert {mode_of(item) for item in path.parent.iterdir()} == {0o600}
-
-
-def test_a_file_that_others_can_read_is_made_private(path: Path) -> None:
-    """One of an earlier version would stay open to everybody."""
-    after(path, solved(1)).close()
-    path.chmod(0o644)
-    ResultsFile(path).close()
-    assert mode_of(path) == 0o600
+def test_only_the_owner_can_read_tokens(path: Path) -> None:
+    """Everybody on the machine could use them first, also those of an earlier version."""
+    for umask in (0, 0o022):
+        old = os.umask(umask)
+        try:
+            after(path, solved(1)).close()
+        finally:
+            os.umask(old)
+        assert {mode_of(item) for item in path.parent.iterdir()} == {0o600}
+        path.chmod(0o644)
+        ResultsFile(path).close()
+        assert mode_of(path) == 0o600
+        path.unlink()
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])

@@ -128,18 +128,13 @@ def test_why_a_task_has_no_solution(cli: Cli, serving: Serve, journal: Path) -> 
     assert result.err.endswith("0 tasks of 2 fetched, 0 unknown\n")
 
 
-def test_a_journal_that_is_not_there(cli: Cli, serving: Serve, journal: Path) -> None:
-    """A typing mistake would look like a program that has left nothing."""
-    serving()
+def test_a_journal_that_is_not_there_or_in_use(cli: Cli, serving: Serve, journal: Path) -> None:
+    """A typing mistake would look like a program that has left nothing; one still runs."""
+    server = serving()
     result = cli("resume", str(journal), *FAST)
     assert result.code == 2
     assert "there is no journal" in result.line
     assert not journal.exists()
-
-
-def test_a_journal_in_use(cli: Cli, serving: Serve, journal: Path) -> None:
-    """The program still runs, and fetches its tasks itself."""
-    server = serving()
     with start_blocking_portal() as portal:
         pool = SessionPool(SECRET, service=server.profile, journal=journal)
         portal.call(pool.open)

@@ -12,10 +12,8 @@ from typing import Any
 
 import pytest
 
-from ezcaptcha_async.testing import SimulatedServer
 from ezcaptcha_async.testing import run as run_service
-from tests.cli.commands import FAST, LONG, STEADY, V2, Cli, Result, finish, start
-from tests.cli.conftest import Serve
+from tests.cli.commands import FAST, V2, Cli, Result, finish, start
 
 
 @contextmanager
@@ -82,28 +80,3 @@ def test_a_port_that_is_taken_is_one_line(cli: Cli) -> None:
         result = cli("simulate", "--port", str(taken.getsockname()[1]))
     assert result.code == 2
     assert "choose another" in result.line
-
-
-def test_ctrl_c_names_the_paid_task(cli: Cli, serving: Serve) -> None:
-    """Ctrl-C in the middle of a task would throw away what was paid for it."""
-    result = _interrupted_solve(cli, serving(**LONG), signal.SIGINT)
-    assert result.code == 130
-    _, line, saved = result.err.splitlines()
-    ticket = json.loads(saved)
-    assert f"interrupted; task {ticket['task_id']} is paid" in line
-    assert ticket["type"] == "ReCaptchaV2TaskProxyless"
-    assert result.out == ""
-
-
-def test_sigterm_names_the_paid_task_to_a_machine(cli: Cli, serving: Serve) -> None:
-    """A container that is stopped would throw away what was paid for."""
-    result = _interrupted_solve(cli, serving(**LONG), signal.SIGTERM, "--json")
-    assert result.code == 143
-    (ticket,) = result.error["tickets"]
-    assert f"terminated; task {ticket['task_id']} is paid" in result.error["message"]
-
-
-def _interrupted_solve(cli: Cli, server: SimulatedServer, signum: int, *options: str) -> Result:
-    return cli.interrupted(
-        lambda: server.service.summary().polls, "solve", *V2, *STEADY, *options, signum=signum
-    )

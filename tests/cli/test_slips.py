@@ -4,43 +4,40 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from ezcaptcha_async import Journal, ReCaptchaV2TaskProxyless, SavedTicket, SessionPool
 from ezcaptcha_async.testing import SimulatedServer
-from tests.cli.commands import (
-    BRIEF,
-    FAST,
-    LONG,
-    SECRET,
-    STEADY,
-    V2,
-    Cli,
-    json_lines,
-)
+from tests.cli.batches import Batch, charged, finish_all, read
+from tests.cli.commands import BRIEF, FAST, LONG, SECRET, STEADY, V2, Cli, json_lines
 from tests.cli.conftest import Serve
-from tests.cli.test_batch import charged, read, with_rows
 from tests.unit.journal.test_journal import DAMAGED, NEWER, OTHERS, untouched
 
 SLOW = ("--time-scale", "4")
+LONGER: dict[str, Any] = {"time_scale": 4.0, "solve_times": 250.0}
+"""Settings of a service whose tasks can be fetched for longer than a process takes to start."""
 
 
-def interrupted_batch(cli: Cli, server: SimulatedServer, rows: Path, results: Path) -> Path:
-    """Run a batch until all is paid and some is written down, interrupt it; return its journal."""
+@pytest.fixture
+def interrupted(batch: Batch, serving: Serve) -> tuple[Batch, SimulatedServer]:
+    """Run a batch of twelve until all is paid and some is written down, and interrupt it."""
+    server = serving(**LONGER)
+    batch.write(12)
 
     def is_time() -> bool:
         for task in server.service.record.tasks[: 4 * (charged(server) == 12)]:
             server.service.finish(task.task_id)
-        return results.exists() and results.read_bytes().count(b"\n") == 4
+        return batch.results.exists() and batch.results.read_bytes().count(b"\n") == 4
 
-    assert cli.interrupted(is_time, "batch", str(rows), "-o", str(results), *SLOW).code == 130
-    for task in server.service.record.tasks[4:]:
-        server.service.finish(task.task_id)
-    return results.with_name(f"{results.name}.journal")
+    assert batch.cli.interrupted(is_time, *batch.command, *SLOW).code == 130
+    finish_all(server)
+    return batch, server
 
 
 def paid(server: SimulatedServer) -> SavedTicket:
@@ -56,25 +53,24 @@ def paid(server: SimulatedServer) -> SavedTicket:
     return ticket
 
 
-@pytest.mark.parametrize("content", [*OTHERS.values(), *DAMAGED.values(), *NEWER.values()])
-def test_the_wrong_file_to_resume(cli: Cli, serving: Serve, tmp_path: Path, content: bytes) -> None:
+WRONG_JOURNALS = {kind: OTHERS[kind] for kind in ("results", "text", "zeros")} | DAMAGED | NEWER
+
+
+@pytest.mark.parametrize("kind", WRONG_JOURNALS)
+def test_the_wrong_file_to_resume(cli: Cli, nowhere: None, tmp_path: Path, kind: str) -> None:
     """It would be emptied with exit code 0, and the next batch pay for all of it again."""
-    server = serving()
     path = tmp_path / "named-by-mistake"
-    # The saved ticket among them is one that can be resumed.
-    path.write_bytes(content if content != OTHERS["ticket"] else b"notes")
+    path.write_bytes(WRONG_JOURNALS[kind])
     path.chmod(0o644)
     before = untouched(path)
     result = cli("resume", str(path), *FAST)
     assert result.code == 2
     assert str(path) in result.line
     assert untouched(path) == before
-    assert server.service.summary().requests == 0
 
 
-def test_a_large_file_to_resume(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+def test_a_large_file_to_resume(cli: Cli, nowhere: None, tmp_path: Path) -> None:
     """Gigabytes would be read into memory in search of a ticket."""
-    serving()
     path = tmp_path / "disk.img"
     with path.open("wb") as file:
         file.truncate(17 * 1024 * 1024)
@@ -83,100 +79,84 @@ def test_a_large_file_to_resume(cli: Cli, serving: Serve, tmp_path: Path) -> Non
     assert "holds no line of a journal" in result.line
 
 
-def test_the_results_instead_of_their_journal(cli: Cli, serving: Serve, tmp_path: Path) -> None:
-    """The shell completes the name of the results first, and they were emptied."""
-    server = serving(time_scale=4.0, solve_times=250.0)
-    results = tmp_path / "results.jsonl"
-    journal = interrupted_batch(cli, server, with_rows(tmp_path / "rows.jsonl", 12), results)
-    before = untouched(results), untouched(journal)
-    result = cli("resume", str(results), *SLOW)
-    assert result.code == 2
-    assert result.line.endswith(f"did you mean {journal}?")
-    for wrong in (results, tmp_path / "rows.jsonl"):
-        result = cli(
-            "batch", str(wrong.with_name("rows.jsonl")), "-o", "other", "--journal", str(results)
-        )
-        assert result.code == 2
-    assert (untouched(results), untouched(journal)) == before
-    assert not Path("other").exists()
-
-
-def test_the_journal_of_a_batch_to_resume(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+def test_the_files_of_a_batch_to_resume(interrupted: tuple[Batch, SimulatedServer]) -> None:
     """Shown without their rows, the tokens are of no use, and the batch buys all of them again."""
-    server = serving(time_scale=4.0, solve_times=250.0)
-    rows, results = with_rows(tmp_path / "rows.jsonl", 12), tmp_path / "results.jsonl"
-    journal = interrupted_batch(cli, server, rows, results)
-    before, polls = untouched(journal), server.service.summary().polls
-    result = cli("resume", str(journal), *SLOW)
+    batch, server = interrupted
+    results, journal = str(batch.results), str(batch.journal)
+    before = untouched(batch.results), untouched(batch.journal), server.service.summary().polls
+    result = batch.cli("resume", results, *SLOW)
+    assert result.code == 2
+    assert result.line.endswith(f"did you mean {journal}?"), "the shell completes this name first"
+    result = batch.cli("resume", journal, *SLOW)
     assert result.code == 2
     assert "is the journal of a batch, which has paid for" in result.line
     assert "run the same 'ezcaptcha batch' again" in result.line
-    assert untouched(journal) == before
-    assert server.service.summary().polls == polls
-    assert cli("batch", str(rows), "-o", str(results), *SLOW).code == 0
-    assert sorted(item["row"] for item in read(results)) == list(range(1, 13))
+    assert batch.cli("batch", str(batch.rows), "-o", "other", "--journal", results).code == 2
+    assert not Path("other").exists()
+    after = untouched(batch.results), untouched(batch.journal), server.service.summary().polls
+    assert after == before
+    assert batch(*SLOW).code == 0
+    assert sorted(item["row"] for item in batch.found()) == list(range(1, 13))
     assert charged(server) == 12
-    assert Journal(journal).unfinished() == ()
-    assert cli("resume", str(journal), *SLOW).code == 0, "nothing of the batch is left in it"
+    assert Journal(batch.journal).unfinished() == ()
+    assert batch.cli("resume", journal, *SLOW).code == 0, "nothing of the batch is left in it"
 
 
-def test_the_journal_of_another_batch(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+def test_the_journal_of_another_batch(
+    interrupted: tuple[Batch, SimulatedServer], tmp_path: Path
+) -> None:
     """This batch would be given the tokens of the other one, which then buys them again."""
-    server = serving(time_scale=4.0, solve_times=250.0)
-    rows, results = with_rows(tmp_path / "rows.jsonl", 12), tmp_path / "results.jsonl"
-    journal = interrupted_batch(cli, server, rows, results)
+    batch, server = interrupted
+    journal = batch.journal
     before = untouched(journal)
     others = tmp_path / "others.jsonl"
-    others.write_text(rows.read_text().replace("example.com", "example.net"))
+    others.write_text(batch.rows.read_text().replace("example.com", "example.net"))
     mine = tmp_path / "mine.jsonl"
-    result = cli("batch", str(others), "-o", str(mine), "--journal", str(journal), *SLOW)
+    options = ("-o", str(mine), "--journal", str(journal), *SLOW)
+    result = batch.cli("batch", str(others), *options)
     assert result.code == 2
     assert "holds what was paid for other rows, such as another row" in result.line
     assert untouched(journal)[0] == before[0]
     copy = tmp_path / "copy"
     copy.write_bytes(journal.read_bytes())
     # Its own rows, though into another file, are those that were paid for.
-    mine.write_bytes(results.read_bytes())
-    assert cli("batch", str(rows), "-o", str(mine), "--journal", str(journal), *SLOW).code == 0
+    mine.write_bytes(batch.results.read_bytes())
+    assert batch.cli("batch", str(batch.rows), *options).code == 0
     assert sorted(item["row"] for item in read(mine)) == list(range(1, 13))
     assert charged(server) == 12
     # It may be given fewer of its rows: what is paid for is fetched all the same, and one that
     # was solved before is bought for the new file.
-    fewer = tmp_path / "fewer.jsonl"
-    fewer.write_text(rows.read_text().splitlines(keepends=True)[0])
+    batch.write(1)
+    batch.results = tmp_path / "fewer"
 
     def is_bought() -> None:
         if charged(server) == 13:
             server.service.finish(server.service.record.tasks[-1].task_id)
 
-    command = ("batch", str(fewer), "-o", str(tmp_path / "f"), "--journal", str(copy), *SLOW)
-    assert cli.interrupted(is_bought, *command).code == 0
-    assert 1 in {item["row"] for item in read(tmp_path / "f")}
+    command = (*batch.command, "--journal", str(copy), *SLOW)
+    assert batch.cli.interrupted(is_bought, *command).code == 0
+    assert 1 in {item["row"] for item in batch.found()}
 
 
-def test_an_empty_file_is_a_new_journal(cli: Cli, serving: Serve, tmp_path: Path) -> None:
+def test_an_empty_file_is_a_new_journal(batch: Batch, serving: Serve, tmp_path: Path) -> None:
     """What ``touch`` or ``mktemp`` has made would have to be removed first."""
     server = serving()
-    (tmp_path / "journal").touch()
-    rows = with_rows(tmp_path / "rows.jsonl", 2)
-    command = ("batch", str(rows), "-o", str(tmp_path / "results"))
-    assert cli(*command, "--journal", str(tmp_path / "journal"), *FAST).code == 0
+    journal = tmp_path / "journal"
+    journal.touch()
+    batch.write(2)
+    assert batch("--journal", str(journal)).code == 0
     assert charged(server) == 2
-    assert cli("resume", str(tmp_path / "journal"), *FAST).code == 0
+    assert batch.cli("resume", str(journal), *FAST).code == 0
 
 
 @pytest.mark.parametrize("content", [b"notes\n", b"notes", b"[1]\n", b"a,b\n"])
-def test_the_wrong_file_for_results(
-    cli: Cli, serving: Serve, tmp_path: Path, content: bytes
-) -> None:
+def test_the_wrong_file_for_results(batch: Batch, nowhere: None, content: bytes) -> None:
     """A lock would be left beside a file that the batch has nothing to do with."""
-    serving()
-    rows, path = with_rows(tmp_path / "rows.jsonl", 2), tmp_path / "other"
-    path.write_bytes(content)
-    path.chmod(0o644)
-    before = untouched(path)
-    assert cli("batch", str(rows), "-o", str(path), *FAST).code == 2
-    assert untouched(path) == before
+    batch.results.write_bytes(content)
+    batch.results.chmod(0o644)
+    before = untouched(batch.results)
+    assert batch().code == 2
+    assert untouched(batch.results) == before
 
 
 def test_a_page_beside_results_that_are_not_there(cli: Cli, tmp_path: Path) -> None:
@@ -203,20 +183,24 @@ def test_the_wrong_file_for_a_page(cli: Cli, tmp_path: Path, content: bytes) -> 
 # ------------------------------------------------------------------- tickets that were printed
 
 
-@pytest.mark.parametrize("options", [(), ("--json",)])
-def test_what_ctrl_c_prints_is_what_resume_takes(
+@pytest.mark.parametrize(
+    ("signum", "options"), [(signal.SIGINT, ()), (signal.SIGTERM, ("--json",))]
+)
+def test_what_ctrl_c_prints_is_what_resume_takes(  # noqa: PLR0917
     cli: Cli,
     serving: Serve,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    signum: int,
     options: tuple[str, ...],
 ) -> None:
     """A ticket that only Python can use is of no use at the prompt, and five minutes are short."""
-    server = serving(time_scale=4.0, solve_times=250.0)
-    ended = cli.interrupted(lambda: charged(server), "solve", *V2, *SLOW, *options)
-    assert ended.code == 130
+    server = serving(**LONGER)
+    ended = cli.interrupted(lambda: charged(server), "solve", *V2, *SLOW, *options, signum=signum)
+    assert (ended.code, ended.out) == (128 + signum, "")
     assert options or "give what stands below to 'ezcaptcha resume -'" in ended.err
     (task,) = server.service.record.tasks
+    assert f"ed; task {task.task_id} is paid" in ended.err
     server.service.finish(task.task_id)
     path = tmp_path / "kept"
     path.write_text(ended.err)
@@ -258,19 +242,19 @@ def test_tickets_of_which_one_cannot_be_fetched(
 ) -> None:
     """The good one would be lost with the bad one."""
     server = serving(**LONG)
-    ticket = paid(server)
+    ticket = {**paid(server), "reference": "job 17"}
     mistyped = ticket | {"task_id": "mistyped", "reference": "job 7"}
     text = "\n".join(map(json.dumps, (ticket, mistyped)))
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
     result = cli("resume", "-", *STEADY)
     assert result.code == 6
-    assert result.out.startswith(ticket["task_id"])
+    assert result.out == "{0} simulated.recaptcha.{0} job 17\n".format(ticket["task_id"])
     assert "task mistyped (job 7): ERROR_TASK_NOT_EXIST" in result.err
 
 
 def test_tickets_that_are_interrupted_again(cli: Cli, serving: Serve, tmp_path: Path) -> None:
     """What was given to resume would be gone with the second Ctrl-C."""
-    server = serving(time_scale=4.0, solve_times=250.0)
+    server = serving(**LONGER)
     path = tmp_path / "kept"
     path.write_text(cli.interrupted(lambda: charged(server), "solve", *V2, *SLOW).err)
     polls = server.service.summary().polls
@@ -283,10 +267,9 @@ def test_tickets_that_are_interrupted_again(cli: Cli, serving: Serve, tmp_path: 
 
 @pytest.mark.parametrize("text", ["", "notes\n", "{}"])
 def test_nothing_to_resume_on_stdin(
-    cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch, text: str
+    cli: Cli, nowhere: None, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """An empty pipe would look like a task that was fetched."""
-    serving()
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
     result = cli("resume", "-", *FAST)
     assert result.code == 2
@@ -294,13 +277,3 @@ def test_nothing_to_resume_on_stdin(
     result = cli("resume", "-", "--key-file", "-", *FAST)
     assert result.code == 2
     assert "cannot both be read from stdin" in result.line
-
-
-def test_a_reference_is_shown(cli: Cli, serving: Serve, tmp_path: Path) -> None:
-    """A token without what it is for is of no use."""
-    server = serving(**LONG)
-    ticket = paid(server)
-    (tmp_path / "kept").write_text(json.dumps(ticket | {"reference": "job 17"}))
-    result = cli("resume", str(tmp_path / "kept"), *STEADY)
-    task_id = ticket["task_id"]
-    assert result.out == f"{task_id} simulated.recaptcha.{task_id} job 17\n"

@@ -19,10 +19,10 @@ import pytest
 from ezcaptcha_async import ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async.cli.app import app
 from ezcaptcha_async.testing import SimulatedServer
+from tests.cli.batches import Batch, charged, finish_all
 from tests.cli.commands import FAST, LONG, SECRET, STEADY, V2, Cli, run, start
 from tests.cli.conftest import Serve
-from tests.cli.test_batch import charged, finish_all, read, with_rows
-from tests.cli.test_slips import SLOW
+from tests.cli.test_slips import LONGER, SLOW
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
@@ -52,12 +52,6 @@ def broken() -> Iterator[Broken]:
             file.close()
 
         yield stream
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> Path:
-    """A file of thirty rows."""
-    return with_rows(tmp_path / "rows.jsonl", 30)
 
 
 def paid_for(server: SimulatedServer) -> set[str]:
@@ -92,26 +86,21 @@ NEEDS_STDOUT = (
 
 
 @pytest.mark.parametrize("how", ["closed", pytest.param("full", marks=needs_full)])
-@pytest.mark.parametrize("command", NEEDS_STDOUT)
-def test_nothing_is_done_for_a_stdout_that_takes_nothing(  # noqa: PLR0917
-    cli: Cli,
-    serving: Serve,
-    rows: Path,
-    broken: Broken,
-    monkeypatch: pytest.MonkeyPatch,
-    command: str,
-    how: str,
+def test_nothing_is_done_for_a_stdout_that_takes_nothing(
+    batch: Batch, serving: Serve, broken: Broken, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """``solve >&-`` would pay, print nowhere and say that all is well."""
     server = serving()
-    monkeypatch.chdir(rows.parent)
-    monkeypatch.setattr(sys, "stdout", broken(how))
-    result = cli(*command.split())
-    assert result.code == 2
+    monkeypatch.chdir(batch.rows.parent)
     reason = "it is closed" if how == "closed" else "No space left on device"
-    assert f"cannot write to stdout: {reason}; nothing was done" in result.err
-    assert server.service.summary().requests == 0
-    assert {path.name for path in rows.parent.iterdir()} == {rows.name}, "nothing is left of it"
+    for command in NEEDS_STDOUT:
+        monkeypatch.setattr(sys, "stdout", broken(how))
+        result = batch.cli(*command.split())
+        assert result.code == 2, command
+        assert f"cannot write to stdout: {reason}; nothing was done" in result.err, command
+        assert server.service.summary().requests == 0, command
+        names = {path.name for path in batch.rows.parent.iterdir()}
+        assert names == {batch.rows.name}, f"nothing is left of {command}"
 
 
 def test_all_commands_are_looked_at() -> None:
@@ -121,26 +110,27 @@ def test_all_commands_are_looked_at() -> None:
     }
 
 
-@pytest.mark.parametrize("command", ["--version", "--help"])
 @pytest.mark.parametrize("how", ["closed", "gone", pytest.param("full", marks=needs_full)])
 def test_little_on_such_a_stdout(
-    cli: Cli, broken: Broken, monkeypatch: pytest.MonkeyPatch, command: str, how: str
+    cli: Cli, broken: Broken, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """What is short is written at the end only, and Python would tell so by a traceback."""
-    monkeypatch.setattr(sys, "stdout", broken(how))
-    result = cli(command)
-    assert result.code == 1
-    assert result.err.count("\n") == (how != "gone"), "| head -1 is nobody's mistake"
+    for command in ("--version", "--help"):
+        monkeypatch.setattr(sys, "stdout", broken(how))
+        result = cli(command)
+        assert result.code == 1
+        assert result.err.count("\n") == (how != "gone"), "| head -1 is nobody's mistake"
 
 
 def test_results_in_a_file_need_no_stdout(
-    cli: Cli, serving: Serve, rows: Path, broken: Broken, monkeypatch: pytest.MonkeyPatch
+    batch: Batch, serving: Serve, broken: Broken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Services are started without one, and write what they have to a file."""
     serving()
+    batch.write(3)
     monkeypatch.setattr(sys, "stdout", broken("closed"))
-    assert cli("batch", str(rows), "-o", str(rows.with_name("found")), *FAST).code == 0
-    assert len(read(rows.with_name("found"))) == 30
+    assert batch().code == 0
+    assert len(batch.found()) == 3
 
 
 # ------------------------------------------------------------- a stdout that breaks afterwards
@@ -164,27 +154,28 @@ def test_a_token_that_nobody_reads_stands_on_stderr(
 
 
 def test_tickets_of_which_nobody_reads_the_tokens(
-    cli: Cli, serving: Serve, rows: Path, broken: Broken, monkeypatch: pytest.MonkeyPatch
+    batch: Batch, serving: Serve, broken: Broken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would end in a traceback, and the other tickets be gone."""
-    server = serving(time_scale=4.0, solve_times=250.0)
-    result = cli.interrupted(lambda: charged(server) == 30, "batch", str(rows), *SLOW)
-    (rows.parent / "kept").write_text(result.err)
+    server = serving(**LONGER)
+    rows, kept = str(batch.rows), batch.rows.with_name("kept")
+    result = batch.cli.interrupted(lambda: charged(server) == 30, "batch", rows, *SLOW)
+    kept.write_text(result.err)
     finish_all(server)
-    command = ("resume", str(rows.parent / "kept"), *SLOW)
+    command = ("resume", str(kept), *SLOW)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", broken("gone"))
-        result = cli(*command)
+        result = batch.cli(*command)
     assert result.code == 1
     assert len(ids_in(result.err)) == 30
-    assert ids_in(cli(*command).out) == paid_for(server)
+    assert ids_in(batch.cli(*command).out) == paid_for(server)
 
 
 def test_a_journal_of_which_nobody_reads_the_tokens(
     cli: Cli, serving: Serve, tmp_path: Path, broken: Broken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was not shown would count as delivered, and never be shown again."""
-    server = serving(time_scale=4.0, solve_times=250.0)
+    server = serving(**LONGER)
     journal = tmp_path / "journal"
 
     async def pay() -> None:
@@ -206,23 +197,21 @@ def test_a_journal_of_which_nobody_reads_the_tokens(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_batch_to_stdout_that_is_interrupted(
-    cli: Cli, serving: Serve, rows: Path, signum: int
-) -> None:
+def test_a_batch_to_stdout_that_is_interrupted(batch: Batch, serving: Serve, signum: int) -> None:
     """Without a journal all that is in flight would be lost: hundreds of paid tasks."""
     server = serving(**LONG)
-    result = cli.interrupted(
-        lambda: charged(server) == 30, "batch", str(rows), *STEADY, signum=signum
+    result = batch.cli.interrupted(
+        lambda: charged(server) == 30, "batch", str(batch.rows), *STEADY, signum=signum
     )
     assert result.code == 128 + signum
     assert "30 tasks are paid: give what stands below" in result.err
     assert ids_in(result.out + result.err) == paid_for(server)
 
 
-def test_a_batch_of_which_nobody_reads_on(cli: Cli, serving: Serve, rows: Path) -> None:
+def test_a_batch_of_which_nobody_reads_on(batch: Batch, serving: Serve) -> None:
     """``| head -1`` would buy all the rest, or lose what is in flight."""
     server = serving(**LONG)
-    with start("batch", str(rows), "--max-in-flight", "4", *STEADY) as process:
+    with start("batch", str(batch.rows), "--max-in-flight", "4", *STEADY) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         while charged(server) < 4:
@@ -239,54 +228,50 @@ def test_a_batch_of_which_nobody_reads_on(cli: Cli, serving: Serve, rows: Path) 
 
 
 @needs_full
-def test_results_on_a_device_that_is_full(cli: Cli, serving: Serve, rows: Path) -> None:
+def test_results_on_a_device_that_is_full(batch: Batch, serving: Serve) -> None:
     """What is paid for would be lost, or a journal be laid among the devices."""
     server = serving()
-    result = cli("batch", str(rows), "-o", str(FULL), *FAST)
+    batch.results = FULL
+    result = batch()
     assert result.code == 1
     assert ids_in(result.err) == paid_for(server)
     assert not [path for path in FULL.parent.iterdir() if path.name.startswith("full.")]
 
 
-def test_results_behind_the_rows_that_are_read(serving: Serve, rows: Path) -> None:
+def test_results_behind_the_rows_that_are_read(batch: Batch, nowhere: None) -> None:
     """``>> rows.jsonl`` would read its own results as rows, for ever."""
-    server = serving()
-    before = rows.read_bytes()
-    with rows.open("a") as behind:
-        result = run("batch", str(rows), *FAST, stdout=behind)
+    before = batch.rows.read_bytes()
+    with batch.rows.open("a") as behind:
+        result = run("batch", str(batch.rows), *FAST, stdout=behind)
     assert result.code == 2
     assert "the rows and the results cannot both be in" in result.err
-    assert rows.read_bytes() == before
-    assert server.service.summary().requests == 0
+    assert batch.rows.read_bytes() == before
 
 
 # ----------------------------------------------------------------- a stderr that takes nothing
 
 
 @pytest.mark.parametrize("how", ["closed", "gone", pytest.param("full", marks=needs_full)])
-@pytest.mark.parametrize("on_terminal", [False, True])
-def test_a_remark_that_nobody_sees_costs_nothing(  # noqa: PLR0917
-    cli: Cli,
-    serving: Serve,
-    rows: Path,
-    broken: Broken,
-    monkeypatch: pytest.MonkeyPatch,
-    how: str,
-    on_terminal: bool,  # noqa: FBT001
+def test_a_remark_that_nobody_sees_costs_nothing(
+    batch: Batch, serving: Serve, broken: Broken, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """A terminal that is closed, or ``2>&1 | head -1``, would end it after it has paid."""
     server = serving()
-    if on_terminal:
-        monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setattr(sys, "stderr", broken(how))
-    result = cli("solve", "-v", *V2, *FAST)
-    assert result.code == 0
-    assert ids_in(result.out) == paid_for(server)
-    monkeypatch.setattr(sys, "stderr", broken(how))
-    assert cli("batch", str(rows), "-o", str(rows.with_name("found")), *FAST).code == 0
-    assert len(read(rows.with_name("found"))) == 30
-    monkeypatch.setattr(sys, "stderr", broken(how))
-    assert cli("solve", "nonsense").code == 2
+    batch.write(3)
+    for number, force_colour in enumerate((False, True)):
+        if force_colour:
+            monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setattr(sys, "stderr", broken(how))
+        before = paid_for(server)
+        result = batch.cli("solve", "-v", *V2, *FAST)
+        assert result.code == 0
+        assert ids_in(result.out) == paid_for(server) - before
+        monkeypatch.setattr(sys, "stderr", broken(how))
+        batch.results = batch.rows.with_name(f"found-{number}")
+        assert batch().code == 0
+        assert len(batch.found()) == 3
+        monkeypatch.setattr(sys, "stderr", broken(how))
+        assert batch.cli("solve", "nonsense").code == 2
 
 
 # ------------------------------------------------------------------------------- real processes
@@ -295,17 +280,20 @@ def test_a_remark_that_nobody_sees_costs_nothing(  # noqa: PLR0917
 @pytest.mark.parametrize(
     ("command", "streams", "code"),
     [
-        ("demo --tasks 2 --speed 100", "<&- 2>&-", 0),
-        ("demo", "<&- >&- 2>&-", 2),
+        ("balance", "<&- 2>&-", 0),
+        ("types", "<&- >&- 2>&-", 2),
         ("solve nonsense", "2>/dev/full", 2),
     ],
 )
-def test_processes_that_are_started_so(command: str, streams: str, code: int) -> None:
+def test_processes_that_are_started_so(
+    serving: Serve, command: str, streams: str, code: int
+) -> None:
     """It would end in an assertion of libuv, in a traceback, or in code 120."""
+    serving()
     shell = ["/bin/sh", "-c", f'"$0" -m ezcaptcha_async "$@" {streams}', sys.executable]
     result = run(*command.split(), program=shell)
     assert result.code == code
-    assert ("Nothing was lost" in result.out) == (code == 0)
+    assert ("1,000,000 points" in result.out) == (code == 0)
 
 
 def test_a_reader_who_leaves_gets_no_complaint() -> None:

@@ -93,11 +93,19 @@ def test_nothing_is_found_where_nothing_is_wrong(service: SimulatedService) -> N
     assert found.points_charged == found.points_counted == 12
 
 
-def test_a_task_that_was_not_solved(service: SimulatedService) -> None:
-    """A lost task would go by unnoticed."""
+def test_what_went_wrong_is_found(service: SimulatedService) -> None:
+    """A lost task, a wrong charge or a token of somebody else would go by unnoticed."""
     found = _tally(service, [_solution(service.record.tasks[0].task_id), LAPSED])
     assert found.problems == ("not solved: 1 of 2 tasks (1 ResultWindowLapsedError)",)
     assert found.errors == {"ResultWindowLapsedError": 1}
+    found = _tally(service, counts=PoolStatistics(points=6))
+    assert _headings(found) == ["2 tasks were charged for 12 points, not 2 for 6 points"]
+    task_id = service.record.tasks[0].task_id
+    found = _tally(service, [_solution(task_id), _solution(task_id)])
+    assert found.problems == ("not solved: 1 of 2 tasks (mixed up)",)
+    task_id = service.record.tasks[0].task_id
+    found = _tally(service, [_solution(task_id), _solution("of-nobody")])
+    assert found.problems == ("not solved: 1 of 2 tasks (mixed up)",)
 
 
 def test_a_paid_task_that_was_never_fetched(service: SimulatedService) -> None:
@@ -108,26 +116,6 @@ def test_a_paid_task_that_was_never_fetched(service: SimulatedService) -> None:
         "3 tasks were charged for 18 points, not 2 for 18 points",
         "1 of 3 paid tasks were not fetched",
     ]
-
-
-def test_points_that_were_not_counted(service: SimulatedService) -> None:
-    """The pool could tell its user of less than the service takes."""
-    found = _tally(service, counts=PoolStatistics(points=6))
-    assert _headings(found) == ["2 tasks were charged for 12 points, not 2 for 6 points"]
-
-
-def test_one_solution_for_two_tasks(service: SimulatedService) -> None:
-    """Two callers could be given the same token."""
-    task_id = service.record.tasks[0].task_id
-    found = _tally(service, [_solution(task_id), _solution(task_id)])
-    assert found.problems == ("not solved: 1 of 2 tasks (mixed up)",)
-
-
-def test_a_solution_of_another_task(service: SimulatedService) -> None:
-    """Answers could be mixed up between callers."""
-    task_id = service.record.tasks[0].task_id
-    found = _tally(service, [_solution(task_id), _solution("of-nobody")])
-    assert found.problems == ("not solved: 1 of 2 tasks (mixed up)",)
 
 
 def test_polls_that_came_too_soon(service: SimulatedService) -> None:

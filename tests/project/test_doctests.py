@@ -34,15 +34,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fixed, SimulatedService, VirtualTimeLoop
 
-MODULES: Final = (
-    ezcaptcha_async,
-    environment,
-    polling,
-    private_files,
-    transports,
-    testing,
-    otel,
-)
+MODULES: Final = (ezcaptcha_async, environment, polling, private_files, transports, testing, otel)
 PUBLIC: Final[dict[str, Any]] = {
     name: getattr(module, name) for module in MODULES for name in module.__all__
 }

@@ -36,13 +36,14 @@ def test_core_dependencies(project: dict[str, Any]) -> None:
     assert {name_of(item) for item in requirements} == {"anyio", "attrs", "httpx"}
     assert all(">=" in item for item in requirements), "no lowest version is stated"
     assert not any("<" in item or "==" in item for item in requirements), "an upper bound"
-
-
-def test_extras_do_not_repeat_the_core(project: dict[str, Any]) -> None:
-    """Two places would state the lowest version of one dependency."""
+    # Two places would state the lowest version of one dependency.
     core = {name_of(item) for item in project["dependencies"]}
     for extra, requirements in project["optional-dependencies"].items():
         assert not core & {name_of(item) for item in requirements}, extra
+    # The tests would ask pip for other versions than a user does.
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    fast = project["optional-dependencies"]["fast"]
+    assert set(fast) <= set(groups["test"])
 
 
 def lowest_versions() -> dict[str, str]:
@@ -67,13 +68,6 @@ def test_the_lowest_aiohttp_is_the_one_that_is_looked_for(project: dict[str, Any
     assert f"aiohttp {lowest} or newer" in (transports.__doc__ or "")
 
 
-def test_what_is_tested_is_what_is_promised(project: dict[str, Any]) -> None:
-    """The tests would ask pip for other versions than a user does."""
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
-    fast = project["optional-dependencies"]["fast"]
-    assert set(fast) <= set(groups["test"])
-
-
 def test_lowest_python(project: dict[str, Any]) -> None:
     """Pip would install it where it cannot run, or not where it can."""
     assert project["requires-python"] == ">=3.11"
@@ -84,10 +78,6 @@ def test_lowest_python(project: dict[str, Any]) -> None:
     }
     assert {"3.11", "3.12", "3.13", "3.14"} <= stated
     assert "Typing :: Typed" in project["classifiers"]
-
-
-def test_version() -> None:
-    """Pip would sort releases wrongly."""
     assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?", ezcaptcha_async.__version__)
 
 
@@ -137,7 +127,7 @@ def advice() -> dict[str, list[str]]:
     }
 
 
-def test_nobody_is_sent_to_an_index_that_does_not_have_it() -> None:
+def test_nobody_is_sent_to_an_index_that_does_not_have_it(project: dict[str, Any]) -> None:
     """`pip install` of a name that nobody has registered fails, or fetches somebody else's code."""
     found = advice()
     assert "README.md" in found
@@ -149,10 +139,6 @@ def test_nobody_is_sent_to_an_index_that_does_not_have_it() -> None:
         if re.search("ezcaptcha[-_.]?async", words, re.IGNORECASE)
     }
     assert not wrong
-
-
-def test_what_is_advised_is_what_is_needed(project: dict[str, Any]) -> None:
-    """A remedy would install a version that is refused again."""
     needed = set(chain(*project["optional-dependencies"].values()))
     for path, all_words in advice().items():
         for requirement in re.findall(r"'([\w-]+>=[\d.]+)'", " ".join(all_words)):

@@ -49,10 +49,6 @@ def test_all_is_sorted_and_holds_no_name_twice() -> None:
     """Nobody could see at a glance whether a name is public."""
     assert list(ezcaptcha_async.__all__) == sorted(ezcaptcha_async.__all__, key=sort_key)
     assert len(set(ezcaptcha_async.__all__)) == len(ezcaptcha_async.__all__)
-
-
-def test_every_name_of_all_is_there() -> None:
-    """`from ezcaptcha_async import *` would raise."""
     missing = [name for name in ezcaptcha_async.__all__ if not hasattr(ezcaptcha_async, name)]
     assert not missing
 
@@ -72,23 +68,10 @@ def test_every_public_name_of_the_package_is_in_all() -> None:
     """A name that can be imported and is not declared: type checkers call it private."""
     assert set(imported_for_type_checkers()) == set(PUBLIC)
     assert set(PUBLIC) <= set(dir(ezcaptcha_async))
-
-
-def test_type_checkers_and_programs_get_the_same() -> None:
-    """A program would fail with what its type checker has passed."""
     for name, module in imported_for_type_checkers().items():
         assert getattr(ezcaptcha_async, name) is getattr(
             importlib.import_module(f"ezcaptcha_async.{module}"), name
         )
-
-
-def test_modules_are_found_without_an_import() -> None:
-    """`import ezcaptcha_async` alone was enough for `ezcaptcha_async.errors.BannedError`."""
-    code = """
-import ezcaptcha_async
-print(ezcaptcha_async.errors.BannedError is ezcaptcha_async.BannedError)
-"""
-    assert _python(code).strip() == "True"
 
 
 def test_what_moved_is_still_found_at_the_root() -> None:
@@ -173,16 +156,12 @@ def test_everything_public_is_documented(owner: type) -> None:
             assert inspect.getdoc(getattr(owner, name)), f"{owner.__name__}.{name}"
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_help_works(name: str) -> None:
+def test_help_works() -> None:
     """`help(SessionPool)` is where a newcomer looks first."""
-    text = pydoc.plain(pydoc.render_doc(getattr(ezcaptcha_async, name)))
-    assert len(text.splitlines()) > 2
-    assert "ezcaptcha_async" in text or name == "Event"
-
-
-def test_the_package_says_what_it_is() -> None:
-    """`help(ezcaptcha_async)` would be empty."""
+    for name in PUBLIC:
+        text = pydoc.plain(pydoc.render_doc(getattr(ezcaptcha_async, name)))
+        assert len(text.splitlines()) > 2, name
+        assert "ezcaptcha_async" in text or name == "Event"
     assert "SessionPool" in (ezcaptcha_async.__doc__ or "")
 
 
@@ -262,32 +241,30 @@ print(ezcaptcha_async.__version__)
 
 
 ENGINE = ("ezcaptcha_async._pool", "ezcaptcha_async._books", "ezcaptcha_async._account")
+STEPS = {
+    "import ezcaptcha_async": ("attrs", "anyio", "asyncio", "httpx", "cyclopts", "rich", *ENGINE),
+    "ezcaptcha_async.errors.BannedError": ("attrs", "anyio", "httpx", *ENGINE),
+    "from ezcaptcha_async import EzCaptchaError": ("attrs", "anyio", "httpx", *ENGINE),
+    "from ezcaptcha_async.cli import main; main(['--version'])": (
+        *("cyclopts", "rich", "attrs", "anyio", "httpx"),
+        *ENGINE,
+    ),
+    "main(['completion', 'bash'])": ("rich", "asyncio", "anyio", "httpx", *ENGINE),
+}
+"""What a program does, one after the other → what it has not loaded by then."""
 
 
 @pytest.mark.parametrize(
-    ("code", "spared"),
-    [
-        ("import ezcaptcha_async", ("attrs", "anyio", "asyncio", "httpx", *ENGINE)),
-        ("import ezcaptcha_async.pytest_plugin", ("attrs", "anyio", "httpx", *ENGINE)),
-        ("from ezcaptcha_async import EzCaptchaError", ("attrs", "anyio", "httpx", *ENGINE)),
-        ("from ezcaptcha_async import SessionPool", ("httpx", *HEAVY)),
-        ("main(['--version'])", ("cyclopts", "rich", "attrs", "anyio", "httpx", *ENGINE)),
-        ("main(['completion', 'bash'])", ("rich", "asyncio", "anyio", "httpx", *ENGINE)),
-    ],
-    ids=str,
+    "steps", [STEPS, {"from ezcaptcha_async import SessionPool": ("httpx", *HEAVY)}], ids=len
 )
-def test_nobody_pays_for_what_he_does_not_use(code: str, spared: tuple[str, ...]) -> None:
-    """Each program, each run of tests and each shell would start a second later."""
-    if code.startswith("main"):
-        code = f"from ezcaptcha_async.cli import main; {code}"
-    if "pytest_plugin" in code:
-        code = f"import pytest; {code}"  # which uses some of it itself
-    names = tuple(name for name in spared if "pytest_plugin" not in code or "." in name)
-    loaded = _python(f"{code}\nimport sys; print('loaded', *sys.modules)").rpartition("loaded")[2]
-    heavy = [
-        name for name in loaded.split() if any(f"{name}.".startswith(f"{item}.") for item in names)
-    ]
-    assert not heavy
+def test_nobody_pays_for_what_he_does_not_use(steps: dict[str, tuple[str, ...]]) -> None:
+    """Each program and each shell would start a second later."""
+    code = "".join(f"{step}\nprint('\\nloaded', *sys.modules)\n" for step in steps)
+    printed = _python(f"import sys\n{code}").splitlines()
+    loaded = [line.split()[1:] for line in printed if line.startswith("loaded ")]
+    for names, (step, spared) in zip(loaded, steps.items(), strict=True):
+        heavy = [name for name in names if any(f"{name}.".startswith(f"{x}.") for x in spared)]
+        assert not heavy, step
 
 
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])

@@ -77,9 +77,9 @@ def example(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[[str
     return written
 
 
-def names_in(path: Path) -> dict[str, Any]:
+def names_in(path: Path, name: str = "imported") -> dict[str, Any]:
     """Run a Python file in this process; return its names."""
-    names: dict[str, Any] = {"__name__": path.stem}
+    names: dict[str, Any] = {"__name__": name}
     exec(compile(path.read_text("utf-8"), path, "exec"), names)  # noqa: S102 - our own example
     return names
 
@@ -87,6 +87,23 @@ def names_in(path: Path) -> dict[str, Any]:
 def environment(folder: Path) -> dict[str, str]:
     """Return the variables of a process that finds the package, with a home of its own."""
     return os.environ | {"PYTHONPATH": str(PACKAGE.parent), "HOME": str(folder)}
+
+
+@pytest.fixture
+def run_here(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., str]:
+    """Return what runs a program in this process and in an empty folder, for what it prints."""
+
+    def run(path: Path, *arguments: str) -> str:
+        capsys.readouterr()
+        with monkeypatch.context() as patched:
+            patched.chdir(tmp_path)
+            patched.setattr(sys, "argv", [path.name, *arguments])
+            names_in(path, "__main__")
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.fixture

@@ -83,13 +83,18 @@ def patient_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedServic
 
 
 def test_the_scraper_goes_on_after_a_kill(
-    patient_service: SimulatedService, site: str, run_file: Run, example: Example, tmp_path: Path
+    patient_service: SimulatedService,
+    site: str,
+    run_here: Callable[..., str],
+    example: Example,
+    tmp_path: Path,
 ) -> None:
     """What was paid before it was killed would be paid again, or a page be left out unseen."""
     service = patient_service
-    program = [example("scraper").name, "done.jsonl", f"{site}/none", *pages_of(site)]
+    program, *arguments = example("scraper"), "done.jsonl", f"{site}/none", *pages_of(site)
+    command = [sys.executable, program.name, *arguments]
     process = subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, *program], cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE
+        command, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE
     )
     with process:
         give_up_at = time.monotonic() + 60
@@ -97,7 +102,7 @@ def test_the_scraper_goes_on_after_a_kill(
             assert time.monotonic() < give_up_at
             time.sleep(0.005)
         process.kill()
-    said = run_file(*program).stdout
+    said = run_here(program, *arguments)
     left_out = {
         page
         for line in said.splitlines()

@@ -54,13 +54,12 @@ def submitted(program: Path, run_file: RunFile, *worker: str) -> list[str]:
 
 def test_jobs_that_are_delivered_twice(
     service: SimulatedService,
-    run_file: RunFile,
+    run_here: Callable[..., str],
     example: Callable[[str], Path],
     server: RedisServer,
 ) -> None:
     """Whoever copies it would pay for the same job as often as it is delivered."""
-    printed = run_file(example("fleet").name, server.url, *PAGES, *PAGES).stdout
-    *lines, status = printed.splitlines()
+    *lines, status = run_here(example("fleet"), server.url, *PAGES, *PAGES).splitlines()
     check(lines, service)
     assert "created=5, done=5" in status
 

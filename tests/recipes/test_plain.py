@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,12 +32,10 @@ def test_the_first_program_of_the_readme(
 
 
 def test_trio(
-    service: SimulatedService,
-    run_file: Callable[..., subprocess.CompletedProcess[str]],
-    example: Callable[[str], Path],
+    service: SimulatedService, run_here: Callable[..., str], example: Callable[[str], Path]
 ) -> None:
     """It would lose tasks, or end with an exception group."""
-    check(run_file(example("trio").name).stdout, service)
+    check(run_here(example("trio")), service)
 
 
 EXAMPLES = {

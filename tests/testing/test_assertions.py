@@ -25,15 +25,11 @@ def service() -> SimulatedService:
 
 
 def test_what_was_charged(service: SimulatedService) -> None:
-    """A test could not say what its code may cost."""
+    """A test could not say what its code may cost, or its failure what was paid for."""
     service.assert_charged(2)
     service.assert_charged(2, points=14)
     service.assert_charged(1, points=6, task_type="ReCaptchaV2TaskProxyless")
     service.assert_charged(0, points=0, task_type="FuncaptchaTaskProxyless")
-
-
-def test_what_was_charged_otherwise(service: SimulatedService) -> None:
-    """The failure would not say which tasks were paid for, nor why others were not."""
     create(service, 13.0)
     kinds, ids = zip(*((task.type, task.task_id) for task in service.record.tasks), strict=True)
     with pytest.raises(AssertionError) as caught:
@@ -53,15 +49,11 @@ def test_what_was_charged_otherwise(service: SimulatedService) -> None:
 
 
 def test_what_was_polled(service: SimulatedService) -> None:
-    """A test could not see that its code wastes requests."""
+    """A test could not see that its code wastes requests, or earns a ban with the real service."""
     service.assert_polled(at_most=2)
     service.assert_spacing_kept()
     with pytest.raises(AssertionError, match=r"^1 tasks were polled more than 1 times\n  ReCaptc"):
         service.assert_polled(at_most=1)
-
-
-def test_what_was_polled_too_soon(service: SimulatedService) -> None:
-    """A test would pass whose code earns a ban with the real service."""
     service.set_balance(KEY, 100)
     third = create(service, 13.0)["taskId"]
     poll(service, third, 14.0)
@@ -79,17 +71,13 @@ def test_what_was_fetched(service: SimulatedService) -> None:
     service.assert_all_fetched()
 
 
-def test_a_failed_task_says_so() -> None:
-    """The failure would look as if a solution had been paid for."""
+def test_failures_are_short_and_say_what_failed() -> None:
+    """A failure would look as if a solution had been paid for, or fill the screen."""
     service = SimulatedService(solve_times=Fixed(10), failure_rate=1)
     poll(service, create(service, 0.0)["taskId"], 11.0)
     service.assert_all_fetched()
     with pytest.raises(AssertionError, match=r"ERROR_CAPTCHA_UNSOLVABLE fetched after 11\.0 s$"):
         service.assert_charged(2)
-
-
-def test_a_long_list_is_cut_short() -> None:
-    """A failure after a thousand tasks would fill the screen."""
     service = SimulatedService()
     for number in range(30):
         create(service, float(number))

@@ -91,29 +91,15 @@ def test_paid_for_nothing(simulated_service):
     simulated_service.assert_charged(2)
 """
 
-ANYIO = ("-p", "anyio.pytest_plugin")
 RUNNERS = {
     "pytest-asyncio": (
         *("-p", "pytest_asyncio.plugin", "-o", "asyncio_mode=auto"),
         *("-o", "asyncio_default_fixture_loop_scope=function"),
     ),
-    "anyio on asyncio": ANYIO,
-    "anyio on trio": ANYIO,
+    "anyio": ("-p", "anyio.pytest_plugin"),
     "pytest-trio": ("-p", "pytest_trio.plugin", "-o", "trio_mode=true"),
 }
 """What runs asynchronous tests → how to have it run them."""
-
-
-def run_user_tests(
-    pytester: pytest.Pytester, source: str, *arguments: str, conftest: str = ""
-) -> pytest.RunResult:
-    """Run a user's tests with the plugin, as if it were installed."""
-    pytester.makepyfile(source)
-    pytester.makeconftest(conftest)
-    ours = ("-p", "ezcaptcha_async.pytest_plugin")  # by its module: it need not be installed
-    return pytester.runpytest_subprocess(
-        "--strict-markers", "-W", "error", *ours, *arguments, timeout=120
-    )
 
 
 @pytest.fixture(autouse=True)
@@ -121,21 +107,6 @@ def _on_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let other processes find the package under test, and no plugin that they do not name."""
     monkeypatch.setenv("PYTHONPATH", str(Path(ezcaptcha_async.__file__).parent.parent))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-
-
-def test_fixtures_and_markers_and_mistakes(pytester: pytest.Pytester) -> None:
-    """Settings of markers would be ignored; a failure would show our code, and not the user's."""
-    pytester.makepyfile(test_wrong=WRONG_TESTS)
-    result = run_user_tests(pytester, USER_TESTS)
-    result.assert_outcomes(passed=6, errors=1, failed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "*takes keyword arguments only*",
-            ">   *simulated_service.assert_charged(2)",
-            "E   *AssertionError: 0 tasks were charged for 0 points, not 2",
-        ]
-    )
-    result.stdout.no_fnmatch_line("*_assertions.py*")
 
 
 EXAMPLES = Path(ezcaptcha_async.__file__).parent / "examples"
@@ -149,46 +120,57 @@ def shown(beginning: str) -> str:
     return textwrap.dedent(block) + "\n"
 
 
-def suite_for(runner: str) -> tuple[str, str]:
+def suites_for(runner: str) -> dict[str, str]:
     """Return the example's tests for another runner, and its conftest: as the help says."""
     on_asyncio = '"asyncio", {"loop_factory": VirtualTimeLoop}'
     on_trio = '"trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}'
-    own = shown("@pytest.fixture")
-    assert on_asyncio in own
+    assert on_asyncio in shown("@pytest.fixture")
     assert on_asyncio in SUITE
     assert f"on trio ``{on_trio}``" in " ".join(HELP.split())
-    if runner == "anyio on asyncio":
-        return SUITE, ""
-    if runner == "anyio on trio":
-        return "import trio.testing\n" + SUITE.replace(on_asyncio, on_trio), ""
+    if runner == "anyio":
+        application = "import pytest\nfrom application import app\n"
+        application += "from fastapi.testclient import TestClient\n"
+        return {
+            "test_on_asyncio": SUITE,
+            "test_on_trio": "import trio.testing\n" + SUITE.replace(on_asyncio, on_trio),
+            "test_of_the_readme": block_with("async def test_"),
+            "application": (EXAMPLES / "fastapi_app.py").read_text("utf-8"),
+            "test_application": application + shown("@pytest.mark.simulated_server"),
+            "test_fixtures": USER_TESTS,
+            "test_wrong": WRONG_TESTS,
+        }
     begin, end = SUITE.index("pytestmark"), SUITE.index("@pytest.mark.simulated")
     tests = SUITE[:begin] + SUITE[end:]
     if runner == "pytest-asyncio":
         conftest = "from ezcaptcha_async.testing import VirtualTimeLoop\n"
-        return tests, conftest + shown("def pytest_asyncio_loop_factories")
+        conftest += shown("def pytest_asyncio_loop_factories")
+        return {"test_suite": tests, "conftest": conftest}
     assert "add ``autojump_clock`` to the arguments of a test" in HELP
-    return re.sub(r"(simulated_pool: SessionPool)", r"\1, autojump_clock", tests), ""
+    return {"test_suite": re.sub(r"(simulated_pool: SessionPool)", r"\1, autojump_clock", tests)}
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_the_examples(pytester: pytest.Pytester, runner: str) -> None:
-    """A user would copy what does not work with that which runs their asynchronous tests.
-
-    The first test of the README as well, and that of a whole application.
-    """
-    tests, conftest = suite_for(runner)
-    others = 0
-    if runner == "anyio on asyncio":  # the only one that these are for
-        pytester.makepyfile(test_of_the_readme=block_with("async def test_"))
-        pytester.makepyfile(application=(EXAMPLES / "fastapi_app.py").read_text("utf-8"))
-        imports = "import pytest\nfrom application import app\n"
-        imports += "from fastapi.testclient import TestClient\n"
-        pytester.makepyfile(test_application=imports + shown("@pytest.mark.simulated_server"))
-        others = 2
-    result = run_user_tests(pytester, tests, *RUNNERS[runner], conftest=conftest)
-    result.assert_outcomes(passed=3 + others)
+    """A user would copy what does not work with that which runs their asynchronous tests."""
+    pytester.makepyfile(**suites_for(runner))
+    ours = ("-p", "ezcaptcha_async.pytest_plugin")  # by its module: it need not be installed
+    options = ("--strict-markers", "-W", "error", *ours, *RUNNERS[runner])
+    result = pytester.runpytest_subprocess(*options, timeout=120)
     # The slowest of them waits for 40 s and more of virtual time.
     assert result.duration < 60
+    if runner != "anyio":
+        result.assert_outcomes(passed=3)
+        return
+    # Those of the fixtures and markers, the first of the README, that of a whole application.
+    result.assert_outcomes(passed=3 + 3 + 6 + 1 + 1, errors=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*takes keyword arguments only*",
+            ">   *simulated_service.assert_charged(2)",
+            "E   *AssertionError: 0 tasks were charged for 0 points, not 2",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*_assertions.py*")
 
 
 def test_the_plugin_imports_nothing_by_itself() -> None:
@@ -202,5 +184,4 @@ def test_the_plugin_imports_nothing_by_itself() -> None:
     done = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
-    assert done.stderr == ""
-    assert done.stdout == "{'ezcaptcha_async.pytest_plugin'}\n"
+    assert (done.stderr, done.stdout) == ("", "{'ezcaptcha_async.pytest_plugin'}\n")

@@ -123,18 +123,6 @@ async def test_a_late_answer_comes_late_or_not_at_all() -> None:
     assert service.summary().charges == 2
 
 
-@pytest.mark.parametrize(
-    ("fault", "status"),
-    [(Fault.HTML, 502), (Fault.MALFORMED, 200), (Fault.THROTTLED, 429), (Fault.UNAVAILABLE, 503)],
-)
-async def test_faulty_answers(fault: Fault, status: int) -> None:
-    """A fault that is planned would not strike on a real port."""
-    service = SimulatedService()
-    service.inject(fault)
-    async with client_of(service) as client:
-        assert (await client.post(CREATE, content=CREATE_V2)).status_code == status
-
-
 async def test_a_code_is_the_answer_on_a_real_port_as_well() -> None:
     """A program in another process could not be told that its subscription is over."""
     service = SimulatedService()

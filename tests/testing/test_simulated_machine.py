@@ -70,10 +70,7 @@ def test_a_task_is_processing_then_ready_then_gone() -> None:
     assert service.record.task("unknown") is None
     assert len(service.record) == 1
     assert service.now == 400.1
-
-
-def test_an_earlier_time_counts_as_the_last() -> None:
-    """Two threads that read the clock in another order than they ask would turn time back."""
+    # Two threads may read the clock in another order than they ask.
     service = SimulatedService(solve_times=5.0)
     create(service, 100.0)
     create(service, 50.0)
@@ -102,17 +99,14 @@ def test_strange_task_ids_are_refused(task_id: Any) -> None:
     assert missing["errors"] == {"taskId": "is required"}
 
 
-def test_a_task_belongs_to_the_key_that_paid_for_it() -> None:
-    """A pool that asks with the wrong account would pass its tests."""
+def test_keys_are_told_apart_and_shown_nowhere() -> None:
+    """A pool that asks with the wrong account, or with any key, would pass its tests."""
     service = SimulatedService(solve_times=1.0)
     task_id = create(service)["taskId"]
     assert code(poll(service, task_id, 1.0, clientKey="other")) == "ERROR_TASK_NOT_EXIST"
     assert code(poll(service, task_id, 1.0)) is None
     assert service.summary().keys == 2
-
-
-def test_only_known_keys_are_good() -> None:
-    """A test of wrong keys would pass with any key."""
+    # Only known keys are good.
     service = SimulatedService(client_keys=["good", "\ud800"])
     assert code(create(service, clientKey="good")) is None
     assert code(create(service, clientKey="\ud800")) is None
@@ -120,10 +114,6 @@ def test_only_known_keys_are_good() -> None:
         assert code(create(service, clientKey=key)) == "ERROR_KEY_DOES_NOT_EXIST"
     service.ban_key("good")
     assert code(create(service, clientKey="good")) == "ERROR_KEY_BANNED"
-
-
-def test_keys_are_shown_nowhere() -> None:
-    """A client key in a test's output would end in a log."""
     service = SimulatedService()
     create(service)
     state = repr(vars(service)) + repr(vars(service.record)) + repr(service.record.tasks)
@@ -168,8 +158,8 @@ def test_some_tasks_fail() -> None:
     assert (summary.fetched, summary.failed, summary.refused) == (2, 1, {})
 
 
-def test_the_status_alone_may_say_that_a_task_failed() -> None:
-    """A client that goes by errorId would poll a failed task to the end of its window."""
+def test_how_a_failed_task_is_told() -> None:
+    """A client that goes by errorId alone, or by the status alone, would pass its tests."""
     service = SimulatedService(solve_times=inf, failed_error_id=0)
     task_id = create(service)["taskId"]
     service.finish(task_id, error="ERROR_A_WORKER_MADE_UP")
@@ -177,10 +167,6 @@ def test_the_status_alone_may_say_that_a_task_failed() -> None:
     assert (answer["errorId"], answer["status"]) == (0, "error")
     assert answer["errorCode"] == "ERROR_A_WORKER_MADE_UP"
     assert answer["errorDescription"] == "a worker made up"
-
-
-def test_a_failed_task_of_the_older_pages_has_no_status() -> None:
-    """A client that goes by the status alone would pass its tests with both services."""
     service = SimulatedService(dialect="1captcha", failure_rate=1.0, solve_times=1.0)
     task_id = create(service, task={**V2, "type": "RecaptchaV2TaskProxyless"})["taskId"]
     reply = post(service, RESULT, 1.0, taskId=task_id)
@@ -200,10 +186,6 @@ def test_solve_times_can_change_while_it_runs() -> None:
     service.set_solve_times(inf)
     create(service)
     assert [task.ready_at for task in service.record.tasks] == [10, 25, 10, inf]
-
-
-def test_a_custom_solve_time_must_draw_a_time() -> None:
-    """A broken distribution would show as tasks that behave strangely."""
     service = SimulatedService(solve_times=lambda _random: -1.0)
     with pytest.raises(ConfigurationError, match="solve time"):
         create(service)
@@ -240,10 +222,7 @@ def test_slots_are_taken_until_tasks_are_solved() -> None:
     assert code(create(service, 10.0)) == "ERROR_NO_SLOT_AVAILABLE"
     assert code(create(service, 15.0)) is None
     assert service.summary().charges == 4
-
-
-def test_a_task_that_is_never_solved_frees_its_slot_with_its_window() -> None:
-    """A long test would run out of slots for ever."""
+    # One that is never solved frees its slot with its window.
     service = SimulatedService(capacity=1, solve_times=inf, result_window=50)
     lapsed = create(service, 0.0)["taskId"]
     assert code(create(service, 49.0)) == "ERROR_NO_SLOT_AVAILABLE"
@@ -343,10 +322,6 @@ def test_errors_are_counted_for_each_key_and_endpoint() -> None:
     # Those without a key are counted like those with the same one.
     refused(service, CREATE, WRONG, 30, 30.0, clientKey=None)
     assert code(create(service, 30, clientKey="")) == BANNED
-
-
-def test_thirty_errors_in_more_than_a_minute_earn_no_ban() -> None:
-    """A client that keeps below the count would seem to be banned all the same."""
     service = SimulatedService(balance=0)
     for number in range(100):
         assert code(create(service, 2.1 * number)) == EMPTY
@@ -363,6 +338,25 @@ def test_a_task_runs_on_while_its_key_is_banned() -> None:
     assert record is not None
     assert (record.polls, record.ready_at) == (0, 20.0)
     assert poll(service, task_id, 81.0)["status"] == "ready"
+    # Bans can be imposed and lifted: a test need not earn one first.
+    service = SimulatedService()
+    service.ban()
+    assert code(create(service, 1000.0)) == "ERROR_IP_BANNED"
+    assert code(create(service, 1599.0)) == "ERROR_IP_BANNED"
+    service.lift_ban()
+    assert code(create(service, 1599.0)) is None
+    service.ban(2000.0, 10.0)
+    assert code(create(service, 2009.0)) == "ERROR_IP_BANNED"
+    assert code(create(service, 2018.9)) == "ERROR_IP_BANNED"
+    assert code(create(service, 2028.9)) is None
+    service.ban(client_key=KEY)
+    assert code(create(service, 3000.0)) == BANNED
+    assert code(create(service, 3180.0)) is None
+    service.ban(client_key=KEY)
+    service.lift_ban()
+    assert code(create(service, 3180.0)) is None
+    with pytest.raises(ConfigurationError, match="seconds"):
+        service.ban(seconds=inf)
 
 
 def test_requests_prolong_a_ban_unless_told_otherwise() -> None:
@@ -374,10 +368,6 @@ def test_requests_prolong_a_ban_unless_told_otherwise() -> None:
         BANNED,
         EMPTY,
     ]
-
-
-def test_the_length_of_bans_can_be_set() -> None:
-    """A test could not have a short ban."""
     service = SimulatedService(balance=0, ban_after=3, ban_window=10, ban_seconds=5)
     assert [code(create(service, now)) for now in (0, 6, 12, 13, 14, 19)] == [
         *(EMPTY, EMPTY, EMPTY, EMPTY),
@@ -400,28 +390,6 @@ def test_onecaptcha_bans_everybody_for_ten_minutes() -> None:
     assert code(create(service, 1228, task, clientKey="good")) == "ERROR_IP_BANNED"
     assert code(create(service, 1828, task, clientKey="good")) is None
     assert service.summary().refused == {WRONG: 30, "ERROR_IP_BANNED": 3}
-
-
-def test_bans_can_be_imposed_and_lifted() -> None:
-    """A test of bans would have to earn one first."""
-    service = SimulatedService()
-    service.ban()
-    assert code(create(service, 1000.0)) == "ERROR_IP_BANNED"
-    assert code(create(service, 1599.0)) == "ERROR_IP_BANNED"
-    service.lift_ban()
-    assert code(create(service, 1599.0)) is None
-    service.ban(2000.0, 10.0)
-    assert code(create(service, 2009.0)) == "ERROR_IP_BANNED"
-    assert code(create(service, 2018.9)) == "ERROR_IP_BANNED"
-    assert code(create(service, 2028.9)) is None
-    service.ban(client_key=KEY)
-    assert code(create(service, 3000.0)) == BANNED
-    assert code(create(service, 3180.0)) is None
-    service.ban(client_key=KEY)
-    service.lift_ban()
-    assert code(create(service, 3180.0)) is None
-    with pytest.raises(ConfigurationError, match="seconds"):
-        service.ban(seconds=inf)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"7", b"[" * 100_000])
@@ -482,15 +450,10 @@ def test_errors_come_as_http_errors_or_as_200(fields: dict[str, Any], expected: 
         reply = post(service, CREATE, 0.0, **{"task": V2, **fields})
         assert reply.status == status
         assert reply.json()["errorId"] == 1
-
-
-@pytest.mark.parametrize(("setting", "status"), [(None, 200), (False, 200), (True, 500)])
-def test_onecaptchas_errors_come_as_200_unless_told_otherwise(
-    *, setting: bool | None, status: int
-) -> None:
-    """A client would be tested against statuses that no page of this service knows."""
-    service = SimulatedService(dialect="1captcha", errors_as_http_status=setting)
-    assert post(service, CREATE, 0.0, task=V2).status == status
+    # No page of 1captcha knows another status.
+    for setting, status in ((None, 200), (False, 200), (True, 500)):
+        service = SimulatedService(dialect="1captcha", errors_as_http_status=setting)
+        assert post(service, CREATE, 0.0, task=V2).status == status
 
 
 def test_polls_that_come_too_soon_are_recorded() -> None:
@@ -526,10 +489,6 @@ def test_the_summary_tells_what_was_lost() -> None:
     record = service.record.task(unfetched)
     assert record is not None
     assert record.lag is None
-
-
-def test_an_answer_that_is_lost_is_not_fetched() -> None:
-    """A test would believe that a result arrived which a fault took away."""
     service = SimulatedService(solve_times=1.0)
     task_id = create(service)["taskId"]
     post(service, RESULT, 1.0, taskId=task_id, fault=Fault.HANG)
@@ -560,16 +519,10 @@ def test_the_summary_in_numbers() -> None:
     assert json.loads(json.dumps(attrs.asdict(summary)))["points"] == 120
     assert "60 requests, 20 charges, 20 fetched" in repr(service.record)
     hash(summary)
-
-
-def test_the_summary_of_nothing() -> None:
-    """A test that never reaches the service would fail with a division by zero."""
+    # A test that never reaches the service divides by nothing.
     summary = SimulatedService().summary()
     assert not any(attrs.asdict(summary).values())
-
-
-def test_the_peak_is_that_of_any_second() -> None:
-    """A burst across the tick of a clock would look like half a burst."""
+    # A burst across the tick of a clock is one burst.
     service = SimulatedService()
     for now in (0.0, 0.9, 1.0, 1.1, 1.89, 5.0):
         post(service, BALANCE, now)
@@ -590,6 +543,13 @@ def test_old_tasks_are_forgotten_but_their_numbers_stay() -> None:
     assert code(poll(service, first, 100.0)) == "ERROR_TASK_NOT_EXIST"
     summary = service.summary()
     assert (summary.charges, summary.fetched, summary.lost, summary.unfetched) == (6, 1, 4, 5)
+    service = SimulatedService()
+    for port in (1, 1, 2):
+        service.note_peer(("127.0.0.1", port))
+    assert service.summary().connections == 2
+    for port in range(100_000):
+        service.note_peer(("127.0.0.1", port))
+    assert service.summary().connections == 65_536
 
 
 @pytest.mark.parametrize(
@@ -627,10 +587,6 @@ def test_a_setting_out_of_range_is_refused(settings: dict[str, Any]) -> None:
     """A test would run with a service that means nothing."""
     with pytest.raises(ConfigurationError):
         SimulatedService(**settings)
-
-
-def test_balance_must_not_be_negative() -> None:
-    """A test could put an account into a state that the service does not have."""
     with pytest.raises(ConfigurationError, match="points"):
         SimulatedService().set_balance(KEY, -1)
 
@@ -771,14 +727,3 @@ def test_the_rate_limit_is_kept(gaps: list[float], rate: float) -> None:
         for last in range(first, len(admitted)):
             assert last - first + 1 <= burst + rate * (admitted[last] - start) + 1e-6
     assert not gaps or admitted
-
-
-def test_connections_are_counted_up_to_a_bound() -> None:
-    """A simulator that serves for days must not grow with every connection."""
-    service = SimulatedService()
-    for port in (1, 1, 2):
-        service.note_peer(("127.0.0.1", port))
-    assert service.summary().connections == 2
-    for port in range(100_000):
-        service.note_peer(("127.0.0.1", port))
-    assert service.summary().connections == 65_536
