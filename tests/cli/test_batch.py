@@ -26,6 +26,7 @@ from tests.cli.commands import (
     FAST,
     LONG,
     PATIENCE,
+    SCALE,
     SECRET,
     STEADY,
     Cli,
@@ -59,7 +60,8 @@ def test_every_row_is_solved_and_says_which_it_is(batch: Batch, serving: Serve) 
         assert item["id"] == f"job https://example.com/{number - 1}"
         assert item["solution"]["token"].rpartition(".")[2] in tokens
         assert item["points"] == item["receipt"]["points"] == 6
-        assert item["finished_at"] < item["expires_at"]
+        known_unsolved = item["receipt"]["processing_at"] or item["receipt"]["created_at"]
+        assert item["expires_at"] - known_unsolved == pytest.approx(120 / SCALE, abs=0.01)
     assert charged(server) == 30
 
 
