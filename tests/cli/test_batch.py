@@ -60,8 +60,9 @@ def test_every_row_is_solved_and_says_which_it_is(batch: Batch, serving: Serve) 
         assert item["id"] == f"job https://example.com/{number - 1}"
         assert item["solution"]["token"].rpartition(".")[2] in tokens
         assert item["points"] == item["receipt"]["points"] == 6
-        known_unsolved = item["receipt"]["processing_at"] or item["receipt"]["created_at"]
-        assert item["expires_at"] - known_unsolved == pytest.approx(120 / SCALE, abs=0.01)
+        receipt = item["receipt"]
+        heard = receipt["processing_at"] or receipt["created_at"]
+        assert receipt["created_at"] < item["expires_at"] <= heard + 120 / SCALE
     assert charged(server) == 30
 
 
