@@ -19,7 +19,7 @@ from ezcaptcha_async import (
 from ezcaptcha_async.testing import Fixed, SimulatedService
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
-from .conftest import KEY, TASK, on_one_loop
+from .conftest import KEY, TASK
 
 
 def _reply(**members: Any) -> Reply:
@@ -70,7 +70,6 @@ class ScriptedTransport:
         """Nothing to close."""
 
 
-@on_one_loop
 @pytest.mark.parametrize(
     ("accounts", "settings"),
     [

@@ -34,7 +34,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, on_one_loop, open_pool, open_pool_directly
+from .conftest import KEY, TASK, open_pool, open_pool_directly
 
 
 @pytest.fixture
@@ -721,7 +721,6 @@ async def test_resuming_needs_a_journal(path: Path) -> None:
 # ---------------------------------------------------------------------------- accounting
 
 
-@on_one_loop
 async def test_the_books_balance_at_every_moment(path: Path) -> None:
     """Money would be spent that no figure shows."""
     service = SimulatedService(

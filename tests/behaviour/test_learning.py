@@ -22,7 +22,7 @@ from ezcaptcha_async import (
 from ezcaptcha_async.tasks import Kind
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, DirectTransport, on_one_loop, open_pool, open_pool_directly
+from .conftest import KEY, TASK, DirectTransport, open_pool, open_pool_directly
 
 KIND = Kind("ezcaptcha", TASK.type, "example.com")
 
@@ -35,7 +35,6 @@ async def solve_all(pool: SessionPool, count: int, *, apart: float = 1.0) -> Non
             await anyio.sleep(apart)
 
 
-@on_one_loop
 async def test_it_learns_where_nothing_else_is_given() -> None:
     """Users would pay for twice the polls, and never see what could be known."""
     service = SimulatedService(solve_times=Uniform(18, 22))
@@ -68,7 +67,6 @@ async def test_the_default_follows_the_speed_of_the_slowest_service(
         assert low < (await pool.solve(TASK)).receipt.waited < high
 
 
-@on_one_loop
 async def test_fewer_polls_than_every_three_seconds_and_no_later() -> None:
     """Learning would be worth nothing."""
     polls, lags = [], []
@@ -83,7 +81,6 @@ async def test_fewer_polls_than_every_three_seconds_and_no_later() -> None:
     assert lags[0] < lags[1] + 1
 
 
-@on_one_loop
 @pytest.mark.parametrize(
     ("fastest", "slowest", "polls", "lag"), [(2.0, 5.0, 1.7, 2.5), (40.0, 60.0, 9.0, 4.0)]
 )
@@ -150,7 +147,6 @@ async def test_a_plain_policy_knows_nothing() -> None:
         assert pool.statistics().kinds == ()
 
 
-@on_one_loop
 async def test_what_was_learned_survives_a_restart(tmp_path: Path) -> None:
     """A scraper that is restarted every hour would start cold every hour."""
     path = tmp_path / "timing.json"
@@ -259,7 +255,6 @@ async def test_no_more_than_110_polls_at_a_short_spacing() -> None:
     assert 60 < service.record.tasks[0].polls <= 110
 
 
-@on_one_loop
 async def test_many_hosts_are_told_apart_and_share_what_is_common() -> None:
     """A site whose tasks are slow would be polled as early as all others."""
     policy, rng = LearnedPolling(), Random(1)

@@ -39,10 +39,9 @@ from ezcaptcha_async import (
 from ezcaptcha_async.otel import OpenTelemetry
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, on_one_loop, open_pool, open_pool_directly
+from .conftest import KEY, TASK, open_pool, open_pool_directly, solve_all
 from .telemetry import Telemetry
 from .test_events import SECRET_TASK
-from .test_limits_at_work import solve_all
 from .virtual_time import at_turn
 
 NAMES = {
@@ -207,7 +206,6 @@ async def test_a_task_without_a_listed_price() -> None:
 # --------------------------------------------------------------------- how tasks end
 
 
-@on_one_loop
 async def test_the_gauge_is_right_all_the_time_and_in_the_end() -> None:
     """A gauge that drifts raises alarms at night, or none when it should."""
     service = SimulatedService(solve_times=Uniform(8, 160), failure_rate=0.2, result_window=120)
@@ -584,7 +582,6 @@ async def test_two_pools_share_the_providers(caplog: pytest.LogCaptureFixture) -
     assert caplog.text == ""
 
 
-@on_one_loop
 async def test_the_buckets_tell_tasks_of_10_to_80_seconds_apart() -> None:
     """Nearly all tasks would be in one bucket, and every percentile be a guess."""
     service = SimulatedService(solve_times=Uniform(10, 80))

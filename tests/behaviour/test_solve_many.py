@@ -16,7 +16,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
 
-from .conftest import TASK, on_one_loop, open_pool
+from .conftest import TASK, open_pool
 
 
 async def test_outcomes_come_as_they_complete() -> None:
@@ -30,7 +30,6 @@ async def test_outcomes_come_as_they_complete() -> None:
     assert got == [(1, fast), (0, TASK)]
 
 
-@on_one_loop
 async def test_the_input_is_read_only_as_far_as_there_is_room() -> None:
     """An endless input must not be read to its end, nor paid for ahead of need."""
     service = SimulatedService(solve_times=Uniform(5, 20))

@@ -42,7 +42,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import TASK, on_one_loop, open_pool, open_pool_directly
+from .conftest import TASK, open_pool, open_pool_directly
 
 PAGE = {"website_url": "https://example.com/login", "website_key": "site-key"}
 
@@ -286,7 +286,6 @@ async def test_integer_ids_and_errors_as_http_status() -> None:
     assert all(ticket.task_id for ticket in tickets)
 
 
-@on_one_loop
 async def test_what_falls_due_at_one_moment_is_taken_in_turns() -> None:
     """Thousands of polls at one moment must not keep the event loop from everybody else."""
     service = SimulatedService(solve_times=Fixed(5))

@@ -30,8 +30,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService
 
-from .conftest import TASK, on_one_loop, open_pool
-from .test_limits_at_work import solve_all
+from .conftest import TASK, open_pool, solve_all
 
 KEYS = ("key-1", "key-2")
 
@@ -77,7 +76,6 @@ async def test_a_key_that_is_refused_costs_nobody_their_task() -> None:
     assert charged(service) == 200
 
 
-@on_one_loop
 async def test_an_account_that_runs_dry_hands_over() -> None:
     """The tasks behind the last that it could pay for would fail in the middle of the night."""
     service = SimulatedService(solve_times=Fixed(15))
@@ -254,7 +252,6 @@ async def test_when_all_are_in_trouble_patience_still_ends(fault: Fault) -> None
         assert pool.statistics().queued == 0
 
 
-@on_one_loop
 async def test_an_account_that_failed_once_works_again() -> None:
     """One lost answer would leave it idle for as long as the other one is well."""
     service = SimulatedService(solve_times=Fixed(20))
