@@ -15,30 +15,6 @@ from .conftest import TASK, open_pool, open_pool_directly
 from .virtual_time import at_turn
 
 
-async def test_a_caller_cancelled_at_any_moment_loses_nothing_paid() -> None:
-    """Whatever step the cancellation hits, a charged task is solved or on the list."""
-    # Creation takes 0.1 s, the solution comes at 12 s: every 10 ms of the beginning and
-    # of the end, and some moments between.
-    steps = [n / 100 for n in range(25)] + [3.0, 8.0] + [9.9 + n / 50 for n in range(25)]
-    for delay in steps:
-        service = SimulatedService(solve_times=Fixed(9.5))
-        async with open_pool(service) as pool:
-            solved = False
-            with anyio.move_on_after(delay):
-                await pool.solve(TASK)
-                solved = True
-            await anyio.sleep(1)
-            counts = pool.statistics()
-            charged = service.summary().charges
-            assert counts.created == charged
-            assert counts.solved + counts.orphaned == charged, delay
-            assert len(pool.orphans()) == charged - solved, delay
-            assert counts.requests_in_flight == counts.queued == counts.creating == 0
-            for orphan in pool.orphans():
-                assert (await pool.resume(orphan)).receipt.task_id == orphan.task_id
-            assert service.summary().lost == 0
-
-
 async def _solve_until_turn(number: int) -> bool:
     """Cancel the caller at one turn of the event loop; return whether it was solved before."""
     service = SimulatedService(solve_times=Fixed(9.5))

@@ -16,7 +16,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
 
-from .conftest import TASK, open_pool
+from .conftest import TASK, on_both_loops, open_pool
 
 
 async def test_outcomes_come_as_they_complete() -> None:
@@ -90,54 +90,27 @@ async def test_errors_are_outcomes_and_stop_nothing() -> None:
     assert all((o.solution is None) != (o.error is None) for o in got.values())
 
 
-async def test_an_asynchronous_input() -> None:
-    """Tasks may come from a queue or a database cursor."""
-
-    async def tasks() -> AsyncIterator[ReCaptchaV2TaskProxyless]:
-        for _ in range(5):
-            await anyio.sleep(1)
-            yield TASK
-
-    service = SimulatedService()
-    async with open_pool(service) as pool, pool.solve_many(tasks()) as outcomes:
-        assert len([outcome async for outcome in outcomes]) == 5
+async def later(tasks: list[ReCaptchaV2TaskProxyless]) -> AsyncIterator[ReCaptchaV2TaskProxyless]:
+    """Yield them one by one."""
+    for task in tasks:
+        await anyio.sleep(1)
+        yield task
 
 
-async def test_an_input_that_is_a_stream() -> None:
-    """A stream of another part of the program; it stays that part's to close."""
+@on_both_loops
+async def test_all_that_tasks_may_come_from() -> None:
+    """A queue, a database cursor, or a stream that stays another part's to close; or nothing."""
     send, receive = anyio.create_memory_object_stream[ReCaptchaV2TaskProxyless](3)
-    for _ in range(3):
-        send.send_nowait(TASK)
-    send.close()
+    with send:
+        for _ in range(3):
+            send.send_nowait(TASK)
     async with receive, open_pool(SimulatedService()) as pool:
-        async with pool.solve_many(receive) as outcomes:
-            assert len([outcome async for outcome in outcomes]) == 3
+        for tasks, count in ((later([TASK] * 5), 5), (receive, 3), ([], 0)):
+            async with pool.solve_many(tasks) as outcomes:
+                assert len([outcome async for outcome in outcomes]) == count
 
 
-async def test_an_empty_input() -> None:
-    """Nothing to do ends at once."""
-    async with open_pool(SimulatedService()) as pool, pool.solve_many([]) as outcomes:
-        assert [outcome async for outcome in outcomes] == []
-
-
-async def test_an_input_that_raises_comes_out_as_it_is() -> None:
-    """The user's own exception, not one in a group, once what is paid is given out."""
-    service = SimulatedService()
-
-    def tasks() -> Iterator[ReCaptchaV2TaskProxyless]:
-        yield TASK
-        raise OSError("the file is gone")
-
-    solved = 0
-    async with open_pool(service) as pool:
-        with pytest.raises(OSError, match="the file is gone"):
-            async with pool.solve_many(tasks()) as outcomes:
-                async for outcome in outcomes:
-                    solved += outcome.solution is not None
-        assert solved == service.summary().charges == 1
-        assert pool.orphans() == ()
-
-
+@on_both_loops
 async def test_an_exception_of_the_reader_comes_out_as_it_is() -> None:
     """The user's own exception, not one in a group."""
     async with open_pool(SimulatedService()) as pool:
