@@ -40,8 +40,8 @@ on_one_loop = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=Tru
 ON_ONE_LOOP: Final = frozenset(
     f"test_{name}"
     for name in (
-        *("gate_at_work", "in_line", "journal", "learning", "limits_at_work", "live_service"),
-        *("odd_answers", "otel", "overload", "solve_many", "solving", "taking_over", "weather"),
+        *("journal", "learning", "limits_at_work", "live_service", "odd_answers", "otel"),
+        *("overload", "solving", "taking_over", "weather"),
     )
 )
 """Files of which that is true, but for tests that are marked: they are about what the service

@@ -98,17 +98,6 @@ async def test_a_create_that_outlasts_the_grace_is_reported_as_unknown() -> None
     assert pool.statistics().unknown == 1
 
 
-async def test_closing_from_a_cancelled_caller_keeps_the_grace() -> None:
-    """Ctrl-C cancels the caller first; the ids of paid tasks must still be learned."""
-    service = SimulatedService()
-    pool: SessionPool | None = None
-    with anyio.move_on_after(0.05):
-        async with open_pool(service) as pool:
-            await pool.solve(TASK)
-    assert pool is not None
-    assert len(pool.orphans()) == service.summary().charges == 1
-
-
 @on_one_loop
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.3])
 async def test_closing_goes_on_when_asyncio_cancels_who_asked_for_it(

@@ -446,27 +446,21 @@ async def test_a_lost_create_is_repeated_once_where_that_is_wanted(path: Path) -
     assert service.summary().charges == 4
 
 
-async def test_repetitions_end_with_their_budget() -> None:
+@pytest.mark.parametrize(
+    ("budgets", "repeated"),
+    [({"unknown_budget": 13}, 2), ({"unknown_budget": 100, "budget": 11}, 0)],
+)
+async def test_repetitions_end_with_their_budget(budgets: dict[str, Any], repeated: int) -> None:
     """A service that loses every second answer would be paid twice all night."""
     service = SimulatedService(solve_times=Fixed(12))
-    async with open_pool(service, on_unknown="retry", unknown_budget=13) as pool:
-        for _ in range(2):
+    async with open_pool(service, on_unknown="retry", **budgets) as pool:
+        for _ in range(repeated):
             service.inject(Fault.RESET_AFTER, path="/createTask")
             await pool.solve(TASK)
         service.inject(Fault.RESET_AFTER, path="/createTask")
         with pytest.raises(SubmissionUnknownError):
             await pool.solve(TASK)
-    assert service.summary().points == 5 * 6
-
-
-async def test_repetitions_keep_within_the_budget_of_the_pool() -> None:
-    """The limit on everything must hold for what may be paid twice as well."""
-    service = SimulatedService(solve_times=Fixed(12))
-    async with open_pool(service, on_unknown="retry", unknown_budget=100, budget=11) as pool:
-        service.inject(Fault.RESET_AFTER, path="/createTask")
-        with pytest.raises(SubmissionUnknownError):
-            await pool.solve(TASK)
-    assert service.summary().points == 6
+    assert service.summary().points == (2 * repeated + 1) * 6
 
 
 async def test_whoever_gives_up_a_repetition_hears_of_the_first_try() -> None:

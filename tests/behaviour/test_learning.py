@@ -9,7 +9,6 @@ from random import Random
 from typing import Any
 
 import anyio
-import attrs
 import pytest
 
 from ezcaptcha_async import (
@@ -227,19 +226,6 @@ async def test_it_hears_of_polls_that_a_limit_holds_back() -> None:
     assert max(policy.prices) > policy.poll_price == min(policy.prices)
 
 
-async def test_no_more_than_110_polls_at_a_short_spacing() -> None:
-    """The service would stop answering, and the paid task be lost."""
-    service = SimulatedService(solve_times=Fixed(1_000))
-    eager = PollPolicy(first_delay=0, interval=0, growth=1, max_interval=0)
-    profile = attrs.evolve(service.profile(), min_poll_interval=0.5)
-    async with open_pool(service, Account(KEY, service=profile), polling=eager) as pool:
-        ticket = await pool.submit(TASK)
-        await anyio.sleep(299)
-        assert ticket.state == "waiting"
-        ticket.cancel()
-    assert 60 < service.record.tasks[0].polls <= 110
-
-
 async def test_many_hosts_are_told_apart_and_share_what_is_common() -> None:
     """A site whose tasks are slow would be polled as early as all others."""
     policy, rng = LearnedPolling(), Random(1)
@@ -254,44 +240,3 @@ async def test_many_hosts_are_told_apart_and_share_what_is_common() -> None:
     kinds = pool.statistics().kinds
     assert {item.kind.host for item in kinds} == {f"{number}.example.com" for number in range(5)}
     assert all(item.median == pytest.approx(16, abs=2) for item in kinds)
-
-
-class Broken(PollPolicy):
-    """A policy of a user's, with a mistake in each of its methods."""
-
-    def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
-        """Know one host."""
-        return {"another.example": 12.0}[kind.host]
-
-    def next_poll(self, kind: Kind, spacing: float, age: float, polls: int, rng: Random) -> float:
-        """Forget to return anything."""
-        return None  # type: ignore[return-value]  # the mistake in question
-
-    def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> bool | None:
-        """Divide by what may be nothing."""
-        return bool(1 / (age - age))
-
-    def remaining(self, kind: Kind, age: float) -> float | None:
-        """Likewise."""
-        return 1 / (age - age)
-
-    def paced(self, late: float, now: float) -> None:
-        """Likewise."""
-        raise ZeroDivisionError
-
-    def scouts(self, kind: Kind, place: int) -> bool:
-        """Likewise."""
-        raise ZeroDivisionError
-
-
-async def test_a_policy_that_raises_costs_no_paid_task(caplog: pytest.LogCaptureFixture) -> None:
-    """The pool would end for everybody, and an id that was paid for be forgotten."""
-    service = SimulatedService(solve_times=Fixed(20))
-    async with open_pool(service, polling=Broken()) as pool:
-        ticket = await pool.submit(TASK)
-        assert ticket.estimated_remaining is None
-        assert (await ticket).token
-    service.assert_spacing_kept()
-    assert service.summary().polls > 3, "at the spacing, where the policy says nothing"
-    told = {record.getMessage().partition(" failed")[0] for record in caplog.records}
-    assert {f"polling.{name}" for name in ("first_poll", "learn", "paced", "scouts")} <= told

@@ -347,7 +347,7 @@ async def test_a_callback_may_start_a_task_and_return_it(
         ("next_poll", lambda *_, **__: None),
     ],
 )
-async def test_a_policy_that_turns_out_to_be_async_is_told_of_once(
+async def test_a_policy_that_does_not_answer_is_told_of_once(
     method: str, function: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Two accounts with ten tasks each would fill the log with what one line says."""
@@ -362,6 +362,7 @@ async def test_a_policy_that_turns_out_to_be_async_is_told_of_once(
         pool.statistics()
         for ticket in tickets:
             assert (await ticket).token
+    service.assert_spacing_kept()
     gc.collect()
     (record,) = caplog.records
     assert record.getMessage().startswith(f"polling.{method} failed: it must ")
