@@ -33,7 +33,6 @@ from ezcaptcha_async import (
     ServiceError,
     SessionPool,
     ThrottledError,
-    TransportError,
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 from ezcaptcha_async.transports import Evidence, Reply, RequestBody
@@ -149,19 +148,6 @@ async def test_an_outage_costs_fewer_and_fewer_requests_and_no_paid_task() -> No
             await anyio.sleep(0.5)
         assert pool.statistics().lapsed == 0
     assert service.summary().charges == 60
-
-
-async def test_callers_hear_of_an_outage_when_their_patience_ends() -> None:
-    """Whoever is not the one that tries would wait for ever."""
-    service = SimulatedService(fault_rates={Fault.REFUSED: 1.0})
-    async with open_pool(service, create_patience=60) as pool:
-        started = anyio.current_time()
-        with anyio.fail_after(100):
-            solved, errors = await solve_all(pool, 200)
-        assert (solved, len(errors)) == (0, 200)
-        assert all(isinstance(error, TransportError) and error.retryable for error in errors)
-        assert anyio.current_time() - started >= 45
-        assert pool.statistics().requests < 20
 
 
 async def test_one_probe_decides_when_a_ban_ends() -> None:

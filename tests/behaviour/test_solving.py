@@ -181,15 +181,6 @@ async def test_the_window_ends_also_while_a_poll_hangs() -> None:
         assert anyio.current_time() - began <= 300.2
 
 
-async def test_a_last_poll_comes_just_before_the_window_ends() -> None:
-    """A result that came late is still worth its money."""
-    service = SimulatedService(solve_times=Fixed(289))
-    policy = PollPolicy(first_delay=200, interval=200, max_interval=300)
-    async with open_pool(service, polling=policy) as pool:
-        solution = await pool.solve(TASK)
-    assert 290 <= solution.receipt.waited <= 291
-
-
 @on_both_loops
 @pytest.mark.parametrize("seconds", [0.01, 5.0])
 async def test_the_callers_timeout_is_kept_to_the_moment(seconds: float) -> None:
