@@ -15,7 +15,6 @@ from ezcaptcha_async import (
     Account,
     LearnedPolling,
     PollPolicy,
-    ReCaptchaV2TaskProxyless,
     SessionPool,
 )
 from ezcaptcha_async.tasks import Kind
@@ -64,20 +63,6 @@ async def test_the_default_follows_the_speed_of_the_slowest_service(
     )
     async with open_pool(service, *accounts, latency=0.0) as pool:
         assert low < (await pool.solve(TASK)).receipt.waited < high
-
-
-async def test_fewer_polls_than_every_three_seconds_and_no_later() -> None:
-    """Learning would be worth nothing."""
-    polls, lags = [], []
-    plain = PollPolicy(first_delay=3, interval=3, growth=1, max_interval=3, jitter=0)
-    for polling in (LearnedPolling(), plain):
-        service = SimulatedService(solve_times=Uniform(10, 25))
-        async with open_pool_directly(service, polling=polling) as pool:
-            await solve_slowly(pool, 150)
-        polls.append(pool.statistics().polls)
-        lags.append(service.record.summary().lag_mean)
-    assert polls[0] < 0.7 * polls[1]
-    assert lags[0] < lags[1] + 1
 
 
 @pytest.mark.parametrize(
@@ -224,19 +209,3 @@ async def test_it_hears_of_polls_that_a_limit_holds_back() -> None:
         await solve_all(pool, 100)
     assert max(policy.late) > 1
     assert max(policy.prices) > policy.poll_price == min(policy.prices)
-
-
-async def test_many_hosts_are_told_apart_and_share_what_is_common() -> None:
-    """A site whose tasks are slow would be polled as early as all others."""
-    policy, rng = LearnedPolling(), Random(1)
-    service = SimulatedService(solve_times=Uniform(14, 18))
-    async with open_pool_directly(service, polling=policy) as pool:
-        async with anyio.create_task_group() as group:
-            for _ in range(200):
-                url = f"https://{rng.randrange(5)}.example.com/"
-                task: Any = ReCaptchaV2TaskProxyless(website_url=url, website_key="k")
-                group.start_soon(pool.solve, task)
-                await anyio.sleep(1)
-    kinds = pool.statistics().kinds
-    assert {item.kind.host for item in kinds} == {f"{number}.example.com" for number in range(5)}
-    assert all(item.median == pytest.approx(16, abs=2) for item in kinds)

@@ -183,6 +183,17 @@ async def test_the_owner_is_told_of_a_low_balance_once() -> None:
         assert len(told) == 2
 
 
+async def test_a_balance_that_is_not_told_is_asked_for_again() -> None:
+    """One bad answer would keep a low balance secret."""
+    service = SimulatedService(solve_times=Fixed(15), balance=100)
+    service.inject(Fault.HTML, path="/getBalance")
+    told: list[Balance] = []
+    async with open_pool(service, low_balance=500, on_low_balance=told.append) as pool:
+        for times in (0, 1):
+            await pool.solve(TASK)
+            assert len(told) == times
+
+
 @pytest.mark.parametrize(
     "settings",
     [
