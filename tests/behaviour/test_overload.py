@@ -438,8 +438,9 @@ async def test_polls_that_fall_due_together_go_together() -> None:
 
     def note(event: Event) -> None:
         if isinstance(event, RequestEvent) and event.endpoint == "getTaskResult":
-            moments[anyio.current_time() - event.seconds] += 1
+            moments[round(anyio.current_time() - event.seconds, 6)] += 1
 
     async with open_pool_directly(service, on_event=note) as pool:
-        assert await solve_all(pool, 400) == (400, [])
-    assert sum(moments.values()) / len(moments) > 1.5
+        assert await solve_all(pool, 100) == (100, [])
+    # Twice as many as fall due at one moment by themselves: a hundred begin in three of them.
+    assert sum(moments.values()) / len(moments) > 3
