@@ -275,7 +275,7 @@ def test_what_is_async_and_must_not_be_is_refused(name: str) -> None:
     """It would never run; and what a policy says be a guess, and a mistake in the log."""
     for function in DEFERRED:
         if name in METHODS:
-            methods = {name: property(lambda _self, function=function: function)}
+            methods = {name: staticmethod(function)}
             settings: dict[str, Any] = {"polling": type("Asynchronous", (PollPolicy,), methods)()}
             problem = f"polling must have plain methods, and {name}"
         else:

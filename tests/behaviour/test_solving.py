@@ -30,8 +30,8 @@ from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
 from .conftest import TASK, on_both_loops, open_pool, open_pool_directly
 
-PAGE = {"website_url": "https://example.com/login", "website_key": "site-key"}
-TURNSTILE = {"website_url": "https://example.com/", "website_key": "0x4AAA"}
+PAGE: dict[str, Any] = {"website_url": "https://example.com/login", "website_key": "site-key"}
+TURNSTILE: dict[str, Any] = {"website_url": "https://example.com/", "website_key": "0x4AAA"}
 TYPES: dict[type[Solution], list[Task[Any]]] = {
     ez.ReCaptchaSolution: [
         ez.ReCaptchaV2TaskProxyless(**PAGE),

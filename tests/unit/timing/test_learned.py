@@ -72,7 +72,7 @@ def test_one_poll_for_what_is_fast() -> None:
 @pytest.mark.parametrize("spacing", [0.3, 3.0])
 def test_the_price_moves_polls_against_delay(spacing: float) -> None:
     """The one knob would do nothing, or turn the wrong way."""
-    polls, delays = [], []
+    polls, delays = list[float](), list[float]()
     for price in (0.1, 0.5, 3.0):
         policy, rng = LearnedPolling(poll_price=price), Random(5)
         found = [poll_one(policy, rng.uniform(10, 60), rng, spacing=spacing) for _ in range(600)]
