@@ -12,7 +12,7 @@ import anyio
 import pytest
 from trio.testing import MockClock
 
-from ezcaptcha_async import ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async import EzCaptchaError, ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async.testing import SimulatedService
 from ezcaptcha_async.transports import Evidence, Reply, RequestBody
 
@@ -31,14 +31,21 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return "trio", {"clock": MockClock(autojump_threshold=0)}
 
 
+on_both_loops = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"], indirect=True)
+"""For what has a part in that, in a file that has none."""
+
 on_one_loop = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 """For what takes long and has no part in how an event loop cancels, wakes or ends."""
 
 ON_ONE_LOOP: Final = frozenset(
     f"test_{name}"
-    for name in ("gate_at_work", "limits_at_work", "live_service", "odd_answers", "taking_over")
+    for name in (
+        *("journal", "learning", "limits_at_work", "live_service", "odd_answers", "otel"),
+        *("overload", "solving", "taking_over", "weather"),
+    )
 )
-"""Files of which that is true altogether: they are about what the service says."""
+"""Files of which that is true, but for tests that are marked: they are about what the service
+says, about figures, or about files."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -47,6 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item
         for item in items
         if item.path.parent == HERE and item.path.stem in ON_ONE_LOOP and "trio" in item.name
+        if on_both_loops.mark not in item.iter_markers("parametrize")
     ]
     config.hook.pytest_deselected(items=superfluous)
     items[:] = [item for item in items if item not in superfluous]
@@ -108,3 +116,23 @@ async def open_pool(
         )
         async with pool:
             yield pool
+
+
+async def solve_all(
+    pool: SessionPool, count: int, **settings: Any
+) -> tuple[int, list[EzCaptchaError]]:
+    """Let so many callers solve at once; return how many did, and the errors of the others."""
+    solved, errors = 0, list[EzCaptchaError]()
+
+    async def solve() -> None:
+        nonlocal solved
+        try:
+            await pool.solve(TASK, **settings)
+            solved += 1
+        except EzCaptchaError as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(count):
+            group.start_soon(solve)
+    return solved, errors

@@ -74,6 +74,12 @@ class Telemetry:
         return self._kept.open
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing is left open."""
+        active = self.points("active_tasks")
+        return self.open_spans == 0 and all(point.value == 0 for point in active)
+
+    @property
     def remembered(self) -> int:
         """How many tasks are kept in mind that may be taken up again."""
         return len(self.watch._left)  # noqa: SLF001 - nothing else shows that memory is let go

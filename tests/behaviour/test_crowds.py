@@ -10,7 +10,6 @@ import anyio.lowlevel
 import pytest
 
 from ezcaptcha_async import (
-    CredentialError,
     EzCaptchaError,
     InsufficientBalanceError,
     PoolClosedError,
@@ -149,16 +148,6 @@ async def test_others_have_their_turns_while_a_pool_with_thousands_is_closed() -
     assert turns >= 5
     assert crowd.told == {PoolClosedError: CALLERS}
     assert pool.statistics().unaccounted == 0
-
-
-async def test_a_key_that_is_refused_is_told_to_thousands_with_one_request() -> None:
-    """Each of them would be an error that the service counts, and bans for."""
-    service = SimulatedService(client_keys={"another"})
-    async with open_pool(service) as pool:
-        crowd = Crowd(pool)
-        await crowd.call()
-    assert crowd.told == {CredentialError: CALLERS}
-    assert service.summary().requests == 1
 
 
 @on_one_loop

@@ -32,8 +32,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, on_one_loop, open_pool, open_pool_directly
-from .test_limits_at_work import solve_all
+from .conftest import KEY, TASK, on_one_loop, open_pool, open_pool_directly, solve_all
 
 SECRET_TASK = ReCaptchaV2TaskProxyless(
     website_url="https://secret-host.example/path?token=secret", website_key="secret-site-key"

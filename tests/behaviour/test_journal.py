@@ -34,7 +34,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, on_one_loop, open_pool, open_pool_directly
+from .conftest import KEY, TASK, on_both_loops, open_pool, open_pool_directly, solve_all
 
 
 @pytest.fixture
@@ -70,6 +70,7 @@ async def resumed(pool: SessionPool) -> list[Resumed]:
 # ------------------------------------------------------------------------ killed processes
 
 
+@on_both_loops
 async def test_what_is_paid_is_fetched_by_the_next_process(path: Path) -> None:
     """A scraper that is killed has paid for everything that it had in flight."""
     service = SimulatedService(solve_times=Uniform(20, 60))
@@ -83,10 +84,10 @@ async def test_what_is_paid_is_fetched_by_the_next_process(path: Path) -> None:
     async with open_pool(service, journal=killed) as pool:
         outcomes = await resumed(pool)
         assert len(outcomes) == charged - solved
-        for outcome in outcomes:
-            assert outcome.error is None
-            assert outcome.solution is not None
-            assert outcome.solution.receipt.task_id == outcome.task_id
+        assert all(
+            outcome.solution and outcome.solution.receipt.task_id == outcome.task_id
+            for outcome in outcomes
+        )
         assert pool.statistics().created == 0
         assert pool.unknowns() == ()
         assert await resumed(pool) == []
@@ -113,12 +114,8 @@ async def test_whoever_resumes_knows_what_a_task_was_for(path: Path) -> None:
         group.cancel_scope.cancel()
     async with open_pool(service, journal=killed) as pool:
         outcomes = await resumed(pool)
-        assert sorted(str(outcome.reference) for outcome in outcomes) == [
-            "job 0",
-            "job 1",
-            "job 2",
-            "job 4",
-        ]
+        jobs = sorted(str(outcome.reference) for outcome in outcomes)
+        assert jobs == ["job 0", "job 1", "job 2", "job 4"]
         assert [item.reference for item in pool.unknowns()] == ["job 3"]
 
 
@@ -187,23 +184,24 @@ async def test_a_solution_that_nobody_took_is_fetched_again(path: Path) -> None:
         assert outcome.task_id == ticket.task_id
 
 
-async def test_a_task_that_failed_is_told_once(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"solve_times": Fixed(12), "failure_rate": 1.0}, TaskFailedError),
+        ({"solve_times": Fixed(5_000)}, ResultWindowLapsedError),
+    ],
+)
+async def test_what_came_to_nothing_is_told_once(
+    path: Path, settings: dict[str, Any], error: type[EzCaptchaError]
+) -> None:
     """Whoever was told would be told again after each restart."""
-    service = SimulatedService(solve_times=Fixed(12), failure_rate=1.0)
+    service = SimulatedService(**settings)
     async with open_pool(service, journal=path) as pool:
-        with pytest.raises(TaskFailedError):
-            await pool.solve(TASK)
-    async with open_pool(service, journal=path) as pool:
-        assert await resumed(pool) == []
-
-
-async def test_a_task_whose_window_ended_is_told_once(path: Path) -> None:
-    """The same with one that was never ready."""
-    service = SimulatedService(solve_times=Fixed(5_000))
-    async with open_pool(service, journal=path) as pool:
-        with pytest.raises(ResultWindowLapsedError):
+        with pytest.raises(error):
             await pool.solve(TASK)
     assert events(path) == ["intent", "created", "done"]
+    async with open_pool(service, journal=path) as pool:
+        assert await resumed(pool) == []
 
 
 async def test_what_the_caller_gave_up_can_be_resumed(path: Path) -> None:
@@ -281,37 +279,16 @@ async def test_a_ticket_from_elsewhere_is_in_the_journal_too(path: Path) -> None
         assert outcome.solution is not None
 
 
-def make_older(path: Path) -> None:
-    """Write into the journal that its one task was created 1,000 s earlier."""
+@pytest.mark.parametrize("key", [KEY, "key-2"])
+async def test_tasks_that_are_too_old_are_named_once(path: Path, key: str) -> None:
+    """Money that is gone must be known, after two crashes too, and must not be asked for."""
+    service = SimulatedService(solve_times=Fixed(20))
+    async with open_pool(service, journal=path) as pool:
+        ticket = await pool.submit(TASK)
     lines = [json.loads(line) for line in path.read_text("ascii").splitlines()]
     lines[1]["task"]["created_at"] -= 1_000
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "ascii")
-
-
-async def test_tasks_that_are_too_old_are_named_once(path: Path) -> None:
-    """Money that is gone must be known, and must not be asked for."""
-    service = SimulatedService(solve_times=Fixed(20))
-    async with open_pool(service, journal=path) as pool:
-        ticket = await pool.submit(TASK)
-    make_older(path)
     sent = service.summary().requests
-    async with open_pool(service, journal=path) as pool:
-        [outcome] = await resumed(pool)
-        assert isinstance(outcome.error, ResultWindowLapsedError)
-        assert outcome.task_id == outcome.error.task_id == ticket.task_id
-        assert await resumed(pool) == []
-    assert events(path)[-1] == "done"
-    async with open_pool(service, journal=path) as pool:
-        assert await resumed(pool) == []
-    assert service.summary().requests == sent
-
-
-async def test_tasks_that_are_too_old_are_named_after_two_crashes(path: Path) -> None:
-    """A journal that was opened and not read out would forget the money."""
-    service = SimulatedService(solve_times=Fixed(20))
-    async with open_pool(service, journal=path) as pool:
-        ticket = await pool.submit(TASK)
-    make_older(path)
     async with open_pool(service, journal=path):
         pass
     async with open_pool(service, journal=path) as pool:
@@ -319,14 +296,17 @@ async def test_tasks_that_are_too_old_are_named_after_two_crashes(path: Path) ->
             async with pool.resume_all() as outcomes:
                 await anext(outcomes)
                 raise RuntimeError
-    other = Account("key-2", service=service.profile())
-    async with open_pool(service, other, journal=path) as pool:
+    account = Account(key, service=service.profile())
+    async with open_pool(service, account, journal=path) as pool:
         [outcome] = await resumed(pool)
         assert isinstance(outcome.error, ResultWindowLapsedError)
         assert outcome.error.ticket == outcome.ticket
         assert outcome.task_id == outcome.error.task_id == ticket.task_id
+        assert await resumed(pool) == []
+    assert events(path)[-1] == "done"
     async with open_pool(service, journal=path) as pool:
         assert await resumed(pool) == []
+    assert service.summary().requests == sent
 
 
 async def test_tasks_of_another_account_stay_for_it(path: Path) -> None:
@@ -401,24 +381,13 @@ async def test_a_lost_answer_is_written_down_and_listed(path: Path) -> None:
         assert await resumed(pool) == []
 
 
-async def test_without_a_journal_what_is_unknown_is_listed_too() -> None:
-    """The list would be empty, which says that nothing is."""
-    service = SimulatedService(solve_times=Fixed(12))
-    service.inject(Fault.MALFORMED, path="/createTask")
-    async with open_pool(service) as pool:
-        with pytest.raises(SubmissionUnknownError):
-            await pool.solve(TASK)
-        assert len(pool.unknowns()) == 1
-    assert len(pool.unknowns()) == 1
-
-
 async def test_a_create_that_a_crash_cut_off_is_unknown(path: Path) -> None:
     """The process dies between the charge and its answer."""
     service = SimulatedService(solve_times=Fixed(12))
     service.inject(Fault.HANG, path="/createTask")
     async with open_pool(service, journal=path, close_grace=0.5) as pool:
         async with anyio.create_task_group() as group:
-            group.start_soon(_expect, SubmissionUnknownError, pool)
+            group.start_soon(solve_all, pool, 1)
             await anyio.sleep(5)
             killed = copied(path)
             assert pool.unknowns() == ()
@@ -429,11 +398,6 @@ async def test_a_create_that_a_crash_cut_off_is_unknown(path: Path) -> None:
         async with open_pool(service, journal=journal) as pool:
             assert len(pool.unknowns()) == 1
             assert await resumed(pool) == []
-
-
-async def _expect(error: type[EzCaptchaError], pool: SessionPool) -> None:
-    with pytest.raises(error):
-        await pool.solve(TASK)
 
 
 @pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.THROTTLED, Fault.UNAVAILABLE])
@@ -482,27 +446,21 @@ async def test_a_lost_create_is_repeated_once_where_that_is_wanted(path: Path) -
     assert service.summary().charges == 4
 
 
-async def test_repetitions_end_with_their_budget() -> None:
+@pytest.mark.parametrize(
+    ("budgets", "repeated"),
+    [({"unknown_budget": 13}, 2), ({"unknown_budget": 100, "budget": 11}, 0)],
+)
+async def test_repetitions_end_with_their_budget(budgets: dict[str, Any], repeated: int) -> None:
     """A service that loses every second answer would be paid twice all night."""
     service = SimulatedService(solve_times=Fixed(12))
-    async with open_pool(service, on_unknown="retry", unknown_budget=13) as pool:
-        for _ in range(2):
+    async with open_pool(service, on_unknown="retry", **budgets) as pool:
+        for _ in range(repeated):
             service.inject(Fault.RESET_AFTER, path="/createTask")
             await pool.solve(TASK)
         service.inject(Fault.RESET_AFTER, path="/createTask")
         with pytest.raises(SubmissionUnknownError):
             await pool.solve(TASK)
-    assert service.summary().points == 5 * 6
-
-
-async def test_repetitions_keep_within_the_budget_of_the_pool() -> None:
-    """The limit on everything must hold for what may be paid twice as well."""
-    service = SimulatedService(solve_times=Fixed(12))
-    async with open_pool(service, on_unknown="retry", unknown_budget=100, budget=11) as pool:
-        service.inject(Fault.RESET_AFTER, path="/createTask")
-        with pytest.raises(SubmissionUnknownError):
-            await pool.solve(TASK)
-    assert service.summary().points == 6
+    assert service.summary().points == (2 * repeated + 1) * 6
 
 
 async def test_whoever_gives_up_a_repetition_hears_of_the_first_try() -> None:
@@ -610,46 +568,16 @@ def long_journal(tasks: int) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
-async def test_a_long_journal_is_read_beside_the_event_loop(path: Path) -> None:
-    """After a crash with tens of thousands in flight, the program would stand still for seconds."""
-    path.write_bytes(long_journal(1_000))
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await anyio.lowlevel.checkpoint()
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(others)
-        async with open_pool(SimulatedService(), journal=path):
-            begun = turns
-        group.cancel_scope.cancel()
-    assert begun > 5
-    assert len(Journal(path).unfinished()) == 1_000
-
-
-async def test_a_long_journal_of_a_newer_version_stays_free_for_that(path: Path) -> None:
-    """After an update, the journal would be in use by nobody."""
-    content = long_journal(500) + b'{"v":99,"event":"new"}\n'
-    path.write_bytes(content)
-    for _ in range(2):
-        with pytest.raises(ConfigurationError, match="update ezcaptcha-async"):
-            await SessionPool(KEY, service=SimulatedService().profile(), journal=path).open()
-    assert path.read_bytes() == content
-
-
 async def test_a_journal_is_made_shorter_while_the_pool_works(path: Path) -> None:
     """What is paid in that very moment would be lost, or the file be as long as the year."""
-    service, tasks = SimulatedService(solve_times=Uniform(3, 60)), 500
+    service, tasks = SimulatedService(solve_times=Uniform(3, 60)), 300
     path.write_bytes(long_journal(3_600) + b'{"v":1,"event":"not_paid","attempt":"over"}\n')
     async with open_pool_directly(service, journal=path) as pool:
         async with anyio.create_task_group() as group:
             for _ in range(tasks):
                 group.start_soon(pool.solve, TASK)
             while pool.statistics().solved < tasks:
-                await anyio.sleep(10)
+                await anyio.sleep(15)
                 # As a process that is killed now.
                 left = Journal(copied(path)).unfinished()
                 assert len(left) >= 3_600 + pool.statistics().waiting
@@ -657,23 +585,14 @@ async def test_a_journal_is_made_shorter_while_the_pool_works(path: Path) -> Non
     assert len(Journal(path).unfinished()) == 3_600
 
 
-async def test_another_file_is_no_journal(path: Path) -> None:
-    """A slip in a setting would empty the user's file the first time the program starts."""
-    path.write_text("Dear diary\n")
-    path.chmod(0o644)
-    pool = SessionPool(KEY, service=SimulatedService().profile(), journal=str(path))
-    with pytest.raises(ConfigurationError, match=f"cannot use the journal {path}: it holds no"):
-        await pool.open()
-    assert path.read_text() == "Dear diary\n"
-    assert path.stat().st_mode & 0o777 == 0o644
-    assert list(path.parent.iterdir()) == [path]
-
-
-async def test_a_pool_that_cannot_open_lets_go_of_its_journal(path: Path) -> None:
-    """After a wrong setting was corrected, the journal would be in use by nobody."""
+@pytest.mark.parametrize("newer", [False, True])
+async def test_a_pool_that_cannot_open_lets_go_of_its_journal(path: Path, *, newer: bool) -> None:
+    """After a wrong setting was corrected, or an update, the journal would be in use by nobody."""
+    path.write_bytes(content := long_journal(500) + b'{"v":99,"event":"new"}\n' * newer)
     for _ in range(2):
-        with pytest.raises(ConfigurationError, match="http_client"):
-            await SessionPool(KEY, http_client=object(), journal=path).__aenter__()
+        with pytest.raises(ConfigurationError, match="update ezcaptcha" if newer else "http_cl"):
+            await SessionPool(KEY, http_client=None if newer else object(), journal=path).open()
+    assert path.read_bytes() == content or not newer
 
 
 async def test_a_full_disk_stops_creating_and_nothing_else(
@@ -722,7 +641,6 @@ async def test_resuming_needs_a_journal(path: Path) -> None:
 # ---------------------------------------------------------------------------- accounting
 
 
-@on_one_loop
 async def test_the_books_balance_at_every_moment(path: Path) -> None:
     """Money would be spent that no figure shows."""
     service = SimulatedService(

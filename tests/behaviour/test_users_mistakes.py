@@ -27,8 +27,7 @@ from ezcaptcha_async import (
 from ezcaptcha_async.testing import Fixed, SimulatedService
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
-from .conftest import KEY, TASK, DirectTransport, open_pool_directly
-from .test_limits_at_work import solve_all
+from .conftest import KEY, TASK, DirectTransport, open_pool_directly, solve_all
 
 OBJECTS: list[Any] = [None, "x", b"x", True, (200, b"{}"), {}, object(), Reply, nan]
 

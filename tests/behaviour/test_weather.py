@@ -7,11 +7,11 @@ from random import Random
 import anyio
 import pytest
 
-from ezcaptcha_async import EzCaptchaError, ProtocolError, SessionPool
+from ezcaptcha_async import EzCaptchaError, ProtocolError, ServiceError, SessionPool
 from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
-from .conftest import KEY, TASK, DirectTransport, on_one_loop
+from .conftest import KEY, TASK, DirectTransport, solve_all
 
 BAD_GATEWAY = Reply(502, b"<html>502 Bad Gateway</html>")
 NO_ANSWER = NoAnswer("the connection was reset")
@@ -51,23 +51,9 @@ class Sky(DirectTransport):
 
 async def solve(service: SimulatedService, sky: Sky, count: int) -> int:
     """Solve so many tasks at once, and return how many were solved."""
-    solved = 0
-
-    async def one(pool: SessionPool) -> None:
-        nonlocal solved
-        try:
-            await pool.solve(TASK)
-        except EzCaptchaError:
-            return
-        solved += 1
-
-    async with (
-        SessionPool(KEY, service=service.profile(), transport=sky, rng=Random(7)) as pool,
-        anyio.create_task_group() as group,
-    ):
-        for _ in range(count):
-            group.start_soon(one, pool)
-    return solved
+    profile = service.profile()
+    async with SessionPool(KEY, service=profile, transport=sky, rng=Random(7)) as pool:
+        return (await solve_all(pool, count))[0]
 
 
 def lags(service: SimulatedService) -> list[float]:
@@ -79,7 +65,6 @@ def lags(service: SimulatedService) -> list[float]:
     ]
 
 
-@on_one_loop
 @pytest.mark.parametrize(
     ("fails", "hangs", "most_lag"), [(0.6, 0.0, 9.0), (0.9, 0.0, 40.0), (0.0, 0.5, 15.0)]
 )
@@ -118,7 +103,6 @@ KINDS: dict[str, tuple[Reply | NoAnswer, ...]] = {
 }
 
 
-@on_one_loop
 @pytest.mark.parametrize("answers", KINDS.values(), ids=KINDS.keys())
 async def test_whatever_a_share_of_the_polls_is_answered_with(
     answers: tuple[Reply | NoAnswer, ...],
@@ -132,29 +116,29 @@ async def test_whatever_a_share_of_the_polls_is_answered_with(
     assert sum(late) / len(late) <= (30.0 if waits else 15.0), "each that is asked to waits 5 s"
 
 
-@pytest.mark.parametrize("code", ["ERROR_OF_TOMORROW", "ERROR_TASK_NOT_EXIST"])
-async def test_a_code_that_comes_again_and_again_ends_a_task(code: str) -> None:
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (refusal(200, "ERROR_OF_TOMORROW"), ServiceError),
+        (refusal(200, "ERROR_TASK_NOT_EXIST"), ServiceError),
+        (EMPTY, ProtocolError),
+    ],
+)
+async def test_what_is_said_again_and_again_ends_a_task(
+    answer: Reply, error: type[EzCaptchaError]
+) -> None:
     """Its caller would wait five minutes for what the service has said three times."""
     service = SimulatedService(solve_times=Fixed(60))
-    sky = Sky(service, refusal(200, code), fails=1.0)
+    sky = Sky(service, answer, fails=1.0)
     begin = anyio.current_time()
-    assert await solve(service, sky, 1) == 0
+    async with SessionPool(KEY, service=service.profile(), transport=sky) as pool:
+        with pytest.raises(error) as caught:
+            await pool.solve(TASK)
+    assert caught.value.ticket is not None
     assert len(sky.polls) == 3
     assert anyio.current_time() - begin < 30
 
 
-async def test_a_solution_that_stays_empty_ends_a_task() -> None:
-    """Its caller would wait five minutes for what the service has said three times."""
-    service = SimulatedService(solve_times=Fixed(60))
-    sky = Sky(service, EMPTY, fails=1.0)
-    async with SessionPool(KEY, service=service.profile(), transport=sky) as pool:
-        with pytest.raises(ProtocolError) as caught:
-            await pool.solve(TASK)
-    assert caught.value.ticket is not None
-    assert len(sky.polls) == 3
-
-
-@on_one_loop
 @pytest.mark.parametrize("code", ["", "ERROR_OF_TOMORROW", "502"])
 async def test_half_a_minute_of_trouble_of_the_service_ends_no_task(code: str) -> None:
     """All that was paid for would be given up for a code that says nothing of it."""
@@ -170,7 +154,6 @@ async def test_half_a_minute_of_trouble_of_the_service_ends_no_task(code: str) -
         assert await solve(service, sky, 60) == 60
 
 
-@on_one_loop
 async def test_a_total_outage_is_met_with_less_and_less() -> None:
     """Hundreds of tickets would beat on a service that is down; then come back all at once."""
     service = SimulatedService(solve_times=Fixed(20))

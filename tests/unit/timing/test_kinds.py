@@ -37,31 +37,31 @@ def taught(tasks: int = 40) -> Kinds:
     return kinds
 
 
-def test_memory_is_bounded() -> None:
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A crawler of a million sites, or a service with random types, would fill the memory."""
+    monkeypatch.setattr("ezcaptcha_async._timing.kinds._MOST_SITES", 200)
     kinds = Kinds()
-    for number in range(4_200):
+    for number in range(300):
         kind = Kind(f"service-{number}", f"type-{number}", f"{number}.example.com")
         kinds.learn(kind, 0.0, 10.0, ready=True)
     saved = kinds.to_dict()
-    assert len(saved["sites"]) == len(kinds.sites) == 4_096
+    assert len(saved["sites"]) == len(kinds.sites) == 200
     assert len(saved["types"]) == 64
     assert len(saved["services"]) == 16
     assert kind in kinds.sites
-    assert len(json.dumps(saved)) < 2_000_000
 
 
 def test_what_is_used_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """The busiest site of all would be forgotten because it was the first."""
     monkeypatch.setattr("ezcaptcha_async._timing.kinds._MOST_SITES", 100)
     kinds = Kinds()
-    for number in range(500):
+    for number in range(150):
         kinds.learn(KIND, 0.0, 10.0, ready=True)
         kinds.learn(Kind("s", f"{number}", f"{number}"), 0.0, 10.0, ready=True)
-    assert kinds.sites[KIND].tasks == 500
+    assert kinds.sites[KIND].tasks == 150
     known = kinds.known_type_of(KIND)
     assert known is not None
-    assert known.tasks == 500
+    assert known.tasks == 150
 
 
 def test_plans_are_kept_and_bounded() -> None:
@@ -208,54 +208,39 @@ def test_it_learns_on_after_it_was_read() -> None:
     assert kinds.sites[KIND].tasks == 1
 
 
-BAD_NUMBERS = [nan, inf, -1, 10**400, "1", None, True, [1], 2e12]
-
-
-@pytest.mark.parametrize("bad", BAD_NUMBERS, ids=repr)
 @pytest.mark.parametrize(
     "path",
     [
-        ("services", 0, 1),
-        ("types", 0, 2),
-        ("types", 0, 3, 7),
-        ("types", 0, 4, 0),
-        ("sites", 0, 3),
-        ("sites", 0, 4),
-        ("sites", 0, 5),
-        ("sites", 0, 6),
+        *(("services", 0, 1), ("types", 0, 2), ("types", 0, 3, 7), ("types", 0, 4, 0)),
+        *(("sites", 0, place) for place in (3, 4, 5, 6)),
     ],
     ids=str,
 )
-def test_a_damaged_number_is_refused(path: tuple[Any, ...], bad: object) -> None:
+def test_a_damaged_number_is_refused(path: tuple[Any, ...]) -> None:
     """One NaN from a disk error would spread into every plan."""
     saved = json.loads(json.dumps(taught().to_dict()))
     *way, last = path
     part = saved
     for step in way:
         part = part[step]
-    if bad == -1 and path in {("services", 0, 1), ("sites", 0, 6)}:
-        bad = -1.7
-    part[last] = bad
-    with pytest.raises(ConfigurationError, match="does not have the form"):
-        Kinds.from_dict(saved)
+    least = -1.7 if path in {("services", 0, 1), ("sites", 0, 6)} else -1
+    for part[last] in (nan, inf, least, 10**400, "1", None, True, [1], 2e12):
+        with pytest.raises(ConfigurationError, match="does not have the form"):
+            Kinds.from_dict(saved)
 
 
 @pytest.mark.parametrize(
     "saved",
     [
-        None,
-        [],
-        "text",
-        {},
-        {"version": 1},
-        {"version": 1, "services": {}, "types": [], "sites": []},
-        {"version": 1, "services": [["a"]], "types": [], "sites": []},
-        {"version": 1, "services": [[1, 0]], "types": [], "sites": []},
-        {"version": 1, "services": [], "types": [["s", "t", 1, [0], [0]]], "sites": []},
-        {"version": 1, "services": [], "types": [["s", "t", 1, None, None]], "sites": []},
-        {"version": 1, "services": [], "types": [], "sites": [["s", "t", "h", 1, 1, 0]]},
-        {"version": 1, "services": [], "types": [], "sites": [["s", "t", None, 1, 1, 0, 0]]},
-        {"version": 1, "services": [], "types": [], "sites": 5},
+        *(None, [], "text", {}, {"version": 1}),
+        {"services": {}, "types": [], "sites": []},
+        {"services": [["a"]], "types": [], "sites": []},
+        {"services": [[1, 0]], "types": [], "sites": []},
+        {"services": [], "types": [["s", "t", 1, [0], [0]]], "sites": []},
+        {"services": [], "types": [["s", "t", 1, None, None]], "sites": []},
+        {"services": [], "types": [], "sites": [["s", "t", "h", 1, 1, 0]]},
+        {"services": [], "types": [], "sites": [["s", "t", None, 1, 1, 0, 0]]},
+        {"services": [], "types": [], "sites": 5},
     ],
     ids=repr,
 )
@@ -263,13 +248,10 @@ def test_another_form_is_refused(saved: object) -> None:
     """A file of another program would be taken for knowledge."""
     with pytest.raises(ConfigurationError, match="does not have the form"):
         Kinds.from_dict(saved)
-
-
-@pytest.mark.parametrize("version", [0, 2, "1", None])
-def test_another_version_is_refused(version: object) -> None:
-    """After an update old numbers would be read as something they are not."""
-    with pytest.raises(ConfigurationError, match="another version"):
-        Kinds.from_dict({**taught().to_dict(), "version": version})
+    if isinstance(saved, dict):
+        for version in (0, 2, "1", None):
+            with pytest.raises(ConfigurationError, match="another version"):
+                Kinds.from_dict({**saved, "version": version})
 
 
 def test_too_much_is_cut() -> None:
@@ -281,14 +263,15 @@ def test_too_much_is_cut() -> None:
     kinds = Kinds.from_dict(saved)
     assert len(kinds.sites) == 4_096
     assert list(kinds.sites)[-1].host == "5999"
+    assert len(json.dumps(kinds.to_dict())) < 2_000_000
     assert len(kinds.to_dict()["types"]) == 64
     assert len(kinds.to_dict()["services"]) == 16
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=10,
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from("ab"), inner),
+    max_leaves=6,
 )
 
 

@@ -69,17 +69,15 @@ def test_one_poll_for_what_is_fast() -> None:
     assert sum(polls) / len(polls) < 1.6
 
 
-@pytest.mark.parametrize("spacing", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("spacing", [0.3, 3.0])
 def test_the_price_moves_polls_against_delay(spacing: float) -> None:
     """The one knob would do nothing, or turn the wrong way."""
-    polls, delays = [], []
+    polls, delays = list[float](), list[float]()
     for price in (0.1, 0.5, 3.0):
         policy, rng = LearnedPolling(poll_price=price), Random(5)
-        found = [poll_one(policy, rng.uniform(10, 60), rng, spacing=spacing) for _ in range(1_000)][
-            500:
-        ]
-        polls.append(sum(item[0] for item in found) / len(found))
-        delays.append(sum(item[1] for item in found) / len(found))
+        found = [poll_one(policy, rng.uniform(10, 60), rng, spacing=spacing) for _ in range(600)]
+        for sums, values in zip((polls, delays), zip(*found[300:], strict=True), strict=True):
+            sums.append(sum(values))
     assert polls == sorted(polls, reverse=True)
     assert delays == sorted(delays)
 
@@ -242,19 +240,6 @@ def test_settings() -> None:
     with pytest.raises(TypeError):
         LearnedPolling(1.0)  # type: ignore[call-arg]
     assert repr(LearnedPolling()) == "<LearnedPolling at 0.5 s a poll, 0 kinds>"
-
-
-def test_written_down_and_read_again() -> None:
-    """A restarted scraper would start cold."""
-    policy, rng = LearnedPolling(), Random(13)
-    for _ in range(300):
-        poll_one(policy, rng.uniform(40, 50), rng)
-    again = LearnedPolling(poll_price=2)
-    again.restore(json.loads(json.dumps(policy.to_dict())))
-    (known,), (known_again,) = policy.kinds(), again.kinds()
-    assert known_again.tasks == known.tasks
-    assert known_again.median == pytest.approx(known.median, rel=0.02)
-    assert again.first_poll(KIND, SPACING, rng) > 30
 
 
 def test_a_refused_state_changes_nothing() -> None:
