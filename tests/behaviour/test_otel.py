@@ -8,11 +8,7 @@ import types
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-<<<<<<< HEAD
 from functools import partial
-from itertools import count
-=======
->>>>>>> t1
 from typing import Any
 
 import anyio
@@ -44,12 +40,8 @@ from ezcaptcha_async import (
 from ezcaptcha_async.otel import OpenTelemetry
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-<<<<<<< HEAD
-from .conftest import KEY, TASK, on_one_loop, open_pool, open_pool_directly
-from .shared_books import ModelFleet
-=======
 from .conftest import KEY, TASK, on_both_loops, open_pool, open_pool_directly, solve_all
->>>>>>> t1
+from .shared_books import ModelFleet
 from .telemetry import Telemetry
 from .test_events import SECRET_TASK
 
