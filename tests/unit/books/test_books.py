@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from ezcaptcha_async._books.books import Books
 from ezcaptcha_async._books.commands import Create, Poll
 from ezcaptcha_async._books.entries import MOVES, Entry, IllegalMoveError, Phase, Solved
 from ezcaptcha_async.errors import (
     BannedError,
-    EzCaptchaError,
     InsufficientBalanceError,
     PoolClosedError,
     ResultWindowLapsedError,
@@ -69,39 +67,7 @@ def test_illegal_moves_change_nothing(phase: Phase) -> None:
 
 
 # event → what it leads to, in a line of (name, call, target)
-EVENTS: list[tuple[str, Any, Phase]] = [
-    ("created", lambda keeper, entry: keeper.created(entry, "7", now=1, poll_at=2), Phase.WAITING),
-    ("retry_create", lambda keeper, entry: keeper.retry_create(entry, 1), Phase.QUEUED),
-    ("refuse", lambda keeper, entry: keeper.refuse(entry, GAVE_UP), Phase.REFUSED),
-    ("lost", lambda keeper, entry: keeper.lost(entry, GAVE_UP), Phase.UNKNOWN),
-    ("repeat_create", lambda keeper, entry: keeper.repeat_create(entry, GAVE_UP, 1), Phase.QUEUED),
-]
-
-
-@pytest.mark.parametrize("phase", sorted(set(Phase) - {Phase.ORPHANED}), ids=phase_name)
-def test_an_event_that_does_not_fit_changes_nothing(phase: Phase) -> None:
-    """An answer that comes twice would take an entry out of the queue or off its request."""
-    keeper = Keeper()
-    entry = keeper.in_phase(phase)
-    before = snapshot(keeper.books, entry)
-    for name, call, target in EVENTS:
-        if target not in MOVES[phase]:
-            with pytest.raises(IllegalMoveError):
-                call(keeper.books, entry)
-            assert snapshot(keeper.books, entry) == before, name
-
-
 # ----------------------------------------------------------------------- order of sending
-
-
-def test_nothing_to_do() -> None:
-    """An idle pool would wake up for nothing."""
-    assert Books().next_time(0.0) == inf
-    assert Books().take(0.0) is None
-    assert Books().advance(0.0, 10) is False
-    keeper = Keeper()
-    assert keeper.take_all(1e9) == []
-    assert keeper.books.next_time(1e9) == inf
 
 
 def test_creates_go_out_in_the_order_in_which_they_came() -> None:
@@ -122,16 +88,6 @@ def test_accounts_take_turns() -> None:
     order = [keeper.lines.index(command.entry.line) for command in keeper.take_all(0.0)]
     assert order == [0, 1, 2, 0, 1, 0]
     check(keeper.books, entries)
-
-
-def test_an_account_that_must_wait_holds_up_no_other() -> None:
-    """A throttled account would stop the whole pool."""
-    keeper = Keeper(lines=2)
-    slow, fast = keeper.queued(line=0), keeper.queued(line=1)
-    keeper.gate.creates_from = 5.0
-    assert keeper.take_all(0.0) == [Create(fast, TASK, PERMIT)]
-    assert keeper.books.next_time(0.0) == 5.0
-    assert keeper.take_all(5.0) == [Create(slow, TASK, PERMIT)]
 
 
 def test_a_flood_of_polls_leaves_room_for_creates() -> None:
@@ -186,69 +142,7 @@ def test_a_poll_near_the_end_of_its_window_waits_for_no_other() -> None:
     assert keeper.waiting(poll_at=250.013).due_at == 250.013
 
 
-def test_polls_of_a_paused_account_wait_and_are_not_lost() -> None:
-    """A pause would swallow polls, or stop those of other accounts."""
-    keeper = Keeper(lines=2)
-    paused = keeper.waiting(poll_at=10.0)
-    other = keeper.waiting(poll_at=10.0, line=1)
-    keeper.gate.polls_from = 25.0
-    assert keeper.polled(10.0) == [other]
-    assert (paused.phase, paused.polls) == (Phase.WAITING, 0)
-    assert keeper.books.next_time(10.0) == 25.0
-    assert keeper.polled(24.9) == []
-    assert keeper.polled(25.0) == [paused]
-    assert paused.polls == 1
-
-
-def test_next_time_is_the_earliest_of_everything() -> None:
-    """The scheduler would sleep through a poll, a deadline or a retry."""
-    keeper = Keeper()
-    entry = keeper.waiting(poll_at=40.0)
-    assert keeper.books.next_time(0.0) == 40.0
-    retried = keeper.creating(deadline=30.0)
-    assert keeper.books.next_time(0.0) == 30.0
-    keeper.books.retry_create(retried, 20.0)
-    assert keeper.books.next_time(0.0) == 20.0
-    queued = keeper.queued()
-    keeper.gate.creates_from = 15.0
-    assert keeper.books.next_time(0.0) == 15.0
-    # What may go now is waited for in another way: by the end of a request.
-    assert keeper.books.next_time(15.0) == 20.0
-    for item in (entry, retried, queued):
-        keeper.books.release(item)
-    assert keeper.books.next_time(15.0) == 300.0
-
-
-def test_a_line_that_can_create_nothing_needs_no_alarm() -> None:
-    """The scheduler would spin while a limit is reached."""
-    keeper = Keeper()
-    keeper.queued()
-    keeper.gate.creates_from = inf
-    assert keeper.books.next_time(0.0) == inf
-    assert keeper.take(0.0) is None
-
-
-def test_advance_does_no_more_than_it_may() -> None:
-    """Ten thousand deadlines in one moment would stall the event loop."""
-    keeper = Keeper()
-    for _ in range(5):
-        keeper.waiting(poll_at=10.0)
-    assert keeper.books.advance(10.0, 3) is True
-    assert len(keeper.books._due) == 2
-    assert keeper.books.advance(10.0, 3) is False
-    assert len(keeper.books._due) == 0
-    assert keeper.books.advance(10.0, 3) is False
-
-
 # ------------------------------------------------------------------------ when to poll
-
-
-@pytest.mark.parametrize("poll_at", [-5.0, 100.0])
-def test_the_first_poll_is_never_in_the_past(poll_at: float) -> None:
-    """An alarm in the past would make the scheduler spin."""
-    keeper = Keeper()
-    keeper.waiting(now=100.0, poll_at=poll_at)
-    assert keeper.books.next_time(100.0) == 100.0
 
 
 @pytest.mark.parametrize(("poll_at", "due"), [(20.5, 23.0), (23.0, 23.0), (27.0, 27.0), (-inf, 23)])
@@ -283,18 +177,6 @@ def test_faults_are_counted_in_a_row() -> None:
         assert keeper.polled(10.0 * now + 3) == [entry]
     assert faults == [1, 2, 0, 1]
     assert (entry.polls, entry.answered) == (5, 1)
-
-
-@pytest.mark.parametrize(("window", "last"), [(300.0, 290.0), (60.0, 58.0)])
-def test_a_last_poll_comes_before_the_window_ends(window: float, last: float) -> None:
-    """A task that was solved in its last seconds would be paid for and lost."""
-    keeper = Keeper(window=window)
-    entry = keeper.waiting(now=1_000.0, poll_at=5_000.0)
-    assert keeper.books.next_time(1_000.0) == pytest.approx(1_000 + last)
-    assert keeper.polled(1_000 + last) == [entry]
-    now = 1_000 + last + 1
-    keeper.books.processing(entry, now=now, sent_age=last, poll_at=now + 100)
-    assert keeper.books.next_time(now) == min(now + 3, 1_000 + window)
 
 
 def polls_until_the_end(keeper: Keeper, entry: Entry, wait: float) -> list[float]:
@@ -407,28 +289,6 @@ def test_a_retried_create_waits_its_time_and_then_goes_first() -> None:
     assert entry.attempts == 2
 
 
-def test_retried_creates_keep_their_order() -> None:
-    """Of those that were turned down together, the one that waits longest would go last."""
-    keeper = Keeper()
-    entries = [keeper.creating() for _ in range(3)]
-    for at, entry in enumerate(entries, start=5):
-        keeper.books.retry_create(entry, float(at))
-    assert keeper.take_all(10.0) == [Create(entry, TASK, PERMIT) for entry in entries]
-
-
-@pytest.mark.parametrize("ends", [0, 1])
-def test_two_tasks_with_one_id(ends: int) -> None:
-    """A gateway that repeats an id would leave one of the two callers waiting for ever."""
-    keeper = Keeper()
-    entries = [keeper.creating(), keeper.creating()]
-    for entry in entries:
-        keeper.books.created(entry, "same", now=0.0, poll_at=10.0)
-    keeper.take_all(10.0)
-    keeper.books.failed(entries[ends], GAVE_UP)
-    keeper.books.abort(CLOSED)
-    assert all(entry.outcome is not None for entry in entries)
-
-
 # -------------------------------------------------------------- deadlines and patience
 
 
@@ -443,18 +303,6 @@ def test_the_window_ends_a_waiting_task() -> None:
     assert isinstance(entry.outcome, ResultWindowLapsedError)
     assert "within 300 s" in str(entry.outcome)
     assert keeper.take_all(1e6) == []
-    check(keeper.books, [entry])
-
-
-def test_the_window_ends_also_during_a_request() -> None:
-    """A request that hangs would hold its caller beyond the window."""
-    keeper = Keeper()
-    entry = keeper.polling()
-    keeper.advance(300.0)
-    outcome = entry.outcome
-    assert isinstance(outcome, ResultWindowLapsedError)
-    keeper.books.solved(entry, READY, 301.0)
-    assert standing(entry) == (Phase.LAPSED, outcome)
     check(keeper.books, [entry])
 
 
@@ -524,39 +372,6 @@ def test_the_last_one_who_goes_turns_it_into_an_orphan() -> None:
     check(keeper.books, [entry])
 
 
-@pytest.mark.parametrize(
-    ("phase", "after"),
-    [
-        (Phase.QUEUED, Phase.CANCELLED),
-        (Phase.CREATING, Phase.CREATING),
-        (Phase.WAITING, Phase.ORPHANED),
-        (Phase.POLLING, Phase.ORPHANED),
-        (Phase.ORPHANED, Phase.ORPHANED),
-        (Phase.SOLVED, Phase.ORPHANED),
-        (Phase.FAILED, Phase.FAILED),
-        (Phase.LAPSED, Phase.LAPSED),
-        (Phase.UNKNOWN, Phase.UNKNOWN),
-        (Phase.REFUSED, Phase.REFUSED),
-        (Phase.CANCELLED, Phase.CANCELLED),
-    ],
-    ids=phase_name,
-)
-def test_abandoned_in_each_phase(phase: Phase, after: Phase) -> None:
-    """A queued task would be paid for all the same, or a paid one forgotten."""
-    keeper = Keeper()
-    entry = keeper.in_phase(phase)
-    outcome = entry.outcome
-    error = TicketCancelledError("the ticket was cancelled")
-    keeper.books.abandon(entry, error)
-    assert (entry.phase, entry.holders) == (after, 0)
-    if phase is Phase.SOLVED:
-        assert entry.kept is outcome
-    else:
-        assert entry.outcome is (outcome or error)
-    assert keeper.take_all(299.0) == []
-    check(keeper.books, [entry])
-
-
 def test_solutions_that_nobody_waits_for_have_their_bound() -> None:
     """A service that sends a megabyte for each ticket would fill the memory with them."""
     keeper, large = Keeper(), Reply(200, bytes(1024 * 1024))
@@ -604,20 +419,6 @@ def test_an_orphan_is_taken_up_again() -> None:
     assert keeper.polled(100.0) == [entry]
     keeper.advance(300.0)
     assert isinstance(entry.outcome, ResultWindowLapsedError)
-
-
-@pytest.mark.parametrize("event", ["processing", "skipped"])
-def test_taking_up_an_orphan_keeps_the_spacing(event: str) -> None:
-    """Letting go and resuming in a loop would poll without pause, also after a fault."""
-    keeper = Keeper(spacing=3.0)
-    entry = keeper.polling()
-    if event == "processing":
-        keeper.books.processing(entry, now=20.0, sent_age=19.0, poll_at=25.0)
-    else:  # the service may have seen the poll that failed
-        keeper.books.skipped(entry, now=20.0, poll_at=25.0, trouble="502")
-    keeper.books.release(entry)
-    keeper.books.hold(entry, 20.5)
-    assert keeper.books.next_time(20.5) == 23.0
 
 
 @pytest.mark.parametrize("answer", ["solved", "processing", "skipped", "failed"])
@@ -824,17 +625,6 @@ def test_what_was_bought_once_stands_beside_what_is_bought_again() -> None:
     assert keeper.books.standing_for("job 17", 4.0) is again, "another machine may have paid"
 
 
-def test_holding_what_is_finished_changes_nothing() -> None:
-    """A second waiter would bring a finished ticket back to life."""
-    keeper = Keeper()
-    entry = keeper.in_phase(Phase.FAILED)
-    outcome = entry.outcome
-    keeper.books.hold(entry, 5.0)
-    assert entry.phase is Phase.FAILED
-    assert entry.outcome is outcome
-    check(keeper.books, [entry])
-
-
 def adopted(keeper: Keeper, **settings: Any) -> Entry:
     """Take over a task that was created elsewhere at time 0."""
     entry = new_entry(keeper.line, task_id="7", created_at=0.0, lapses_at=300.0, **settings)
@@ -1022,62 +812,6 @@ def test_a_solution_in_hand_needs_no_fetching() -> None:
 # ------------------------------------------------------------------------------ the end
 
 
-def test_close_answers_all_who_need_no_answer_from_outside() -> None:
-    """Leaving the pool would hang, or lose what is on its way."""
-    keeper = Keeper()
-    polling = keeper.polling()
-    retried = keeper.creating()
-    keeper.books.retry_create(retried, 50.0)
-    creating = keeper.creating()
-    waiting, orphan, queued = keeper.waiting(), keeper.orphaned(), keeper.queued()
-    entries = [polling, retried, creating, waiting, orphan, queued]
-    keeper.books.close(CLOSED)
-    keeper.advance(0.0)
-    assert [entry.phase for entry in entries] == [
-        Phase.POLLING,
-        Phase.CANCELLED,
-        Phase.CREATING,
-        Phase.ORPHANED,
-        Phase.ORPHANED,
-        Phase.CANCELLED,
-    ]
-    assert [entry.outcome for entry in entries] == [None, CLOSED, None, CLOSED, CLOSED, CLOSED]
-    assert keeper.take_all(100.0) == []
-    check(keeper.books, entries)
-
-
-@pytest.mark.parametrize("left", [False, True])
-@pytest.mark.parametrize(
-    ("answer", "phase"),
-    [
-        ("created", Phase.ORPHANED),
-        ("retry", Phase.CANCELLED),
-        ("refused", Phase.REFUSED),
-        ("lost", Phase.UNKNOWN),
-    ],
-)
-def test_a_create_that_is_answered_after_closing(answer: str, phase: Phase, left: bool) -> None:  # noqa: FBT001
-    """A task that is paid for during the grace would be lost, or its caller wait for ever."""
-    keeper = Keeper()
-    entry = keeper.creating()
-    if left:
-        keeper.books.release(entry)
-    keeper.books.close(CLOSED)
-    outcomes: dict[str, EzCaptchaError] = {"refused": GAVE_UP, "lost": SubmissionUnknownError("?")}
-    if answer == "created":
-        keeper.books.created(entry, "7", now=20.0, poll_at=30.0)
-        assert list(keeper.line.orphans()) == [entry]
-    elif answer == "retry":
-        keeper.books.retry_create(entry, 25.0)
-    elif answer == "refused":
-        keeper.books.refuse(entry, outcomes["refused"])
-    else:
-        keeper.books.lost(entry, outcomes["lost"])
-    assert (entry.phase, entry.outcome) == (phase, outcomes.get(answer, CLOSED))
-    assert keeper.take_all(1e6) == []
-    check(keeper.books, [entry])
-
-
 def test_abort_answers_everybody() -> None:
     """Whatever dies, somebody would wait for ever."""
     keeper = Keeper(lines=2)
@@ -1132,21 +866,6 @@ def test_what_waits_is_planned_anew() -> None:
     assert keeper.books.next_time(12.0) == 13.0
 
 
-def test_only_tasks_of_the_type_are_planned_anew() -> None:
-    """A type that is fast would have all others polled early."""
-    keeper = Keeper()
-    other, site = keeper.queued(), keeper.queued()
-    other.kind = KIND._replace(task_type="other")
-    site.kind = KIND._replace(host="elsewhere.example.com")
-    for number, entry in enumerate((other, site)):
-        keeper.books.take(0.0)
-        keeper.books.created(entry, f"task-{number}", now=0.0, poll_at=20.0)
-    keeper.books.replan(KIND, lambda _entry: 5.0)
-    keeper.advance(1.0)
-    assert (other.due_at, site.due_at) == (20.0, 5.0)
-    assert (other.place, site.place) == (0, 0)
-
-
 def test_planning_anew_is_done_in_parts() -> None:
     """With fifty thousand tasks in flight the event loop would stand still each time."""
     keeper = Keeper()
@@ -1159,18 +878,6 @@ def test_planning_anew_is_done_in_parts() -> None:
     assert keeper.books.advance(1.0, 10)
     assert not keeper.books.advance(1.0, 10)
     assert {entry.due_at for entry in entries} == {6.0}
-
-
-def test_tasks_know_how_many_were_there_before_them() -> None:
-    """Nobody could say which of a hundred are to go first."""
-    keeper = Keeper()
-    first, second, third = (keeper.waiting() for _ in range(3))
-    assert [entry.place for entry in (first, second, third)] == [0, 1, 2]
-    assert keeper.line.at_service == {KIND.task_type: 3}
-    for entry in (first, second, third):
-        keeper.books.failed(entry, TaskFailedError("NO"))
-    assert not keeper.line.at_service
-    assert keeper.waiting().place == 0
 
 
 def test_polls_that_had_failed_go_soon_once_others_are_answered() -> None:
