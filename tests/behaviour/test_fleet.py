@@ -33,7 +33,7 @@ from ezcaptcha_async import (
     SubmissionUnknownError,
     TaskFailedError,
 )
-from ezcaptcha_async.fleets import Created, Funds, Known, Trouble
+from ezcaptcha_async.fleets import Funds, Known, Trouble
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedReply, SimulatedService, Uniform
 
 from .conftest import KEY, TASK, all_of, on_one_loop, open_pool
@@ -681,16 +681,3 @@ async def test_a_mistake_in_what_is_beside_the_runner_ends_nobodys_wait_in_vain(
             await ticket
         assert caught.value.ticket is not None
     assert "please report" in caplog.text
-
-
-async def test_what_is_told_may_be_told_twice() -> None:
-    """An answer that was lost would count a task twice."""
-    service = SimulatedService(solve_times=Fixed(20))
-    fleet = new_fleet()
-    async with pools(service, fleet, 1) as (pool,):
-        name = Account(KEY, service=service.profile()).name
-        books = await fleet.join((), Funds())
-        await pool.solve(TASK)
-        fact = Created(account=name, attempt="x.1", task_id="7", text="{}", window=300)
-        await books.tell([fact, fact])
-        assert (await pool.fleet_status()).created == 2

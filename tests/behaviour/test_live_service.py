@@ -35,7 +35,7 @@ from ezcaptcha_async import (
     TaskFailedError,
 )
 
-from .conftest import KEY, TASK
+from .conftest import KEY, TASK, all_of
 
 Answer = Callable[[int], httpx.Response]
 
@@ -89,20 +89,10 @@ async def pool_on(live: Live, **settings: Any) -> AsyncGenerator[SessionPool]:
 
 async def solve_all(
     pool: SessionPool, count: int, task: Callable[[int], Task[Any]] = lambda _: TASK
-) -> list[EzCaptchaError]:
+) -> list[Exception]:
     """Be so many callers at once, and return what they were told."""
-    errors: list[EzCaptchaError] = []
-
-    async def solve(number: int) -> None:
-        try:
-            await pool.solve(task(number))
-        except EzCaptchaError as error:
-            errors.append(error)
-
-    async with anyio.create_task_group() as group:
-        for number in range(count):
-            group.start_soon(solve, number)
-    return errors
+    results = await all_of(*(lambda n=n: pool.solve(task(n)) for n in range(count)))
+    return [result for result in results if isinstance(result, Exception)]
 
 
 @pytest.mark.parametrize(
@@ -172,9 +162,7 @@ async def test_a_service_that_takes_too_long_is_tried_again() -> None:
 @pytest.mark.parametrize("code", ["ERROR_CAPTCHA_UNSOLVABLE", "WORKER_HAS_A_NAME_FOR_IT"])
 async def test_a_failed_task_ends_at_once(code: str, error_id: int) -> None:
     """It would be polled to the end of its five minutes, and then be called lapsed."""
-    live = Live(
-        getTaskResult=lambda _: refusal(code, 200, errorId=error_id, status="error"),
-    )
+    live = Live(getTaskResult=lambda _: refusal(code, 200, errorId=error_id, status="error"))
     events: list[Event] = []
     async with pool_on(live, on_event=events.append) as pool:
         with pytest.raises(TaskFailedError) as caught:
@@ -425,30 +413,15 @@ async def test_ids_that_nobody_knows_are_asked_for_one_at_a_time(code: str) -> N
         return ready(0) if known else refusal(code)
 
     live = Live()
-    saved = {
-        "service": "ezcaptcha",
-        "type": "ReCaptchaV2TaskProxyless",
-        "created_at": time.time(),
-    }
+    saved = {"service": "ezcaptcha", "type": TASK.type, "created_at": time.time()}
     async with (
         httpx.AsyncClient(transport=httpx.MockTransport(poll)) as client,
         SessionPool(KEY, http_client=client) as pool,
     ):
-        outcomes = Counter[str]()
-
-        async def resume(task_id: str) -> None:
-            try:
-                await pool.resume({**saved, "task_id": task_id})
-                outcomes["solved"] += 1
-            except ServiceError:
-                outcomes["unknown"] += 1
-
-        async with anyio.create_task_group() as group:
-            for number in range(60):
-                group.start_soon(resume, f"wrong-{number}")
-        assert outcomes == {"unknown": 60}
-        assert most == 1
-        async with anyio.create_task_group() as group:
-            for number in range(60):
-                group.start_soon(resume, f"good-{number}")
-        assert outcomes == {"unknown": 60, "solved": 60}
+        for name in ("wrong", "good"):
+            tickets = [{**saved, "task_id": f"{name}-{number}"} for number in range(60)]
+            results = await all_of(
+                *(lambda ticket=ticket: pool.resume(ticket) for ticket in tickets)
+            )
+            assert all(isinstance(item, ServiceError) is (name == "wrong") for item in results)
+            assert most == 1 or name == "good"

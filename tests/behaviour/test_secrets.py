@@ -511,26 +511,6 @@ async def test_no_cancellation_tells(delay: float, caplog: pytest.LogCaptureFixt
     assert search.nothing_found()
 
 
-async def test_no_pool_that_closes_in_a_pause_tells(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever waits for a throttle to end is answered too, and told nothing else."""
-    search = Search()
-    service = _service(solve_times=Fixed(200), retry_after=30)
-    async with anyio.create_task_group() as group:
-        async with open_pool(service, KEY) as pool:
-            await pool.submit(TASKS[0])
-            service.inject(Fault.THROTTLED, path="/getTaskResult")
-            while not service.summary().faults:
-                await anyio.sleep(0.1)
-            await anyio.sleep(0.2)
-            group.start_soon(search.call, pool.balance)
-            group.start_soon(search.call, lambda: pool.solve(TASKS[1]))
-            await anyio.sleep(1)
-    search.pool(pool)
-    search.log(caplog)
-    assert len(search.errors) == 2
-    assert search.nothing_found()
-
-
 @pytest.mark.parametrize("delay", [0.0, 0.01, 0.15, 5.0, 11.05, 90.0])
 async def test_no_pool_that_closes_tells(delay: float, caplog: pytest.LogCaptureFixture) -> None:
     """Everybody gets an error then, at whatever step they are."""
@@ -689,27 +669,6 @@ def test_no_wrong_argument_tells_a_secret(make: Callable[[], object]) -> None:
     assert search.nothing_found()
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        *TASKS,
-        CustomTask("NewTask", json.dumps({"proxy": PROXY})),
-        CloudFlare5STask(website_url=f"http://u:{PLAIN}@example.com/", proxy=PROXY),
-        CloudFlare5STask(website_url="https://a", proxy=f"h:1:u:{PLAIN}"),
-        FuncaptchaTaskProxyless(website_url="https://a", website_key="k", proxy=PROXY),
-        HCaptcha(website_url="https://a", website_key="k", extra={"cookies": PLAIN}),
-        CloudFlare5STask(website_url="https://a", proxy=f"http://u:{PLAIN}%40@h:1"),
-        CloudFlare5STask(website_url="https://a", proxy=f"http://u:x@{PLAIN}@h:1"),
-    ],
-    ids=["proxy", "custom", "custom-text", "url", "behind", "fun", "extra", "escaped", "signs"],
-)
-def test_no_task_tells_what_is_in_it(task: Any) -> None:
-    """Tasks are logged by whoever makes them."""
-    search = Search()
-    search.value(task, [task], {task: task})
-    assert search.nothing_found()
-
-
 def test_the_search_finds_what_it_looks_for(caplog: pytest.LogCaptureFixture) -> None:
     """A search that cannot find anything would let everything through."""
     search = Search()
@@ -775,25 +734,33 @@ async def test_no_traceback_of_rich_tells(task: Any, paths: tuple[str, ...]) -> 
     assert search.nothing_found()
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        RequestBody(KEY.encode()),
-        Reply(200, KEY.encode()),
-        Account(KEY),
-        *TASKS,
-        FuncaptchaTaskProxyless(
-            website_url=f"https://u:{PLAIN}@a.example/", website_key="k", data={"blob": PLAIN}
-        ),
-        Proxy(variable="X", scheme="http", host="h", port=1, user=PLAIN, password=PLAIN),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_no_value_tells_whoever_goes_by_its_fields(value: object) -> None:
-    """A debugger that shows the fields of a value would show the key."""
+VALUES: Final[list[object]] = [
+    *(RequestBody(KEY.encode()), Reply(200, KEY.encode()), Account(KEY), *TASKS),
+    CustomTask("NewTask", json.dumps({"proxy": PROXY})),
+    *(
+        CloudFlare5STask(website_url=f"http://{user}example.com/", proxy=proxy)
+        for user in ("", f"u:{PLAIN}@")
+        for proxy in (
+            PROXY,
+            f"h:1:u:{PLAIN}",
+            f"http://u:{PLAIN}%40@h:1",
+            f"http://u:x@{PLAIN}@h:1",
+        )
+    ),
+    FuncaptchaTaskProxyless(
+        website_url=f"https://u:{PLAIN}@a/", website_key="k", proxy=PROXY, data={"blob": PLAIN}
+    ),
+    HCaptcha(website_url="https://a", website_key="k", extra={"cookies": PLAIN}),
+    Proxy(variable="X", scheme="http", host="h", port=1, user=PLAIN, password=PLAIN),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_no_value_tells_what_is_in_it(value: object) -> None:
+    """It is logged by whoever makes it, or shown by a debugger that goes by its fields."""
     search = Search()
     search.text("rich", pretty_repr([value]))
-    search.value(value)
+    search.value(value, [value], {"value": value})
     assert search.nothing_found()
 
 
