@@ -19,7 +19,6 @@ from ezcaptcha_async import (
     AccountEvent,
     CredentialError,
     Event,
-    EzCaptchaError,
     InsufficientBalanceError,
     InvalidTaskError,
     ProtocolError,
@@ -202,25 +201,6 @@ async def test_what_says_nothing_of_a_task_ends_none(code: str) -> None:
     assert live.asked["getTaskResult"] <= 3 + 3 + 3
 
 
-async def test_a_refused_key_takes_no_paid_task_away() -> None:
-    """A key that is not available for a minute would cost everything that is in flight."""
-    begin = anyio.current_time()
-
-    def poll(number: int) -> httpx.Response:
-        down = 60 < anyio.current_time() - begin < 120
-        if down:
-            return refusal("ERROR_KEY_NOT_AVAILABLE")
-        return ready(number) if anyio.current_time() - begin > 60 else processing(number)
-
-    live = Live(getTaskResult=poll)
-    async with pool_on(live) as pool:
-        tickets = [await pool.submit(TASK) for _ in range(50)]
-        for ticket in tickets:
-            assert (await ticket).token == "a-token"
-        assert pool.statistics().solved == 50
-        assert anyio.current_time() - begin < 160
-
-
 async def test_what_the_last_poll_met_is_said_in_the_end() -> None:
     """A caller would be told that the service was slow."""
     live = Live(getTaskResult=lambda _: refusal("ERROR_KEY_NOT_AVAILABLE"))
@@ -258,36 +238,6 @@ async def test_points_reopen_no_account_whose_subscription_is_over() -> None:
         with pytest.raises(SubscriptionError):
             await pool.solve(TASK)
         assert live.asked["createTask"] == 2
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "silent"), [("createTask", (180, 222)), ("getTaskResult", (60, 90))]
-)
-async def test_a_ban_is_waited_out_as_long_as_it_lasts(
-    endpoint: str, silent: tuple[float, float]
-) -> None:
-    """An account would be idle for ten minutes that is free after three, or after one."""
-    banned_at = 0.0
-    free_at = 0.0
-
-    def banned_once(number: int) -> httpx.Response:
-        nonlocal banned_at, free_at
-        if number == 2:
-            banned_at = anyio.current_time()
-            return refusal("ERROR_REQUEST_BANNED", 429)
-        if number == 3:
-            free_at = anyio.current_time()
-        return {"createTask": created, "getTaskResult": ready}[endpoint](number)
-
-    live = Live(**{endpoint: banned_once})
-    async with pool_on(live) as pool:
-        assert (await pool.solve(TASK)).token
-        while live.asked[endpoint] < 3:
-            try:
-                await pool.solve(TASK)
-            except EzCaptchaError as error:
-                await anyio.sleep(error.retry_after or 1)
-    assert silent[0] <= free_at - banned_at <= silent[1]
 
 
 # --------------------------------------------------------------------------------- herds
@@ -333,18 +283,6 @@ async def test_whatever_turns_creates_away_the_herd_is_held_back(answer: Answer)
         errors = await solve_all(pool, 200, page)
     assert len(errors) == 160
     assert live.asked["createTask"] <= 40 + 45
-
-
-async def test_errors_of_one_code_are_no_more_than_earn_a_ban() -> None:
-    """Callers who come one after the other would earn it in a minute."""
-    live = Live(createTask=lambda n: created(n) if n == 1 else refusal("ERROR_OF_TOMORROW"))
-    async with pool_on(live) as pool:
-        await solve_all(pool, 60, page)
-        with anyio.move_on_after(50):
-            while True:
-                await solve_all(pool, 1, page)
-                await anyio.sleep(0.1)
-    assert live.asked["createTask"] <= 1 + 4 + 25
 
 
 @pytest.mark.parametrize("share", [0.5, 0.8])

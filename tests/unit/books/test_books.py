@@ -447,24 +447,6 @@ def test_an_orphan_is_taken_up_during_its_request(answer: str) -> None:
     check(keeper.books, [entry])
 
 
-@pytest.mark.parametrize("answer", ["processing", "skipped", "failed"])
-def test_an_answer_for_an_orphan(answer: str) -> None:
-    """An orphan would be polled on for nobody, or a failed one be listed as fetchable."""
-    keeper = Keeper()
-    entry = keeper.polling()
-    keeper.books.release(entry)
-    if answer == "processing":
-        keeper.books.processing(entry, now=20.0, sent_age=19.0, poll_at=25.0)
-    elif answer == "skipped":
-        keeper.books.skipped(entry, now=20.0, poll_at=25.0, trouble="502")
-    else:
-        keeper.books.failed(entry, GAVE_UP)
-    assert entry.phase is (Phase.FAILED if answer == "failed" else Phase.ORPHANED)
-    assert not entry.request_in_flight
-    assert keeper.take_all(299.0) == []
-    check(keeper.books, [entry])
-
-
 # ------------------------------------------------------------------ what others see to
 
 
@@ -655,14 +637,6 @@ def test_a_task_from_elsewhere_keeps_the_spacing() -> None:
 # ----------------------------------------------------------------- one account's troubles
 
 
-def test_who_has_been_in_line_for_long() -> None:
-    """Whoever came a moment ago would be sent away with those who lost their patience."""
-    keeper = Keeper()
-    early, late = keeper.queued(queued_at=10.0), keeper.queued(queued_at=20.0)
-    assert in_line(keeper, since=10.0) == [early]
-    assert in_line(keeper) == [early, late]
-
-
 def test_nobody_in_line_is_created_until_all_were_told() -> None:
     """Its caller would be told that nothing was paid, or be told nothing."""
     keeper = Keeper()
@@ -735,7 +709,10 @@ def test_who_is_in_line() -> None:
     creating, waiting = keeper.creating(), keeper.waiting()
     retried_elsewhere = keeper.creating(line=1)
     keeper.books.retry_create(retried_elsewhere, 50.0)
-    queued, elsewhere = keeper.queued(), keeper.queued(line=1)
+    queued, elsewhere = keeper.queued(queued_at=10.0), keeper.queued(line=1)
+    late = keeper.queued(queued_at=20.0)
+    assert in_line(keeper, since=10.0) == [queued, retried]
+    keeper.books.release(late)
     error = InsufficientBalanceError("EMPTY")
     keeper.books.see_to_queued(keeper.line, lambda entry: keeper.books.refuse(entry, error))
     keeper.advance(0.0)
@@ -743,7 +720,7 @@ def test_who_is_in_line() -> None:
         assert (entry.phase, entry.outcome) == (Phase.REFUSED, error)
     for entry in (creating, waiting, elsewhere, retried_elsewhere):
         assert entry.outcome is None
-    check(keeper.books, [retried, creating, waiting, retried_elsewhere, queued, elsewhere])
+    check(keeper.books, [retried, creating, waiting, retried_elsewhere, queued, elsewhere, late])
     assert {command.entry for command in keeper.take_all(50.0)} == {
         waiting,
         elsewhere,
