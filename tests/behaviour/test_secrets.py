@@ -581,28 +581,25 @@ async def test_no_mistake_of_this_library_tells(
 # -------------------------------------------------------------------------- wrong arguments
 
 
+def made(make: Any, *given: Any, **settings: Any) -> Callable[[], object]:
+    """Return what makes something with arguments that may be wrong."""
+    return lambda: make(*given, **settings)
+
+
 WRONG_SETTINGS: Final[list[Callable[[], object]]] = [
-    lambda: SessionPool(KEY, max_requests=0),
-    lambda: SessionPool(KEY, request_timeout=-1.0),
-    lambda: SessionPool(KEY, KEY),
-    lambda: SessionPool(Account(KEY), KEY),
-    lambda: SessionPool(Account(KEY), service=ezcaptcha_async.EZCAPTCHA),
-    lambda: SessionPool(f" {KEY}"),
-    lambda: SessionPool(KEY, f"{KEY}\n"),
-    lambda: SessionPool(KEY.encode()),  # type: ignore[arg-type]
-    lambda: SessionPool(KEY, service="ezcaptcha"),  # type: ignore[arg-type]
-    lambda: SessionPool(KEY, http_client=object(), transport=object()),  # type: ignore[arg-type]
-    lambda: Account(KEY, max_creates=0),
-    lambda: Account(KEY, max_in_flight=-1),
-    lambda: Account(f"{KEY} "),
-    lambda: Account(KEY, service=None),  # type: ignore[arg-type]
-    lambda: Account(KEY, service=EZCAPTCHA, key=KEY),  # type: ignore[call-arg]
-    lambda: Account(KEY, EZCAPTCHA),  # type: ignore[misc]
-    lambda: SessionPool(KEY, key=KEY),  # type: ignore[call-arg]
-    lambda: Fleet(f"redis//:{PLAIN}@h/0", name="crawl"),
-    lambda: Fleet(f"redis://:{PLAIN}@h/0", name=""),
-    lambda: Fleet(f"redis://:{PLAIN}@h/0", name="crawl", lease=0),
-    lambda: Service(name="s", base_url=PROXY, offers=()),
+    *(made(SessionPool, KEY, max_requests=0), made(SessionPool, KEY, request_timeout=-1.0)),
+    *(made(SessionPool, KEY, KEY), made(SessionPool, Account(KEY), KEY)),
+    *(made(SessionPool, Account(KEY), service=EZCAPTCHA), made(SessionPool, f" {KEY}")),
+    *(made(SessionPool, KEY, f"{KEY}\n"), made(SessionPool, KEY.encode())),
+    *(made(SessionPool, KEY, service="ezcaptcha"), made(SessionPool, KEY, key=KEY)),
+    made(SessionPool, KEY, http_client=object(), transport=object()),
+    *(made(Account, KEY, max_creates=0), made(Account, KEY, max_in_flight=-1)),
+    *(made(Account, f"{KEY} "), made(Account, KEY, service=None), made(Account, KEY, EZCAPTCHA)),
+    made(Account, KEY, service=EZCAPTCHA, key=KEY),
+    made(Fleet, f"redis//:{PLAIN}@h/0", name="crawl"),
+    made(Fleet, f"redis://:{PLAIN}@h/0", name=""),
+    made(Fleet, f"redis://:{PLAIN}@h/0", name="crawl", lease=0),
+    made(Service, name="s", base_url=PROXY, offers=()),
 ]
 
 
@@ -632,29 +629,31 @@ def test_no_wrong_environment_tells_the_key(monkeypatch: pytest.MonkeyPatch) -> 
     assert search.nothing_found()
 
 
+A_PAGE: Final = {"website_url": "https://a"}
 WRONG_TASKS: Final[list[Callable[[], object]]] = [
-    lambda: CloudFlare5STask(website_url="https://a", proxy=f"socks5://:{PLAIN}@h:1"),
-    lambda: CloudFlare5STask(website_url="https://a", proxy=f"http://h:80:{PLAIN}@h:1"),
-    lambda: FuncaptchaTaskProxyless(
-        website_url="https://example.com", website_key="k", proxy=f"http://u:{PLAIN}%3A@h:1"
+    *(
+        made(CloudFlare5STask, **A_PAGE, proxy=proxy)
+        for proxy in (
+            *(f"socks5://:{PLAIN}@h:1", f"http://h:80:{PLAIN}@h:1", PROXY[:-5], f"{PROXY}x"),
+            *(f"{PROXY} ", f"ftp{PROXY[4:]}", [PROXY]),
+        )
     ),
-    lambda: HCaptcha(website_url="https://a", website_key="k", extra={"lang": PLAIN}),
-    lambda: HCaptcha(website_url="https://a", website_key="k", extra={"lnag": PLAIN}),
-    lambda: CustomTask("T", {"proxy": PROXY}, extra={"Proxy": PROXY}),
-    lambda: CustomTask("T", {}, extra={"proxy": PROXY, "other": object()}),
-    lambda: CloudFlare5STask(website_url="https://a", proxy=PROXY[:-5]),
-    lambda: CloudFlare5STask(website_url="https://a", proxy=f"{PROXY}x"),
-    lambda: CloudFlare5STask(website_url="https://a", proxy=f"{PROXY} "),
-    lambda: CloudFlare5STask(website_url="https://a", proxy=f"ftp{PROXY[4:]}"),
-    lambda: CloudFlare5STask(website_url="https://a", proxy=[PROXY]),  # type: ignore[arg-type]
-    lambda: CloudFlare5STask(website_url="example.com", proxy=PROXY),
-    lambda: CloudFlare5STask(website_url=f"ftp{PROXY[4:]}", proxy=PROXY),
-    lambda: CloudFlare5STask(website_url="https://a", proxy=PROXY, rq_data={"p": {PROXY}}),
-    lambda: CloudFlare5STask(website_url="https://a", proxy=PROXY, rq_data=f'["{PROXY}"]'),
-    lambda: CustomTask("T", {"proxy": PROXY, "type": "T"}),
-    lambda: CustomTask("T", {"proxy": PROXY, "other": object()}),
-    lambda: CustomTask("T", f'{{"proxy": "{PROXY}"'),
-    lambda: CustomTask("", {"proxy": PROXY}),
+    *(
+        made(CloudFlare5STask, website_url=page, proxy=PROXY)
+        for page in ("example.com", f"ftp{PROXY[4:]}")
+    ),
+    *(
+        made(CloudFlare5STask, **A_PAGE, proxy=PROXY, rq_data=data)
+        for data in ({"p": {PROXY}}, f'["{PROXY}"]')
+    ),
+    made(FuncaptchaTaskProxyless, **A_PAGE, website_key="k", proxy=f"http://u:{PLAIN}%3A@h:1"),
+    *(made(HCaptcha, **A_PAGE, website_key="k", extra={name: PLAIN}) for name in ("lang", "lnag")),
+    made(CustomTask, "T", {"proxy": PROXY}, extra={"Proxy": PROXY}),
+    made(CustomTask, "T", {}, extra={"proxy": PROXY, "other": object()}),
+    made(CustomTask, "T", {"proxy": PROXY, "type": "T"}),
+    made(CustomTask, "T", {"proxy": PROXY, "other": object()}),
+    made(CustomTask, "T", f'{{"proxy": "{PROXY}"'),
+    made(CustomTask, "", {"proxy": PROXY}),
 ]
 
 
