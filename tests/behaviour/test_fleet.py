@@ -450,23 +450,6 @@ async def test_what_a_dead_pool_has_paid_for_is_fetched_by_the_others() -> None:
     assert service.summary().charges == 2
 
 
-async def test_whoever_joins_last_fetches_what_the_dead_have_left() -> None:
-    """After a power cut nobody is there but pools that are new."""
-    service = SimulatedService(solve_times=Fixed(60))
-    fleet = CutFleet(anyio.current_time)
-    async with pools(service, fleet, 1) as (first,):
-        ticket = await first.submit(JOB, once=True)
-        await first.submit(TASK)
-        fleet.joined[0].is_cut = True
-        await anyio.sleep(15)
-        async with pools(service, fleet, 1) as (second,):
-            solution = await second.solve(JOB, once=True)
-            assert solution.receipt.task_id == ticket.task_id
-            assert second.statistics().resumed >= 2
-            assert second.statistics().unaccounted == 0
-    assert service.summary().charges == 2
-
-
 async def test_what_was_taken_over_is_handed_on() -> None:
     """A machine that is shut down after another one had died would throw away what both paid."""
     service = SimulatedService(solve_times=Fixed(100))

@@ -49,11 +49,6 @@ def phase_name(value: object) -> str | None:
 # ------------------------------------------------------------------- the table of moves
 
 
-def test_every_phase_is_in_the_table() -> None:
-    """A phase that is added later would end in a KeyError in the scheduler."""
-    assert set(MOVES) == set(Phase)
-
-
 @pytest.mark.parametrize("phase", Phase, ids=phase_name)
 def test_illegal_moves_change_nothing(phase: Phase) -> None:
     """A mistake in the library would falsify the counts on top of everything else."""
@@ -536,23 +531,6 @@ def referring(keeper: Keeper, *, once: bool = True) -> Entry:
     return entry
 
 
-def test_a_reference_stands_for_a_task_as_long_as_that_is_of_use() -> None:
-    """A job that is delivered again would be paid for again, or get a token that is expired."""
-    keeper = Keeper()
-    keeper.line.token_validity = 120.0
-    books = keeper.books
-    assert books.standing_for("job 17", 0.0) is None
-    entry = referring(keeper)
-    assert books.standing_for("job 17", 0.0) is entry
-    books.created(entry, "7", now=10.0, poll_at=20.0)
-    keeper.take(20.0)
-    books.solved(entry, READY, 21.0)
-    books.delivered(entry)
-    assert books.standing_for("job 17", 129.0) is entry
-    assert books.standing_for("job 18", 129.0) is None
-    assert books.standing_for("job 17", 130.0) is None, "nobody knows that it was unsolved later"
-
-
 @pytest.mark.parametrize("phase", [Phase.UNKNOWN, Phase.REFUSED, Phase.CANCELLED, Phase.LAPSED])
 def test_a_reference_stands_for_nothing_that_came_to_nothing(phase: Phase) -> None:
     """A job that was refused once could never be done."""
@@ -841,20 +819,6 @@ def test_what_waits_is_planned_anew() -> None:
     assert failed.due_at == 20.0, "what failed waits for the service"
     assert orphan.phase is Phase.ORPHANED
     assert keeper.books.next_time(12.0) == 13.0
-
-
-def test_planning_anew_is_done_in_parts() -> None:
-    """With fifty thousand tasks in flight the event loop would stand still each time."""
-    keeper = Keeper()
-    entries = [keeper.waiting(poll_at=20.0) for _ in range(30)]
-    keeper.books.replan(KIND, lambda _entry: 5.0)
-    keeper.books.replan(KIND, lambda _entry: 6.0)  # the later plan takes the earlier one's place
-    assert keeper.books.advance(1.0, 10)
-    assert sum(entry.due_at == 6.0 for entry in entries) == 10
-    assert keeper.books.advance(1.0, 10)
-    assert keeper.books.advance(1.0, 10)
-    assert not keeper.books.advance(1.0, 10)
-    assert {entry.due_at for entry in entries} == {6.0}
 
 
 def test_polls_that_had_failed_go_soon_once_others_are_answered() -> None:
