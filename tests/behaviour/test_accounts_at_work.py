@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import anyio
 import attrs
@@ -140,8 +141,8 @@ async def test_a_proxy_that_the_service_cannot_reach_is_refused_before_it_is_pai
     """The task would be refused by the service, or paid for and fail."""
     service = SimulatedService()
     async with open_pool(service) as pool:
-        hosts = ("10.0.0.1", "localhost", "127.1", "[::1]")
-        for send, host in product((pool.solve, pool.submit), hosts):
+        sends: tuple[Any, ...] = (pool.solve, pool.submit)
+        for send, host in product(sends, ("10.0.0.1", "localhost", "127.1", "[::1]")):
             with pytest.raises(ConfigurationError) as caught:
                 await send(through(host))
             assert str(caught.value) == (

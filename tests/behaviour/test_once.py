@@ -318,8 +318,8 @@ async def test_whoever_resumes_is_not_hurt_by_the_first_caller() -> None:
     async with open_pool(service) as pool:
         ticket = await pool.submit(TASK, timeout=10)
         results = await all_of(
-            lambda: pool.resume(ticket.to_dict()),  # type: ignore[arg-type,return-value]  # of any type
-            lambda: pool.resume(ticket.to_dict(), timeout=20),  # type: ignore[arg-type,return-value]  # likewise
+            lambda: pool.resume(ticket.to_dict()),
+            lambda: pool.resume(ticket.to_dict(), timeout=20),
         )
         assert results[0].token
         assert isinstance(results[1], SolveTimeoutError)
@@ -451,13 +451,14 @@ async def test_a_reference_is_needed_and_once_is_a_switch() -> None:
     """All tasks would be taken for the same, or a task in its place for yes."""
     service = SimulatedService()
     async with open_pool(service) as pool:
+        ways: tuple[Any, ...] = (pool.solve, pool.submit, pool.solve_many)
         for ask in WAYS:
             with pytest.raises(ConfigurationError, match="once=True needs a reference"):
                 await ask(pool, TASK)
         for once in (1, "yes", None):
-            for send in (pool.solve, pool.submit, pool.solve_many):
+            for send in ways:
                 with pytest.raises(ConfigurationError, match="once must be True or False"):
-                    await send(JOB, once=once)  # type: ignore[operator]
+                    await send(JOB, once=once)
     assert service.summary().requests == 0
 
 

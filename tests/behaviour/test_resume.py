@@ -114,10 +114,9 @@ async def test_a_ticket_written_by_hand_needs_little() -> None:
     service = SimulatedService(solve_times=Fixed(20))
     async with open_pool(service) as pool:
         task_id = (await pool.submit(TASK)).task_id
-    saved = {"service": "ezcaptcha", "type": TASK.type, "task_id": task_id}
-    saved["created_at"] = time.time()
+    saved = {"service": "ezcaptcha", "type": TASK.type, "created_at": time.time()}
     async with open_pool(service) as pool:
-        assert (await pool.resume(saved)).token
+        assert (await pool.resume({**saved, "task_id": task_id})).token
         with pytest.raises(ConfigurationError, match="has no created_at"):
             await pool.resume({"service": "ezcaptcha"})
 
