@@ -62,6 +62,28 @@ def test_illegal_moves_change_nothing(phase: Phase) -> None:
 
 
 # event → what it leads to, in a line of (name, call, target)
+EVENTS: list[tuple[str, Any, Phase]] = [
+    ("created", lambda keeper, entry: keeper.created(entry, "7", now=1, poll_at=2), Phase.WAITING),
+    ("retry_create", lambda keeper, entry: keeper.retry_create(entry, 1), Phase.QUEUED),
+    ("refuse", lambda keeper, entry: keeper.refuse(entry, GAVE_UP), Phase.REFUSED),
+    ("lost", lambda keeper, entry: keeper.lost(entry, GAVE_UP), Phase.UNKNOWN),
+    ("repeat_create", lambda keeper, entry: keeper.repeat_create(entry, GAVE_UP, 1), Phase.QUEUED),
+]
+
+
+@pytest.mark.parametrize("phase", sorted(set(Phase) - {Phase.ORPHANED}), ids=phase_name)
+def test_an_event_that_does_not_fit_changes_nothing(phase: Phase) -> None:
+    """An answer that comes twice would take an entry out of the queue or off its request."""
+    keeper = Keeper()
+    entry = keeper.in_phase(phase)
+    before = snapshot(keeper.books, entry)
+    for name, call, target in EVENTS:
+        if target not in MOVES[phase]:
+            with pytest.raises(IllegalMoveError):
+                call(keeper.books, entry)
+            assert snapshot(keeper.books, entry) == before, name
+
+
 # ----------------------------------------------------------------------- order of sending
 
 
@@ -135,6 +157,39 @@ def test_a_poll_near_the_end_of_its_window_waits_for_no_other() -> None:
     keeper = Keeper()
     keeper.line.tick = 0.05
     assert keeper.waiting(poll_at=250.013).due_at == 250.013
+
+
+def test_polls_of_a_paused_account_wait_and_are_not_lost() -> None:
+    """A pause would swallow polls, or stop those of other accounts."""
+    keeper = Keeper(lines=2)
+    paused = keeper.waiting(poll_at=10.0)
+    other = keeper.waiting(poll_at=10.0, line=1)
+    keeper.gate.polls_from = 25.0
+    assert keeper.polled(10.0) == [other]
+    assert (paused.phase, paused.polls) == (Phase.WAITING, 0)
+    assert keeper.books.next_time(10.0) == 25.0
+    assert keeper.polled(24.9) == []
+    assert keeper.polled(25.0) == [paused]
+    assert paused.polls == 1
+
+
+def test_next_time_is_the_earliest_of_everything() -> None:
+    """The scheduler would sleep through a poll, a deadline or a retry."""
+    keeper = Keeper()
+    entry = keeper.waiting(poll_at=40.0)
+    assert keeper.books.next_time(0.0) == 40.0
+    retried = keeper.creating(deadline=30.0)
+    assert keeper.books.next_time(0.0) == 30.0
+    keeper.books.retry_create(retried, 20.0)
+    assert keeper.books.next_time(0.0) == 20.0
+    queued = keeper.queued()
+    keeper.gate.creates_from = 15.0
+    assert keeper.books.next_time(0.0) == 15.0
+    # What may go now is waited for in another way: by the end of a request.
+    assert keeper.books.next_time(15.0) == 20.0
+    for item in (entry, retried, queued):
+        keeper.books.release(item)
+    assert keeper.books.next_time(15.0) == 300.0
 
 
 # ------------------------------------------------------------------------ when to poll
@@ -658,17 +713,19 @@ def test_whoever_is_told_of_a_refusal_is_told_once() -> None:
 def test_a_pool_that_is_closed_while_many_are_told_answers_all() -> None:
     """The rest of them would wait for ever, or for what a closed pool cannot give."""
     keeper = Keeper()
-    polling, waiting = keeper.polling(), keeper.waiting()
+    polling, asked, waiting = keeper.polling(), keeper.polling(), keeper.waiting()
     first, second = keeper.queued(), keeper.queued()
     error = InsufficientBalanceError("EMPTY")
     keeper.books.see_to_queued(keeper.line, lambda entry: keeper.books.refuse(entry, error))
     keeper.books.advance(0.0, 1)
     keeper.books.close(CLOSED)
     keeper.books.solved(polling, READY, 1.0)
+    keeper.books.processing(asked, now=1.0, sent_age=1.0, poll_at=9.0)
+    assert standing(asked) == (Phase.ORPHANED, CLOSED)
     keeper.advance(0.0)
     assert [item.outcome for item in (first, second, waiting)] == [error, CLOSED, CLOSED]
     assert polling.phase is Phase.SOLVED, "its answer came before it was told"
-    check(keeper.books, [first, second, waiting, polling])
+    check(keeper.books, [first, second, waiting, polling, asked])
 
 
 def in_line(keeper: Keeper, *, since: float = inf) -> list[Entry]:
