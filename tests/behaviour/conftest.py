@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -58,6 +58,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=superfluous)
     items[:] = [item for item in items if item not in superfluous]
+
+
+async def all_of(*calls: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """Return what each of them comes to, result or error, all at once."""
+    results: list[Any] = [None] * len(calls)
+
+    async def keep(index: int, call: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            results[index] = await call()
+        except Exception as error:  # noqa: BLE001 - the tests look at all of them
+            results[index] = error
+
+    async with anyio.create_task_group() as group:
+        for index, call in enumerate(calls):
+            group.start_soon(keep, index, call)
+    return results
 
 
 class DirectTransport:

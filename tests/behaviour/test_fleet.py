@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import pairwise
@@ -34,10 +34,10 @@ from ezcaptcha_async import (
     SubmissionUnknownError,
     TaskFailedError,
 )
-from ezcaptcha_async.fleets import Created, Funds, Intention, Known, Overspent, Trouble
+from ezcaptcha_async.fleets import Funds, Intention, Known, Overspent, Trouble
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedReply, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, on_one_loop, open_pool
+from .conftest import KEY, TASK, all_of, on_one_loop, open_pool
 from .shared_books import ModelBooks, ModelFleet
 
 JOB = attrs.evolve(TASK, reference="job 17")
@@ -58,22 +58,6 @@ async def pools(
 def new_fleet(lease: float = 10.0) -> ModelFleet:
     """Return a fleet on the event loop's clock."""
     return ModelFleet(anyio.current_time, lease)
-
-
-async def all_of(*calls: Callable[[], Any]) -> list[Any]:
-    """Return what each comes to, all at once."""
-    results: list[Any] = [None] * len(calls)
-
-    async def keep(index: int, call: Callable[[], Any]) -> None:
-        try:
-            results[index] = await call()
-        except Exception as error:  # noqa: BLE001 - the tests look at all of them
-            results[index] = error
-
-    async with anyio.create_task_group() as group:
-        for index, call in enumerate(calls):
-            group.start_soon(keep, index, call)
-    return results
 
 
 class Cut(ModelBooks):
@@ -106,40 +90,39 @@ async def test_the_server_is_asked_for_many_references_in_parts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Thousands that wait for another machine would take all of the server's time."""
-    service = SimulatedService(solve_times=Fixed(8))
-    fleet, asked, look = new_fleet(), list[tuple[float, int]](), ModelBooks.look
+    service, fleet = SimulatedService(), new_fleet()
+    asked, look = list[int](), ModelBooks.look
 
     async def counting(books: ModelBooks, references: Sequence[str]) -> list[Known | None]:
-        asked.append((anyio.current_time(), len(references)))
+        asked.append(len(references))
         return await look(books, references)
 
     monkeypatch.setattr(ModelBooks, "look", counting)
     jobs = [attrs.evolve(TASK, reference=f"job {number}") for number in range(600)]
-    async with pools(service, fleet, 2) as (first, second):
-        solutions = await all_of(
-            *(lambda j=j, p=p: p.solve(j, once=True) for j in jobs for p in (first, second))
-        )
-        assert len({solution.token for solution in solutions}) == 600
-    service.assert_charged(600)
-    assert max(number for _, number in asked) == 500
-    seconds = asked[-1][0] - asked[0][0]
-    assert sum(number for _, number in asked) < 12_000 * seconds
+    theirs = ("intended", "another.1", anyio.current_time() + 100)
+    fleet.references = {job.reference or "": theirs for job in jobs}
+    async with pools(service, fleet, 1) as (pool,):
+        with anyio.move_on_after(3):
+            await all_of(*(lambda job=job: pool.solve(job, once=True) for job in jobs))
+    assert max(asked) == 500
+    assert 5_000 < sum(asked) < 12_000 * 3
+    service.assert_charged(0)
 
 
 async def test_a_fleet_pays_once_for_a_reference() -> None:
     """The same jobs at three machines would be paid for three times."""
     service = SimulatedService(solve_times=Uniform(10, 40))
-    jobs = [attrs.evolve(TASK, reference=f"job {number}") for number in range(40)]
+    jobs = [attrs.evolve(TASK, reference=f"job {number}") for number in range(20)]
     async with pools(service, new_fleet(), 3) as members:
         solutions = await all_of(
             *(lambda j=j, p=p: p.solve(j, once=True) for j in jobs for p in members)
         )
-        for index in range(0, 120, 3):
+        for index in range(0, 60, 3):
             assert len({item.token for item in solutions[index : index + 3]}) == 1
         assert all(pool.statistics().unaccounted == 0 for pool in members)
         status = [await pool.fleet_status() for pool in members][-1]  # each has told all by then
-        assert (status.created, status.done, status.spent) == (40, 40, 240)
-    assert service.summary().charges == 40
+        assert (status.created, status.done, status.spent) == (20, 20, 120)
+    assert service.summary().charges == 20
 
 
 async def test_no_poll_waits_for_what_is_shared() -> None:
@@ -157,6 +140,7 @@ async def test_no_poll_waits_for_what_is_shared() -> None:
         assert (await ticket).token
 
 
+@on_one_loop
 async def test_few_calls_for_a_task() -> None:
     """The server would be the limit of what the machines can do."""
     service = SimulatedService(solve_times=Fixed(20))
@@ -520,23 +504,6 @@ async def test_what_a_newer_version_has_paid_for_ends_no_pool(
     assert "update ezcaptcha-async" in caplog.text
 
 
-async def test_whoever_joins_last_fetches_what_the_dead_have_left() -> None:
-    """After a power cut nobody is there but pools that are new."""
-    service = SimulatedService(solve_times=Fixed(60))
-    fleet = CutFleet(anyio.current_time)
-    async with pools(service, fleet, 1) as (first,):
-        ticket = await first.submit(JOB, once=True)
-        await first.submit(TASK)
-        fleet.joined[0].is_cut = True
-        await anyio.sleep(15)
-        async with pools(service, fleet, 1) as (second,):
-            solution = await second.solve(JOB, once=True)
-            assert solution.receipt.task_id == ticket.task_id
-            assert second.statistics().resumed >= 2
-            assert second.statistics().unaccounted == 0
-    assert service.summary().charges == 2
-
-
 async def test_what_was_taken_over_is_handed_on() -> None:
     """A machine that is shut down after another one had died would throw away what both paid."""
     service = SimulatedService(solve_times=Fixed(100))
@@ -691,12 +658,12 @@ async def test_a_short_absence_is_waited_out() -> None:
 
         results = await all_of(
             go_away,
-            *(lambda p=p: p.solve(TASK) for p in members for _ in range(40)),
+            *(lambda p=p: p.solve(TASK) for p in members for _ in range(15)),
             *(lambda p=p: p.solve(JOB, once=True) for p in members),
         )
         assert not [item for item in results if isinstance(item, Exception)]
         assert (await members[0].fleet_status()).adopted == 0
-    assert service.summary().charges == 83
+    assert service.summary().charges == 33
 
 
 async def test_a_pool_closes_without_what_it_shares() -> None:
@@ -753,16 +720,3 @@ async def test_a_mistake_in_what_is_beside_the_runner_ends_nobodys_wait_in_vain(
             await ticket
         assert caught.value.ticket is not None
     assert "please report" in caplog.text
-
-
-async def test_what_is_told_may_be_told_twice() -> None:
-    """An answer that was lost would count a task twice."""
-    service = SimulatedService(solve_times=Fixed(20))
-    fleet = new_fleet()
-    async with pools(service, fleet, 1) as (pool,):
-        name = Account(KEY, service=service.profile()).name
-        books = await fleet.join((), Funds())
-        await pool.solve(TASK)
-        fact = Created(account=name, attempt="x.1", task_id="7", text="{}", window=300)
-        await books.tell([fact, fact])
-        assert (await pool.fleet_status()).created == 2

@@ -33,7 +33,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, open_pool
+from .conftest import KEY, TASK, all_of, open_pool
 
 JOB: Final = attrs.evolve(TASK, reference="job 17")
 VALID: Final = 120.0
@@ -81,20 +81,10 @@ WAYS: Final[list[Ask]] = [solved, submitted, among_many]
 each_way = pytest.mark.parametrize("ask", WAYS)
 
 
-async def all_of(*calls: Callable[[], Awaitable[ReCaptchaSolution]]) -> list[Any]:
-    """Return what each of them comes to, solution or error, all at once."""
-    results: list[Any] = [None] * len(calls)
-
-    async def keep(index: int, call: Callable[[], Awaitable[ReCaptchaSolution]]) -> None:
-        try:
-            results[index] = await call()
-        except EzCaptchaError as error:
-            results[index] = error
-
-    async with anyio.create_task_group() as group:
-        for index, call in enumerate(calls):
-            group.start_soon(keep, index, call)
-    return results
+def by_turns(*moments: float) -> pytest.MarkDecorator:
+    """Ask in one way after the other, each at one of these moments."""
+    asked = [(WAYS[number % 3], seconds) for number, seconds in enumerate(moments)]
+    return pytest.mark.parametrize(("ask", "seconds"), asked)
 
 
 def tokens(results: Iterable[Any]) -> set[str]:
@@ -130,8 +120,7 @@ async def test_each_reference_is_paid_for() -> None:
     assert service.summary().charges == 5
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.05, 5.0, 19.0])
-@each_way
+@by_turns(0.0, 0.05, 0.05, 5.0, 19.0)
 async def test_who_comes_later_waits_for_the_first(ask: Ask, seconds: float) -> None:
     """The second would pay again while the first is queued, being created, or being solved."""
     service = SimulatedService(solve_times=Fixed(20))
@@ -146,19 +135,18 @@ async def test_who_comes_later_waits_for_the_first(ask: Ask, seconds: float) -> 
     assert service.summary().charges == 1
 
 
-@each_way
-async def test_who_asks_again_gets_the_same_while_it_is_valid(ask: Ask) -> None:
+async def test_who_asks_again_gets_the_same_while_it_is_valid() -> None:
     """A job is delivered again, because its worker died after it had the token."""
     service = SimulatedService(solve_times=Fixed(20))
     async with open_pool(service) as pool:
-        first = await ask(pool)
+        first = await solved(pool)
         await anyio.sleep(first.expires_at - first.receipt.ready_at - 1)
         requests = service.summary().requests
         for again in WAYS:
             assert await again(pool) == first
         assert service.summary().requests == requests
         await anyio.sleep(2)
-        later = await ask(pool)
+        later = await submitted(pool)
         assert later.token != first.token, "an expired one is of use to nobody"
         assert later.remaining(later.receipt.ready_at) > VALID / 2
     assert service.summary().charges == 2
@@ -207,8 +195,7 @@ async def test_what_is_paid_and_not_delivered_is_not_bought_again() -> None:
     assert service.summary().charges == 3
 
 
-@pytest.mark.parametrize("seconds", [0.05, 1, 12, 19])
-@each_way
+@by_turns(0.05, 0.05, 12, 19)
 async def test_what_another_caller_waits_for_is_his(ask: Ask, seconds: float) -> None:
     """Two who need a token each would get the same one, which works once."""
     service = SimulatedService(solve_times=Fixed(20))
@@ -231,8 +218,7 @@ async def test_what_another_caller_waits_for_is_his(ask: Ask, seconds: float) ->
 # ---------------------------------------------------------------- those who go away
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.05, 5.0, 20.15])
-@each_way
+@by_turns(0.0, 0.05, 0.05, 5.0, 20.15, 20.15)
 async def test_one_who_is_cancelled_takes_nobody_along(ask: Ask, seconds: float) -> None:
     """A worker that is stopped would fail the job at the others, or have it paid for again."""
     service = SimulatedService(solve_times=Fixed(20))
@@ -250,8 +236,7 @@ async def test_one_who_is_cancelled_takes_nobody_along(ask: Ask, seconds: float)
     assert service.summary().charges == 1
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.05, 5.0])
-@each_way
+@by_turns(0.0, 0.05, 0.05, 5.0)
 async def test_what_all_have_left_is_taken_up_again(ask: Ask, seconds: float) -> None:
     """What was paid for a job whose worker was stopped would be thrown away."""
     service = SimulatedService(solve_times=Fixed(20))
@@ -333,8 +318,8 @@ async def test_whoever_resumes_is_not_hurt_by_the_first_caller() -> None:
     async with open_pool(service) as pool:
         ticket = await pool.submit(TASK, timeout=10)
         results = await all_of(
-            lambda: pool.resume(ticket.to_dict()),  # type: ignore[arg-type,return-value]  # of any type
-            lambda: pool.resume(ticket.to_dict(), timeout=20),  # type: ignore[arg-type,return-value]  # likewise
+            lambda: pool.resume(ticket.to_dict()),
+            lambda: pool.resume(ticket.to_dict(), timeout=20),
         )
         assert results[0].token
         assert isinstance(results[1], SolveTimeoutError)
@@ -401,14 +386,13 @@ async def test_what_was_not_paid_is_tried_again() -> None:
     assert service.summary().charges == 1
 
 
-@each_way
-async def test_what_may_have_been_paid_for_is_not_bought_again(ask: Ask) -> None:
+async def test_what_may_have_been_paid_for_is_not_bought_again() -> None:
     """The answer to createTask was lost: the job, delivered again, may be paid for twice."""
     service = SimulatedService(solve_times=Fixed(20))
     service.inject(Fault.RESET_AFTER, path="/createTask")
     async with open_pool(service) as pool:
         results = await all_of(*(lambda ask=ask: ask(pool) for ask in WAYS))
-        results += await all_of(lambda: ask(pool))
+        results += [*await all_of(lambda: solved(pool)), *await all_of(lambda: among_many(pool))]
         assert {type(result) for result in results} == {SubmissionUnknownError}
         assert "'job 17'" in str(results[-1])
         assert all(result.may_be_charged for result in results)
@@ -463,40 +447,19 @@ async def test_a_type_without_a_price_is_not_bought_again() -> None:
 # --------------------------------------------------------------------- what is refused
 
 
-@each_way
-async def test_a_reference_is_needed(ask: Ask) -> None:
-    """Without one, all tasks would be taken for the same, or none."""
+async def test_a_reference_is_needed_and_once_is_a_switch() -> None:
+    """All tasks would be taken for the same, or a task in its place for yes."""
     service = SimulatedService()
     async with open_pool(service) as pool:
-        with pytest.raises(ConfigurationError, match="once=True needs a reference"):
-            await ask(pool, TASK)
+        ways: tuple[Any, ...] = (pool.solve, pool.submit, pool.solve_many)
+        for ask in WAYS:
+            with pytest.raises(ConfigurationError, match="once=True needs a reference"):
+                await ask(pool, TASK)
+        for once in (1, "yes", None):
+            for send in ways:
+                with pytest.raises(ConfigurationError, match="once must be True or False"):
+                    await send(JOB, once=once)
     assert service.summary().requests == 0
-
-
-@pytest.mark.parametrize("once", [1, "yes", None])
-async def test_once_is_a_switch(once: Any) -> None:
-    """A task in its place would be taken for yes."""
-    service = SimulatedService()
-    async with open_pool(service) as pool:
-        calls: list[Callable[[], Any]] = [
-            lambda: pool.solve(JOB, once=once),
-            lambda: pool.submit(JOB, once=once),
-        ]
-        for call in calls:
-            with pytest.raises(ConfigurationError, match="once must be True or False"):
-                await call()
-        with pytest.raises(ConfigurationError, match="once must be True or False"):
-            pool.solve_many([JOB], once=once)
-    assert service.summary().requests == 0
-
-
-async def test_a_reference_is_of_one_site_key() -> None:
-    """The token of one form would be sent with another."""
-    service = SimulatedService(solve_times=Fixed(20))
-    async with open_pool(service) as pool:
-        await pool.submit(JOB, once=True)
-        with pytest.raises(ConfigurationError, match="'job 17' stands for another task"):
-            await pool.solve(attrs.evolve(JOB, website_key="another"), once=True)
 
 
 @pytest.mark.parametrize(
@@ -513,8 +476,9 @@ async def test_a_reference_is_of_one_task(other: Any, path: Path) -> None:
     service = SimulatedService(solve_times=Fixed(20))
     async with open_pool(service, journal=path) as pool:
         ticket = await pool.submit(JOB, once=True)
-        with pytest.raises(ConfigurationError, match="'job 17' stands for another task"):
-            await pool.solve(other, once=True)
+        for wrong in (other, attrs.evolve(JOB, website_key="another")):
+            with pytest.raises(ConfigurationError, match="'job 17' stands for another task"):
+                await pool.solve(wrong, once=True)
         killed = copied(path)
         assert (await ticket).token
     async with open_pool(service, journal=killed) as pool:
@@ -553,6 +517,8 @@ async def test_the_next_process_fetches_what_was_paid(path: Path) -> None:
         assert again.token == solution.token
         assert again.receipt.task_id == ticket.task_id
     assert (await asked_again(service, delivered)).token == solution.token, "and once more"
+    async with open_pool(service, journal=delivered) as pool, pool.resume_all() as outcomes:
+        assert [outcome async for outcome in outcomes] == [], "a job has had it"
 
 
 async def test_the_next_process_knows_how_long_a_token_is_valid(path: Path) -> None:
@@ -573,15 +539,6 @@ async def test_the_next_process_knows_how_long_a_token_is_valid(path: Path) -> N
     async with open_pool(service, journal=path) as pool:
         assert (await solved(pool)).token != first.token
     assert service.summary().charges == 2
-
-
-async def test_what_was_delivered_is_asked_for_by_nobody_else(path: Path) -> None:
-    """``resume_all`` would give out what a job has had already."""
-    service = SimulatedService(solve_times=Fixed(20))
-    async with open_pool(service, journal=path) as pool:
-        await solved(pool)
-    async with open_pool(service, journal=path) as pool, pool.resume_all() as outcomes:
-        assert [outcome async for outcome in outcomes] == []
 
 
 async def test_what_is_being_resumed_is_waited_for(path: Path) -> None:
@@ -683,11 +640,10 @@ async def test_what_was_given_out_late_is_bought_again_when_it_can_be_fetched_no
 # ------------------------------------------------------------------------------ all at once
 
 
-@pytest.mark.parametrize("seed", range(2))
-async def test_no_reference_is_paid_for_twice_whatever_happens(seed: int, path: Path) -> None:
+async def test_no_reference_is_paid_for_twice_whatever_happens(path: Path) -> None:
     """Jobs are delivered at random, again and again, cancelled, timed out, and processes killed."""
-    luck = Random(seed)
-    service = SimulatedService(solve_times=Uniform(10, 60), failure_rate=0.1, seed=seed)
+    luck = Random(0)
+    service = SimulatedService(solve_times=Uniform(10, 60), failure_rate=0.1, seed=0)
     service.inject(Fault.RESET_AFTER, path="/createTask", times=None, share=0.1)
     names = [f"job {number}" for number in range(12)]
     found: dict[str, set[str]] = {name: set() for name in names}

@@ -391,7 +391,7 @@ async def test_what_another_pool_has_paid_for_is_a_resumed_task() -> None:
     assert "handed over" not in {event.name for event in span.events}
     assert telemetry.total("tasks", task_state="solved") == 1
     assert telemetry.points("solve.duration") == []
-    assert is_over(telemetry)
+    assert telemetry.is_over
 
 
 async def test_an_orphan_that_nobody_takes_up() -> None:

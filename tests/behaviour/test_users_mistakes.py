@@ -7,7 +7,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import inf, isnan, nan
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from ezcaptcha_async import (
 from ezcaptcha_async.testing import Fixed, SimulatedService
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
-from .conftest import KEY, TASK, DirectTransport, open_pool_directly, solve_all
+from .conftest import KEY, TASK, DirectTransport, on_one_loop, open_pool_directly, solve_all
 
 OBJECTS: list[Any] = [None, "x", b"x", True, (200, b"{}"), {}, object(), Reply, nan]
 
@@ -41,12 +41,8 @@ def mistakes() -> list[Callable[[], Any]]:
 
         return do
 
-    errors = (
-        ConnectionResetError("reset"),
-        KeyError("x"),
-        ExceptionGroup("both", [ValueError("x")]),
-        RuntimeError(f"could not send {KEY}"),
-    )
+    both, telling = ExceptionGroup("both", [ValueError("x")]), RuntimeError(f"could not send {KEY}")
+    errors = (ConnectionResetError("reset"), KeyError("x"), both, telling)
     return [
         *(raising(error) for error in errors),
         *((lambda given=given: given) for given in OBJECTS),
@@ -122,20 +118,13 @@ async def test_a_transport_that_fails_with_a_create_is_not_trusted(*, unsent: bo
     async with SessionPool(
         KEY, service=service.profile(), transport=transport, create_patience=1_000
     ) as pool:
-        outcomes: list[Any] = []
-
-        async def solve() -> None:
-            try:
-                outcomes.append(await pool.solve(TASK))
-            except SubmissionUnknownError as error:
-                outcomes.append(error)
-
         for _ in range(count + 1):
-            await solve()
-    lost = [outcome for outcome in outcomes if isinstance(outcome, SubmissionUnknownError)]
-    assert len(lost) == (0 if unsent else count)
+            with suppress(SubmissionUnknownError):
+                await pool.solve(TASK)
+    lost = pool.statistics().unknown
+    assert lost == (0 if unsent else count)
     assert pool.statistics().unaccounted == 0
-    service.assert_charged(count + 1 - len(lost))
+    service.assert_charged(count + 1 - lost)
 
 
 ANSWERS: list[Any] = [
@@ -160,6 +149,7 @@ class Odd(PollPolicy):
 QUESTIONS = ("first_poll", "next_poll", "learn", "paced", "remaining", "kinds", "scouts")
 
 
+@on_one_loop
 @pytest.mark.parametrize("question", QUESTIONS)
 async def test_whatever_a_policy_answers_what_is_paid_is_fetched(question: str) -> None:
     """One number that is none, and the ids of all paid tasks would be lost with the pool."""
@@ -192,7 +182,7 @@ async def test_a_log_that_fails_costs_no_task(mistake: type[BaseException], tmp_
         async with SessionPool(
             KEY, service=service.profile(), transport=transport, journal=tmp_path / "paid.jsonl"
         ) as pool:
-            await solve_all(pool, 10)
+            await solve_all(pool, 5)
             service.ban(seconds=30)
             with pytest.raises(BannedError):
                 await pool.solve(TASK)
@@ -203,15 +193,16 @@ async def test_a_log_that_fails_costs_no_task(mistake: type[BaseException], tmp_
         logger.removeFilter(fail)
         logger.setLevel(logging.NOTSET)
     assert {"DEBUG", "WARNING", "ERROR"} <= set(seen)
-    service.assert_charged(11)
+    service.assert_charged(6)
 
 
-@pytest.mark.parametrize("tasks", [5, None, TASK, TASK.type.upper, list, object()])
-async def test_what_is_no_input_is_refused_with_what_would_be_one(tasks: Any) -> None:
+async def test_what_is_no_input_is_refused_with_what_would_be_one() -> None:
     """A TypeError from within would not say what is wrong."""
+    no_input: list[Any] = [5, None, TASK, TASK.type.upper, list, object()]
     async with open_pool_directly(SimulatedService()) as pool:
-        with pytest.raises(ConfigurationError, match=r"^tasks must be an iterable of tasks, not"):
-            pool.solve_many(tasks)
+        for tasks in no_input:
+            with pytest.raises(ConfigurationError, match=r"^tasks must be an iterable of tasks, n"):
+                pool.solve_many(tasks)
 
 
 async def test_what_only_has_items_is_an_input() -> None:

@@ -186,7 +186,7 @@ async def _use(settings: dict[str, Any]) -> None:
     pool = await SessionPool(*accounts, **settings).open()
     errors: list[EzCaptchaError] = []
     try:
-        for _ in range(3):
+        for _ in range(2):
             try:
                 await pool.solve(TASK)
             except EzCaptchaError as error:

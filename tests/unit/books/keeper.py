@@ -23,17 +23,8 @@ READY = Reply(200, b'{"errorId":0,"status":"ready","solution":{"gRecaptchaRespon
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com", website_key="6Lc")
 KIND = Kind("ezcaptcha", TASK.type, TASK.host)
 
-FINISHED = frozenset(
-    {
-        Phase.SOLVED,
-        Phase.FAILED,
-        Phase.LAPSED,
-        Phase.UNKNOWN,
-        Phase.REFUSED,
-        Phase.CANCELLED,
-    }
-)
 PAID = frozenset({Phase.WAITING, Phase.POLLING, Phase.ORPHANED})
+FINISHED = frozenset(Phase) - PAID - {Phase.QUEUED, Phase.CREATING}
 
 
 class Listener:

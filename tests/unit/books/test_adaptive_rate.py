@@ -78,16 +78,6 @@ def crowd(rate: AdaptiveRate, number: int, begin: float = NOW) -> None:
         rate.take(begin + step / number)
 
 
-def test_there_is_no_rate_before_the_first_throttling() -> None:
-    """A service that never throttles would not get what it can take."""
-    rate = AdaptiveRate()
-    for _ in range(10_000):
-        rate.take(NOW)
-        rate.heard(NOW, NOW, throttled=False)
-    assert rate.next_at(NOW) == NOW
-    assert rate.rate(NOW) == inf
-
-
 def throttle(rate: AdaptiveRate, now: float, sent_at: float, number: int = 3) -> None:
     """Let so many be throttled."""
     for _ in range(number):

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from ezcaptcha_async._books.books import Books
 from ezcaptcha_async._books.commands import Create, Poll
 from ezcaptcha_async._books.entries import MOVES, Entry, IllegalMoveError, Phase, Solved
 from ezcaptcha_async.errors import (
     BannedError,
-    EzCaptchaError,
     InsufficientBalanceError,
     PoolClosedError,
     ResultWindowLapsedError,
@@ -49,11 +47,6 @@ def phase_name(value: object) -> str | None:
 
 
 # ------------------------------------------------------------------- the table of moves
-
-
-def test_every_phase_is_in_the_table() -> None:
-    """A phase that is added later would end in a KeyError in the scheduler."""
-    assert set(MOVES) == set(Phase)
 
 
 @pytest.mark.parametrize("phase", Phase, ids=phase_name)
@@ -94,16 +87,6 @@ def test_an_event_that_does_not_fit_changes_nothing(phase: Phase) -> None:
 # ----------------------------------------------------------------------- order of sending
 
 
-def test_nothing_to_do() -> None:
-    """An idle pool would wake up for nothing."""
-    assert Books().next_time(0.0) == inf
-    assert Books().take(0.0) is None
-    assert Books().advance(0.0, 10) is False
-    keeper = Keeper()
-    assert keeper.take_all(1e9) == []
-    assert keeper.books.next_time(1e9) == inf
-
-
 def test_creates_go_out_in_the_order_in_which_they_came() -> None:
     """Whoever asked first would be served last."""
     keeper = Keeper()
@@ -122,16 +105,6 @@ def test_accounts_take_turns() -> None:
     order = [keeper.lines.index(command.entry.line) for command in keeper.take_all(0.0)]
     assert order == [0, 1, 2, 0, 1, 0]
     check(keeper.books, entries)
-
-
-def test_an_account_that_must_wait_holds_up_no_other() -> None:
-    """A throttled account would stop the whole pool."""
-    keeper = Keeper(lines=2)
-    slow, fast = keeper.queued(line=0), keeper.queued(line=1)
-    keeper.gate.creates_from = 5.0
-    assert keeper.take_all(0.0) == [Create(fast, TASK, PERMIT)]
-    assert keeper.books.next_time(0.0) == 5.0
-    assert keeper.take_all(5.0) == [Create(slow, TASK, PERMIT)]
 
 
 def test_a_flood_of_polls_leaves_room_for_creates() -> None:
@@ -219,36 +192,7 @@ def test_next_time_is_the_earliest_of_everything() -> None:
     assert keeper.books.next_time(15.0) == 300.0
 
 
-def test_a_line_that_can_create_nothing_needs_no_alarm() -> None:
-    """The scheduler would spin while a limit is reached."""
-    keeper = Keeper()
-    keeper.queued()
-    keeper.gate.creates_from = inf
-    assert keeper.books.next_time(0.0) == inf
-    assert keeper.take(0.0) is None
-
-
-def test_advance_does_no_more_than_it_may() -> None:
-    """Ten thousand deadlines in one moment would stall the event loop."""
-    keeper = Keeper()
-    for _ in range(5):
-        keeper.waiting(poll_at=10.0)
-    assert keeper.books.advance(10.0, 3) is True
-    assert len(keeper.books._due) == 2
-    assert keeper.books.advance(10.0, 3) is False
-    assert len(keeper.books._due) == 0
-    assert keeper.books.advance(10.0, 3) is False
-
-
 # ------------------------------------------------------------------------ when to poll
-
-
-@pytest.mark.parametrize("poll_at", [-5.0, 100.0])
-def test_the_first_poll_is_never_in_the_past(poll_at: float) -> None:
-    """An alarm in the past would make the scheduler spin."""
-    keeper = Keeper()
-    keeper.waiting(now=100.0, poll_at=poll_at)
-    assert keeper.books.next_time(100.0) == 100.0
 
 
 @pytest.mark.parametrize(("poll_at", "due"), [(20.5, 23.0), (23.0, 23.0), (27.0, 27.0), (-inf, 23)])
@@ -283,18 +227,6 @@ def test_faults_are_counted_in_a_row() -> None:
         assert keeper.polled(10.0 * now + 3) == [entry]
     assert faults == [1, 2, 0, 1]
     assert (entry.polls, entry.answered) == (5, 1)
-
-
-@pytest.mark.parametrize(("window", "last"), [(300.0, 290.0), (60.0, 58.0)])
-def test_a_last_poll_comes_before_the_window_ends(window: float, last: float) -> None:
-    """A task that was solved in its last seconds would be paid for and lost."""
-    keeper = Keeper(window=window)
-    entry = keeper.waiting(now=1_000.0, poll_at=5_000.0)
-    assert keeper.books.next_time(1_000.0) == pytest.approx(1_000 + last)
-    assert keeper.polled(1_000 + last) == [entry]
-    now = 1_000 + last + 1
-    keeper.books.processing(entry, now=now, sent_age=last, poll_at=now + 100)
-    assert keeper.books.next_time(now) == min(now + 3, 1_000 + window)
 
 
 def polls_until_the_end(keeper: Keeper, entry: Entry, wait: float) -> list[float]:
@@ -407,28 +339,6 @@ def test_a_retried_create_waits_its_time_and_then_goes_first() -> None:
     assert entry.attempts == 2
 
 
-def test_retried_creates_keep_their_order() -> None:
-    """Of those that were turned down together, the one that waits longest would go last."""
-    keeper = Keeper()
-    entries = [keeper.creating() for _ in range(3)]
-    for at, entry in enumerate(entries, start=5):
-        keeper.books.retry_create(entry, float(at))
-    assert keeper.take_all(10.0) == [Create(entry, TASK, PERMIT) for entry in entries]
-
-
-@pytest.mark.parametrize("ends", [0, 1])
-def test_two_tasks_with_one_id(ends: int) -> None:
-    """A gateway that repeats an id would leave one of the two callers waiting for ever."""
-    keeper = Keeper()
-    entries = [keeper.creating(), keeper.creating()]
-    for entry in entries:
-        keeper.books.created(entry, "same", now=0.0, poll_at=10.0)
-    keeper.take_all(10.0)
-    keeper.books.failed(entries[ends], GAVE_UP)
-    keeper.books.abort(CLOSED)
-    assert all(entry.outcome is not None for entry in entries)
-
-
 # -------------------------------------------------------------- deadlines and patience
 
 
@@ -443,18 +353,6 @@ def test_the_window_ends_a_waiting_task() -> None:
     assert isinstance(entry.outcome, ResultWindowLapsedError)
     assert "within 300 s" in str(entry.outcome)
     assert keeper.take_all(1e6) == []
-    check(keeper.books, [entry])
-
-
-def test_the_window_ends_also_during_a_request() -> None:
-    """A request that hangs would hold its caller beyond the window."""
-    keeper = Keeper()
-    entry = keeper.polling()
-    keeper.advance(300.0)
-    outcome = entry.outcome
-    assert isinstance(outcome, ResultWindowLapsedError)
-    keeper.books.solved(entry, READY, 301.0)
-    assert standing(entry) == (Phase.LAPSED, outcome)
     check(keeper.books, [entry])
 
 
@@ -524,39 +422,6 @@ def test_the_last_one_who_goes_turns_it_into_an_orphan() -> None:
     check(keeper.books, [entry])
 
 
-@pytest.mark.parametrize(
-    ("phase", "after"),
-    [
-        (Phase.QUEUED, Phase.CANCELLED),
-        (Phase.CREATING, Phase.CREATING),
-        (Phase.WAITING, Phase.ORPHANED),
-        (Phase.POLLING, Phase.ORPHANED),
-        (Phase.ORPHANED, Phase.ORPHANED),
-        (Phase.SOLVED, Phase.ORPHANED),
-        (Phase.FAILED, Phase.FAILED),
-        (Phase.LAPSED, Phase.LAPSED),
-        (Phase.UNKNOWN, Phase.UNKNOWN),
-        (Phase.REFUSED, Phase.REFUSED),
-        (Phase.CANCELLED, Phase.CANCELLED),
-    ],
-    ids=phase_name,
-)
-def test_abandoned_in_each_phase(phase: Phase, after: Phase) -> None:
-    """A queued task would be paid for all the same, or a paid one forgotten."""
-    keeper = Keeper()
-    entry = keeper.in_phase(phase)
-    outcome = entry.outcome
-    error = TicketCancelledError("the ticket was cancelled")
-    keeper.books.abandon(entry, error)
-    assert (entry.phase, entry.holders) == (after, 0)
-    if phase is Phase.SOLVED:
-        assert entry.kept is outcome
-    else:
-        assert entry.outcome is (outcome or error)
-    assert keeper.take_all(299.0) == []
-    check(keeper.books, [entry])
-
-
 def test_solutions_that_nobody_waits_for_have_their_bound() -> None:
     """A service that sends a megabyte for each ticket would fill the memory with them."""
     keeper, large = Keeper(), Reply(200, bytes(1024 * 1024))
@@ -606,20 +471,6 @@ def test_an_orphan_is_taken_up_again() -> None:
     assert isinstance(entry.outcome, ResultWindowLapsedError)
 
 
-@pytest.mark.parametrize("event", ["processing", "skipped"])
-def test_taking_up_an_orphan_keeps_the_spacing(event: str) -> None:
-    """Letting go and resuming in a loop would poll without pause, also after a fault."""
-    keeper = Keeper(spacing=3.0)
-    entry = keeper.polling()
-    if event == "processing":
-        keeper.books.processing(entry, now=20.0, sent_age=19.0, poll_at=25.0)
-    else:  # the service may have seen the poll that failed
-        keeper.books.skipped(entry, now=20.0, poll_at=25.0, trouble="502")
-    keeper.books.release(entry)
-    keeper.books.hold(entry, 20.5)
-    assert keeper.books.next_time(20.5) == 23.0
-
-
 @pytest.mark.parametrize("answer", ["solved", "processing", "skipped", "failed"])
 def test_an_orphan_is_taken_up_during_its_request(answer: str) -> None:
     """Its answer would be passed over, or it be polled twice at a time."""
@@ -643,24 +494,6 @@ def test_an_orphan_is_taken_up_during_its_request(answer: str) -> None:
     else:
         keeper.books.skipped(entry, now=101.0, poll_at=107.0, trouble="502")
         assert keeper.polled(107.0) == [entry]
-    check(keeper.books, [entry])
-
-
-@pytest.mark.parametrize("answer", ["processing", "skipped", "failed"])
-def test_an_answer_for_an_orphan(answer: str) -> None:
-    """An orphan would be polled on for nobody, or a failed one be listed as fetchable."""
-    keeper = Keeper()
-    entry = keeper.polling()
-    keeper.books.release(entry)
-    if answer == "processing":
-        keeper.books.processing(entry, now=20.0, sent_age=19.0, poll_at=25.0)
-    elif answer == "skipped":
-        keeper.books.skipped(entry, now=20.0, poll_at=25.0, trouble="502")
-    else:
-        keeper.books.failed(entry, GAVE_UP)
-    assert entry.phase is (Phase.FAILED if answer == "failed" else Phase.ORPHANED)
-    assert not entry.request_in_flight
-    assert keeper.take_all(299.0) == []
     check(keeper.books, [entry])
 
 
@@ -753,23 +586,6 @@ def referring(keeper: Keeper, *, once: bool = True) -> Entry:
     return entry
 
 
-def test_a_reference_stands_for_a_task_as_long_as_that_is_of_use() -> None:
-    """A job that is delivered again would be paid for again, or get a token that is expired."""
-    keeper = Keeper()
-    keeper.line.token_validity = 120.0
-    books = keeper.books
-    assert books.standing_for("job 17", 0.0) is None
-    entry = referring(keeper)
-    assert books.standing_for("job 17", 0.0) is entry
-    books.created(entry, "7", now=10.0, poll_at=20.0)
-    keeper.take(20.0)
-    books.solved(entry, READY, 21.0)
-    books.delivered(entry)
-    assert books.standing_for("job 17", 129.0) is entry
-    assert books.standing_for("job 18", 129.0) is None
-    assert books.standing_for("job 17", 130.0) is None, "nobody knows that it was unsolved later"
-
-
 @pytest.mark.parametrize("phase", [Phase.UNKNOWN, Phase.REFUSED, Phase.CANCELLED, Phase.LAPSED])
 def test_a_reference_stands_for_nothing_that_came_to_nothing(phase: Phase) -> None:
     """A job that was refused once could never be done."""
@@ -824,17 +640,6 @@ def test_what_was_bought_once_stands_beside_what_is_bought_again() -> None:
     assert keeper.books.standing_for("job 17", 4.0) is again, "another machine may have paid"
 
 
-def test_holding_what_is_finished_changes_nothing() -> None:
-    """A second waiter would bring a finished ticket back to life."""
-    keeper = Keeper()
-    entry = keeper.in_phase(Phase.FAILED)
-    outcome = entry.outcome
-    keeper.books.hold(entry, 5.0)
-    assert entry.phase is Phase.FAILED
-    assert entry.outcome is outcome
-    check(keeper.books, [entry])
-
-
 def adopted(keeper: Keeper, **settings: Any) -> Entry:
     """Take over a task that was created elsewhere at time 0."""
     entry = new_entry(keeper.line, task_id="7", created_at=0.0, lapses_at=300.0, **settings)
@@ -863,14 +668,6 @@ def test_a_task_from_elsewhere_keeps_the_spacing() -> None:
 
 
 # ----------------------------------------------------------------- one account's troubles
-
-
-def test_who_has_been_in_line_for_long() -> None:
-    """Whoever came a moment ago would be sent away with those who lost their patience."""
-    keeper = Keeper()
-    early, late = keeper.queued(queued_at=10.0), keeper.queued(queued_at=20.0)
-    assert in_line(keeper, since=10.0) == [early]
-    assert in_line(keeper) == [early, late]
 
 
 def test_nobody_in_line_is_created_until_all_were_told() -> None:
@@ -916,17 +713,19 @@ def test_whoever_is_told_of_a_refusal_is_told_once() -> None:
 def test_a_pool_that_is_closed_while_many_are_told_answers_all() -> None:
     """The rest of them would wait for ever, or for what a closed pool cannot give."""
     keeper = Keeper()
-    polling, waiting = keeper.polling(), keeper.waiting()
+    polling, asked, waiting = keeper.polling(), keeper.polling(), keeper.waiting()
     first, second = keeper.queued(), keeper.queued()
     error = InsufficientBalanceError("EMPTY")
     keeper.books.see_to_queued(keeper.line, lambda entry: keeper.books.refuse(entry, error))
     keeper.books.advance(0.0, 1)
     keeper.books.close(CLOSED)
     keeper.books.solved(polling, READY, 1.0)
+    keeper.books.processing(asked, now=1.0, sent_age=1.0, poll_at=9.0)
+    assert standing(asked) == (Phase.ORPHANED, CLOSED)
     keeper.advance(0.0)
     assert [item.outcome for item in (first, second, waiting)] == [error, CLOSED, CLOSED]
     assert polling.phase is Phase.SOLVED, "its answer came before it was told"
-    check(keeper.books, [first, second, waiting, polling])
+    check(keeper.books, [first, second, waiting, polling, asked])
 
 
 def in_line(keeper: Keeper, *, since: float = inf) -> list[Entry]:
@@ -945,7 +744,10 @@ def test_who_is_in_line() -> None:
     creating, waiting = keeper.creating(), keeper.waiting()
     retried_elsewhere = keeper.creating(line=1)
     keeper.books.retry_create(retried_elsewhere, 50.0)
-    queued, elsewhere = keeper.queued(), keeper.queued(line=1)
+    queued, elsewhere = keeper.queued(queued_at=10.0), keeper.queued(line=1)
+    late = keeper.queued(queued_at=20.0)
+    assert in_line(keeper, since=10.0) == [queued, retried]
+    keeper.books.release(late)
     error = InsufficientBalanceError("EMPTY")
     keeper.books.see_to_queued(keeper.line, lambda entry: keeper.books.refuse(entry, error))
     keeper.advance(0.0)
@@ -953,7 +755,7 @@ def test_who_is_in_line() -> None:
         assert (entry.phase, entry.outcome) == (Phase.REFUSED, error)
     for entry in (creating, waiting, elsewhere, retried_elsewhere):
         assert entry.outcome is None
-    check(keeper.books, [retried, creating, waiting, retried_elsewhere, queued, elsewhere])
+    check(keeper.books, [retried, creating, waiting, retried_elsewhere, queued, elsewhere, late])
     assert {command.entry for command in keeper.take_all(50.0)} == {
         waiting,
         elsewhere,
@@ -1022,62 +824,6 @@ def test_a_solution_in_hand_needs_no_fetching() -> None:
 # ------------------------------------------------------------------------------ the end
 
 
-def test_close_answers_all_who_need_no_answer_from_outside() -> None:
-    """Leaving the pool would hang, or lose what is on its way."""
-    keeper = Keeper()
-    polling = keeper.polling()
-    retried = keeper.creating()
-    keeper.books.retry_create(retried, 50.0)
-    creating = keeper.creating()
-    waiting, orphan, queued = keeper.waiting(), keeper.orphaned(), keeper.queued()
-    entries = [polling, retried, creating, waiting, orphan, queued]
-    keeper.books.close(CLOSED)
-    keeper.advance(0.0)
-    assert [entry.phase for entry in entries] == [
-        Phase.POLLING,
-        Phase.CANCELLED,
-        Phase.CREATING,
-        Phase.ORPHANED,
-        Phase.ORPHANED,
-        Phase.CANCELLED,
-    ]
-    assert [entry.outcome for entry in entries] == [None, CLOSED, None, CLOSED, CLOSED, CLOSED]
-    assert keeper.take_all(100.0) == []
-    check(keeper.books, entries)
-
-
-@pytest.mark.parametrize("left", [False, True])
-@pytest.mark.parametrize(
-    ("answer", "phase"),
-    [
-        ("created", Phase.ORPHANED),
-        ("retry", Phase.CANCELLED),
-        ("refused", Phase.REFUSED),
-        ("lost", Phase.UNKNOWN),
-    ],
-)
-def test_a_create_that_is_answered_after_closing(answer: str, phase: Phase, left: bool) -> None:  # noqa: FBT001
-    """A task that is paid for during the grace would be lost, or its caller wait for ever."""
-    keeper = Keeper()
-    entry = keeper.creating()
-    if left:
-        keeper.books.release(entry)
-    keeper.books.close(CLOSED)
-    outcomes: dict[str, EzCaptchaError] = {"refused": GAVE_UP, "lost": SubmissionUnknownError("?")}
-    if answer == "created":
-        keeper.books.created(entry, "7", now=20.0, poll_at=30.0)
-        assert list(keeper.line.orphans()) == [entry]
-    elif answer == "retry":
-        keeper.books.retry_create(entry, 25.0)
-    elif answer == "refused":
-        keeper.books.refuse(entry, outcomes["refused"])
-    else:
-        keeper.books.lost(entry, outcomes["lost"])
-    assert (entry.phase, entry.outcome) == (phase, outcomes.get(answer, CLOSED))
-    assert keeper.take_all(1e6) == []
-    check(keeper.books, [entry])
-
-
 def test_abort_answers_everybody() -> None:
     """Whatever dies, somebody would wait for ever."""
     keeper = Keeper(lines=2)
@@ -1130,47 +876,6 @@ def test_what_waits_is_planned_anew() -> None:
     assert failed.due_at == 20.0, "what failed waits for the service"
     assert orphan.phase is Phase.ORPHANED
     assert keeper.books.next_time(12.0) == 13.0
-
-
-def test_only_tasks_of_the_type_are_planned_anew() -> None:
-    """A type that is fast would have all others polled early."""
-    keeper = Keeper()
-    other, site = keeper.queued(), keeper.queued()
-    other.kind = KIND._replace(task_type="other")
-    site.kind = KIND._replace(host="elsewhere.example.com")
-    for number, entry in enumerate((other, site)):
-        keeper.books.take(0.0)
-        keeper.books.created(entry, f"task-{number}", now=0.0, poll_at=20.0)
-    keeper.books.replan(KIND, lambda _entry: 5.0)
-    keeper.advance(1.0)
-    assert (other.due_at, site.due_at) == (20.0, 5.0)
-    assert (other.place, site.place) == (0, 0)
-
-
-def test_planning_anew_is_done_in_parts() -> None:
-    """With fifty thousand tasks in flight the event loop would stand still each time."""
-    keeper = Keeper()
-    entries = [keeper.waiting(poll_at=20.0) for _ in range(30)]
-    keeper.books.replan(KIND, lambda _entry: 5.0)
-    keeper.books.replan(KIND, lambda _entry: 6.0)  # the later plan takes the earlier one's place
-    assert keeper.books.advance(1.0, 10)
-    assert sum(entry.due_at == 6.0 for entry in entries) == 10
-    assert keeper.books.advance(1.0, 10)
-    assert keeper.books.advance(1.0, 10)
-    assert not keeper.books.advance(1.0, 10)
-    assert {entry.due_at for entry in entries} == {6.0}
-
-
-def test_tasks_know_how_many_were_there_before_them() -> None:
-    """Nobody could say which of a hundred are to go first."""
-    keeper = Keeper()
-    first, second, third = (keeper.waiting() for _ in range(3))
-    assert [entry.place for entry in (first, second, third)] == [0, 1, 2]
-    assert keeper.line.at_service == {KIND.task_type: 3}
-    for entry in (first, second, third):
-        keeper.books.failed(entry, TaskFailedError("NO"))
-    assert not keeper.line.at_service
-    assert keeper.waiting().place == 0
 
 
 def test_polls_that_had_failed_go_soon_once_others_are_answered() -> None:
