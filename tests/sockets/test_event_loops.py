@@ -87,44 +87,6 @@ def test_a_pool_on_uvloop(transport: str) -> None:
     assert service.summary().fetched == 20
 
 
-def test_entering_and_leaving_in_different_asyncio_tasks() -> None:
-    """Aiohttp's runner and many fixtures start and stop an application in separate tasks."""
-    service = SimulatedService(solve_times=Fixed(8))
-
-    async def main() -> None:
-        pool = SessionPool("key", service=server.profile, polling=POLLING)
-        await asyncio.create_task(pool.__aenter__())
-        assert (await asyncio.create_task(pool.solve(TASK))).token
-        await asyncio.create_task(pool.aclose())
-
-    with serve(service, time_scale=SPEED) as server:
-        asyncio.run(main(), debug=True)
-
-
-def test_ctrl_c_leaves_the_list_of_paid_tickets() -> None:
-    """asyncio.run cancels everything; what was paid for must still be known."""
-    service = SimulatedService(solve_times=Fixed(200))
-    pools: list[SessionPool] = []
-
-    async def main() -> None:
-        async with SessionPool("key", service=server.profile, polling=POLLING) as pool:
-            pools.append(pool)
-            await asyncio.gather(*(pool.solve(TASK) for _ in range(20)))
-
-    async def run() -> None:
-        task = asyncio.create_task(main())
-        while service.summary().charges < 20 and not task.done():
-            await asyncio.sleep(0.01)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    with serve(service, time_scale=SPEED) as server:
-        asyncio.run(run())
-    assert len(pools[0].orphans()) == service.summary().charges == 20
-    assert pools[0].orphans()[0].to_dict()["task_id"]
-
-
 def test_a_loop_that_ends_without_closing_the_pool() -> None:
     """Forgetting ``async with`` must not hang the end of the program."""
     service = SimulatedService(solve_times=Fixed(8))
