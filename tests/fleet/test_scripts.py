@@ -129,14 +129,7 @@ class Script:
         name = self._name(books, attempt)
         account, _, fingerprint = ACCOUNT.partition(":")
         text = {"service": account, "account": fingerprint, "once": True, "reference": reference}
-        intention = Intention(
-            account=ACCOUNT,
-            attempt=name,
-            text=json.dumps(text),
-            points=6,
-            reference=reference,
-            again=again,
-        )
+        intention = attrs.evolve(sent_as(name, reference), text=json.dumps(text), again=again)
         try:
             answer = await books.intend(intention)
         except ConnectionError:
@@ -151,45 +144,36 @@ class Script:
         return names[attempt] if attempt < len(names) else f"{books.run}.9{attempt}"
 
     def _fact(self, books: SharedBooks, kind: str, value: Any) -> Fact:
-        if kind in {"created", "not_paid", "lost", "intended"}:
-            return self._of_attempt(books, kind, value)
+        of: dict[str, Any] = {"account": ACCOUNT}
         match kind:
             case "delivered":
                 return Delivered(reference=value)
             case "settled":
-                task, reference = value
-                return Settled(
-                    account=ACCOUNT, task_id=task, reference=reference, text="{}", seconds=60
-                )
+                task, of["reference"] = value
+                return Settled(**of, task_id=task, text="{}", seconds=60)
             case "ended":
-                task, reference, text = value
-                text = text if reference else ""
-                return Ended(
-                    account=ACCOUNT, task_id=task, reference=reference, text=text, seconds=60
-                )
+                task, of["reference"], text = value
+                text = text if of["reference"] else ""
+                return Ended(**of, task_id=task, text=text, seconds=60)
+            case "trouble":
+                return Trouble(**of, kind=value, code="CODE", seconds=60, polls=60)
             case _:
-                return Trouble(account=ACCOUNT, kind=value, code="CODE", seconds=60, polls=60)
+                return self._of_attempt(books, kind, value, of)
 
-    def _of_attempt(self, books: SharedBooks, kind: str, value: Any) -> Fact:
+    def _of_attempt(self, books: SharedBooks, kind: str, value: Any, of: dict[str, Any]) -> Fact:
         attempt, task = value if kind == "created" else (value, "")
-        name = self._name(books, attempt)
-        sent = self._sent.get(name) or Intention(account=ACCOUNT, attempt=name, text="", points=6)
+        of["attempt"] = name = self._name(books, attempt)
+        sent = self._sent.get(name) or Intention(**of, text="", points=6)
+        if kind == "intended":
+            return sent
+        of["reference"] = sent.reference
         match kind:
             case "created":
-                return Created(
-                    account=ACCOUNT,
-                    attempt=name,
-                    task_id=task,
-                    text=json.dumps({"id": task}),
-                    window=300,
-                    reference=sent.reference,
-                )
+                return Created(**of, task_id=task, text=json.dumps({"id": task}), window=300)
             case "not_paid":
-                return NotPaid(account=ACCOUNT, attempt=name, points=6, reference=sent.reference)
-            case "lost":
-                return Lost(account=ACCOUNT, attempt=name, text=sent.text, reference=sent.reference)
+                return NotPaid(**of, points=6)
             case _:
-                return sent
+                return Lost(**of, text=sent.text)
 
     async def state(self) -> Any:
         """Return all that can be seen."""
@@ -315,14 +299,11 @@ def sent_as(name: str, reference: str | None = None) -> Intention:
 
 def created_by(sent: Intention, task_id: str) -> Created:
     """Return that it was accepted."""
-    return Created(
-        account=ACCOUNT,
-        attempt=sent.attempt,
-        task_id=task_id,
-        text="{}",
-        window=300,
-        reference=sent.reference,
-    )
+    of = {"account": ACCOUNT, "attempt": sent.attempt, "reference": sent.reference}
+    return Created(**of, task_id=task_id, text="{}", window=300)
+
+
+ENDED: Final = Ended(account=ACCOUNT, task_id="1", reference="a", text="{}", seconds=60)
 
 
 async def counts(books: SharedBooks) -> tuple[Any, ...]:
@@ -353,9 +334,7 @@ async def test_facts_that_come_after_later_ones_change_nothing(
     async with joined(lasting, name) as (books, _):
         async with Monitor(lasting, name) as monitor:
             created = await paid_by(books, "1", "a")
-            await books.tell(
-                [Ended(account=ACCOUNT, task_id="1", reference="a", text="{}", seconds=60)]
-            )
+            await books.tell([ENDED])
             before = await counts(books)
             await monitor.repeat("created", created.attempt)
         assert await counts(books) == before == (6, 1, 1, 0, 0, 0)
@@ -372,9 +351,7 @@ async def test_what_others_have_fetched_is_counted_once(lasting: RedisServer, na
             await monitor.send("ZADD", f"{{ez:{name}}}:pools", "0", parted.run)
             assert len((await heir.beat()).legacies) == 1
             await monitor.repeat("created", created.attempt)
-            await heir.tell(
-                [Ended(account=ACCOUNT, task_id="1", reference="a", text="{}", seconds=60)]
-            )
+            await heir.tell([ENDED])
             await monitor.send("HDEL", f"{{ez:{name}}}:told", parted.run)
             await monitor.repeat("created", created.attempt)
         await parted.tell([created])
