@@ -86,14 +86,6 @@ async def test_it_says_how_long_a_ban_lasts(
         assert "being created" in said
 
 
-async def test_a_fleet_that_nobody_is_in(
-    lasting: RedisServer, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A slip in the name would end in a traceback."""
-    assert await command(lasting.url, "--name", name) == 0
-    assert f"{name}: 0 pools alive" in capsys.readouterr().out
-
-
 async def test_what_cannot_be_looked_at_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """The password of the server would be in the log of whoever runs it."""
     assert await command("redis://:a-password@127.0.0.1:1", "--name", "crawl") != 0

@@ -16,7 +16,6 @@ import trio
 
 from ezcaptcha_async import (
     ConfigurationError,
-    PoolClosedError,
     ReCaptchaV2TaskProxyless,
     SessionPool,
 )
@@ -222,13 +221,3 @@ async def test_a_cluster_says_where_its_keys_are(tmp_path: Path, name: str) -> N
                 said.append(str(error))
         (words,) = said
         assert "one node of a cluster, and this fleet's keys are at 127.0.0.1:" in words
-
-
-async def test_a_pool_in_a_fleet_is_opened_once(lasting: RedisServer, name: str) -> None:
-    """Its first connections would be left open."""
-    service = new_service()
-    async with crew(service, lasting, name) as members:
-        pool = await members.pool()
-        with pytest.raises(PoolClosedError, match="opened once"):
-            await pool.open()
-        assert (await pool.fleet_status()).pools == 1

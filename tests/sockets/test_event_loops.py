@@ -67,15 +67,14 @@ def test_a_pool_in_each_of_several_threads() -> None:
     assert service.summary().fetched == 60
 
 
-@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
-def test_a_pool_on_uvloop(transport: str) -> None:
+def test_httpx_on_uvloop() -> None:
     """Servers run on it; its sockets, timers and futures are not asyncio's own."""
     uvloop = pytest.importorskip("uvloop")
     service = SimulatedService(solve_times=Fixed(8))
     service.inject(Fault.RESET_AFTER, path="/getTaskResult", times=3)
 
     async def main() -> None:
-        settings = {"service": server.profile, "polling": POLLING, "transport": transport}
+        settings = {"service": server.profile, "polling": POLLING, "transport": "httpx"}
         async with SessionPool("key", **settings) as pool:
             await asyncio.gather(*(pool.solve(TASK) for _ in range(20)))
             ticket = await pool.submit(TASK)
