@@ -15,7 +15,7 @@ import anyio
 import attrs
 import pytest
 import redis.asyncio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ezcaptcha_async.fleets import (
@@ -69,6 +69,23 @@ BEGINNING: Final[list[tuple[int, Step]]] = [
     (0, ("acquire", 1)),
     (0, ("created", (2, "2"))),  # from elsewhere: the account is proven
     (1, ("acquire", 2)),
+]
+
+
+LOST_AND_REFUSED: Final[list[tuple[int, Step]]] = [
+    *((0, ("acquire", 2)), (0, ("intend", (0, "a", False))), (0, ("lost", 0))),
+    *((1, ("intend", (0, "a", False))), (1, ("intend", (0, "a", True))), (1, ("not_paid", 0))),
+    *((0, ("trouble", "refused")), (1, ("beat", None)), (0, ("acquire", 1))),
+    *((1, ("trouble", "reopened")), (0, ("beat", None)), (0, ("acquire", 1))),
+    *((1, ("trouble", "paused")), (0, ("acquire", 1)), (0, ("trouble", "banned"))),
+]
+PAID_AND_LEFT: Final[list[tuple[int, Step]]] = [
+    *((0, ("acquire", 5)), (0, ("intend", (0, "a", False))), (0, ("created", (0, "1")))),
+    *((1, ("intend", (0, "a", False))), (0, ("intend", (1, None, False))), (0, ("not_paid", 1))),
+    *((0, ("intend", (2, None, False))), (0, ("created", (2, "2"))), (0, ("acquire", 5))),
+    *((0, ("settled", ("1", "a"))), (1, ("intend", (1, "a", False))), (0, ("delivered", "a"))),
+    *((0, ("ended", ("1", "a", "{}"))), (0, ("release", None)), (0, ("leave", None))),
+    *((1, ("beat", None)), (1, ("intend", (0, None, False))), (1, ("intend", (1, None, False)))),
 ]
 
 
@@ -190,6 +207,8 @@ def _plain(answer: Any) -> Any:
 
 
 @settings(max_examples=40, deadline=None)
+@example(LOST_AND_REFUSED)
+@example(PAID_AND_LEFT)
 @given(st.lists(st.tuples(st.integers(0, 1), steps), min_size=12, max_size=40))
 def test_the_scripts_do_as_the_model(lasting: RedisServer, course: list[tuple[int, Step]]) -> None:
     """The money rules in Lua and in Python would part, and tests with the one say nothing."""
