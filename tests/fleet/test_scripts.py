@@ -80,12 +80,12 @@ LOST_AND_REFUSED: Final[list[tuple[int, Step]]] = [
     *((1, ("trouble", "paused")), (0, ("acquire", 1)), (0, ("trouble", "banned"))),
 ]
 PAID_AND_LEFT: Final[list[tuple[int, Step]]] = [
-    *((0, ("acquire", 5)), (0, ("intend", (0, "a", False))), (0, ("created", (0, "1")))),
-    *((1, ("intend", (0, "a", False))), (0, ("intend", (1, None, False))), (0, ("not_paid", 1))),
-    *((0, ("intend", (2, None, False))), (0, ("created", (2, "2"))), (0, ("acquire", 5))),
-    *((0, ("settled", ("1", "a"))), (1, ("intend", (1, "a", False))), (0, ("delivered", "a"))),
-    *((0, ("ended", ("1", "a", "{}"))), (0, ("release", None)), (0, ("leave", None))),
-    *((1, ("beat", None)), (1, ("intend", (0, None, False))), (1, ("intend", (1, None, False)))),
+    *((0, ("intend", (0, "a", False))), (0, ("created", (0, "1"))), (0, ("acquire", 5))),
+    *((1, ("intend", (0, None, False))), (1, ("intend", (1, None, False)))),  # one too many
+    *((1, ("not_paid", 0)), (1, ("acquire", 1)), (1, ("intend", (2, "a", False)))),
+    *((0, ("settled", ("1", "a"))), (1, ("acquire", 1)), (1, ("intend", (3, "a", False)))),
+    *((0, ("delivered", "a")), (0, ("release", None))),
+    *((0, ("ended", ("1", "a", "{}"))), (0, ("leave", None)), (1, ("beat", None))),
 ]
 
 
