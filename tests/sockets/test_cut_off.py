@@ -7,13 +7,8 @@ from __future__ import annotations
 
 import attrs
 
-from ezcaptcha_async import (
-    EZCAPTCHA,
-    ReCaptchaV2TaskProxyless,
-    SessionPool,
-    SubmissionUnknownError,
-    TransportError,
-)
+from ezcaptcha_async import EZCAPTCHA, ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async.errors import SubmissionUnknownError, TransportError
 
 from .clients import KEY, lent
 from .raw_server import End, RawServer, Script, answer
