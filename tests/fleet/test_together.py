@@ -79,6 +79,25 @@ async def test_every_way_of_asking_gets_the_same(lasting: RedisServer, name: str
     assert service.summary().charges == 1
 
 
+async def test_whoever_waits_outlives_the_first_who_asked(lasting: RedisServer, name: str) -> None:
+    """Its caller is cancelled, and a job on another machine would wait until it lapses."""
+    service = new_service(solve_times=Fixed(30))
+    async with crew(service, lasting, name) as members:
+        first, second = await members.pools(2)
+        for number, waits in enumerate((True, False)):
+            async with asyncio.TaskGroup() as group:
+                gives_up = group.create_task(first.solve(job(number), once=True))
+                await until(lambda: first.statistics().waiting == 1)
+                later = group.create_task(second.solve(job(number), once=True)) if waits else None
+                await asyncio.sleep(0)
+                gives_up.cancel()
+            later = later or asyncio.create_task(second.solve(job(number), once=True))
+            assert (await asyncio.wait_for(later, 60)).token
+        await until(lambda: first.statistics().orphaned == 2)
+        assert len(first.orphans()) == 2, "it is there for whoever resumes it"
+    assert service.summary().charges == 2
+
+
 async def test_a_job_that_was_not_paid_is_free_again(lasting: RedisServer, name: str) -> None:
     """A reference that was refused at one machine could be solved at none."""
     service = new_service(solve_times=Fixed(5))
