@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,13 @@ from ezcaptcha_async.testing import (
     Fixed,
     SimulatedServer,
     SimulatedService,
-    Uniform,
     serve,
 )
 from tests.redis_server import RedisServer
 
 from .conftest import KEY, TASK, crew, job, new_service
 
+ROW = {"type": "ReCaptchaV2TaskProxyless", "website_key": "a-site-key"}
 CRAWL = ("--fleet", "redis://host", "--fleet-name", "crawl")
 
 
@@ -85,14 +86,6 @@ async def test_it_says_how_long_a_ban_lasts(
         assert "being created" in said
 
 
-async def test_a_fleet_that_nobody_is_in(
-    lasting: RedisServer, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A slip in the name would end in a traceback."""
-    assert await command(lasting.url, "--name", name) == 0
-    assert f"{name}: 0 pools alive" in capsys.readouterr().out
-
-
 async def test_what_cannot_be_looked_at_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """The password of the server would be in the log of whoever runs it."""
     assert await command("redis://:a-password@127.0.0.1:1", "--name", "crawl") != 0
@@ -132,44 +125,17 @@ async def test_the_environment_may_name_the_server(
 
 def with_rows(path: Path, number: int) -> Path:
     """Write a file of so many rows."""
-    row = {"type": "ReCaptchaV2TaskProxyless", "website_key": "a-site-key"}
     lines = [
-        json.dumps({**row, "website_url": f"https://example.com/{index}", "id": f"job {index}"})
+        json.dumps({**ROW, "website_url": f"https://example.com/{index}", "id": f"job {index}"})
         for index in range(number)
     ]
     path.write_text("\n".join(lines), "utf-8")
     return path
 
 
-def test_the_same_rows_on_two_machines_are_paid_for_once(
-    lasting: RedisServer, name: str, tmp_path: Path
-) -> None:
-    """Each machine would buy all of them."""
-    rows = with_rows(tmp_path / "rows.jsonl", 20)
-    service = new_service(solve_times=Uniform(5, 15))
-    with serve(service, time_scale=5) as web:
-        environment = os.environ | web.environment | {"EZCAPTCHA_CLIENT_KEY": KEY}
-        program = sys.executable, "-m", "ezcaptcha_async.cli", "batch", str(rows), "--json"
-        fleet = "--fleet", lasting.url, "--fleet-name", name, "--budget", "130"
-        machines = [
-            subprocess.Popen(  # noqa: S603 - our own program
-                [*program, *fleet, "-o", str(tmp_path / f"results{machine}")],
-                env={name: str(value) for name, value in environment.items()},
-                stdout=subprocess.PIPE,
-            )
-            for machine in range(2)
-        ]
-        said = [machine.communicate(timeout=60)[0] for machine in machines]
-    assert [machine.returncode for machine in machines] == [0, 0], said
-    results = [
-        [json.loads(line) for line in (tmp_path / f"results{machine}").read_text().splitlines()]
-        for machine in range(2)
-    ]
-    tokens = [{line["id"]: line["solution"]["token"] for line in lines} for lines in results]
-    assert tokens[0] == tokens[1]
-    assert len(set(tokens[0].values())) == 20
-    assert not list(tmp_path.glob("*.journal"))
-    service.assert_charged(20)
+def read(results: Path) -> list[dict[str, Any]]:
+    """Return what a file of results holds."""
+    return [json.loads(line) for line in results.read_text("utf-8").splitlines()]
 
 
 class Machines:
@@ -192,8 +158,11 @@ class Machines:
     def run(self, rows: Path, *options: str) -> tuple[int, list[dict[str, Any]]]:
         """Give one that is new to them some rows; return its exit code and results."""
         results = self._folder / f"results{next(self._numbers)}"
-        code = main(["batch", str(rows), "-o", str(results), *self._fleet, *options])
-        return code, [json.loads(line) for line in results.read_text("utf-8").splitlines()]
+        return main(self.arguments(rows, results, *options)), read(results)
+
+    def arguments(self, rows: Path, results: Path, *options: str) -> list[str]:
+        """Return what to tell one."""
+        return ["batch", str(rows), "-o", str(results), *self._fleet, *options]
 
 
 @pytest.fixture
@@ -208,10 +177,32 @@ def machines(
 
 def same_rows(path: Path, number: int) -> Path:
     """Write a file of rows that look all the same, and have no name of their own."""
-    row = {"type": "ReCaptchaV2TaskProxyless", "website_key": "a-site-key"}
-    text = json.dumps({**row, "website_url": "https://example.com/", "mine": "a column"})
+    text = json.dumps({**ROW, "website_url": "https://example.com/", "mine": "a column"})
     path.write_text(f"{text}\n" * number, "utf-8")
     return path
+
+
+def test_the_same_rows_on_two_machines_are_paid_for_once(
+    machines: tuple[Machines, SimulatedService], tmp_path: Path
+) -> None:
+    """Each machine would buy all of them."""
+    crowd, service = machines
+    rows = with_rows(tmp_path / "rows.jsonl", 20)
+    program = sys.executable, "-m", "ezcaptcha_async.cli"
+    other = tmp_path / "elsewhere"
+    with subprocess.Popen([*program, *crowd.arguments(rows, other, "--budget", "130")]) as machine:  # noqa: S603
+        while not service.summary().charges and machine.poll() is None:
+            time.sleep(0.01)
+        code, results = crowd.run(rows, "--budget", "130")
+        assert machine.wait(60) == code == 0
+    tokens = [
+        {line["id"]: line["solution"]["token"] for line in lines}
+        for lines in (results, read(other))
+    ]
+    assert tokens[0] == tokens[1]
+    assert len(set(tokens[0].values())) == 20
+    assert not list(tmp_path.glob("*.journal"))
+    service.assert_charged(20)
 
 
 def test_rows_that_look_the_same_are_bought_each_and_once(
@@ -281,11 +272,8 @@ def test_rows_of_a_pipe_need_a_name_each(
         (["--fleet-name", "crawl"], "no URL of Redis or Valkey"),
         (["--fleet", "redis://host", "--fleet-name", "a b"], "name must be"),
         (["--fleet", "host", *CRAWL[2:]], "url must be"),
-        (
-            ["--fleet", "redis://host", "--fleet-name", "crawl", "--journal", "j"],
-            "--journal do not",
-        ),
-        (["--fleet", "redis://host", "--fleet-name", "crawl", "--retry-failed"], "--retry-failed"),
+        ([*CRAWL, "--journal", "j"], "--journal do not"),
+        ([*CRAWL, "--retry-failed"], "--retry-failed"),
     ],
 )
 def test_what_does_not_go_together_is_said_before_anything_is_sent(

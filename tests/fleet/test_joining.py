@@ -18,7 +18,6 @@ import trio
 
 from ezcaptcha_async import (
     ConfigurationError,
-    PoolClosedError,
     ReCaptchaV2TaskProxyless,
     SessionPool,
 )
@@ -50,68 +49,50 @@ def test_a_fleet_is_a_value_that_shows_no_secret(url: str, shown: str) -> None:
     assert fleet == pickle.loads(pickle.dumps(fleet))
 
 
-@pytest.mark.parametrize(
-    "url",
-    [None, b"redis://host", "", "localhost:6379", f"http://{PASSWORD}@host", "redis://",
-     f"redis://:{PASSWORD}@host:99999", f"redis://:{PASSWORD}@[host", "redis://host:0",
-     f"redis+sentinel://:{PASSWORD}@host/0", f"redis://:{PASSWORD}/more@host",
-     f"redis://:{PASSWORD}#more@host", f"redis://host/0#{PASSWORD}"],
-)  # fmt: skip
-def test_a_url_that_is_none_is_refused(url: Any) -> None:
-    """It would fail when the pool is opened, with the words of another library."""
-    with pytest.raises(ConfigurationError, match=r"url must be .* redis://10.0.0.5") as caught:
-        Fleet(url, name="crawl")
-    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+WRONG: dict[str, tuple[Any, ...]] = {
+    # They would fail when the pool is opened, with the words of another library.
+    r"url must be .* redis://10.0.0.5": (
+        *(None, b"redis://host", "", "localhost:6379", f"http://{PASSWORD}@host", "redis://"),
+        *(f"redis://:{PASSWORD}@host:99999", f"redis://:{PASSWORD}@[host", "redis://host:0"),
+        *(f"redis+sentinel://:{PASSWORD}@host/0", f"redis://:{PASSWORD}/more@host"),
+        *(f"redis://:{PASSWORD}#more@host", f"redis://host/0#{PASSWORD}"),
+    ),
+    # Certificates would not be verified, and nobody would see that they are not.
+    "no settings after the question mark": (
+        *("rediss://host?ssl_cert_reqs=none", "rediss://host?ssl_check_hostname=false"),
+        *("rediss://host?decode_responses=0", f"rediss://host?password={PASSWORD}"),
+    ),
+    # The client would take the first one instead, which others may have, without a word.
+    "must name one database, by its number": (
+        *(f"redis://:{PASSWORD}@host/jobs", "redis://host/-1", "redis://host/0/1"),
+        *("redis://host/1.5", "redis://host/ 0", "rediss://host/0?db=1", "redis://host?db=0&db=1"),
+        *("redis://host?db=jobs", "redis://host?db=", "unix:///run/redis.sock?db=jobs"),
+    ),
+    # Authorities are for TLS: the client would fail with a type error.
+    "no settings after the question mark but db$": (
+        *("redis://host/0?ssl_ca_certs=/etc/ca.pem", "unix:///s?ssl_ca_certs=/etc/ca.pem"),
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "ssl_cert_reqs=none",
-        "ssl_check_hostname=false",
-        "decode_responses=0",
-        f"password={PASSWORD}",
-    ],
-)
-def test_a_url_switches_nothing_off(setting: str) -> None:
-    """Certificates would not be verified, and nobody would see that they are not."""
-    with pytest.raises(ConfigurationError, match="no settings after the question mark") as caught:
-        Fleet(f"rediss://host?{setting}", name="crawl")
-    assert PASSWORD not in str(caught.value)
+@pytest.mark.parametrize("problem", WRONG)
+def test_a_url_that_is_none_is_refused(problem: str) -> None:
+    """Tasks would never be created, or what they are worth be told to others."""
+    for url in WRONG[problem]:
+        with pytest.raises(ConfigurationError, match=problem) as caught:
+            Fleet(url, name="crawl")
+        assert PASSWORD not in "".join(traceback.format_exception(caught.value))
 
 
-@pytest.mark.parametrize(
-    "place",
-    ["redis://host/jobs", "redis://host/-1", "redis://host/0/1", "redis://host/1.5",
-     "redis://host/ 0", "rediss://host/0?db=1", "redis://host?db=0&db=1",
-     "redis://host?db=jobs", "redis://host?db=",
-     "unix:///run/redis.sock?db=jobs"],
-)  # fmt: skip
-def test_a_database_that_is_none_is_refused(place: str) -> None:
-    """The client would take the first one instead, which others may have, without a word."""
-    with pytest.raises(ConfigurationError, match="must name one database, by its number"):
-        Fleet(place.replace("//h", f"//:{PASSWORD}@h"), name="crawl")
-
-
-@pytest.mark.parametrize("place", ["redis://host/0", "unix:///run/redis.sock"])
-def test_authorities_are_for_tls(place: str) -> None:
-    """The client would fail with a type error when the pool is opened."""
-    with pytest.raises(ConfigurationError, match=r"no settings after the question mark but db$"):
-        Fleet(f"{place}?ssl_ca_certs=/etc/ca.pem", name="crawl")
-
-
-@pytest.mark.parametrize("name", [None, "", "two words", "{tag}", "a:b", "x" * 65, 7])
-def test_a_name_that_is_none_is_refused(name: Any) -> None:
-    """It would be part of each key, and tear it apart."""
-    with pytest.raises(ConfigurationError, match="name must be"):
-        Fleet("redis://localhost", name=name)
-
-
-@pytest.mark.parametrize("lease", [None, 0, 0.9, 301, "10", True, float("nan")])
-def test_a_lease_that_is_none_is_refused(lease: Any) -> None:
-    """Living pools would be taken for dead, or dead ones for alive."""
-    with pytest.raises(ConfigurationError, match="lease must be"):
-        Fleet("redis://localhost", name="crawl", lease=lease)
+def test_a_name_or_a_lease_that_is_none_is_refused() -> None:
+    """It would tear each key apart, or have living pools taken for dead."""
+    wrong: Any
+    for wrong in (None, "", "two words", "{tag}", "a:b", "x" * 65, 7):
+        with pytest.raises(ConfigurationError, match="name must be"):
+            Fleet("redis://localhost", name=wrong)
+    for wrong in (None, 0, 0.9, 301, "10", True, float("nan")):
+        with pytest.raises(ConfigurationError, match="lease must be"):
+            Fleet("redis://localhost", name="crawl", lease=wrong)
 
 
 def test_trio_is_told_at_once(lasting: RedisServer, name: str) -> None:
@@ -242,16 +223,6 @@ async def test_a_cluster_says_where_its_keys_are(tmp_path: Path, name: str) -> N
                 said.append(str(error))
         (words,) = said
         assert "one node of a cluster, and this fleet's keys are at 127.0.0.1:" in words
-
-
-async def test_a_pool_in_a_fleet_is_opened_once(lasting: RedisServer, name: str) -> None:
-    """Its first connections would be left open."""
-    service = new_service()
-    async with crew(service, lasting, name) as members:
-        pool = await members.pool()
-        with pytest.raises(PoolClosedError, match="opened once"):
-            await pool.open()
-        assert (await pool.fleet_status()).pools == 1
 
 
 async def test_whoever_is_cancelled_leaves_nothing_behind(lasting: RedisServer, name: str) -> None:

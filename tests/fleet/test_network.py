@@ -71,35 +71,6 @@ class Relay:
             target.close()
 
 
-async def test_a_pool_that_is_parted_from_the_others(lasting: RedisServer, name: str) -> None:
-    """It lives, and is taken for dead: its tasks would be lost, or paid for by both sides."""
-    service = new_service(solve_times=Fixed(60))
-    async with Relay(lasting.port) as relay, crew(service, lasting, name, lease=LEASE) as members:
-        there = attrs.evolve(members.fleet, url=f"redis://127.0.0.1:{relay.port}")
-        parted = await members.pool(fleet=there)
-        other = await members.pool()
-        ticket = await parted.submit(job(1), once=True)
-        relay.cut()
-        await until(lambda: other.statistics().resumed == 1)
-        async with asyncio.TaskGroup() as group:
-            later = group.create_task(parted.solve(job(2), once=True))
-            assert (await ticket).token, "it is polled on all the same"
-            assert service.summary().charges == 1, "and buys nothing that nobody knows of"
-            relay.mend()
-        assert later.result().receipt.task_id != ticket.task_id
-        for pool in (parted, other):
-            assert (await pool.solve(job(1), once=True)).receipt.task_id == ticket.task_id
-
-        async def books() -> tuple[float, ...]:
-            status = [await pool.fleet_status() for pool in (parted, other)][-1]
-            return status.pools, status.created, status.spent
-
-        with anyio.fail_after(60):
-            while await books() != (2, 2, 12):  # both say again that they live
-                await asyncio.sleep(0.05)
-    service.assert_charged(2)
-
-
 async def test_pools_that_are_parted_in_the_middle_buy_nothing_twice(
     lasting: RedisServer, name: str
 ) -> None:
@@ -110,7 +81,7 @@ async def test_pools_that_are_parted_in_the_middle_buy_nothing_twice(
         pools = await members.pool(fleet=there), await members.pool()
         asked = [
             (number, asyncio.create_task(solve(pool, f"job {number}")))
-            for number in range(60)
+            for number in range(40)
             for pool in pools
         ]
         for number, seconds in enumerate((0.5, 3 * LEASE)):  # and longer than an answer may take

@@ -15,7 +15,7 @@ import anyio
 import attrs
 import pytest
 import redis.asyncio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ezcaptcha_async.fleets import (
@@ -69,6 +69,23 @@ BEGINNING: Final[list[tuple[int, Step]]] = [
     (0, ("acquire", 1)),
     (0, ("created", (2, "2"))),  # from elsewhere: the account is proven
     (1, ("acquire", 2)),
+]
+
+
+LOST_AND_REFUSED: Final[list[tuple[int, Step]]] = [
+    *((0, ("acquire", 2)), (0, ("intend", (0, "a", False))), (0, ("lost", 0))),
+    *((1, ("intend", (0, "a", False))), (1, ("intend", (0, "a", True))), (1, ("not_paid", 0))),
+    *((0, ("trouble", "refused")), (1, ("beat", None)), (0, ("acquire", 1))),
+    *((1, ("trouble", "reopened")), (0, ("beat", None)), (0, ("acquire", 1))),
+    *((1, ("trouble", "paused")), (0, ("acquire", 1)), (0, ("trouble", "banned"))),
+]
+PAID_AND_LEFT: Final[list[tuple[int, Step]]] = [
+    *((0, ("intend", (0, "a", False))), (0, ("created", (0, "1"))), (0, ("acquire", 5))),
+    *((1, ("intend", (0, None, False))), (1, ("intend", (1, None, False)))),  # one too many
+    *((1, ("not_paid", 0)), (1, ("acquire", 1)), (1, ("intend", (2, "a", False)))),
+    *((0, ("settled", ("1", "a"))), (1, ("acquire", 1)), (1, ("intend", (3, "a", False)))),
+    *((0, ("delivered", "a")), (0, ("release", None))),
+    *((0, ("ended", ("1", "a", "{}"))), (0, ("leave", None)), (1, ("beat", None))),
 ]
 
 
@@ -129,14 +146,7 @@ class Script:
         name = self._name(books, attempt)
         account, _, fingerprint = ACCOUNT.partition(":")
         text = {"service": account, "account": fingerprint, "once": True, "reference": reference}
-        intention = Intention(
-            account=ACCOUNT,
-            attempt=name,
-            text=json.dumps(text),
-            points=6,
-            reference=reference,
-            again=again,
-        )
+        intention = attrs.evolve(sent_as(name, reference), text=json.dumps(text), again=again)
         try:
             answer = await books.intend(intention)
         except ConnectionError:
@@ -151,45 +161,36 @@ class Script:
         return names[attempt] if attempt < len(names) else f"{books.run}.9{attempt}"
 
     def _fact(self, books: SharedBooks, kind: str, value: Any) -> Fact:
-        if kind in {"created", "not_paid", "lost", "intended"}:
-            return self._of_attempt(books, kind, value)
+        of: dict[str, Any] = {"account": ACCOUNT}
         match kind:
             case "delivered":
                 return Delivered(reference=value)
             case "settled":
-                task, reference = value
-                return Settled(
-                    account=ACCOUNT, task_id=task, reference=reference, text="{}", seconds=60
-                )
+                task, of["reference"] = value
+                return Settled(**of, task_id=task, text="{}", seconds=60)
             case "ended":
-                task, reference, text = value
-                text = text if reference else ""
-                return Ended(
-                    account=ACCOUNT, task_id=task, reference=reference, text=text, seconds=60
-                )
+                task, of["reference"], text = value
+                text = text if of["reference"] else ""
+                return Ended(**of, task_id=task, text=text, seconds=60)
+            case "trouble":
+                return Trouble(**of, kind=value, code="CODE", seconds=60, polls=60)
             case _:
-                return Trouble(account=ACCOUNT, kind=value, code="CODE", seconds=60, polls=60)
+                return self._of_attempt(books, kind, value, of)
 
-    def _of_attempt(self, books: SharedBooks, kind: str, value: Any) -> Fact:
+    def _of_attempt(self, books: SharedBooks, kind: str, value: Any, of: dict[str, Any]) -> Fact:
         attempt, task = value if kind == "created" else (value, "")
-        name = self._name(books, attempt)
-        sent = self._sent.get(name) or Intention(account=ACCOUNT, attempt=name, text="", points=6)
+        of["attempt"] = name = self._name(books, attempt)
+        sent = self._sent.get(name) or Intention(**of, text="", points=6)
+        if kind == "intended":
+            return sent
+        of["reference"] = sent.reference
         match kind:
             case "created":
-                return Created(
-                    account=ACCOUNT,
-                    attempt=name,
-                    task_id=task,
-                    text=json.dumps({"id": task}),
-                    window=300,
-                    reference=sent.reference,
-                )
+                return Created(**of, task_id=task, text=json.dumps({"id": task}), window=300)
             case "not_paid":
-                return NotPaid(account=ACCOUNT, attempt=name, points=6, reference=sent.reference)
-            case "lost":
-                return Lost(account=ACCOUNT, attempt=name, text=sent.text, reference=sent.reference)
+                return NotPaid(**of, points=6)
             case _:
-                return sent
+                return Lost(**of, text=sent.text)
 
     async def state(self) -> Any:
         """Return all that can be seen."""
@@ -206,6 +207,8 @@ def _plain(answer: Any) -> Any:
 
 
 @settings(max_examples=40, deadline=None)
+@example(LOST_AND_REFUSED)
+@example(PAID_AND_LEFT)
 @given(st.lists(st.tuples(st.integers(0, 1), steps), min_size=12, max_size=40))
 def test_the_scripts_do_as_the_model(lasting: RedisServer, course: list[tuple[int, Step]]) -> None:
     """The money rules in Lua and in Python would part, and tests with the one say nothing."""
@@ -315,14 +318,11 @@ def sent_as(name: str, reference: str | None = None) -> Intention:
 
 def created_by(sent: Intention, task_id: str) -> Created:
     """Return that it was accepted."""
-    return Created(
-        account=ACCOUNT,
-        attempt=sent.attempt,
-        task_id=task_id,
-        text="{}",
-        window=300,
-        reference=sent.reference,
-    )
+    of = {"account": ACCOUNT, "attempt": sent.attempt, "reference": sent.reference}
+    return Created(**of, task_id=task_id, text="{}", window=300)
+
+
+ENDED: Final = Ended(account=ACCOUNT, task_id="1", reference="a", text="{}", seconds=60)
 
 
 async def counts(books: SharedBooks) -> tuple[Any, ...]:
@@ -353,9 +353,7 @@ async def test_facts_that_come_after_later_ones_change_nothing(
     async with joined(lasting, name) as (books, _):
         async with Monitor(lasting, name) as monitor:
             created = await paid_by(books, "1", "a")
-            await books.tell(
-                [Ended(account=ACCOUNT, task_id="1", reference="a", text="{}", seconds=60)]
-            )
+            await books.tell([ENDED])
             before = await counts(books)
             await monitor.repeat("created", created.attempt)
         assert await counts(books) == before == (6, 1, 1, 0, 0, 0)
@@ -372,9 +370,7 @@ async def test_what_others_have_fetched_is_counted_once(lasting: RedisServer, na
             await monitor.send("ZADD", f"{{ez:{name}}}:pools", "0", parted.run)
             assert len((await heir.beat()).legacies) == 1
             await monitor.repeat("created", created.attempt)
-            await heir.tell(
-                [Ended(account=ACCOUNT, task_id="1", reference="a", text="{}", seconds=60)]
-            )
+            await heir.tell([ENDED])
             await monitor.send("HDEL", f"{{ez:{name}}}:told", parted.run)
             await monitor.repeat("created", created.attempt)
         await parted.tell([created])

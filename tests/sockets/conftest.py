@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import certifi
 import pytest
@@ -26,7 +27,8 @@ LOOP_OF: Final = {
     "httpx2-client": "trio",
     "aiohttp": "uvloop",
 }
-"""HTTP client → the one event loop on which whole pools use it; each adapter is tried on all."""
+"""HTTP client → the one event loop on which whole pools use it, and on which it is tried how it
+reads answers; each adapter is tried on all."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -46,8 +48,9 @@ def _is_superfluous(item: pytest.Item) -> bool:
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     names = [str(parameters.get(name, "")) for name in ("kind", "package", "injected", "own")]
     loop = str(parameters.get("anyio_backend"))
-    if item.path.parent == HERE and (client := "".join(names)) in LOOP_OF:
-        return loop != LOOP_OF[client]
+    on_one = parameters.get("parser") or (item.path.parent == HERE and "".join(names))
+    if on_one in LOOP_OF:
+        return loop != LOOP_OF[on_one]
     on_aiohttp = any("aiohttp" in name for name in names)
     without = {"trio": on_aiohttp, "uvloop": not on_aiohttp}
     return without.get(loop, False)
@@ -60,28 +63,20 @@ def anyio_backend(request: pytest.FixtureRequest) -> str | tuple[str, dict[str, 
     return ("asyncio", {"use_uvloop": True}) if name == "uvloop" else name
 
 
-@pytest.fixture(params=clients.ALL)
-def kind(request: pytest.FixtureRequest) -> str:
-    """Name of the HTTP client."""
-    return str(request.param)
+def _named(names: Sequence[str]) -> Any:
+    """Return a fixture that is the name of each of these HTTP clients in turn."""
+    return pytest.fixture(params=names)(lambda request: str(request.param))
 
 
-@pytest.fixture(params=clients.ONE_OF_EACH)
-def package(request: pytest.FixtureRequest) -> str:
-    """Name of the HTTP client, where it makes no difference who opened it."""
-    return str(request.param)
-
-
-@pytest.fixture(params=clients.OWN)
-def own(request: pytest.FixtureRequest) -> str:
-    """Name of an HTTP client that an adapter opens for itself."""
-    return str(request.param)
-
-
-@pytest.fixture(params=clients.INJECTED)
-def injected(request: pytest.FixtureRequest) -> str:
-    """Name of the HTTP client, where the test needs to set it up."""
-    return str(request.param)
+kind = _named(clients.ALL)
+package = _named(clients.ONE_OF_EACH)
+"""Where it makes no difference who opened the client."""
+parser = _named(clients.ONE_OF_EACH)
+"""Where only how it reads bytes makes a difference."""
+own = _named(clients.OWN)
+"""That an adapter opens for itself."""
+injected = _named(clients.INJECTED)
+"""That a test needs to set up."""
 
 
 @pytest.fixture(scope="session")

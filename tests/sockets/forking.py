@@ -1,11 +1,10 @@
 """A program that forks in the middle of using a pool, for `test_forked`.
 
-    python -m tests.sockets.forking use|exit|leave BACKEND CLIENT URL JOURNAL
+    python -m tests.sockets.forking use|exit BACKEND CLIENT URL JOURNAL
 
 With ``use`` the child tries all that a pool can do on its parent's pool, with ``exit`` it
 exits as programs do, by way of all that was entered. Then the parent goes on; what both
-found out is printed as JSON. With ``leave`` the parent dies and the child lives until
-standard input ends.
+found out is printed as JSON.
 """
 
 from __future__ import annotations
@@ -159,22 +158,7 @@ async def _fork(mode: str, backend: str, client: str, url: str, journal: str) ->
     print(json.dumps(parent), flush=True)  # noqa: T201
 
 
-async def _leave(client: str, url: str, journal: str) -> None:
-    async with _new_pool(client, url, journal) as pool:
-        await pool.submit(TASK)
-        ears, mouth = os.pipe()
-        if os.fork():
-            os.read(ears, 1)  # it lives
-        else:
-            os.write(mouth, b".")
-            sys.stdin.read()
-        os._exit(0)
-
-
 if __name__ == "__main__":
     logging.basicConfig(format="%(message)s")
     mode, backend, *where = sys.argv[1:]
-    if mode == "leave":
-        anyio.run(_leave, *where, backend=backend)
-    else:
-        anyio.run(_fork, mode, backend, *where, backend=backend)
+    anyio.run(_fork, mode, backend, *where, backend=backend)

@@ -20,19 +20,11 @@ SECRET: Final = "s3cret"
 PROXY: Final = f"me:{SECRET}@proxy.example"
 
 BROKEN: Final = (
-    f"http://{PROXY}",
+    *(f"http://{PROXY}{port}" for port in ("", ":port", ":99999")),
     f"http://me:{SECRET}@:3128",
-    f"http://me:{SECRET}#more@proxy.example:3128",
-    f"http://me:{SECRET}/more@proxy.example:3128",
-    f"http://{PROXY}:port",
-    f"http://{PROXY}:99999",
     f"http://me:{SECRET}@[zz]:3128",
-    f"http://me:{SECRET}\x01@proxy.example:3128",
-    f"http://me:{SECRET}\udce9@proxy.example:3128",
-    f"socks://{PROXY}:1080",
-    f"socks4://{PROXY}:1080",
-    f"socks5://{PROXY}:1080",
-    f"socks5h://{PROXY}:1080",
+    *(f"http://me:{SECRET}{bad}@proxy.example:3128" for bad in ("#", "/more", "\x01", "\udce9")),
+    *(f"{scheme}://{PROXY}:1080" for scheme in ("socks", "socks4", "socks5", "socks5h")),
 )
 TLS: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 
@@ -69,31 +61,29 @@ async def _is_told(variable: str, **settings: Any) -> str:
     return str(error)
 
 
-@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy"])
 async def test_a_proxy_that_cannot_be_used(
-    variable: str, transport: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    transport: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A traceback of 45 lines would end in a piece of the proxy's password."""
     for broken in BROKEN:
-        monkeypatch.setenv(variable, broken)
-        assert SECRET not in await _is_told(variable, **transport)
+        monkeypatch.setenv("HTTPS_PROXY", broken)
+        assert SECRET not in await _is_told("HTTPS_PROXY", **transport)
     for exemption in ("ez-captcha.com", "*", "[::1], api.ez-captcha.com:443"):
         monkeypatch.setenv("NO_PROXY", exemption)
         await _opened(**transport)
 
 
-@pytest.mark.parametrize("variable", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
 async def test_nothing_of_it_concerns_what_stays_here(
-    variable: str, transport: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    transport: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A simulated service could not be used behind a proxy; or the proxy would get the key."""
     for name in TLS:
         monkeypatch.setenv(name, "/no/such/place")
     with serve(SimulatedService(), time_scale=30) as server:
-        for broken in BROKEN:
-            monkeypatch.setenv(variable, broken)
+        for broken in (*BROKEN, f"http://{PROXY}:3128"):
+            for variable in ("HTTP_PROXY", "https_proxy", "ALL_PROXY"):
+                monkeypatch.setenv(variable, broken)
             await _opened(service=server.profile, **transport)
-        monkeypatch.setenv(variable, f"http://{PROXY}:3128")
         async with SessionPool("key", service=server.profile, **transport) as pool:
             assert (await pool.balance()).points
 

@@ -67,15 +67,14 @@ def test_a_pool_in_each_of_several_threads() -> None:
     assert service.summary().fetched == 60
 
 
-@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
-def test_a_pool_on_uvloop(transport: str) -> None:
+def test_httpx_on_uvloop() -> None:
     """Servers run on it; its sockets, timers and futures are not asyncio's own."""
     uvloop = pytest.importorskip("uvloop")
     service = SimulatedService(solve_times=Fixed(8))
     service.inject(Fault.RESET_AFTER, path="/getTaskResult", times=3)
 
     async def main() -> None:
-        settings = {"service": server.profile, "polling": POLLING, "transport": transport}
+        settings = {"service": server.profile, "polling": POLLING, "transport": "httpx"}
         async with SessionPool("key", **settings) as pool:
             await asyncio.gather(*(pool.solve(TASK) for _ in range(20)))
             ticket = await pool.submit(TASK)
@@ -85,44 +84,6 @@ def test_a_pool_on_uvloop(transport: str) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
     assert service.summary().fetched == 20
-
-
-def test_entering_and_leaving_in_different_asyncio_tasks() -> None:
-    """Aiohttp's runner and many fixtures start and stop an application in separate tasks."""
-    service = SimulatedService(solve_times=Fixed(8))
-
-    async def main() -> None:
-        pool = SessionPool("key", service=server.profile, polling=POLLING)
-        await asyncio.create_task(pool.__aenter__())
-        assert (await asyncio.create_task(pool.solve(TASK))).token
-        await asyncio.create_task(pool.aclose())
-
-    with serve(service, time_scale=SPEED) as server:
-        asyncio.run(main(), debug=True)
-
-
-def test_ctrl_c_leaves_the_list_of_paid_tickets() -> None:
-    """asyncio.run cancels everything; what was paid for must still be known."""
-    service = SimulatedService(solve_times=Fixed(200))
-    pools: list[SessionPool] = []
-
-    async def main() -> None:
-        async with SessionPool("key", service=server.profile, polling=POLLING) as pool:
-            pools.append(pool)
-            await asyncio.gather(*(pool.solve(TASK) for _ in range(20)))
-
-    async def run() -> None:
-        task = asyncio.create_task(main())
-        while service.summary().charges < 20 and not task.done():
-            await asyncio.sleep(0.01)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    with serve(service, time_scale=SPEED) as server:
-        asyncio.run(run())
-    assert len(pools[0].orphans()) == service.summary().charges == 20
-    assert pools[0].orphans()[0].to_dict()["task_id"]
 
 
 def test_a_loop_that_ends_without_closing_the_pool() -> None:

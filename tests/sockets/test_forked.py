@@ -14,16 +14,14 @@ from typing import Any, Final
 
 import pytest
 
-from ezcaptcha_async import PollPolicy, SessionPool
 from ezcaptcha_async.testing import Fixed, SimulatedServer, SimulatedService, serve
 
 from .clients import LONG_WINDOW, SPEED
-from .forking import KEY
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 
 ROOT: Final = Path(__file__).parents[2]
-ON_EACH: Final = [("asyncio", "aiohttp"), ("asyncio", "httpx"), ("trio", "httpx")]
+ON_EACH: Final = [("asyncio", "aiohttp"), ("trio", "httpx")]
 REFUSED: Final = "ConfigurationError: this pool belongs to another event loop or process"
 COMMAND: Final = (
     sys.executable,
@@ -89,20 +87,3 @@ def test_a_child_that_exits_leaves_the_parent_alone(tmp_path: Path) -> None:
     with serve(service, time_scale=SPEED) as server:
         found = _run("exit", "asyncio", "httpx", server, tmp_path / "paid.jsonl")
     _check_parent(found, service)
-
-
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_child_that_lives_on_does_not_keep_the_journal(tmp_path: Path) -> None:
-    """A program that was killed could not be restarted until its last worker is gone."""
-    journal = tmp_path / "paid.jsonl"
-    with serve(_service(), time_scale=SPEED) as server:
-        arguments = ("leave", "asyncio", "httpx", server.url, str(journal))
-        process = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, stdin=subprocess.PIPE)  # noqa: ASYNC220, S603
-        with process:
-            assert process.wait(30) == 0
-            # The child waits for the end of its standard input meanwhile.
-            settings: dict[str, Any] = {"service": server.profile, "journal": journal}
-            polling = PollPolicy().at_speed(SPEED)
-            async with SessionPool(KEY, polling=polling, **settings) as pool:
-                async with pool.resume_all() as outcomes:
-                    assert [outcome.error async for outcome in outcomes] == [None]

@@ -1,4 +1,7 @@
-"""A whole pool against the simulated service on a real port: nothing lost, nothing left open."""
+"""A whole pool against the simulated service on a real port: nothing lost, nothing left open.
+
+What becomes of each fault of a createTask is seen on virtual time, in ``tests/behaviour``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ import httpx2
 import pytest
 
 from ezcaptcha_async import (
-    EzCaptchaError,
     PollPolicy,
     PoolClosedError,
     ReCaptchaSolution,
@@ -38,10 +40,6 @@ TASKS: Final = (ReCaptchaV2TaskProxyless(**PAGE), ReCaptchaV3TaskProxyless(**PAG
 POLLING: Final = PollPolicy().at_speed(SPEED)
 TABLE: Final = Path("/proc/self/net/tcp")
 ESTABLISHED: Final = "01"
-ACTED_ON: Final = (Fault.RESET_AFTER, Fault.MALFORMED, Fault.HANG)
-"""Faults that keep the answer from the client, but not the request from the service."""
-ANSWERLESS: Final = (*ACTED_ON, Fault.RESET_BEFORE, Fault.HTML)
-"""Faults after which the client cannot know."""
 
 
 @pytest.fixture(params=["aiohttp", "httpx", "httpx2"])
@@ -133,7 +131,7 @@ async def gathered(pool: SessionPool, count: int) -> list[ReCaptchaSolution]:
 
 
 @needs_table
-async def test_two_hundred_at_once_through_all_kinds_of_trouble(one_kind: str) -> None:
+async def test_a_hundred_at_once_through_all_kinds_of_trouble(one_kind: str) -> None:
     """The main job on a bad day: every paid task is solved, and no connection is left."""
     service = SimulatedService(
         solve_times=Uniform(6, 14), retry_after=0.1, result_window=LONG_WINDOW
@@ -146,8 +144,8 @@ async def test_two_hundred_at_once_through_all_kinds_of_trouble(one_kind: str) -
         Fault.THROTTLED,
         Fault.UNAVAILABLE,
     ):
-        service.inject(fault, path="/getTaskResult", times=8)
-    service.inject(Fault.HANG, path="/getTaskResult", times=8, seconds=0.2)
+        service.inject(fault, path="/getTaskResult", times=4)
+    service.inject(Fault.HANG, path="/getTaskResult", times=4, seconds=0.2)
     tokens: set[str] = set()
     with serve(service, time_scale=SPEED) as server:
         async with open_pool(one_kind, server.profile, max_requests=12) as pool:
@@ -156,57 +154,19 @@ async def test_two_hundred_at_once_through_all_kinds_of_trouble(one_kind: str) -
                 tokens.add((await pool.solve(TASKS[index % 2])).token)
 
             async with anyio.create_task_group() as group:
-                for index in range(200):
+                for index in range(100):
                     group.start_soon(solve, index)
             assert _connections_to(server.port) <= 12
         assert await _all_closed(server.port)
     summary = service.summary()
-    assert len(tokens) == 200
-    assert (summary.charges, summary.fetched, summary.lost) == (200, 200, 0)
-    assert sum(summary.faults.values()) == 56
+    assert len(tokens) == 100
+    assert (summary.charges, summary.fetched, summary.lost) == (100, 100, 0)
+    assert sum(summary.faults.values()) == 28
     counts = pool.statistics()
-    assert (counts.created, counts.solved, counts.unknown) == (200, 200, 0)
+    assert (counts.created, counts.solved, counts.unknown) == (100, 100, 0)
     assert counts.points == summary.points
     # What is reset before it was sent is the only thing that the service did not see.
     assert counts.requests == summary.requests + summary.faults[Fault.RESET_BEFORE.value]
-
-
-async def test_the_books_agree_with_the_services_own_on_every_charge(one_kind: str) -> None:
-    """Whatever happens to createTask, nothing is paid twice and no paid task is forgotten."""
-    service = SimulatedService(solve_times=Fixed(8), retry_after=0.05)
-    solved: list[str] = []
-    failed: list[EzCaptchaError] = []
-    with serve(service, time_scale=SPEED) as server:
-        async with open_pool(one_kind, server.profile, request_timeout=0.5) as pool:
-
-            async def solve() -> None:
-                try:
-                    solved.append((await pool.solve(TASKS[0])).receipt.task_id)
-                except EzCaptchaError as error:
-                    failed.append(error)
-
-            # Until the first one is through, one create goes at a time.
-            await solve()
-            for fault in (*ANSWERLESS, Fault.THROTTLED, Fault.UNAVAILABLE):
-                service.inject(fault, path="/createTask", times=2)
-            async with anyio.create_task_group() as group:
-                for _ in range(25):
-                    group.start_soon(solve)
-    counts, summary = pool.statistics(), service.summary()
-    charged = {task.task_id for task in service.record.tasks}
-    assert len(solved) + len(failed) == 26
-    assert counts.created == counts.solved == len(solved)
-    assert set(solved) <= charged
-    # Each of these was charged, and its answer never arrived.
-    lost_answers = sum(summary.faults[fault.value] for fault in ACTED_ON)
-    assert lost_answers == 6
-    assert len(charged) == summary.charges
-    # Whoever was charged without a solution is told so. On a busy machine an answer may be
-    # late by itself, so these are bounds.
-    assert all(isinstance(error, SubmissionUnknownError) for error in failed)
-    assert all(error.may_be_charged for error in failed)
-    assert counts.unknown == len(failed)
-    assert lost_answers <= summary.charges - counts.created <= counts.unknown
 
 
 @needs_table
@@ -239,34 +199,6 @@ async def test_closing_in_the_middle_leaves_nothing_open(one_kind: str) -> None:
             solution = await another.resume(saved[0])
         assert solution.receipt.task_id == saved[0]["task_id"]
     assert len(errors) == 60
-
-
-@needs_table
-async def test_callers_who_go_away_leave_nothing_open(one_kind: str) -> None:
-    """A web server cancels handlers all day; not one connection may be lost by it."""
-    service = SimulatedService(solve_times=Uniform(5, 15))
-    rng = Random(5)
-    solved: list[str] = []
-    with serve(service, time_scale=SPEED, latency=0.005) as server:
-        async with open_pool(one_kind, server.profile, max_requests=6) as pool:
-
-            async def caller(patience: float) -> None:
-                with anyio.move_on_after(patience):
-                    solved.append((await pool.solve(TASKS[0])).receipt.task_id)
-
-            async with anyio.create_task_group() as group:
-                for _ in range(80):
-                    group.start_soon(caller, rng.uniform(0, 0.6))
-            while pool.statistics().requests_in_flight:
-                await anyio.sleep(0.01)
-            assert _connections_to(server.port) <= 6
-            counts = pool.statistics()
-            orphans = {orphan.task_id for orphan in pool.orphans()}
-            assert counts.unknown == counts.creating == counts.queued == 0
-            assert {task.task_id for task in service.record.tasks} == orphans | set(solved)
-            # The connections that are left still work.
-            assert (await pool.solve(TASKS[1])).token
-        assert await _all_closed(server.port)
 
 
 async def test_a_service_that_comes_up_late_is_waited_for(one_kind: str) -> None:

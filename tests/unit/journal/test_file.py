@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -64,26 +63,18 @@ async def test_only_the_owner_can_read_it(path: Path) -> None:
     }
 
 
-def test_a_file_that_others_could_read_is_made_private(path: Path) -> None:
-    """A file that was made by hand is open to everybody."""
-    path.write_bytes(b"a\n")
-    path.chmod(0o644)
-    with opened(path) as file:
-        assert list(file.lines(10)) == [b"a\n"]
-    assert mode_of(path) == 0o600
-
-
-def test_a_file_that_cannot_be_made_private_is_refused(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("refused", ["os.fchmod", "ezcaptcha_async._journal.file._lock"])
+def test_a_file_that_cannot_be_made_private_or_locked_is_refused(
+    refused: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It belongs to another user, who may read it."""
+    """Another user may read it; or another pool spoil it, in a folder that knows no locks."""
 
     def refuse(*_args: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     path.write_bytes(b"")
     path.chmod(0o644)
-    monkeypatch.setattr(os, "fchmod", refuse)
+    monkeypatch.setattr(refused, refuse)
     with pytest.raises(ConfigurationError, match=r"paid\.jsonl: Operation not permitted"):
         JournalFile(str(path))
 
@@ -105,11 +96,14 @@ async def test_a_forked_child_gives_the_lock_back_and_writes_nothing(path: Path)
 
 def test_a_second_pool_is_refused_until_the_first_is_done(path: Path) -> None:
     """Both would fetch the same tasks, and one would compact away what the other writes."""
+    path.write_bytes(b"a\n")
+    path.chmod(0o644)
     with opened(path) as file, pytest.raises(ConfigurationError, match="another pool or process"):
         JournalFile(str(path))
     file.close()
-    with opened(path):
-        pass
+    with opened(path) as file:
+        assert list(file.lines(10)) == [b"a\n"]
+    assert mode_of(path) == 0o600, "a file that was made by hand is open to everybody"
 
 
 async def test_the_lock_outlives_the_replacing_of_the_file(path: Path) -> None:
@@ -133,23 +127,11 @@ async def test_a_link_leads_to_the_same_lock(path: Path) -> None:
     assert path.read_bytes() == b"new\n"
 
 
-def test_another_process_is_refused(path: Path) -> None:
-    """A program that is started twice by mistake must say so, and not go on."""
-    code = (
-        "import sys;from ezcaptcha_async._journal.file import JournalFile; JournalFile(sys.argv[1])"
-    )
-    command = [sys.executable, "-c", code, str(path)]
-    root = Path(__file__).parents[3]
-    with opened(path):
-        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=root)  # noqa: S603
-    assert str(path) in done.stderr
-    assert "another pool or process uses it" in done.stderr
-
-
-@pytest.mark.parametrize("where", ["folder", "missing/paid.jsonl", "\ud800.jsonl"])
+@pytest.mark.parametrize("where", ["folder", "missing/paid.jsonl", "\ud800.jsonl", "pipe"])
 def test_what_cannot_be_a_journal_is_named(tmp_path: Path, where: str) -> None:
     """A wrong path in a deployment must be found by its message."""
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     if where == "\ud800.jsonl":
         with pytest.raises(ConfigurationError, match="path of a file"):
             Journal(tmp_path / where)
@@ -158,38 +140,13 @@ def test_what_cannot_be_a_journal_is_named(tmp_path: Path, where: str) -> None:
         JournalFile(str(tmp_path / where))
 
 
-def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
-    """Written to a pipe or a device, everything would be gone."""
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    with pytest.raises(ConfigurationError, match="not a regular file"):
-        JournalFile(str(pipe))
-
-
-def test_a_lock_that_the_file_system_does_not_have(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some network folders know no locks; two pools there would spoil each other's lines."""
-
-    def unsupported(_descriptor: int) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr("ezcaptcha_async._journal.file._lock", unsupported)
-    with pytest.raises(ConfigurationError, match="No locks available"):
-        JournalFile(str(path))
-
-
 @pytest.mark.parametrize("journal", ["", b"paid.jsonl", 7, "a\0b"])
-def test_a_path_must_be_one(journal: Any) -> None:
+def test_a_path_must_be_one(journal: Any, path: Path) -> None:
     """A wrong type would surface deep inside, or as a file of a strange name."""
     with pytest.raises(ConfigurationError, match="journal must be the path"):
         SessionPool("key", journal=journal)
-
-
-def test_the_choice_must_be_one(path: Path) -> None:
-    """The word "false" from a settings file is not a choice."""
     with pytest.raises(ConfigurationError, match="power_loss_safe"):
-        Journal(path, power_loss_safe="false")  # type: ignore[arg-type]
+        Journal(path, power_loss_safe=journal)
 
 
 # ------------------------------------------------------------------------------- lines
@@ -223,44 +180,38 @@ def test_a_line_without_end_does_not_fill_the_memory(path: Path) -> None:
     assert lines == [b"x" * 11, b"short\n", b"y" * 11, b"z" * 11]
 
 
-def test_a_write_that_is_cut_short_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk is full in the middle of a line: half a line would be damage for ever."""
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Have each write cut short while the block runs."""
     write = os.write
-
-    def full(descriptor: int, data: bytes) -> int:
-        return write(descriptor, data[:-1])
-
-    with opened(path) as file:
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "write", full)
-            with pytest.raises(OSError, match="No space left"):
-                file.append(b'{"event":"done"}\n')
-        file.append(b"again\n")
-        assert file.size == path.stat().st_size
-    assert path.read_bytes() == b"again\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:-1]))
+        yield patch
 
 
-def test_a_write_that_cannot_even_be_taken_back(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("truncates", "left"), [(True, b"again\n"), (False, b'{"event":"done"}~\nagain\n')]
+)
+def test_a_write_that_is_cut_short_says_so(
+    path: Path,
+    full_disk: pytest.MonkeyPatch,
+    truncates: bool,  # noqa: FBT001
+    left: bytes,
 ) -> None:
-    """Half a line must not become a record by the next line end."""
-    write = os.write
-
-    def full(descriptor: int, data: bytes) -> int:
-        return write(descriptor, data[:-1])
+    """Half a line would be damage for ever, or become a record by the next line end."""
 
     def fail(_descriptor: int, _size: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     with opened(path) as file:
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "write", full)
-            patch.setattr(os, "ftruncate", fail)
-            with pytest.raises(OSError, match="No space left"):
-                file.append(b'{"event":"done"}\n')
+        if not truncates:
+            full_disk.setattr(os, "ftruncate", fail)
+        with pytest.raises(OSError, match="No space left"):
+            file.append(b'{"event":"done"}\n')
+        full_disk.undo()
         file.append(b"again\n")
         assert file.size == path.stat().st_size
-    assert path.read_bytes() == b'{"event":"done"}~\nagain\n'
+    assert path.read_bytes() == left
 
 
 def test_a_file_that_was_removed_is_noticed(path: Path) -> None:
@@ -394,27 +345,16 @@ async def test_a_child_that_is_forked_meanwhile_leaves_the_new_file_to_its_paren
     assert (path.parent / ".paid.jsonl.ezcaptcha-new").exists()
 
 
-async def test_a_new_file_that_is_cut_short_takes_no_place(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The disk is full: half a journal would stand for the whole."""
-    write = os.write
-    with opened(path) as file:
-        file.append(b"old\n")
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:-1]))
-            with pytest.raises(OSError, match="No space left"):
-                await file.replace([b"new\n"])
-    assert path.read_bytes() == b"old\n"
-
-
-@pytest.mark.parametrize("broken", ["os.fsync", "os.open", "pathlib.Path.replace"])
+@pytest.mark.parametrize("broken", ["os.fsync", "os.open", "os.write", "pathlib.Path.replace"])
 async def test_a_replacing_that_fails_changes_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     """The disk is full: the longer file is as good as the shorter one."""
+    write = os.write
 
-    def fail(*_args: object) -> int:
+    def fail(*arguments: Any) -> int:
+        if broken == "os.write":  # half a journal would stand for the whole
+            return write(arguments[0], arguments[1][:-1])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with opened(path) as file:

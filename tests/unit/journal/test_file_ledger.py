@@ -110,6 +110,12 @@ class Clock:
         return self.now
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run on one event loop: a ledger on a disk in memory knows of none."""
+    return "asyncio"
+
+
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -179,17 +185,6 @@ async def test_without_a_file_what_is_unknown_is_remembered() -> None:
     assert ledger.unknown_submissions() == [SUBMISSION, cut_off.submission]
 
 
-async def test_what_is_unknown_is_listed_for_a_day() -> None:
-    """A service that runs for months would list what nobody can do anything about."""
-    clock = Clock()
-    ledger = new_ledger(None, clock)
-    ledger.unknown(await ledger.intend(SUBMISSION))
-    clock.now += DAY - 1
-    assert ledger.unknown_submissions()
-    clock.now += 2
-    assert not ledger.unknown_submissions()
-
-
 # ---------------------------------------------------------------------------- by reference
 
 
@@ -228,16 +223,18 @@ async def test_what_is_not_delivered_goes_before_what_is() -> None:
     assert new_ledger(disk).paid_for("job 17") == newer
 
 
-async def test_a_lost_create_is_known_by_its_reference_for_a_day() -> None:
-    """A job whose createTask may have been paid for would be paid for again."""
+async def test_a_lost_create_is_known_for_a_day_also_by_its_reference() -> None:
+    """Its job would be paid for again; for months, it would be listed in vain."""
     clock = Clock()
     ledger = new_ledger(None, clock)
     assert ledger.lost_for("job 17") is None
     ledger.unknown(await ledger.intend(SUBMISSION))
     clock.now += DAY - 1
+    assert ledger.unknown_submissions() == [SUBMISSION]
     assert ledger.lost_for("job 17") == SUBMISSION
     assert ledger.lost_for("job 18") is None
     clock.now += 2
+    assert not ledger.unknown_submissions()
     assert ledger.lost_for("job 17") is None
 
 
@@ -371,6 +368,9 @@ async def test_without_a_line_nothing_is_sent(caplog: pytest.LogCaptureFixture) 
     """Paid for without a trace: after a crash nobody would know of it."""
     disk = Disk()
     ledger = new_ledger(disk)
+    disk.problem = TimeoutError()
+    with pytest.raises(JournalError, match="TimeoutError"):
+        await ledger.intend(SUBMISSION)  # without words it has a name
     disk.problem = FULL
     for _ in range(3):
         with pytest.raises(JournalError, match="No space left on device") as caught:
@@ -411,30 +411,25 @@ async def test_what_is_paid_is_written_as_soon_as_the_disk_takes_it() -> None:
     assert disk.records == [disk.last[1], disk.last[3]]
 
 
-async def test_a_file_that_was_lost_is_written_anew() -> None:
-    """Somebody tidies up while the program runs: what is in flight is still paid."""
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_a_file_that_was_lost_is_written_anew(is_closed: bool) -> None:  # noqa: FBT001
+    """Somebody tidies up while the program runs, or ends: what is in flight is still paid."""
     disk = Disk()
     ledger = new_ledger(disk)
     await ledger.created(await ledger.intend(SUBMISSION), TASK, WINDOW)
     disk.content, disk.problem = b"", OSError(errno.ENOENT, "the file was removed")
-    with pytest.raises(JournalError, match="the file was removed"):
-        await ledger.intend(SUBMISSION)
-    disk.problem = None
-    intent = await ledger.intend(SUBMISSION)
-    await at_rest(ledger)
-    assert disk.records == [intent, Paid(None, TASK, WINDOW)]
-
-
-async def test_a_file_that_was_lost_is_written_anew_at_the_latest_when_it_is_closed() -> None:
-    """The program ends in that very moment: what is in flight is still paid."""
-    disk = Disk()
-    ledger = new_ledger(disk)
-    await ledger.created(await ledger.intend(SUBMISSION), TASK, WINDOW)
-    disk.content, disk.problem = b"", OSError(errno.ENOENT, "the file was removed")
-    ledger.banned("ezcaptcha", "0123abcd", NOW + 60, NOW + 60)
-    disk.problem = None
-    await ledger.aclose()
-    assert disk.records == [Paid(None, TASK, WINDOW), Banned("ezcaptcha", "0123abcd", NOW + 60)]
+    if is_closed:
+        ledger.banned("ezcaptcha", "0123abcd", NOW + 60, NOW + 60)
+        disk.problem = None
+        await ledger.aclose()
+        assert disk.records == [Paid(None, TASK, WINDOW), Banned("ezcaptcha", "0123abcd", NOW + 60)]
+    else:
+        with pytest.raises(JournalError, match="the file was removed"):
+            await ledger.intend(SUBMISSION)
+        disk.problem = None
+        intent = await ledger.intend(SUBMISSION)
+        await at_rest(ledger)
+        assert disk.records == [intent, Paid(None, TASK, WINDOW)]
 
 
 @pytest.mark.parametrize("still_full", [False, True])
@@ -470,15 +465,6 @@ async def test_what_may_not_be_on_the_disk_is_not_sent_either(
     assert isinstance(disk.records[-1], Paid)
     assert all(record.levelno == logging.ERROR for record in caplog.records)
     assert "may not be on the disk (Input/output error)" in caplog.text
-
-
-async def test_an_error_without_words_has_a_name() -> None:
-    """The message would end in None."""
-    disk = Disk()
-    ledger = new_ledger(disk)
-    disk.problem = TimeoutError()
-    with pytest.raises(JournalError, match="TimeoutError"):
-        await ledger.intend(SUBMISSION)
 
 
 # ------------------------------------------------------------------------------ its length

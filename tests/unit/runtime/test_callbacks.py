@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -11,30 +12,27 @@ import pytest
 from ezcaptcha_async._runtime import Callback, is_stray
 
 
-@pytest.mark.parametrize("mistake", [ValueError, asyncio.CancelledError, GeneratorExit])
-def test_what_a_function_raises_is_logged(
-    mistake: type[BaseException], caplog: pytest.LogCaptureFixture
-) -> None:
-    """The pool would be closed for everybody."""
+def fails_with(mistake: type[BaseException]) -> Callable[[int], bool]:
+    """Return a user's function that raises."""
 
-    def fail(_value: int) -> None:
-        raise mistake("a mistake")
+    def fail(_value: int) -> bool:
+        raise mistake
 
-    Callback("on_event", fail, bool, default=False)(1)
-    (record,) = caplog.records
-    assert (record.levelno, record.exc_info) == (logging.ERROR, None)
-    assert record.getMessage().startswith("on_event failed")
+    return fail
 
 
-@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
-def test_a_program_that_is_to_end_ends(end: type[BaseException]) -> None:
-    """Ctrl-C would be logged, and the program go on."""
-
-    def fail(_value: int) -> None:
-        raise end
-
-    with pytest.raises(end):
-        Callback("on_event", fail, bool, default=False)(1)
+def test_what_a_function_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The pool would be closed for everybody; or Ctrl-C be logged, and the program go on."""
+    mistake: type[BaseException]
+    for mistake in (ValueError, asyncio.CancelledError, GeneratorExit):
+        Callback("on_event", fails_with(mistake), bool, default=False)(1)
+        (record,) = caplog.records
+        assert (record.levelno, record.exc_info) == (logging.ERROR, None)
+        assert record.getMessage().startswith("on_event failed")
+        caplog.clear()
+    for mistake in (KeyboardInterrupt, SystemExit):
+        with pytest.raises(mistake):
+            Callback("on_event", fails_with(mistake), bool, default=False)(1)
 
 
 async def test_whose_cancellation_it_is() -> None:

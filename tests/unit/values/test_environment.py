@@ -52,42 +52,29 @@ def test_what_people_write(env: pytest.MonkeyPatch) -> None:
         assert "@" not in proxy.url
 
 
+WITHOUT_BLANKS = """
+    http://proxy.example proxy.example: http://:3128 http:// ://proxy:1 me:s3cret s3cret
+    http://me:s3cret#x@proxy.example:3128 http://me:x#s3cret@proxy.example:3128
+    http://me:s3cret/x@proxy.example:3128 http://me:s3cret?@proxy.example:3128
+    http://me%3As3cret:x@proxy.example:3128 http://me:s3cret@proxy.example:0
+    http://me:s3cret@proxy.example:65536 http://me:s3cret@proxy.example:port
+    http://me:s3cret@a..b:80 http://me:s3cret@-:80 http://me:s3cret@[zz]:80
+    http://me:s3cret@[1.2]:80 http://me:s3cret@[::1:80 http:/me:s3cret@proxy:80
+    socks://me:s3cret@proxy.example:1080 socks4://me:s3cret@proxy.example:1080
+    ftp://me:s3cret@proxy.example:21
+"""
 NO_PROXIES = (
-    "http://proxy.example",
-    "proxy.example:",
-    "http://:3128",
-    "http://",
-    "://proxy:1",
-    f"http://me:{SECRET}#x@proxy.example:3128",
-    f"http://me:x#{SECRET}@proxy.example:3128",
-    f"http://me:{SECRET}/x@proxy.example:3128",
-    f"http://me:{SECRET}?@proxy.example:3128",
     f"http://me:{SECRET} x@proxy.example:3128",
     f"http://me:{SECRET}\n@proxy.example:3128",
     f"http://me:{SECRET}\udce9@proxy.example:3128",
-    f"http://me%3A{SECRET}:x@proxy.example:3128",
-    f"me:{SECRET}",
-    SECRET,
-    f"http://me:{SECRET}@proxy.example:0",
-    f"http://me:{SECRET}@proxy.example:65536",
-    f"http://me:{SECRET}@proxy.example:port",
     f"http://me:{SECRET}@pro xy:80",
-    f"http://me:{SECRET}@a..b:80",
-    f"http://me:{SECRET}@-:80",
-    f"http://me:{SECRET}@[zz]:80",
-    f"http://me:{SECRET}@[1.2]:80",
-    f"http://me:{SECRET}@[::1:80",
-    f"http:/me:{SECRET}@proxy:80",
-    f"socks://me:{SECRET}@proxy.example:1080",
-    f"socks4://me:{SECRET}@proxy.example:1080",
-    f"ftp://me:{SECRET}@proxy.example:21",
+    *WITHOUT_BLANKS.split(),
 )
 
 
-@pytest.mark.parametrize("name", ["http_proxy", "https_proxy", "all_proxy"])
-def test_what_is_no_proxy_is_told_without_showing_it(name: str, env: pytest.MonkeyPatch) -> None:
+def test_what_is_no_proxy_is_told_without_showing_it(env: pytest.MonkeyPatch) -> None:
     """The first thing that a mistake in a password does is to end up in a log."""
-    for text, variable in product(NO_PROXIES, (name, name.upper())):
+    for text, variable in product(NO_PROXIES, ("http_proxy", "HTTPS_PROXY", "all_proxy")):
         env.setenv(variable, text)
         with pytest.raises(ConfigurationError, match=rf"^{variable} ") as caught:
             Proxies().check([SERVICE])

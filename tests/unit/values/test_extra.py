@@ -29,6 +29,7 @@ from ezcaptcha_async.tasks import (
     Task,
 )
 from ezcaptcha_async.transports import Reply
+from tests.unit.wire.test_codec import json_values
 
 PAGE: dict[str, Any] = {"website_url": "https://example.com/", "website_key": "6Lc-key"}
 PROXY = "http://user:pa55word@proxy.example.com:8080"
@@ -84,75 +85,64 @@ def test_what_is_no_object_is_refused(wrong: Any) -> None:
         with_extra(HCaptcha, wrong)
 
 
-@pytest.mark.parametrize(
-    ("task_class", "name", "argument"),
-    [
-        (ReCaptchaV2TaskProxyless, "websiteURL", "website_url"),
-        (ReCaptchaV2TaskProxyless, "websiteUrl", "website_url"),
-        (ReCaptchaV2TaskProxyless, "website_url", "website_url"),
-        (ReCaptchaV2TaskProxyless, "WEBSITE-URL", "website_url"),
-        (ReCaptchaV2TaskProxyless, "isInvisible", "is_invisible"),
-        (ReCaptchaV2TaskProxyless, "S", "s"),
-        (ReCaptchaV2TaskProxyless, "proxy", "proxy"),
-        (ReCaptchaV3TaskProxyless, "pageaction", "page_action"),
-        (FuncaptchaTaskProxyless, "funcaptchaApiJSSubdomain", "api_js_subdomain"),
-        (FuncaptchaTaskProxyless, "apiJsSubdomain", "api_js_subdomain"),
-        (CloudFlare5STask, "rqData", "rq_data"),
-        (HCaptcha, "rq_data", "rqdata"),
-    ],
-)
-def test_a_known_field_has_its_own_argument(task_class: Any, name: str, argument: str) -> None:
-    """It would go past the checks, or contradict what the task says itself."""
-    with pytest.raises(ConfigurationError) as caught:
-        with_extra(task_class, {"new": 1, name: "pa55"})
-    assert str(caught.value) == f"extra must not hold {name!r}: give it as {argument}"
+# Class → what is given, and which argument it is.
+KNOWN: dict[Any, str] = {
+    ReCaptchaV2TaskProxyless: """
+        websiteURL website_url websiteUrl website_url website_url website_url
+        WEBSITE-URL website_url isInvisible is_invisible S s proxy proxy
+    """,
+    ReCaptchaV3TaskProxyless: "pageaction page_action",
+    FuncaptchaTaskProxyless: """
+        funcaptchaApiJSSubdomain api_js_subdomain apiJsSubdomain api_js_subdomain
+    """,
+    CloudFlare5STask: "rqData rq_data",
+    HCaptcha: "rq_data rqdata",
+}
+TYPOS: dict[Any, str] = {
+    ReCaptchaV2TaskProxyless: """
+        websiteTitel website_title websitTitle website_title webSiteTittle website_title
+        isInvisble is_invisible invisible is_invisible proyx proxy proxys proxy
+    """,
+    ReCaptchaV3TaskProxyless: """
+        page_actoin page_action pageActions page_action chekField check_field
+    """,
+    FuncaptchaTaskProxyless: "dta data api_subdomain api_js_subdomain",
+    CloudFlare5STask: "reqData rq_data",
+    CloudFlareTurnstileTask: "rqdat rq_data",
+    HCaptcha: "isInvisible invisible lnag lang",
+}
+SEND_IT = "If there is such a field, send it in the fields of a CustomTask"
 
 
-@pytest.mark.parametrize("name", ["type", "Type", "TYPE"])
 @pytest.mark.parametrize(
-    "make",
+    ("table", "complaint"),
     [
-        lambda extra: ReCaptchaV2TaskProxyless(**PAGE, extra=extra),
-        lambda extra: CustomTask("NewTask", {"a": 1}, extra=extra),
-        lambda extra: Task[Any](extra=extra),
+        (KNOWN, "extra must not hold {!r}: give it as {}"),
+        (
+            TYPOS,
+            "extra holds {!r}: did you mean {}? " + SEND_IT,
+        ),
     ],
-    ids=["class", "custom", "base"],
 )
-def test_the_type_is_what_the_task_says(make: Any, name: str) -> None:
+def test_a_known_field_has_its_own_argument(table: dict[Any, str], complaint: str) -> None:
+    """It would contradict what the task says itself; misspelt, a weaker token be paid for."""
+    for task_class, words in table.items():
+        for name, argument in zip(words.split()[::2], words.split()[1::2], strict=True):
+            with pytest.raises(ConfigurationError) as caught:
+                with_extra(task_class, {"new": 1, name: "pa55"})
+            assert str(caught.value) == complaint.format(name, argument)
+
+
+def test_the_type_is_what_the_task_says() -> None:
     """Two types in one request: the wrong one would win and be paid for."""
-    with pytest.raises(ConfigurationError, match="extra must not hold 'type': the class says it"):
-        make({name: "OtherTask"})
-
-
-@pytest.mark.parametrize(
-    ("task_class", "name", "argument"),
-    [
-        (ReCaptchaV2TaskProxyless, "websiteTitel", "website_title"),
-        (ReCaptchaV2TaskProxyless, "websitTitle", "website_title"),
-        (ReCaptchaV2TaskProxyless, "webSiteTittle", "website_title"),
-        (ReCaptchaV2TaskProxyless, "isInvisble", "is_invisible"),
-        (ReCaptchaV2TaskProxyless, "invisible", "is_invisible"),
-        (ReCaptchaV2TaskProxyless, "proyx", "proxy"),
-        (ReCaptchaV2TaskProxyless, "proxys", "proxy"),
-        (ReCaptchaV3TaskProxyless, "page_actoin", "page_action"),
-        (ReCaptchaV3TaskProxyless, "pageActions", "page_action"),
-        (ReCaptchaV3TaskProxyless, "chekField", "check_field"),
-        (FuncaptchaTaskProxyless, "dta", "data"),
-        (FuncaptchaTaskProxyless, "api_subdomain", "api_js_subdomain"),
-        (CloudFlare5STask, "reqData", "rq_data"),
-        (CloudFlareTurnstileTask, "rqdat", "rq_data"),
-        (HCaptcha, "isInvisible", "invisible"),
-        (HCaptcha, "lnag", "lang"),
-    ],
-)
-def test_no_typo_of_a_known_field_passes(task_class: Any, name: str, argument: str) -> None:
-    """The service passes over a name that it does not know: a weaker token would be paid for."""
-    with pytest.raises(ConfigurationError) as caught:
-        with_extra(task_class, {name: "pa55"})
-    assert str(caught.value) == (
-        f"extra holds {name!r}: did you mean {argument}? "
-        "If there is such a field, send it in the fields of a CustomTask"
-    )
+    for name in ("type", "Type", "TYPE"):
+        for make in (
+            lambda extra: ReCaptchaV2TaskProxyless(**PAGE, extra=extra),
+            lambda extra: CustomTask("NewTask", {"a": 1}, extra=extra),
+            lambda extra: Task[Any](extra=extra),
+        ):
+            with pytest.raises(ConfigurationError, match="must not hold 'type': the class says it"):
+                make({name: "OtherTask"})
 
 
 NEW = """
@@ -167,10 +157,7 @@ def test_a_new_name_is_no_typo(task_class: Any) -> None:
     """What `extra` is for would be refused because it reminds of something."""
     for name in NEW.split():
         assert task_fields(with_extra(task_class, {name: 1}), None)[name] == 1
-
-
-def test_one_type_may_have_what_another_has_not() -> None:
-    """The service may give a type a field tomorrow that others have today."""
+    # And one type may have tomorrow what others have today.
     task = ReCaptchaV2TaskProxyless(**PAGE, extra={"pageAction": "login", "cn": True})
     assert task_fields(task, None)["pageAction"] == "login"
 
@@ -210,14 +197,6 @@ def test_what_is_secret_in_it_is_taken_out_of_what_a_service_says(make: Any) -> 
     answer = Decoder(EZCAPTCHA, ["a-key"]).created(Reply(200, json.dumps(body).encode()), task)
     assert isinstance(answer, Refused)
     assert "canary" not in str(answer.error)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)  # fmt: skip
 
 
 @given(st.dictionaries(st.text(), json_values, max_size=5))

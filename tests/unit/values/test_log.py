@@ -19,14 +19,11 @@ def fails_with(mistake: type[BaseException]) -> logging.Filter:
     return Failing()
 
 
-@pytest.fixture(params=[ValueError, GeneratorExit, KeyboardInterrupt, SystemExit])
-def mistake(request: pytest.FixtureRequest) -> type[BaseException]:
-    """Let each line fail."""
-    return request.param  # type: ignore[no-any-return]
-
-
+@pytest.mark.parametrize("mistake", [ValueError, GeneratorExit, KeyboardInterrupt, SystemExit])
 def test_what_a_filter_raises_is_shown_and_ends_nothing(
-    mistake: type[BaseException], capsys: pytest.CaptureFixture[str]
+    mistake: type[BaseException],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The pool would end with its first line, or Ctrl-C be lost in it."""
     failing = fails_with(mistake)
@@ -38,22 +35,11 @@ def test_what_a_filter_raises_is_shown_and_ends_nothing(
         else:
             log.error("a line")
             assert f"{mistake.__name__}: a mistake" in capsys.readouterr().err
+            monkeypatch.setattr(logging, "raiseExceptions", False)
+            log.error("a line")
+            assert not capsys.readouterr().err, "`logging` has a switch for that"
     finally:
         log.logger.removeFilter(failing)
-
-
-def test_a_program_that_wants_to_see_nothing_of_it_sees_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """`logging` has a switch for that, which holds here too."""
-    monkeypatch.setattr(logging, "raiseExceptions", False)
-    failing = fails_with(ValueError)
-    log.logger.addFilter(failing)
-    try:
-        log.error("a line")
-    finally:
-        log.logger.removeFilter(failing)
-    assert not capsys.readouterr().err
 
 
 def test_a_line_says_where_it_comes_from(caplog: pytest.LogCaptureFixture) -> None:

@@ -193,36 +193,25 @@ def test_a_proxy_without_credentials_is_refused(make: Make) -> None:
         assert "proxy.example" not in told_by(found.value)
 
 
+WITHOUT_BLANKS = """
+    http://user:pa55word@h http://user:pa55word@h:0 http://user:pa55word@h:99999
+    http://user:pa55word@h:80x http://user:pa55word@:8080 http://user:pa55word@h:1/path
+    http://user:pa55word@[proxy:8080 http://user:pa55word@[1.2.3.4]:8080
+    http://user:pa55word@[::1%eth0]:8080 http://user:pa55word@[1:2]:8080
+    ftp://user:pa55word@proxy.example.com:8080 socks4://user:pa55word@proxy.example.com:8080
+    http:/user:pa55word@proxy.example.com:8080 HTTP:user:pa55word@proxy.example.com:8080
+    //user:pa55word@proxy.example.com:8080 ://user:pa55word@proxy.example.com:8080
+    h:1:user:pa55:word user:pa55word:h.example:1
+"""
 NO_PROXIES: Final = (
-    5,
-    b"http://user:pa55word@h:1",
-    ["http://user:pa55word@h:1"],
-    "",
-    "http://user:pa55word@h",
-    "http://user:pa55word@h:0",
-    "http://user:pa55word@h:99999",
-    "http://user:pa55word@h:80x",
-    "http://user:pa55word@:8080",
-    "http://user:pa55word@h:1/path",
-    "http://user:pa55word@[proxy:8080",
-    "http://user:pa55word@[1.2.3.4]:8080",
-    "http://user:pa55word@[::1%eth0]:8080",
-    "http://user:pa55word@[1:2]:8080",
+    *(5, b"http://user:pa55word@h:1", ["http://user:pa55word@h:1"], ""),
     "http://user:pa55word@prox\u00ff.example.com:8080",
     "http://user:pa55word@localho\u017ft:8080",
     "http://user:pa55word @proxy.example.com:8080",
     "http://user:pa55word@proxy.example.com:8080\n",
-    "ftp://user:pa55word@proxy.example.com:8080",
-    "socks4://user:pa55word@proxy.example.com:8080",
-    "http:/user:pa55word@proxy.example.com:8080",
-    "HTTP:user:pa55word@proxy.example.com:8080",
-    "//user:pa55word@proxy.example.com:8080",
-    "://user:pa55word@proxy.example.com:8080",
-    "h:1:user:pa55:word",
-    "user:pa55word:h.example:1",
+    *WITHOUT_BLANKS.split(),
     # Each could be a user and a password before a host, or behind a port.
-    "http://user:8080:pa55word@h:80",
-    "h:8080:me@pa55.example:12345",
+    *("http://user:8080:pa55word@h:80", "h:8080:me@pa55.example:12345"),
 )
 
 
@@ -244,7 +233,7 @@ def test_the_cloudflare_check_needs_a_proxy() -> None:
     assert proxy_of(Task[Any]()) is None
 
 
-@each_type
+@pytest.mark.parametrize("make", [MAKERS["v2"], MAKERS["fun"]])
 @given(before=st.text(max_size=8), after=st.text(max_size=8), form=st.integers(0, 4))
 @example(before="", after=":", form=1)
 @example(before="\ud800", after="@", form=0)

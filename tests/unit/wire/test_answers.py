@@ -35,7 +35,6 @@ from ezcaptcha_async.errors import (
     BannedError,
     CapacityError,
     CredentialError,
-    EzCaptchaError,
     InsufficientBalanceError,
     InvalidTaskError,
     ProtocolError,
@@ -54,17 +53,14 @@ from ezcaptcha_async.solutions import (
     ReCaptchaSolution,
     Solution,
 )
-from ezcaptcha_async.transports import NoAnswer, Reply
+from ezcaptcha_async.transports import Reply
 
 from .test_codec import wild_values
 from .test_solution import RECEIPT
 
 KEY = "5ecret-key-0123456789"
 TOKEN = "03AGdBq25SxXT-pmSeBXjzScW-EiocHwwpwqJRCAfuqkQ"
-EVERY_STATUS: Final = (
-    *(200, 201, 204, 301, 307, 400, 401, 402, 403, 404, 405, 408, 415, 422, 429),
-    *(500, 501, 502, 503, 504, 520, 524, 599, 999),
-)
+EVERY_STATUS: Final = (*(200, 204, 301, 400, 401, 403, 404, 429, 500, 502, 503, 524, 999),)
 SOLUTIONS: Final[dict[type[Solution], Any]] = {
     ReCaptchaSolution: {"gRecaptchaResponse": TOKEN},
     FuncaptchaSolution: {"token": TOKEN},
@@ -143,9 +139,9 @@ def test_what_stands_for_no_id_is_none_beside_a_refusal() -> None:
 
 def test_a_solution_outweighs_whatever_comes_with_it() -> None:
     """The token stands in every answer, and would be polled for to the end of its window."""
-    words = (None, "ready", "Ready", "READY ", "processing", "error", "done", "?", 1)
+    words = (None, "READY ", "processing", "error", "?", 1)
     codes = (None, "ERROR_CAPTCHA_UNSOLVABLE", "ERROR_NEW")
-    beside = [*itertools.product((200, 429, 500), (None, 0, 1), codes, words)]
+    beside = [*itertools.product((200, 500), (None, 0, 1), codes, words)]
     beside += [(http, None, None, None) for http in EVERY_STATUS]
     for solution_type, (http, error_id, code, status) in itertools.product(SOLUTIONS, beside):
         body = {"errorId": error_id, "errorCode": code, "status": status}
@@ -192,7 +188,8 @@ def test_a_known_code_is_a_clear_no(code: str) -> None:
         f'"{code}"',
         f"{code}\n",
     ]
-    for http, body in itertools.product((200, 400, 402, 429, 500, 503, 999), bodies):
+    statuses = (200, 400, 402, 429, 500, 503, 999) if code == "ERROR_ZERO_BALANCE" else (200, 503)
+    for http, body in itertools.product(statuses, bodies):
         balance = Decoder(EZCAPTCHA, [KEY]).balance(reply(body, http))
         for read in (created(body, http), result(body, http), balance):
             error = refused(read)
@@ -217,17 +214,14 @@ def test_a_known_code_in_a_text_is_a_clear_no(text: str) -> None:
     assert result(earlier) == Processing()
 
 
-def test_a_code_in_the_place_of_the_status() -> None:
+def test_a_failure_outweighs_what_stands_beside_it() -> None:
     """It would be polled for to the end of its window."""
-    read = result({"errorId": 0, "status": "ERROR_CAPTCHA_UNSOLVABLE"})
-    assert type(refused(read)) is TaskFailedError
+    for failed in (
+        {"status": "ERROR_CAPTCHA_UNSOLVABLE"},
+        {"status": "failed", "message": "CAPTCHA_NOT_READY"},
+    ):
+        assert type(refused(result({"errorId": 0, **failed}))) is TaskFailedError
     assert isinstance(created({"errorId": 0, "status": "in_progress"}), Unreadable)
-
-
-def test_a_message_that_says_not_yet_does_not_outweigh_a_failure() -> None:
-    """A task that failed would be polled for to the end of its window."""
-    read = result({"errorId": 0, "status": "failed", "message": "CAPTCHA_NOT_READY"})
-    assert type(refused(read)) is TaskFailedError
 
 
 def test_a_known_code_in_another_spelling_is_shown_as_a_code() -> None:
@@ -285,29 +279,22 @@ def test_a_status_that_says_that_the_task_failed() -> None:
         body = {"errorId": error_id, "errorCode": code, "status": word}
         error = refused(result(body))
         assert (type(error), error.code) == (TaskFailedError, code or f"status {word}"), body
-
-
-def test_a_failed_status_without_an_id_is_a_clear_no() -> None:
-    """A createTask that failed would be said to be paid for perhaps."""
+    # And of a createTask it is a clear no.
     assert refused(created({"errorId": 0, "status": "failed"})).code == "status failed"
     assert refused(created({"status": "failed"}, 400)).code == "status failed"
 
 
-def test_a_status_that_says_not_yet_outweighs_an_error_id() -> None:
-    """A stray errorId would end a paid task."""
-    for word in ("processing", "Processing", "PENDING", "queued", "in progress"):
-        for code in (None, "ERROR_NEW"):
-            body = {"errorId": 1, "errorCode": code, "status": word}
-            assert result(body) == Processing(), body
-
-
-def test_a_code_that_says_not_yet() -> None:
-    """It would end a paid task because it takes its time."""
+def test_a_code_or_a_status_that_says_not_yet() -> None:
+    """It would end a paid task because it takes its time, or for a stray errorId."""
     codes = ("CAPTCHA_NOT_READY", "CAPCHA_NOT_READY", "ERROR_TASK_NOT_READY")
     words = (None, "processing", "error")
-    for http, code, error_id, status in itertools.product(EVERY_STATUS, codes, (None, 0, 1), words):
+    for http, code, error_id, status in itertools.product(EVERY_STATUS, codes, (None, 1), words):
         body = {"errorId": error_id, "errorCode": code, "status": status}
         assert result(body, http) == result(code, http) == Processing(), (http, body)
+    for word in ("processing", "Processing", "PENDING", "queued", "in progress"):
+        for other in (None, "ERROR_NEW"):
+            body = {"errorId": 1, "errorCode": other, "status": word}
+            assert result(body) == Processing(), body
 
 
 def test_what_is_no_solution_yet() -> None:
@@ -457,7 +444,7 @@ DRESSES: Final[dict[str, Dress]] = {
     "a huge number": lambda body: _as_reply(b'{"a":1' + b"0" * 9_999 + b"," + body[1:]),
     "not a number": lambda body: _as_reply(b'{"a":NaN,' + body[1:]),
     "deep": lambda body: _as_reply(b'{"a":' + b"[" * 500 + b"]" * 500 + b"," + body[1:]),
-    "deeper": lambda body: _as_reply(b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"," + body[1:]),
+    "deeper": lambda body: _as_reply(b'{"a":' + b"[" * 9_999 + b"]" * 9_999 + b"," + body[1:]),
     "deep objects": lambda body: _as_reply(
         b'{"a":' + b'{"b":' * 2_000 + b"1" + b"}" * 2_000 + b"," + body[1:]
     ),
@@ -637,7 +624,7 @@ def test_a_gateway_that_calls_its_own_answer_a_good_one() -> None:
 
 def test_a_token_in_a_wrapper_without_a_solution() -> None:
     """A paid token would be polled for to the end of its window."""
-    names = ("data", "result", "response", "payload", "body", "d")
+    names = ("data", "response", "d")
     around: list[dict[str, Any]] = [
         *({}, {"errorId": 0}, {"errorId": 0, "status": "ready"}, {"status": 1}, {"status": True}),
         *({"code": 0, "msg": "ok"}, {"code": 200, "success": True}, {"errorId": 0, "solution": ""}),
@@ -741,7 +728,7 @@ ODD_BODIES: Final = [
 
 def test_every_status_with_every_form_is_one_of_the_declared_answers() -> None:
     """An exception out of the decoder ends the one coroutine that everybody depends on."""
-    for http, body in itertools.product((100, 200, 204, 301, 404, 500, 502), ODD_BODIES):
+    for http, body in itertools.product((200, 204, 301, 502), ODD_BODIES):
         balance = Decoder(EZCAPTCHA, [KEY]).balance(reply(body, http))
         read = result(body, http)
         answers = (created(body, http), balance, read)
@@ -756,13 +743,14 @@ def test_every_status_with_every_form_is_one_of_the_declared_answers() -> None:
 
 def test_nothing_holds_the_event_loop_for_long() -> None:
     """A megabyte made for that would stop everything else for seconds, again and again."""
-    flood = MAX_BODY // 5
+    most = MAX_BODY // 4
+    flood = most // 5
     for body in (
-        b"{" * MAX_BODY,
+        b"{" * most,
         b'{"a":' * flood,
         b'{"a":{"a":1},' * (flood // 3),
-        b'"' + b'\\"' * (MAX_BODY // 2),
-        b'{"a":"' + b'\\"' * (MAX_BODY // 2),
+        b'"' + b'\\"' * (most // 2),
+        b'{"a":"' + b'\\"' * (most // 2),
         b'{"a":"b" ' * (flood // 2),
         json.dumps({str(number): {} for number in range(flood // 3)}).encode(),
     ):
@@ -777,7 +765,7 @@ def test_nothing_holds_the_event_loop_for_long() -> None:
             answer_in(Reply(200, body))
         finally:
             sys.setprofile(None)
-        assert calls < 1_000_000, body[:9]
+        assert calls < most, body[:9]
 
 
 # ------------------------------------------------------------------------------- at random
@@ -828,20 +816,6 @@ def test_a_token_in_its_place_is_never_lost(
     assert token in str(vars_of(solution))
 
 
-@given(
-    st.binary(max_size=300) | wild_values.map(lambda value: json.dumps(value).encode()),
-    st.sampled_from(sorted(SOLUTIONS, key=lambda item: item.__name__)),
-)
-def test_whatever_was_kept_is_decoded_or_our_own_error(
-    body: bytes, solution_type: type[Solution]
-) -> None:
-    """A KeyError would reach the caller, without the ticket."""
-    try:
-        decode_solution(solution_type, Reply(200, body), receipt=RECEIPT, expires_at=0.0)
-    except EzCaptchaError as error:
-        assert error.__context__ is None  # noqa: PT017 - either may come
-
-
 # ------------------------------------------------------------------------- what is kept
 
 
@@ -850,7 +824,7 @@ def test_whatever_was_kept_is_decoded_or_our_own_error(
 )
 def test_of_a_huge_answer_only_what_is_documented_is_kept(solution_type: type[Solution]) -> None:
     """A kilobyte on the wire would keep megabytes for each ticket."""
-    fields = {**SOLUTIONS[solution_type], "junk": [[]] * 200_000}
+    fields = {**SOLUTIONS[solution_type], "junk": [[]] * 30_000}
     answer = reply({"errorId": 0, "status": "ready", "solution": fields})
     read = result(answer.body, 200, solution_type)
     assert isinstance(read, Ready)
@@ -861,30 +835,23 @@ def test_of_a_huge_answer_only_what_is_documented_is_kept(solution_type: type[So
         assert solution.extra == {}
 
 
-def test_of_a_huge_answer_what_is_not_needed_is_dropped_first() -> None:
-    """A user agent of a megabyte would take the token along."""
-    fields = {"user_agent": "x" * 300_000, "gRecaptchaResponse": TOKEN}
-    assert solved({"status": "ready", "solution": fields}).token == TOKEN
-    assert solved({"status": "ready", "solution": fields}).user_agent is None
+def test_of_a_huge_answer_the_token_or_else_the_beginning_is_kept() -> None:
+    """A user agent of a megabyte would take the token along, a token of one fill the memory."""
+    huge = "x" * 300_000
+    solution = solved(
+        {"status": "ready", "solution": {"user_agent": huge, "gRecaptchaResponse": TOKEN}}
+    )
+    assert (solution.token, solution.user_agent) == (TOKEN, None)
+    for fields in ({"story": huge}, {"gRecaptchaResponse": huge}):
+        with pytest.raises(ProtocolError, match="gRecaptchaResponse") as caught:
+            solved({"status": "ready", "solution": fields})
+        shown = str(caught.value.payload)
+        assert shown.startswith('{"status": "ready"')
+        assert len(shown) == MOST_OF_A_TOKEN
+        assert next(iter(fields)) in shown
 
 
-def test_of_a_huge_answer_of_no_known_form_the_beginning_is_kept() -> None:
-    """What was paid for would be gone, though somebody might make something of it."""
-    with pytest.raises(ProtocolError, match="gRecaptchaResponse") as caught:
-        solved({"status": "ready", "solution": {"story": "x" * 300_000}})
-    assert "story" in str(caught.value.payload)
-
-
-def test_a_token_of_a_megabyte_is_none() -> None:
-    """It would fill the memory; what came is there to be looked at, as far as it is kept."""
-    body = {"status": "ready", "solution": {"gRecaptchaResponse": "x" * 300_000}}
-    with pytest.raises(ProtocolError, match="gRecaptchaResponse") as caught:
-        solved(body)
-    assert str(caught.value.payload).startswith('{"status": "ready"')
-    assert len(str(caught.value.payload)) == MOST_OF_A_TOKEN
-
-
-@pytest.mark.parametrize("depth", [MOST_LEVELS, 500, 5_000, 100_000])
+@pytest.mark.parametrize("depth", [MOST_LEVELS, 500, 20_000])
 @pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
 def test_a_solution_that_is_nested_deeply_keeps_its_token(
     depth: int, opened: str, closed: str
@@ -897,11 +864,6 @@ def test_a_solution_that_is_nested_deeply_keeps_its_token(
     assert solution.token == TOKEN
     assert json.loads(json.dumps(solution.extra)) == solution.extra
     assert repr(solution)
-
-
-def test_no_answer_is_no_answer() -> None:
-    """What no client can read is said to be so, and nothing of it is guessed."""
-    assert isinstance(reply_from(200, b"\x0b\x06\x80{}\x03", {}, coding="br"), NoAnswer)
 
 
 def test_a_bomb_with_a_wrong_sum_stays_small() -> None:

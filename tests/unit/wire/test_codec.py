@@ -10,8 +10,6 @@ from itertools import product
 from math import inf, isfinite, nan
 from typing import Any, Final
 
-import attrs
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -36,7 +34,7 @@ from ezcaptcha_async.errors import (
 )
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA
 from ezcaptcha_async.tasks import CustomTask, ReCaptchaV2TaskProxyless
-from ezcaptcha_async.transports import Reply, RequestBody
+from ezcaptcha_async.transports import Reply
 
 KEY = "5ecret-key-0123456789"
 DECODER = Decoder(EZCAPTCHA, [KEY])
@@ -122,13 +120,6 @@ def test_what_was_encoded_is_what_a_parser_reads(
     assert json.loads(encoder.get_balance().content) == {"clientKey": key}
     assert task.isascii()
     assert result.isascii()
-
-
-def test_bodies_are_values() -> None:
-    """A retry could send something else than the first try."""
-    assert Encoder(KEY).get_balance() == RequestBody(b'{"clientKey":"5ecret-key-0123456789"}')
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        Encoder(KEY).get_balance().content = b""  # type: ignore[misc]
 
 
 # ------------------------------------------------------------------ what an answer is
@@ -235,20 +226,6 @@ def test_a_task_that_failed() -> None:
         assert answer.error.retryable is (expected not in {TaskNotFoundError, CredentialError})
 
 
-def test_a_worker_s_code_on_http_429_is_a_throttle() -> None:
-    """A firewall that answers for the service would end paid tasks."""
-    body = {"errorId": 1, "status": "error", "errorCode": "SLOW_DOWN"}
-    answer = DECODER.result(reply(body, 429))
-    assert isinstance(answer, Refused)
-    assert type(answer.error) is ThrottledError
-
-
-def test_an_error_status_says_nothing_of_a_create() -> None:
-    """Only a task that was created can fail."""
-    answer = DECODER.created(reply({"errorId": 0, "status": "error", "taskId": "7"}))
-    assert answer == Created("7")
-
-
 def test_the_request_id_of_a_refusal() -> None:
     """The service's support asks for it, and nobody would have it; what is none is not shown."""
     said = {"errorId": 1, "errorCode": "ERROR_NEW"}
@@ -290,12 +267,6 @@ def test_the_fields_at_fault() -> None:
     escapes = "%2525252541+" * 800
     slow = {f"{escapes}{number}": escapes for number in range(20)}
     assert len(refused({"errorId": 1, "errorCode": "E", "errors": slow}).errors) == 1
-
-
-def test_neither_an_envelope_nor_a_status() -> None:
-    """`{}` from a proxy would count as `processing`, which sets the token's expiry."""
-    assert DECODER.result(reply({})) == Unreadable("$.status: missing", 200)
-    assert DECODER.result(reply({"errorId": 0})) == Processing()
 
 
 def test_balance() -> None:
@@ -347,8 +318,10 @@ def test_what_may_stand_in_front() -> None:
         assert words not in str(error), "the service itself says it"
 
 
-def test_a_bad_status_without_an_envelope() -> None:
-    """A gateway's own JSON page with a status would be taken for the service."""
+def test_neither_an_envelope_nor_a_good_status() -> None:
+    """A gateway's `{}` would count as `processing`, or its own JSON page be the service's."""
+    assert DECODER.result(reply({})) == Unreadable("$.status: missing", 200)
+    assert DECODER.result(reply({"errorId": 0})) == Processing()
     for status in (300, 404, 500):
         expected = Unreadable(f"HTTP {status} with an object without errorId", status)
         for read in (DECODER.created, DECODER.result, DECODER.balance):
@@ -357,12 +330,13 @@ def test_a_bad_status_without_an_envelope() -> None:
 
 def test_http_429_is_a_throttle_unless_it_is_a_good_answer() -> None:
     """A proxy that throttles would be taken for a fault, and nobody slow down."""
-    for body in (b"", b"<html>", b"{}", b"[]", b'{"message":"slow down"}'):
-        error = refused(body, 429, retry_after="7")
+    for said in (b"", b"<html>", b"{}", b"[]", b'{"message":"slow down"}'):
+        error = refused(said, 429, retry_after="7")
         assert isinstance(error, ThrottledError)
         assert (error.code, error.retry_after) == ("HTTP 429", 7)
-    for code in ("ERROR_OF_TOMORROW", None):
-        assert isinstance(refused({"errorId": 1, "errorCode": code}, 429), ThrottledError)
+    for code, status in product(("ERROR_OF_TOMORROW", None), (None, "error")):
+        body = {"errorId": 1, "errorCode": code, "status": status}
+        assert type(refused(body, 429)) is ThrottledError
     assert DECODER.created(reply({"errorId": 0, "taskId": "7"}, 429)) == Created("7")
 
 
@@ -435,13 +409,6 @@ dates = st.builds(
 headers = st.none() | st.text(max_size=40) | dates
 
 
-@given(headers, headers)
-def test_no_header_makes_it_raise(header: str | None, date: str | None) -> None:
-    """A header is whatever the other side likes; a fault in it must not end the pool."""
-    seconds = retry_delay(reply(b"", 429, retry_after=header, date=date))
-    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
-
-
 # ------------------------------------------------------------------ nothing ever raises
 
 KINDS: dict[str, tuple[type, ...]] = {
@@ -500,7 +467,7 @@ def test_only_the_declared_answers_come_out(
 
 def test_depth_makes_nothing_raise() -> None:
     """An answer nested just so deep that it can be parsed but not shown would end the pool."""
-    depths = (1, 99, 100, 101, 300, 500, 900, 990, 1_000, 1_100, 1_500, 5_000, 10_000, 200_000)
+    depths = (1, 100, 101, 500, 900, 990, 1_000, 1_100, 1_500, 20_000)
     for (opened, closed), depth in product([("[", "]"), ('{"a":', "}")], depths):
         nested = opened * depth + "0" + closed * depth
         for body in (

@@ -95,9 +95,9 @@ async def given_up(kind: str, transport: Transport, url: str) -> NoAnswer:
     return NoAnswer(CUT_OFF, unsent=evidence.unsent)
 
 
-async def reply_of(transport: Transport, url: str) -> Reply:
+async def reply_of(transport: Transport, url: str, *, timeout: float = LONG) -> Reply:
     """Post, and expect an answer."""
-    outcome = await post(transport, url)
+    outcome = await post(transport, url, timeout=timeout)
     assert isinstance(outcome, Reply), outcome
     return outcome
 

@@ -8,5 +8,6 @@ from tests.sockets.conftest import (  # noqa: F401 - pytest finds them here
     one_authority,
     own,
     package,
+    parser,
     pytest_collection_modifyitems,
 )

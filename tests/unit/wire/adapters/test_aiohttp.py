@@ -153,12 +153,8 @@ async def test_a_body_that_waits_for_a_continue_is_never_sent(end: End) -> None:
                 fault = await cut_off(transport, server.url, lambda _: server.received)
         assert [request.body for request in server.received] == [b""]
     assert fault.unsent
-
-
-async def test_a_body_goes_out_after_a_continue() -> None:
-    """The same session against a server that says yes."""
     go_on = Script(read=HEAD_ONLY, send=b"HTTP/1.1 100 Continue\r\n\r\n", end=End.RESET)
-    with RawServer(go_on) as server:
+    with RawServer(go_on) as server:  # the same against one that says yes
         async with aiohttp.ClientSession(headers={hdrs.EXPECT: "100-continue"}) as session:
             assert not (await fault_of(AiohttpTransport(session), server.url)).unsent
 

@@ -46,12 +46,6 @@ async def test_aiohttp_is_the_default_where_it_can_be(anyio_backend: str) -> Non
     assert await chosen() == (OWN_HTTPX if anyio_backend == "trio" else own_aiohttp)
 
 
-async def test_httpx_is_the_default_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plain installation works."""
-    _hide("aiohttp", monkeypatch)
-    assert await chosen() == OWN_HTTPX
-
-
 async def test_an_aiohttp_that_is_too_old_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be there for something else; the pool must not break on it."""
     for version in ("3.13.5", "3.8.0", "2.0"):
@@ -98,21 +92,18 @@ async def test_the_setting_decides(anyio_backend: str) -> None:
         name, requests = await chosen(transport="aiohttp", max_requests=7)
         assert ("AiohttpTransport" in name, requests) == (True, 7)
     else:
-        with pytest.raises(ConfigurationError, match="aiohttp needs asyncio"):
-            await chosen(transport="aiohttp")
+        session = object.__new__(aiohttp.ClientSession)
+        for settings in ({"transport": "aiohttp"}, {"http_client": session}):
+            with pytest.raises(ConfigurationError, match="aiohttp needs asyncio"):
+                await chosen(**settings)
 
 
-async def test_a_word_that_is_none_is_named() -> None:
-    """A spelling mistake must not fall back to something else."""
-    with pytest.raises(ConfigurationError, match="transport must be 'aiohttp' or 'httpx'"):
-        SessionPool("key", transport="requests")
-
-
-async def test_asking_for_what_is_not_installed_names_the_remedy(
+async def test_without_the_extra_httpx_is_the_default_and_aiohttp_names_the_remedy(
     anyio_backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The extra is easily forgotten in a deployment."""
+    """A plain installation works, and the extra is easily forgotten in a deployment."""
     _hide("aiohttp", monkeypatch)
+    assert await chosen() == OWN_HTTPX
     match = {"asyncio": r"pip install 'aiohttp>=3.14'", "trio": "needs asyncio"}
     with pytest.raises(ConfigurationError, match=match[anyio_backend]):
         await chosen(transport="aiohttp")
@@ -128,19 +119,13 @@ async def test_an_injected_client_is_recognised(injected: str) -> None:
 
 
 async def test_anything_else_is_named() -> None:
-    """A synchronous client would fail at the first request, far from the mistake."""
+    """It would fail at the first request, far from the mistake, or be something else."""
     expected = r"must be an httpx\.AsyncClient, .* or an aiohttp\.ClientSession, not "
     for client in (object(), httpx.Client, httpx2.AsyncBaseTransport, "client"):
         with pytest.raises(ConfigurationError, match=expected):
             await chosen(http_client=client)
-
-
-async def test_an_aiohttp_session_on_trio_is_a_mistake(anyio_backend: str) -> None:
-    """It would fail deep inside aiohttp."""
-    if anyio_backend == "trio":
-        session = object.__new__(aiohttp.ClientSession)
-        with pytest.raises(ConfigurationError, match="aiohttp needs asyncio"):
-            await chosen(http_client=session)
+    with pytest.raises(ConfigurationError, match="transport must be 'aiohttp' or 'httpx'"):
+        SessionPool("key", transport="requests")
 
 
 async def test_a_transport_of_the_users_own_says_how_many_requests_it_takes() -> None:

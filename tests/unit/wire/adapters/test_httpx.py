@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from ezcaptcha_async._wire.httpx import HttpxTransport
-from ezcaptcha_async.transports import Evidence, NoAnswer, Reply
+from ezcaptcha_async.transports import Evidence, Reply
 from tests.sockets.clients import PACKAGES
 from tests.sockets.raw_server import GOOD, End, RawServer, Script, answer
 
@@ -77,27 +77,6 @@ async def test_headers_that_never_got_through_are_never_sent(name: str) -> None:
                 else:
                     fault = await cut_off(transport, server.url, lambda _: server.received)
         assert fault.unsent
-
-
-async def test_no_free_connection_is_never_sent(name: str) -> None:
-    """An injected client may be small and busy; its own timeout for a connection says so."""
-    with RawServer(Script(end=End.HANG)) as server:
-        async with (
-            opened(f"{name}-client", limit=1) as transport,
-            anyio.create_task_group() as group,
-        ):
-            group.start_soon(post, transport, server.url)
-            while not server.complete:
-                await anyio.sleep(0.001)
-            evidence = Evidence()
-            fault = await transport.post(server.url, BODY, timeout=0.03, evidence=evidence)
-            assert isinstance(fault, NoAnswer)
-            assert fault.unsent
-            # A poll is repeated in any case, so nobody asks.
-            fault = await transport.post(server.url, BODY, timeout=0.03)
-            assert fault == NoAnswer("PoolTimeout at 127.0.0.1")
-            group.cancel_scope.cancel()
-        assert len(server.complete) == 1
 
 
 async def test_who_may_send_more_through_a_shared_client_does(name: str) -> None:

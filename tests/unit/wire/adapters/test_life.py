@@ -50,7 +50,7 @@ async def test_many_of_them_leave_no_file_open(own: str) -> None:
     """A program that opens a pool for each of its jobs would come to its limit of files."""
     before = None
     with RawServer(Script(end=End.RESET), GOOD) as server:
-        for _ in range(20):
+        for _ in range(8):
             async with opened(own) as transport, anyio.create_task_group() as group:
                 for _ in range(3):
                     group.start_soon(post, transport, server.url)

@@ -1,4 +1,4 @@
-"""Metrics and traces of tasks over real sockets, as a collector receives them over OTLP."""
+"""Metrics and traces of tasks as a collector receives them over OTLP, and Prometheus reads them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import anyio
 import pytest
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
@@ -20,6 +21,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from ezcaptcha_async import PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async.otel import OpenTelemetry
@@ -30,7 +33,7 @@ TASK = ReCaptchaV2TaskProxyless(
     website_url="https://secret-host.example/path", website_key="secret-site-key"
 )
 SPEED = 30
-COUNT = 60
+COUNT = 20
 
 
 class Collector(ThreadingHTTPServer):
@@ -95,9 +98,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.mark.simulated_service(solve_times=Uniform(8, 30), failure_rate=0.1, seed=5)
+@pytest.mark.simulated_service(solve_times=Uniform(8, 30), failure_rate=0.3, seed=5)
 @pytest.mark.simulated_server(time_scale=SPEED)
-async def test_a_collector_gets_it_all(
+async def test_a_collector_and_prometheus_get_it_all(
     collector: Collector, simulated_server: SimulatedServer
 ) -> None:
     """What looks right in memory would be refused, or renamed, on its way to a backend."""
@@ -107,7 +110,8 @@ async def test_a_collector_gets_it_all(
     )
     exporter = OTLPMetricExporter(f"{collector.url}/v1/metrics")
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=200)
-    meter_provider = MeterProvider([reader], shutdown_on_exit=False)
+    readers = [reader, PrometheusMetricReader()]
+    meter_provider = MeterProvider(readers, shutdown_on_exit=False)
     watch = OpenTelemetry(tracer_provider=tracer_provider, meter_provider=meter_provider)
     began = anyio.current_time()
     async with SessionPool(
@@ -123,6 +127,7 @@ async def test_a_collector_gets_it_all(
                     pass
         counts = pool.statistics()
     elapsed = anyio.current_time() - began
+    scraped = generate_latest().decode()
     await anyio.to_thread.run_sync(tracer_provider.shutdown)
     await anyio.to_thread.run_sync(meter_provider.shutdown)
 
@@ -156,5 +161,16 @@ async def test_a_collector_gets_it_all(
     assert sum(p.as_double or p.as_int for p in metrics["ezcaptcha.points"].sum.data_points) == (
         counts.points
     )
+
+    sums: dict[str, float] = {}
+    for family in text_string_to_metric_families(scraped):
+        for sample in family.samples:
+            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    assert sums["ezcaptcha_active_tasks"] == 0
+    assert sums["ezcaptcha_tasks_total"] == counts.solved + counts.failed
+    assert sums["ezcaptcha_points_total"] == counts.points
+    assert sums["ezcaptcha_solve_duration_seconds_count"] == counts.solved
+    assert sums["ezcaptcha_request_duration_seconds_count"] == counts.requests
+    assert "secret" not in scraped
     for body in collector.bodies:
         assert b"secret" not in body

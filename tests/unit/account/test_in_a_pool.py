@@ -1,4 +1,4 @@
-"""How often those in line are looked at, in a whole pool on virtual time."""
+"""What only shows in a whole pool, on virtual time: how much is kept, how often it is looked."""
 
 from __future__ import annotations
 
@@ -14,6 +14,26 @@ from ezcaptcha_async.fleets import Gates
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, VirtualTimeLoop
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
+
+
+def test_solutions_that_nobody_awaits_wait_at_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand pages of a megabyte would be kept for callers who never come."""
+    monkeypatch.setattr("ezcaptcha_async._books.books._MOST_KEPT", 500)
+    service = SimulatedService(solve_times=Fixed(15))
+
+    async def main() -> None:
+        async with (
+            service.client() as client,
+            SessionPool("a-key", service=service.profile(), http_client=client) as pool,
+        ):
+            tickets = [await pool.submit(TASK) for _ in range(9)]
+            await asyncio.sleep(60)
+            assert 0 < sum(ticket.done for ticket in tickets) < 3
+            assert all([(await ticket).token for ticket in tickets])
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
+    assert service.summary().lost == 0
 
 
 def test_an_outage_looks_at_those_in_line_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
