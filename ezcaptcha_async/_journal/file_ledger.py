@@ -224,7 +224,8 @@ class FileLedger(Ledger):
         self._standing.settle()
         file, self._file = self._file, None
         if file is not None:
-            if self._owed:
+            # Where the file was removed, the first time finds it out, and the second makes it anew.
+            if self._pay(file) is not None:
                 self._pay(file)
             try:
                 if self._rewriting_due.is_set():

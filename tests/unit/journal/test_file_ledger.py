@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -13,6 +14,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async import ConfigurationError, JournalError
+from ezcaptcha_async._journal.file import JournalFile
 from ezcaptcha_async._journal.file_ledger import GROWTH, LEAST_SIZE, FileLedger, ledger_in
 from ezcaptcha_async._journal.records import (
     DAY,
@@ -430,6 +432,25 @@ async def test_a_file_that_was_lost_is_written_anew(is_closed: bool) -> None:  #
         intent = await ledger.intend(SUBMISSION)
         await at_rest(ledger)
         assert disk.records == [intent, Paid(None, TASK, WINDOW)]
+
+
+@pytest.mark.parametrize("noticed", ["by a line", "by an intention", "at the end"])
+async def test_a_file_that_was_removed_is_there_again_at_the_end(
+    tmp_path: Path, noticed: str
+) -> None:
+    """What is paid would be with nobody when the program ends, though its tickets are known."""
+    path = tmp_path / "paid.jsonl"
+    ledger = await ledger_in(JournalFile(str(path)), lambda: NOW)
+    await ledger.created(await ledger.intend(SUBMISSION), TASK, WINDOW)
+    path.unlink()
+    if noticed == "by a line":
+        ledger.unknown(Intent("another", SUBMISSION))
+    if noticed == "by an intention":
+        with pytest.raises(JournalError, match="the file was removed"):
+            await ledger.intend(SUBMISSION)
+    await ledger.aclose()
+    records = [decoded(line) for line in path.read_bytes().splitlines()]
+    assert Paid(None, TASK, WINDOW) in records
 
 
 @pytest.mark.parametrize("still_full", [False, True])
