@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from math import inf
 
 import pytest
 
-from ezcaptcha_async import Account, CredentialError, ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async import (
+    Account,
+    CredentialError,
+    ReCaptchaSolution,
+    ReCaptchaV2TaskProxyless,
+    SessionPool,
+)
 from ezcaptcha_async._account.exchange import Asked
 from ezcaptcha_async._books import Books
 from ezcaptcha_async.fleets import Gates
@@ -36,6 +44,19 @@ def test_solutions_that_nobody_awaits_wait_at_the_service(monkeypatch: pytest.Mo
     assert service.summary().lost == 0
 
 
+@asynccontextmanager
+async def cut_off(
+    service: SimulatedService,
+) -> AsyncGenerator[tuple[SessionPool, list[asyncio.Task[ReCaptchaSolution]]]]:
+    """Have 50 tasks in flight and 10 in line when the service cannot be reached any more."""
+    account = Account("a-key", service=service.profile(), max_in_flight=50)
+    async with service.client() as client, SessionPool(account, http_client=client) as pool:
+        callers = [asyncio.create_task(pool.solve(TASK)) for _ in range(60)]
+        await asyncio.sleep(30)
+        service.inject(Fault.REFUSED, times=None)
+        yield pool, callers
+
+
 def test_an_outage_looks_at_those_in_line_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """With each poll that fails, thousands in line would take the whole of a processor."""
     looks = 0
@@ -50,11 +71,7 @@ def test_an_outage_looks_at_those_in_line_once_a_second(monkeypatch: pytest.Monk
     service = SimulatedService(solve_times=Fixed(100))
 
     async def main() -> None:
-        account = Account("a-key", service=service.profile(), max_in_flight=50)
-        async with service.client() as client, SessionPool(account, http_client=client) as pool:
-            callers = [asyncio.ensure_future(pool.solve(TASK)) for _ in range(60)]
-            await asyncio.sleep(30)
-            service.inject(Fault.REFUSED, times=None)
+        async with cut_off(service) as (pool, callers):
             before = pool.statistics().requests
             await asyncio.sleep(30)
             assert pool.statistics().requests - before > 100
@@ -72,11 +89,7 @@ def test_a_failure_does_not_keep_those_in_line_from_being_told() -> None:
     service = SimulatedService(solve_times=Fixed(100))
 
     async def main() -> None:
-        account = Account("a-key", service=service.profile(), max_in_flight=50)
-        async with service.client() as client, SessionPool(account, http_client=client) as pool:
-            callers = [asyncio.ensure_future(pool.solve(TASK)) for _ in range(60)]
-            await asyncio.sleep(30)
-            service.inject(Fault.REFUSED, times=None)
+        async with cut_off(service) as (pool, callers):
             await asyncio.sleep(25)
             assert pool.statistics().queued == 10
             assert pool._engine is not None
