@@ -176,7 +176,7 @@ def _answer(name: str, known: frozenset[str]) -> str:
 
 def path_in(given: object) -> str | None:
     """Return the path that a setting names; None where there can be no file of that name."""
-    path: object = os.fspath(given) if isinstance(given, os.PathLike) else given
+    path = os.fspath(cast("os.PathLike[str]", given)) if isinstance(given, os.PathLike) else given
     with suppress(UnicodeEncodeError):
         if isinstance(path, str) and path and b"\0" not in os.fsencode(path):
             return path
