@@ -225,7 +225,7 @@ async def test_a_server_that_hangs_is_one_that_is_away(mortal: RedisServer, name
 async def test_a_server_that_has_forgotten_what_came_last(mortal: RedisServer, name: str) -> None:
     """A crash, or a replica that was behind: the others would buy what is paid for already."""
     service = new_service(solve_times=Fixed(60))
-    async with crew(service, mortal, name, lease=LEASE) as members:
+    async with crew(service, mortal, name) as members:
         first, second = await members.pools(2)
         ticket = await first.submit(job(1), once=True)
         await first.fleet_status()  # it has told all by then, and this is what came last
