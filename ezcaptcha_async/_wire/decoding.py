@@ -14,25 +14,30 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Any, Final, cast
 
 import attrs
 
-from ezcaptcha_async._wire.parsing import Answer, Json, answer_in, id_in, text_of, unwrapped
+from ezcaptcha_async._wire.parsing import Answer, Json, answer_in, id_in, text_of
+from ezcaptcha_async._wire.said import (
+    MOST_FIELD_ERRORS,
+    OTHER_PLACES_OF_A_CODE,
+    Said,
+    says_something,
+    texts_with_a_code,
+)
 from ezcaptcha_async._wire.scrubbing import MAX_SCRUBBED, MAX_TEXT, Scrubber
 from ezcaptcha_async._wire.solution import is_solution, kept_of, solution_in
 from ezcaptcha_async._wire.words import (
     DONE_SIGNS,
     DONE_WORDS,
-    FAILED_WORDS,
     PROCESSING_WORDS,
     holds_nothing,
     is_nothing,
     is_placeholder,
-    plain,
 )
 from ezcaptcha_async.errors import (
     BannedError,
@@ -55,7 +60,6 @@ MAX_BAN: Final = 3_600.0
 """The same for a ban; the services state 600 s."""
 
 _MAX_TASK_ID: Final = 200
-_MOST_FIELD_ERRORS: Final = 20
 _MOST_OF_FIELD_ERRORS: Final = 3_000
 """Most characters of all of them together that are looked through."""
 _LARGEST_WHOLE: Final = 2**53
@@ -65,29 +69,6 @@ _REQUEST_ID: Final = re.compile(rb'"requestId"\s*:\s*"[^"\\]*"')
 """The number that the live service gives to each of its answers."""
 _IN_AN_ID: Final = re.compile(r"[1-9]|.{8}")
 """What tells an id from what fills its place beside a refusal."""
-_FALSE: Final = frozenset({"false", "0", "no"})
-_NO_CODE: Final = frozenset({"ok", "success", "none", "null", "false", "noerror", "200"})
-"""What stands for no code and no errorId, beside any number of zeros."""
-
-_PLACES_OF_A_CODE: Final = (
-    *("errorCode", "errorId", "error", "code", "message", "errorDescription"),
-    *("msg", "errorMessage", "detail", "reason", "status"),
-)
-"""Where a code has been seen."""
-_OTHER_PLACES_OF_A_CODE: Final = (
-    *("solution", "data", "result", "response", "request", "title"),
-    *("description", "errorMsg", "errorText", "err"),
-)
-"""The same, but while a task is processed it may tell of an earlier try."""
-_PLACES: Final = _PLACES_OF_A_CODE + _OTHER_PLACES_OF_A_CODE
-_PLACES_OF_A_REASON: Final = (
-    *("errorDescription", "message", "msg", "errorMessage", "errorMsg", "errorText"),
-    *("detail", "reason", "description", "err"),
-)
-_MOST_LEVELS_OF_ERRORS: Final = 3
-_LEAST_ERROR: Final = 400
-"""From which number on the code of an answer is one of an error, as are those below zero."""
-
 _BARE_CODE: Final = re.compile(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)+")
 """How a code is spelled where anything else might stand: a gateway says "Service Unavailable"
 as well, of a createTask that may have been carried out."""
@@ -104,10 +85,6 @@ _NOT_OF_THE_TASK: Final = (
 """What a worker does not say of a task that it failed: the service says it of the request."""
 
 _TOO_MANY_REQUESTS: Final = 429
-_REDIRECTION: Final = 300
-_SERVER_ERROR: Final = 500
-_OF_A_GATEWAY: Final = re.compile(r"50[2-4]|52\d")
-"""Numbers that what stands in front gives when it does not know what became of a request."""
 _NOT_IN_A_CODE: Final = re.compile(r"\W+")
 
 _IN_FRONT: Final[Mapping[int, str]] = {
@@ -170,102 +147,6 @@ class Unreadable:
 _PROCESSING: Final = Processing()
 
 
-@attrs.frozen
-class _Said:
-    """What an answer says of what was asked for.
-
-    Args:
-        answer: The answer; where it is no JSON object, one that is not whole.
-        status: Its HTTP status.
-        code: The error code that it names; empty where it names none.
-        is_known: Whether the service's table has that code.
-    """
-
-    answer: Answer
-    status: int
-    code: str
-    is_known: bool
-
-    @property
-    def members(self) -> Json:
-        """Its members."""
-        return self.answer.members
-
-    @property
-    def word(self) -> str:
-        """Its status as names are compared; empty where it has none."""
-        status = self.members.get("status")
-        if not isinstance(status, str | int | float):
-            return "" if status is None else "?"
-        return plain(str(status)[:MAX_TEXT])
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether its status says so."""
-        return FAILED_WORDS.fullmatch(self.word) is not None
-
-    @property
-    def denies_solution(self) -> bool:
-        """Whether it says that there is none, or none yet; or it is cut off, perhaps in one."""
-        is_doubtful = bool(self.code) or not self.answer.is_whole
-        return is_doubtful or self.word in PROCESSING_WORDS or self.has_failed
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether anything in it says no."""
-        if self.code or _says_something(self.members.get("errorId")):
-            return True
-        # A gateway that lost the answer to a createTask may say the same.
-        return self.has_failed and (self.has_error_id or self.status < _SERVER_ERROR)
-
-    @property
-    def denial(self) -> str:
-        """How it says no without a code, an errorId or a status; empty where it does not.
-
-        No paid ticket ends for that alone: a service may say it of the one request.
-        """
-        if not self.is_envelope or self._is_of_a_gateway:
-            return ""
-        for name in ("success", "ok"):
-            if plain(str(self.members.get(name))) in _FALSE:
-                return f"{name} {self.members[name]}"
-        code, error = self.members.get("code"), self.members.get("error")
-        if isinstance(code, int) and (code < 0 or code >= _LEAST_ERROR):
-            return f"code {code}"
-        return str(error) if _says_something(error) else ""
-
-    @property
-    def _is_of_a_gateway(self) -> bool:
-        """Whether it names an HTTP status that leaves open what became of the request."""
-        named = (str(self.members.get(name)) for name in ("status", "statusCode", "code"))
-        return not self.has_error_id and any(map(_OF_A_GATEWAY.fullmatch, named))
-
-    @property
-    def reason(self) -> str:
-        """Why, in its own words."""
-        values = [self.members.get(name) for name in _PLACES_OF_A_REASON]
-        texts = (value for value in values if value and isinstance(value, str))
-        return str(values[0] or next(texts, ""))
-
-    @property
-    def has_error_id(self) -> bool:
-        """Whether it has one, whatever it is."""
-        return self.members.get("errorId") is not None
-
-    @property
-    def is_envelope(self) -> bool:
-        """Whether it is a whole answer of the service, and none of what stands before it."""
-        return self.answer.is_whole and (self.has_error_id or self.status < _REDIRECTION)
-
-    @property
-    def unreadable(self) -> Unreadable:
-        """That it says nothing."""
-        what = "an object without errorId" if self.answer.is_whole else "no JSON object"
-        in_front = _IN_FRONT.get(self.status)
-        why = f"; {in_front}" if in_front else ""
-        return Unreadable(f"HTTP {self.status} with {what}{why}", self.status)
-
-
 class Decoder:
     """Reads the answers to one account, without its secrets.
 
@@ -302,7 +183,7 @@ class Decoder:
             return Created(task_id)
         if said.is_envelope:
             return Unreadable("$.taskId: expected an id", reply.status)
-        return said.unreadable
+        return _unreadable(said)
 
     def result(
         self,
@@ -331,7 +212,7 @@ class Decoder:
         if self._service.means_processing(said.code) if said.is_known else says_not_yet:
             self._usual = None if raw else usual
             return _PROCESSING
-        answer = self._refusal(said, reply, task, of_task=True) or said.unreadable
+        answer = self._refusal(said, reply, task, of_task=True) or _unreadable(said)
         if isinstance(answer, Refused) or not said.is_envelope:
             return answer
         is_done = not said.word or said.word in DONE_WORDS | DONE_SIGNS
@@ -350,7 +231,7 @@ class Decoder:
         if refusal is not None:
             return refusal
         if not said.is_envelope:
-            return said.unreadable
+            return _unreadable(said)
         balance = said.members.get("balance")
         try:
             points = math.nan if isinstance(balance, bool) else float(cast("str", balance))
@@ -360,7 +241,7 @@ class Decoder:
             return Unreadable("$.balance: expected a number", reply.status)
         return points
 
-    def _said(self, reply: Reply) -> _Said:
+    def _said(self, reply: Reply) -> Said:
         answer = answer_in(reply)
         if answer is None:
             # Some services, and gateways before them, answer with nothing but the code.
@@ -368,14 +249,12 @@ class Decoder:
             members = {"error": text_of(reply).strip('"')} if is_short else {}
             answer = Answer(members, is_whole=False)
         members = answer.members
-        code = (
-            str(members["errorCode"]).strip() if _says_something(members.get("errorCode")) else ""
-        )
+        code = str(members["errorCode"]).strip() if says_something(members.get("errorCode")) else ""
         in_place = id_in(members.get("taskId"))
         if not code and isinstance(in_place, str) and self._is_code(in_place):
             code = in_place
-        said = _Said(answer, reply.status, code, is_known=bool(code) and self._knows(code))
-        texts = () if said.is_known else _texts_with_a_code(members)
+        said = Said(answer, reply.status, code, is_known=bool(code) and self._knows(code))
+        texts = () if said.is_known else texts_with_a_code(members)
         others = (self._code_in(text, said, name) for name, text in texts)
         other = next(filter(None, others), None)
         return said if other is None else attrs.evolve(said, code=other, is_known=True)
@@ -385,9 +264,9 @@ class Decoder:
         is_one = text.isupper() and _CODE_IN_A_TEXT.fullmatch(text) is not None
         return is_one or self._service.lists_code(text)
 
-    def _code_in(self, text: str, said: _Said, name: str) -> str | None:
+    def _code_in(self, text: str, said: Said, name: str) -> str | None:
         """Return the known code that a text called so is, or that it names."""
-        if name in _OTHER_PLACES_OF_A_CODE and said.word in PROCESSING_WORDS:
+        if name in OTHER_PLACES_OF_A_CODE and said.word in PROCESSING_WORDS:
             return None
         if _BARE_CODE.fullmatch(text) and self._knows(text) and name != "status":
             is_doubtful = said.has_failed and self._service.means_processing(text)
@@ -402,7 +281,7 @@ class Decoder:
         return service.means_processing(code) or service.error_class(code) is not ServiceError
 
     def _refusal(
-        self, said: _Said, reply: Reply, task: Task[Any] | None, *, of_task: bool = False
+        self, said: Said, reply: Reply, task: Task[Any] | None, *, of_task: bool = False
     ) -> Refused | None:
         """Return the clear no that an answer is; None where it is none.
 
@@ -446,7 +325,7 @@ class Decoder:
         if not isinstance(errors, dict):
             return found
         left = _MOST_OF_FIELD_ERRORS
-        for path, reason in islice(cast("Json", errors).items(), _MOST_FIELD_ERRORS):
+        for path, reason in islice(cast("Json", errors).items(), MOST_FIELD_ERRORS):
             text = str(reason)
             left -= sum(min(len(item), MAX_SCRUBBED) for item in (path, text))
             if left < 0:
@@ -478,36 +357,12 @@ def _seconds_between(start: str | None, end: str) -> float:
         return math.nan
 
 
-def _says_something(value: object) -> bool:
-    """Return whether an errorCode or errorId is more than a way to say that there is none."""
-    if not value:
-        return False
-    if isinstance(value, dict | list):
-        return True
-    text = plain(str(value)).strip()
-    return text not in _NO_CODE and text.strip("0.") != ""
-
-
-def _texts_with_a_code(members: Json) -> Iterator[tuple[str, str]]:
-    """Yield where a code may stand, also in a list or object of errors, and what stands there."""
-    places = [members]
-    for _ in range(_MOST_LEVELS_OF_ERRORS):
-        inner: list[Json] = []
-        for place in places:
-            for name in _PLACES:
-                value = place.get(name)
-                if value and isinstance(text := unwrapped(value), str):
-                    yield name, text
-            for name in ("error", "errors", "errorCode"):
-                value = place.get(name)
-                if not value:
-                    continue
-                parts = cast("list[object]", value) if isinstance(value, list) else [value]
-                inner += (
-                    cast("Json", part) if isinstance(part, dict) else {"error": part}
-                    for part in islice(parts, _MOST_FIELD_ERRORS)
-                )
-        places = inner
+def _unreadable(said: Said) -> Unreadable:
+    """Return that an answer says nothing."""
+    what = "an object without errorId" if said.answer.is_whole else "no JSON object"
+    in_front = _IN_FRONT.get(said.status)
+    why = f"; {in_front}" if in_front else ""
+    return Unreadable(f"HTTP {said.status} with {what}{why}", said.status)
 
 
 def _task_id(value: object, *, is_refused: bool) -> str | None:

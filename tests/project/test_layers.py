@@ -56,6 +56,7 @@ PURE: Final = (
     "_wire.decoding",
     "_wire.encoding",
     "_wire.parsing",
+    "_wire.said",
     "_wire.scrubbing",
     "_wire.secrets",
     "_wire.solution",
