@@ -58,10 +58,11 @@ class Forecast:
             self._all_begun_at = None
             seen = sum(kind.tasks for kind in kinds)
             typical = sum(kind.tasks * kind.median for kind in kinds) / seen
-            begun_at = now + to_begin * typical / in_flight
+            until_begun = to_begin * typical / in_flight
         else:
-            begun_at = self._all_begun_at = self._all_begun_at or now
-        left = begun_at + max(kind.p95 for kind in kinds) - now
+            self._all_begun_at = self._all_begun_at or now
+            until_begun = self._all_begun_at - now
+        left = until_begun + max(kind.p95 for kind in kinds)
         return left if left > 0 else None  # one of the few that take longer
 
 
