@@ -190,7 +190,7 @@ class Standing:
         now = self._clock()
         self.gate.failed(asked.permit, now, self._rng.random(), maybe_created=maybe_created)
         since = self.gate.failing_since
-        if since is None or now < self._relieves_at:
+        if now < max(since, self._relieves_at):
             return
         # Not with each poll that fails: there may be thousands in line, to be looked at each time.
         self._relieves_at = now + self._terms.first_wait

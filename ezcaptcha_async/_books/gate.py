@@ -150,10 +150,9 @@ class Gate:
         return f"<Gate {self.state}>"
 
     @property
-    def failing_since(self) -> float | None:
-        """Since when nothing but failures has come back, of creates at least; else None."""
-        since = min(self._failing_since, self._creates_fail_since)
-        return None if since == inf else since
+    def failing_since(self) -> float:
+        """Since when nothing but failures has come back, of creates at least; else infinity."""
+        return min(self._failing_since, self._creates_fail_since)
 
     @property
     def most_creates(self) -> int:

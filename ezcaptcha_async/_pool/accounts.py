@@ -180,7 +180,7 @@ class Accounts:
             for item in self._that_serve(task)
             if item.line is not entry.line
             and item.gate.refusal(now) is None
-            and item.gate.failing_since is None
+            and item.gate.failing_since == inf
             and not (untroubled and item.gate.troubled(now))
             and self._affords(task, item, freed=entry.points or 0.0)
         ]
@@ -226,7 +226,7 @@ class Accounts:
 
     def _is_held_up(self, session: Session, now: float) -> bool:
         # Of an account that has failed, one task finds out whether it does so still.
-        failing = session.gate.failing_since is not None
+        failing = session.gate.failing_since < inf
         return session.gate.troubled(now) or (failing and session.line.pending > 0)
 
     # ------------------------------------------------------------------ paid tasks
