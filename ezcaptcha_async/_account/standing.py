@@ -74,7 +74,7 @@ class Standing:
         self._rng = exchange.pace.rng
         self._relieves_at = -inf
         self._terms = Terms.of(exchange.service)
-        books.add_line(line)
+        books.lines.append(line)
         self._restore_ban()
 
     def __repr__(self) -> str:

@@ -72,7 +72,8 @@ class Books:
     ) -> None:
         self._watcher = watcher
         self._numbers = count(1) if numbers is None else numbers
-        self._lines: list[Line] = []
+        self.lines: list[Line] = []
+        """Those of its accounts, to which more may be added."""
         self._next_line = 0
         self._polls_in_a_row = 0
         self._due: TimeQueue[Entry] = TimeQueue()  # by the time of the next poll
@@ -85,12 +86,8 @@ class Books:
         self._room = Room()
 
     def __repr__(self) -> str:
-        load = sum(line.load for line in self._lines)
-        return f"<Books of {len(self._lines)} accounts, {load} tickets>"
-
-    def add_line(self, line: Line) -> None:
-        """Keep books for one more account."""
-        self._lines.append(line)
+        load = sum(line.load for line in self.lines)
+        return f"<Books of {len(self.lines)} accounts, {load} tickets>"
 
     @property
     def closed(self) -> bool:
@@ -106,7 +103,7 @@ class Books:
         earliest = min(
             self._due.next_time(), self._deadlines.next_time(), self._retries.next_time()
         )
-        for line in self._lines:
+        for line in self.lines:
             # What may go now is taken as soon as a slot is free; that needs no alarm.
             if line.queue and now < (at := line.create_at(now)) < earliest:
                 earliest = at
@@ -165,7 +162,7 @@ class Books:
 
     def _take_poll(self, now: float) -> Poll | None:
         open_lines = [
-            line for line in self._lines if line.polls_due and line.gate.poll_at(now) <= now
+            line for line in self.lines if line.polls_due and line.gate.poll_at(now) <= now
         ]
         if not open_lines:
             return None
@@ -178,9 +175,9 @@ class Books:
         return Poll(entry, entry.task_id or "", line.gate.send("getTaskResult", now))
 
     def _take_create(self, now: float) -> Create | None:
-        for _ in self._lines:
-            line = self._lines[self._next_line]
-            self._next_line = (self._next_line + 1) % len(self._lines)
+        for _ in self.lines:
+            line = self.lines[self._next_line]
+            self._next_line = (self._next_line + 1) % len(self.lines)
             if line.queue and line.create_at(now) <= now:
                 entry, _ = line.queue.popitem(last=False)
                 self._move(entry, Phase.CREATING)
@@ -374,7 +371,7 @@ class Books:
                 if abs(at - entry.due_at) > _WORTH_MOVING * entry.line.spacing:
                     self._arm(entry, at)
 
-        waiting = (entry for line in self._lines for entry in line.paid.values())
+        waiting = (entry for line in self.lines for entry in line.paid.values())
         self.rounds.begin(("replan", kind[:2]), waiting, look)
 
     def has_room_for(self, entry: Entry, kept: Reply) -> bool:
@@ -506,7 +503,7 @@ class Books:
                 self.abandon(entry, error)
 
         everybody = [
-            *(entry for line in self._lines for entry in (*line.queue, *line.paid.values())),
+            *(entry for line in self.lines for entry in (*line.queue, *line.paid.values())),
             *self._retries.items(),
             *self._aside,
         ]
@@ -519,7 +516,7 @@ class Books:
             self.close(error)
         while self.rounds:
             self.rounds.go()
-        for line in self._lines:
+        for line in self.lines:
             for entry in list(line.paid.values()):
                 entry.request_in_flight = False
                 if entry.outcome is None:

@@ -6,6 +6,7 @@ perhaps spent are sums over the accounts' own lines.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ezcaptcha_async._books.entries import Line
@@ -23,20 +24,19 @@ class Budget:
         budget: Most points for all tasks; None for no limit.
         unknown_budget: Most points for creates that are sent once more after their answer
             was lost; None for no such creates.
+        lines: The accounts, more of which may come.
     """
 
-    def __init__(self, budget: float | None, unknown_budget: float | None) -> None:
+    def __init__(
+        self, budget: float | None, unknown_budget: float | None, lines: Sequence[Line]
+    ) -> None:
         self._limit = budget
         self._unknown_budget = unknown_budget
         self._risked = 0.0
-        self._lines: list[Line] = []
+        self._lines = lines
 
     def __repr__(self) -> str:
         return f"<Budget, {self.committed:g} points of {self._limit} committed>"
-
-    def add_line(self, line: Line) -> None:
-        """Count one more account."""
-        self._lines.append(line)
 
     @property
     def committed(self) -> float:

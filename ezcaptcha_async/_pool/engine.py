@@ -68,7 +68,7 @@ class Engine:
         self._scope = anyio.CancelScope()
         self._closing = False
         self.closed_by: PoolClosedError | None = None
-        budget = Budget(settings.budget, settings.unknown_budget)
+        budget = Budget(settings.budget, settings.unknown_budget, self._books.lines)
         self.accounts = Accounts(self._books, budget, ledger, self.loop.clock)
         most = settings.max_requests or transport.max_requests
         self.runner = Runner(self._books, self.accounts.perform, max_requests=most, loop=self.loop)
@@ -108,7 +108,6 @@ class Engine:
             self.accounts.add(session)
             if post is not None:
                 posts[post] = session
-            budget.add_line(session.line)
         self.sessions = self.accounts.sessions
         self.membership: Membership | None = None
         if fleet is not None and isinstance(ledger, SharedLedger):

@@ -77,8 +77,7 @@ class Keeper:
         self.books = Books()
         self.gates = [PlainGate() for _ in range(lines)]
         self.lines = [Line(gate=gate, result_window=window, spacing=spacing) for gate in self.gates]
-        for line in self.lines:
-            self.books.add_line(line)
+        self.books.lines += self.lines
         self.gate, self.line = self.gates[0], self.lines[0]
         self._ids = count(1)
 
@@ -180,22 +179,22 @@ def counts(line: Line) -> dict[Phase, int]:
 
 def snapshot(schedule: Books, *entries: Entry) -> Any:
     """Write down all that is in the keeper, to compare it later."""
-    ready = [line.ready for line in schedule._lines]
+    ready = [line.ready for line in schedule.lines]
     timelines = (schedule._due, *ready, schedule._retries, schedule._deadlines)
     return (
         [(set(timeline.items()), timeline.next_time()) for timeline in timelines],
         [
             (counts(line), list(line.queue), set(line.creating), dict(line.paid))
-            for line in schedule._lines
+            for line in schedule.lines
         ],
-        [(line.created, line.resumed) for line in schedule._lines],
+        [(line.created, line.resumed) for line in schedule.lines],
         [attrs.asdict(entry, recurse=False) for entry in entries],
     )
 
 
 def check(schedule: Books, entries: list[Entry]) -> None:
     """Check what must hold at every moment, given all entries that were ever made."""
-    for line in schedule._lines:
+    for line in schedule.lines:
         mine = [entry for entry in entries if entry.line is line]
         count_of = {phase: sum(entry.phase is phase for entry in mine) for phase in Phase}
         assert counts(line) == {phase: number for phase, number in count_of.items() if number}
@@ -220,7 +219,7 @@ def check(schedule: Books, entries: list[Entry]) -> None:
         assert line.paid == {entry.task_id: entry for entry in mine if entry.phase in PAID}
         assert set(line.orphans()) == {item for item in mine if item.phase is Phase.ORPHANED}
     ready = [
-        entry for line in schedule._lines for entry in (*line.ready.items(), *line.doubtful.items())
+        entry for line in schedule.lines for entry in (*line.ready.items(), *line.doubtful.items())
     ]
     armed = {*schedule._due.items(), *ready}
     assert len(armed) == len(schedule._due) + len(ready)

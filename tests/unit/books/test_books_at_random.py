@@ -66,8 +66,7 @@ class _World(RuleBasedStateMachine):
             Line(gate=self.gates[0], result_window=300.0, spacing=3.0),
             Line(gate=self.gates[1], result_window=30.0, spacing=1.0),
         ]
-        for line in self.lines:
-            self.schedule.add_line(line)
+        self.schedule.lines += self.lines
         self.entries: list[Entry] = []
         self.in_flight: list[Create | Poll] = []
         self.heard: dict[Entry, float] = {}  # when the last "processing" came

@@ -23,12 +23,11 @@ def line_with(**points: float) -> Line:
 
 def test_everything_that_may_cost_counts_over_all_accounts() -> None:
     """Two accounts, or lost answers, would spend the budget twice."""
-    purse = Budget(30, None)
-    purse.add_line(line_with(points=6, pending_points=12))
-    purse.add_line(line_with(unknown_points=6))
+    lines = [line_with(points=6, pending_points=12), line_with(unknown_points=6)]
+    purse = Budget(30, None, lines)
     assert purse.committed == 24
     purse.check("T", OFFER)
-    purse.add_line(line_with(points=0.5))
+    lines.append(line_with(points=0.5))
     with pytest.raises(BudgetExceededError, match=r"of the budget of 30 there are 5\.5 left"):
         purse.check("T", OFFER)
     assert repr(purse) == "<Budget, 24.5 points of 30 committed>"
@@ -37,9 +36,9 @@ def test_everything_that_may_cost_counts_over_all_accounts() -> None:
 @pytest.mark.parametrize("offer", [None, Offer(type="T")])
 def test_a_budget_needs_a_price_and_no_budget_needs_none(offer: Offer | None) -> None:
     """A type of unknown price would be free, or could not be used at all."""
-    Budget(None, None).check("T", offer)
+    Budget(None, None, []).check("T", offer)
     with pytest.raises(ConfigurationError) as caught:
-        Budget(30, None).check("T", offer)
+        Budget(30, None, []).check("T", offer)
     assert str(caught.value) == (
         "T has no listed price, which a budget needs; say what you pay for it: "
         "attrs.evolve(service, offers=[Offer(type='T', points=...), *service.offers])"
@@ -48,13 +47,11 @@ def test_a_budget_needs_a_price_and_no_budget_needs_none(offer: Offer | None) ->
 
 def test_creates_are_repeated_within_their_own_limit_and_the_budget() -> None:
     """Repeating what may have been paid would spend without a bound."""
-    line = line_with(points=6)
-    assert not Budget(None, None).may_repeat(6.0)
-    purse = Budget(None, 12)
+    assert not Budget(None, None, []).may_repeat(6.0)
+    purse = Budget(None, 12, [])
     assert [purse.may_repeat(6.0) for _ in range(3)] == [True, True, False]
-    assert not Budget(None, 100).may_repeat(None)
-    purse = Budget(11, 100)
-    purse.add_line(line)
+    assert not Budget(None, 100, []).may_repeat(None)
+    purse = Budget(11, 100, [line_with(points=6)])
     assert not purse.may_repeat(6.0)
 
 
@@ -64,10 +61,9 @@ def test_a_budget_buys_what_it_is_meant_for(hundredths: int, count: int) -> None
     price = hundredths / 100
     offer = Offer(type="T", points=price)
     line = line_with()
-    purse, again = Budget(hundredths * count / 100, None), Budget(None, hundredths * count / 100)
-    both = Budget(hundredths * count / 100, 1e9)
-    for item in (purse, both):
-        item.add_line(line)
+    most = hundredths * count / 100
+    purse, again = Budget(most, None, [line]), Budget(None, most, [])
+    both = Budget(most, 1e9, [line])
     for _ in range(count):
         purse.check("T", offer)
         assert again.may_repeat(price)
