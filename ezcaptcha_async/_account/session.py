@@ -1,7 +1,7 @@
 """One account at work: its gate, its books, and the three things that it does.
 
-What a pool asks of an account comes in here; `creating`, `polling` and `balance` each do one of
-the three, with the `Exchange` that sends their requests, and the `Standing` that hears of each.
+What a pool does with its tickets comes in here; `creating`, `polling` and `balance` each do one
+of the three, with the `Exchange` that sends their requests, and the `Standing` that hears of each.
 """
 
 from __future__ import annotations
@@ -21,16 +21,13 @@ from ezcaptcha_async._account.standing import Standing
 from ezcaptcha_async._account.statistics import Statistics
 from ezcaptcha_async._books import IN_FLIGHT, Create, Entry, Gate, Line, Phase, Poll, Solved
 from ezcaptcha_async._journal import SavedTask
-from ezcaptcha_async._log import log
 from ezcaptcha_async._runtime import EventLoop, Runner
 from ezcaptcha_async.accounts import Balance
 from ezcaptcha_async.errors import (
     ConfigurationError,
     EzCaptchaError,
-    InvalidTaskError,
     ServiceError,
 )
-from ezcaptcha_async.fleets import Gates
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.tasks import Kind, Task, kind_of, solution_type_for
 from ezcaptcha_async.transports import Reply
@@ -65,29 +62,30 @@ class Session:
     ) -> None:
         self.account = exchange.account
         self.service: Service = exchange.service
+        self.scrubber = exchange.decoder.scrubber
         self.gate: Gate = standing.gate
         self.line: Line = standing.line
         self.loop = loop
         self._exchange = exchange
-        self._standing = standing
+        self.standing = standing
         self._books = standing.books
         self._ledger = standing.ledger
         self._runner = runner
         self._polling = polling
         self._poller = Poller(exchange, standing, polling, on_settled=self._settled)
-        self._inquirer = Inquirer(
+        self.inquirer = Inquirer(
             exchange,
             standing,
             send=runner.send,
             low_balance=low_balance,
             on_low_balance=on_low_balance,
         )
-        self._creator = Creator(
+        self.creator = Creator(
             exchange,
             standing,
             first_poll=polling.first_poll,
             may_repeat=may_repeat,
-            on_paid=self._inquirer.note_payment,
+            on_paid=self.inquirer.note_payment,
         )
 
     def __repr__(self) -> str:
@@ -116,27 +114,19 @@ class Session:
         """Send createTask or getTaskResult, and enter what comes of it into the books."""
         try:
             if isinstance(command, Create):
-                await self._creator.create(command)
+                await self.creator.create(command)
             else:
                 await self._poller.poll(command)
         finally:
             # Of whatever was cut off in the middle: on trial, the next one waits for it.
             self.gate.take_back(command.permit)
-            self._standing.tell_who_lapses(command.entry)
-
-    async def balance(self) -> Balance:
-        """Ask for the balance; raises as `Inquirer.balance`."""
-        return await self._inquirer.balance()
+            self.standing.tell_who_lapses(command.entry)
 
     def reopen(self) -> None:
         """Take new tasks again after a credential or balance error."""
-        self._standing.reopen()
-        self._inquirer.forgive()
+        self.standing.reopen()
+        self.inquirer.forgive()
         self._runner.wake()
-
-    def answer_inquiry(self, error: EzCaptchaError) -> None:
-        """Tell an error to whoever waits for the balance."""
-        self._inquirer.answer(error)
 
     # ---------------------------------------------------------------------- tickets
 
@@ -184,23 +174,6 @@ class Session:
         entry.processing_at = now + seconds - self.line.token_validity
         created_at = min(task.created_at - self.unix_offset, entry.processing_at, now)
         self._books.found(entry, task.task_id, outcome, created_at=created_at)
-
-    def heed(self, gates: Gates, *, was_shut: bool, reopened: bool) -> None:
-        """Do as the gates of all pools stand; see `Standing.heed`."""
-        self._standing.heed(gates, was_shut=was_shut, reopened=reopened)
-        self._runner.wake()
-
-    def turn_away_queued(self, error: EzCaptchaError) -> None:
-        """Tell all who are in line for creation why they must not wait any longer."""
-        self._standing.turn_away_queued(error)
-
-    def refuse(self, entry: Entry, error: EzCaptchaError) -> None:
-        """Tell one of those who wait for another pool why it will not get what that paid for."""
-        self._books.refuse(entry, error)
-
-    def refusal_of(self, task: Task[Any]) -> InvalidTaskError | None:
-        """Return why the service has just refused an equal task, which it would do again."""
-        return self._creator.refusal_of(task)
 
     def take_over(self, entry: Entry, task: Task[Any]) -> None:
         """Take a task that another account could not create and that is certainly not paid."""
@@ -250,7 +223,7 @@ class Session:
             until = entry.lapses_at
             if not isinstance(result, ServiceError):
                 until = entry.unsolved_at + self.line.token_validity
-                result = self._exchange.decoder.scrubber.for_others(result, entry.task)
+                result = self.scrubber.for_others(result, entry.task)
             self._ledger.settled(self.saved(entry), until + self.unix_offset, result)
 
     def can_be_fetched(self, entry: Entry) -> bool:
@@ -258,26 +231,6 @@ class Session:
         running = self.loop.is_running
         now = self.loop.clock() if running else time.time() - self.unix_offset
         return now < entry.lapses_at
-
-    def unix_time(self) -> float:
-        """Return Unix time in seconds, as the event loop's clock has it."""
-        return self.loop.clock() + self.unix_offset
-
-    def without_secrets(self, payload: object, entry: Entry) -> object:
-        """Return what was paid for and has no known form, without what was sent to get it."""
-        return self._exchange.decoder.scrubber.without_secrets(payload, entry.task)
-
-    def note_expired(self, entry: Entry) -> None:
-        """Note that a solution was given out only when it had expired already."""
-        if not self.line.expired:
-            log.warning(
-                "a solution of %s was given out when it had expired, and so was paid for in "
-                "vain: take outcomes sooner, or begin less at a time (max_in_flight); "
-                "statistics().expired counts them",
-                self.account.name,
-            )
-        self.line.expired += 1
-        self._standing.note_expired(entry)
 
     def remaining(self, entry: Entry) -> float | None:
         """Return the seconds until a ticket in flight is ready, as expected."""

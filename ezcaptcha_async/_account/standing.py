@@ -13,6 +13,7 @@ from ezcaptcha_async._account.emitter import Emitter
 from ezcaptcha_async._account.exchange import Asked, Exchange
 from ezcaptcha_async._books import Books, Entry, Gate, Line, Terms
 from ezcaptcha_async._journal import Ledger
+from ezcaptcha_async._log import log
 from ezcaptcha_async._wire import MAX_BAN
 from ezcaptcha_async.errors import (
     BannedError,
@@ -229,7 +230,15 @@ class Standing:
             self.books.fail_if_lapsing(entry, ban, until=until)
 
     def note_expired(self, entry: Entry) -> None:
-        """Tell that a solution was given out when it had expired already."""
+        """Note that a solution was given out only when it had expired already."""
+        if not self.line.expired:
+            log.warning(
+                "a solution of %s was given out when it had expired, and so was paid for in "
+                "vain: take outcomes sooner, or begin less at a time (max_in_flight); "
+                "statistics().expired counts them",
+                self._account,
+            )
+        self.line.expired += 1
         self._emitter.moved(entry, "expired")
 
     def _tell(

@@ -81,7 +81,7 @@ class Accounts:
             SubmissionUnknownError: It may be paid for already, and is not to be sent again.
         """
         session = self._session_for(task)
-        refusal = session.refusal_of(task)
+        refusal = session.creator.refusal_of(task)
         if refusal is not None:
             raise refusal.for_ticket(None, None)
         offer = session.service.offer_for(task.type)

@@ -253,7 +253,7 @@ class Engine:
             self._books.close(self.closed_by)
             self.runner.wake()
         for session in self.sessions:
-            session.answer_inquiry(self.closed_by)
+            session.inquirer.answer(self.closed_by)
         return self.closed_by
 
 

@@ -168,8 +168,9 @@ class Membership:
             self._ledger.tell_again()
         for post, gates in zip(self._posts, beat.gates, strict=True):
             reopened = post.reopened not in {None, gates.reopened}
-            self._posts[post].heed(gates, was_shut=post.was_shut, reopened=reopened)
+            self._posts[post].standing.heed(gates, was_shut=post.was_shut, reopened=reopened)
             post.was_shut, post.reopened = bool(gates.shut_by), gates.reopened
+        self._runner.wake()
 
     async def _give_back(self) -> None:
         """Let others have the leave that is not used here."""
@@ -226,9 +227,9 @@ class Membership:
                 f"({problem}), so createTask was not sent"
             )
             for session in self._posts.values():
-                session.turn_away_queued(error)
+                session.standing.turn_away_queued(error)
             for entry in self._books.aside():
-                self._sessions[entry.line].refuse(entry, error)
+                self._books.refuse(entry, error)
 
     # ------------------------------------------------------------------- leave, and places
 
@@ -329,7 +330,7 @@ class Membership:
                 try:
                     task, result = result_of(text)
                 except ConfigurationError as error:  # a newer version has written it
-                    session.refuse(entry, error.for_ticket(None, None))
+                    self._books.refuse(entry, error.for_ticket(None, None))
                     return
                 if (task.type, task.host) == (entry.kind.task_type, entry.kind.host):
                     session.found(entry, task, result, seconds)
@@ -338,13 +339,13 @@ class Membership:
                     f"reference {reference} stands for another task in the fleet, a "
                     f"{task.type} for {task.host or 'no page'}; give each task one of its own"
                 )
-                session.refuse(entry, ConfigurationError(problem))
+                self._books.refuse(entry, ConfigurationError(problem))
             case Known("delivered", seconds=seconds):
                 problem = (
                     f"what the reference {reference} came to was given out before, and the "
                     f"fleet remembers that for another {seconds:,.0f} s"
                 )
-                session.refuse(entry, DeliveredBeforeError(problem))
+                self._books.refuse(entry, DeliveredBeforeError(problem))
             case Known("unknown") if self._budget.may_repeat(entry.points):
                 entry.repeated = True
                 session.line_up(entry)
@@ -353,6 +354,6 @@ class Membership:
                     f"the answer to createTask for the reference {reference} was "
                     "lost; it may have been paid for"
                 )
-                session.refuse(entry, SubmissionUnknownError(problem))
+                self._books.refuse(entry, SubmissionUnknownError(problem))
             case _:
                 pass  # another pool sees to it

@@ -536,7 +536,7 @@ class SessionPool(GuardedConstructor):
             >>> f"{balance.points:.0f} points are worth {balance.value:.2f} {balance.currency}"
             '20000 points are worth 2.00 USD'
         """
-        return await self._open().accounts.session_named(account).balance()
+        return await self._open().accounts.session_named(account).inquirer.balance()
 
     def reopen(self, account: Account | str | None = None) -> None:
         """Let an account take new tasks again after a credential or balance error.

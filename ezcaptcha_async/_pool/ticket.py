@@ -307,8 +307,9 @@ def reveal(entry: Entry, sessions: Sessions, outcome: AnyOutcome) -> Solution:
     result = _decode(entry, session, outcome) if isinstance(outcome, Solved) else outcome
     if isinstance(result, Solution):
         # A ticket that is done can be awaited anywhere, also where its loop has no time any more.
-        if session.loop.is_running and result.expires_at <= session.unix_time():
-            session.note_expired(entry)
+        loop = session.loop
+        if loop.is_running and result.expires_at <= loop.clock() + session.unix_offset:
+            session.standing.note_expired(entry)
         return result
     entry.undecodable = isinstance(outcome, Solved)
     raise with_ticket(entry, session, result)
@@ -384,5 +385,5 @@ def _decode(entry: Entry, session: Session, solved: Solved) -> Solution | Protoc
             expires_at=entry.unsolved_at + session.unix_offset + session.service.token_validity,
         )
     except ProtocolError as error:
-        error.payload = session.without_secrets(error.payload, entry)
+        error.payload = session.scrubber.without_secrets(error.payload, entry.task)
         return error

@@ -93,7 +93,7 @@ def test_a_failure_does_not_keep_those_in_line_from_being_told() -> None:
             await asyncio.sleep(25)
             assert pool.statistics().queued == 10
             assert pool._engine is not None
-            standing = pool._engine.sessions[0]._standing
+            standing = pool._engine.sessions[0].standing
             standing.turn_away_queued(CredentialError("NO_KEY"))
             standing._relieves_at = -inf
             permit = standing.gate.send("getTaskResult", asyncio.get_running_loop().time())
@@ -117,7 +117,7 @@ def test_a_ban_of_creates_that_is_told_again_slows_no_poll() -> None:
         async with service.client() as client, SessionPool(account, http_client=client) as pool:
             await pool.solve(TASK)
             assert pool._engine is not None
-            standing = pool._engine.sessions[0]._standing
+            standing = pool._engine.sessions[0].standing
             standing.heed(Gates(account=account.name, banned=100.0), was_shut=False, reopened=False)
             assert standing.gate.ban(asyncio.get_running_loop().time(), "createTask")
             assert standing.gate.state == "open"
