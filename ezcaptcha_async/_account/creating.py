@@ -150,17 +150,8 @@ class Creator:
                 assert_never(answer)
 
     async def _paid(self, entry: Entry, intent: Intent, task_id: str) -> None:
-        now, sent = self._exchange.clock(), intent.submission
-        task = SavedTask(
-            task_id=task_id,
-            service=sent.service,
-            account=sent.account,
-            type=sent.type,
-            host=sent.host,
-            created_at=now + self._exchange.unix_offset,
-            points=sent.points,
-            reference=sent.reference,
-        )
+        now = self._exchange.clock()
+        task = saved_of(self._exchange, entry, task_id, now)
         # First the journal: what is paid is written down before anybody can hear of it.
         await self._ledger.created(intent, task, self._exchange.service.result_window)
         wait = self._first_poll(entry)
@@ -242,6 +233,23 @@ class Creator:
             sent_at=self._exchange.clock() + self._exchange.unix_offset,
             reference=entry.reference,
         )
+
+
+def saved_of(exchange: Exchange, entry: Entry, task_id: str, created_at: float) -> SavedTask:
+    """Write a paid task down, also before the books know its id and when it was created."""
+    offset, heard = exchange.unix_offset, entry.processing_at
+    return SavedTask(
+        task_id=task_id,
+        service=entry.kind.service,
+        account=exchange.fingerprint,
+        type=entry.kind.task_type,
+        host=entry.kind.host,
+        created_at=created_at + offset,
+        processing_at=None if heard is None else heard + offset,
+        polls=entry.polls,
+        points=entry.points,
+        reference=entry.reference,
+    )
 
 
 def _plain(task: Task[Any]) -> Task[Any]:

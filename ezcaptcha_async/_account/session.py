@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from ezcaptcha_async._account.balance import Inquirer
-from ezcaptcha_async._account.creating import Creator
+from ezcaptcha_async._account.creating import Creator, saved_of
 from ezcaptcha_async._account.exchange import Exchange
 from ezcaptcha_async._account.policy import Policy
 from ezcaptcha_async._account.polling import Poller
@@ -240,19 +240,7 @@ class Session:
 
     def saved(self, entry: Entry) -> SavedTask:
         """Write a paid task down."""
-        heard = entry.processing_at
-        return SavedTask(
-            task_id=entry.task_id or "",
-            service=entry.kind.service,
-            account=self._exchange.fingerprint,
-            type=entry.kind.task_type,
-            host=entry.kind.host,
-            created_at=entry.created_at + self.unix_offset,
-            processing_at=None if heard is None else heard + self.unix_offset,
-            polls=entry.polls,
-            points=entry.points,
-            reference=entry.reference,
-        )
+        return saved_of(self._exchange, entry, entry.task_id or "", entry.created_at)
 
     def entry_of(self, saved: SavedTask) -> Entry:
         """Return an entry, in no books yet, for a paid task that was written down."""
