@@ -186,15 +186,9 @@ class FileLedger(Ledger):
     def ban(self, service: str, account: str) -> Banned | None:
         return self._standing.bans.get((service, account))
 
-    def inherited(self) -> list[SavedTask]:
-        return list(self._inherited.values())
-
     def is_over(self, task: SavedTask) -> bool:
         known = self._standing.unfinished.get(key_of(task))
         return known is None or known.ends_at <= self._unix_time()
-
-    def taken_up(self, task: SavedTask) -> None:
-        self._inherited.pop(key_of(task), None)
 
     def paid_for(self, reference: str) -> SavedTask | None:
         key = self._paid_for.get(reference)

@@ -95,7 +95,6 @@ class Journal:
             ['ReCaptchaV2TaskProxyless']
         """
         standing = self._standing()
-        standing.settle()
         standing.expire(time.time())
         return tuple(standing.unknown.values())
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ezcaptcha_async._journal.records import Banned, Intent, Submission
+from ezcaptcha_async._journal.records import Banned, Intent, Key, Submission, key_of
 from ezcaptcha_async._journal.saved import SavedTask
 from ezcaptcha_async.errors import ServiceError
 from ezcaptcha_async.fleets import Known
@@ -20,6 +20,8 @@ class Ledger(Protocol):
     of them raises, and what cannot be written at once is owed. What one sort of books has no
     use for does nothing here.
     """
+
+    _inherited: dict[Key, SavedTask]
 
     async def intend(
         self,
@@ -117,7 +119,7 @@ class Ledger(Protocol):
 
         Those whose result window is over already are among them, until they are done.
         """
-        ...
+        return list(self._inherited.values())
 
     def is_over(self, task: SavedTask) -> bool:
         """Return whether the result window of an inherited task is over."""
@@ -125,7 +127,7 @@ class Ledger(Protocol):
 
     def taken_up(self, task: SavedTask) -> None:
         """Note that somebody sees to an inherited task, as far as that is possible."""
-        ...
+        self._inherited.pop(key_of(task), None)
 
     def paid_for(self, reference: str) -> SavedTask | None:
         """Return the task that an earlier process has paid for a reference.

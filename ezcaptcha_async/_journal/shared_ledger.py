@@ -127,18 +127,8 @@ class SharedLedger(Ledger):
         )
 
     async def created(self, intent: Intent, task: SavedTask, window: float) -> None:
-        intention = self._taken(intent)
-        self._keep(
-            Created(
-                account=intention.account,
-                attempt=intent.attempt,
-                task_id=task.task_id,
-                text=_text_of(task, once=intention.reference is not None),
-                window=window,
-                reference=intention.reference,
-            ),
-            task,
-        )
+        reference = self._taken(intent).reference
+        self._keep(task, window, attempt=intent.attempt, reference=reference)
         with suppress(ConnectionError):  # then it is owed
             await self._write()
 
@@ -169,11 +159,7 @@ class SharedLedger(Ledger):
     def adopted(self, task: SavedTask, window: float) -> None:
         left = task.created_at + window - self._unix_time()
         if key_of(task) not in self._paid and left > 0:
-            account, text = f"{task.service}:{task.account}", _text_of(task, once=False)
-            created = Created(
-                account=account, attempt="", task_id=task.task_id, text=text, window=left
-            )
-            self._keep(created, task)
+            self._keep(task, left)
 
     def done(self, service: str, account: str | None, task_id: str) -> None:
         created = self._end((service, account, task_id))
@@ -218,15 +204,9 @@ class SharedLedger(Ledger):
         self.questions.set()
         return True
 
-    def inherited(self) -> list[SavedTask]:
-        return list(self._inherited.values())
-
     def is_over(self, task: SavedTask) -> bool:
         known = self._paid.get(key_of(task))
         return known is None or known[1] <= self._unix_time()
-
-    def taken_up(self, task: SavedTask) -> None:
-        self._inherited.pop(key_of(task), None)
 
     def unknown_submissions(self) -> list[Submission]:
         return list(self._unknown)
@@ -319,8 +299,19 @@ class SharedLedger(Ledger):
         self._written.discard(intent.attempt)
         return self._intentions.pop(intent.attempt)
 
-    def _keep(self, created: Created, task: SavedTask) -> None:
-        self._paid[key_of(task)] = created, self._unix_time() + created.window
+    def _keep(
+        self, task: SavedTask, window: float, *, attempt: str = "", reference: str | None = None
+    ) -> None:
+        """Note a paid task of this pool, with the reference for which it was created once."""
+        created = Created(
+            account=f"{task.service}:{task.account}",
+            attempt=attempt,
+            task_id=task.task_id,
+            text=json.dumps({**task.to_dict(), "once": reference is not None}),
+            window=window,
+            reference=reference,
+        )
+        self._paid[key_of(task)] = created, self._unix_time() + window
         self._owe(created)
 
     def _end(self, key: Key) -> Created | None:
@@ -356,10 +347,6 @@ class SharedLedger(Ledger):
                 await self._books.tell(batch)
                 for _ in batch:
                     self._owed.popleft()
-
-
-def _text_of(task: SavedTask, *, once: bool) -> str:
-    return json.dumps({**task.to_dict(), "once": once})
 
 
 def _result_text(task: SavedTask, result: Reply | ServiceError) -> str:
