@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, assert_never
+from typing import Any, Final, assert_never, cast
 
 import attrs
 
 from ezcaptcha_async._account.exchange import Exchange
 from ezcaptcha_async._account.standing import Standing
-from ezcaptcha_async._books import Create, Entry, Phase
+from ezcaptcha_async._books import Command, Entry, Phase
 from ezcaptcha_async._journal import Intent, SavedTask, Submission
 from ezcaptcha_async._wire import Created, Refused, Unreadable
 from ezcaptcha_async.errors import (
@@ -75,10 +75,11 @@ class Creator:
         known = self._invalid.get(_plain(task)) if self._invalid else None
         return known[0] if known is not None and self._exchange.clock() < known[1] else None
 
-    async def create(self, command: Create) -> None:
+    async def create(self, command: Command) -> None:
         """Send createTask and enter its outcome into the books."""
         entry = command.entry
-        invalid = self.refusal_of(command.task)
+        task = cast("Task[Any]", entry.task)
+        invalid = self.refusal_of(task)
         if invalid is not None:  # since it came into line
             self._standing.gate.take_back(command.permit)
             self._books.refuse(entry, invalid)
@@ -97,7 +98,7 @@ class Creator:
         now = self._exchange.clock()
         refusal = self._standing.gate.refusal(now)
         if isinstance(intent, Intent) and self._books.wants(entry) and refusal is None:
-            await self._create(command, intent)
+            await self._create(command, task, intent)
             return
         self._standing.gate.take_back(command.permit)
         if isinstance(intent, Intent):
@@ -114,9 +115,8 @@ class Creator:
         else:
             self._books.refuse(entry, intent)
 
-    async def _create(self, command: Create, intent: Intent) -> None:
-        entry, task = command.entry, command.task
-        exchange, evidence = self._exchange, Evidence()
+    async def _create(self, command: Command, task: Task[Any], intent: Intent) -> None:
+        entry, exchange, evidence = command.entry, self._exchange, Evidence()
         body = exchange.encoder.create_task(task, exchange.service.offer_for(task.type))
         asked = exchange.ask(command.permit, entry)
         reply = await exchange.post(asked, body, evidence)

@@ -8,7 +8,7 @@ from typing import Final, assert_never
 from ezcaptcha_async._account.exchange import Exchange
 from ezcaptcha_async._account.policy import Policy
 from ezcaptcha_async._account.standing import Standing
-from ezcaptcha_async._books import Entry, Poll
+from ezcaptcha_async._books import Command, Entry
 from ezcaptcha_async._wire import Processing, Ready, Refused, Unreadable
 from ezcaptcha_async.errors import ServiceError, TaskNotFoundError
 from ezcaptcha_async.transports import NoAnswer, Reply
@@ -67,7 +67,7 @@ class Poller:
         if self._policy.learn(entry.kind, entry.polled_age, age, ready=ready):
             self._books.replan(entry.kind, self._poll_at)
 
-    async def poll(self, command: Poll) -> None:
+    async def poll(self, command: Command) -> None:
         """Send getTaskResult and enter its outcome into the books."""
         exchange, entry = self._exchange, command.entry
         self.polls += 1
@@ -75,7 +75,7 @@ class Poller:
         self._policy.paced(now - entry.due_at, now)
         sent_age = now - entry.created_at
         asked = exchange.ask(command.permit, entry)
-        reply = await exchange.post(asked, exchange.encoder.get_task_result(command.task_id))
+        reply = await exchange.post(asked, exchange.encoder.get_task_result(entry.task_id or ""))
         if isinstance(reply, NoAnswer):
             self._standing.failed(asked, "unanswered", reply.reason)
             self._skip(entry, reply.reason)

@@ -19,7 +19,7 @@ from ezcaptcha_async._account.policy import Policy
 from ezcaptcha_async._account.polling import Poller
 from ezcaptcha_async._account.standing import Standing
 from ezcaptcha_async._account.statistics import Statistics
-from ezcaptcha_async._books import IN_FLIGHT, Create, Entry, Gate, Line, Phase, Poll, Solved
+from ezcaptcha_async._books import IN_FLIGHT, Command, Entry, Gate, Line, Phase, Solved
 from ezcaptcha_async._journal import SavedTask
 from ezcaptcha_async._runtime import EventLoop, Runner
 from ezcaptcha_async.accounts import Balance
@@ -110,10 +110,10 @@ class Session:
 
     # --------------------------------------------------------------------- requests
 
-    async def perform(self, command: Create | Poll) -> None:
+    async def perform(self, command: Command) -> None:
         """Send createTask or getTaskResult, and enter what comes of it into the books."""
         try:
-            if isinstance(command, Create):
+            if command.permit.endpoint == "createTask":
                 await self.creator.create(command)
             else:
                 await self._poller.poll(command)

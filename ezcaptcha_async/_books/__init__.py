@@ -3,10 +3,10 @@
 from ezcaptcha_async._books.balance_watch import BalanceWatch
 from ezcaptcha_async._books.books import Books
 from ezcaptcha_async._books.budget import Budget
-from ezcaptcha_async._books.commands import Create, Poll
 from ezcaptcha_async._books.entries import (
     IN_FLIGHT,
     AnyOutcome,
+    Command,
     Entry,
     Gatekeeper,
     Line,
@@ -27,7 +27,7 @@ __all__ = [
     "BalanceWatch",
     "Books",
     "Budget",
-    "Create",
+    "Command",
     "Entry",
     "Gate",
     "Gatekeeper",
@@ -36,7 +36,6 @@ __all__ = [
     "Line",
     "Permit",
     "Phase",
-    "Poll",
     "Solved",
     "Terms",
     "Waiters",

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 from math import ceil, inf
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal, cast
 
-from ezcaptcha_async._books.commands import Create, Poll
 from ezcaptcha_async._books.entries import (
     AT_SERVICE,
     IN_FLIGHT,
     MOVES,
     PENDING,
     AnyOutcome,
+    Command,
     Entry,
     IllegalMoveError,
     Line,
@@ -37,7 +37,7 @@ from ezcaptcha_async.errors import (
     SubmissionUnknownError,
     TaskFailedError,
 )
-from ezcaptcha_async.tasks import Kind, Task
+from ezcaptcha_async.tasks import Kind
 from ezcaptcha_async.transports import Reply
 
 _POLLS_IN_A_ROW: Final = 8
@@ -140,7 +140,7 @@ class Books:
             entry.line.queue.move_to_end(entry, last=False)
         return more
 
-    def take(self, now: float, *, creates: bool = True) -> Create | Poll | None:
+    def take(self, now: float, *, creates: bool = True) -> Command | None:
         """Give out the next command: polls before creates, in the order in which they fell due.
 
         What is near the end of its window goes first. Only that, because oldest first at all
@@ -154,13 +154,14 @@ class Books:
         if not creates:
             return self._take_poll(now)
         if self._polls_in_a_row < _POLLS_IN_A_ROW:
-            command: Create | Poll | None = self._take_poll(now) or self._take_create(now)
+            command = self._take_poll(now) or self._take_create(now)
         else:
             command = self._take_create(now) or self._take_poll(now)
-        self._polls_in_a_row = self._polls_in_a_row + 1 if isinstance(command, Poll) else 0
+        is_poll = command is not None and command.permit.endpoint == "getTaskResult"
+        self._polls_in_a_row = self._polls_in_a_row + 1 if is_poll else 0
         return command
 
-    def _take_poll(self, now: float) -> Poll | None:
+    def _take_poll(self, now: float) -> Command | None:
         open_lines = [
             line for line in self.lines if line.polls_due and line.gate.poll_at(now) <= now
         ]
@@ -172,9 +173,9 @@ class Books:
         entry.polls += 1
         entry.request_in_flight = True
         line.doubtful_in_flight += entry.is_doubtful
-        return Poll(entry, entry.task_id or "", line.gate.send("getTaskResult", now))
+        return Command(entry, line.gate.send("getTaskResult", now))
 
-    def _take_create(self, now: float) -> Create | None:
+    def _take_create(self, now: float) -> Command | None:
         for _ in self.lines:
             line = self.lines[self._next_line]
             self._next_line = (self._next_line + 1) % len(self.lines)
@@ -184,8 +185,7 @@ class Books:
                 line.creating.add(entry)
                 entry.attempts += 1
                 entry.request_in_flight = True
-                permit = line.gate.send("createTask", now)
-                return Create(entry, cast("Task[Any]", entry.task), permit)
+                return Command(entry, line.gate.send("createTask", now))
         return None
 
     # -------------------------------------------------------------- events: creating

@@ -21,6 +21,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from math import inf
+from operator import attrgetter
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import attrs
@@ -340,3 +341,11 @@ class Entry:
             self.outcome = outcome
             for waiter in self.waiters:
                 waiter.answer(outcome)
+
+
+@attrs.frozen
+class Command:
+    """What the books have done next for one entry: what the permit is for."""
+
+    entry: Entry
+    permit: Permit = attrs.field(eq=attrgetter("endpoint"))

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any, cast
 
 from ezcaptcha_async._account import Session
-from ezcaptcha_async._books import Books, Budget, Create, Entry, Line, Poll
+from ezcaptcha_async._books import Books, Budget, Command, Entry, Line
 from ezcaptcha_async._journal import Ledger, SavedTask, Submission
 from ezcaptcha_async._pool.ticket import with_ticket
 from ezcaptcha_async.accounts import Account
@@ -51,7 +51,7 @@ class Accounts:
         self.session_of[session.line] = session
         self.sessions = (*self.sessions, session)
 
-    def perform(self, command: Create | Poll) -> Awaitable[None]:
+    def perform(self, command: Command) -> Awaitable[None]:
         """Have a command performed by the account whose it is."""
         return self.session_of[command.entry.line].perform(command)
 

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from ezcaptcha_async._books import Books, Create, Poll
+from ezcaptcha_async._books import Books, Command
 from ezcaptcha_async._runtime.event_loop import EventLoop, Waiter
 
 _TICK: Final = 0.01
@@ -35,7 +35,7 @@ _TURN: Final = 20
 """Commands after which a lane lets other coroutines have their turn."""
 
 Errand = Callable[[], Awaitable[None]]
-_Command = Create | Poll | Errand
+_Command = Command | Errand
 
 
 class Runner:
@@ -51,7 +51,7 @@ class Runner:
     def __init__(
         self,
         books: Books,
-        perform: Callable[[Create | Poll], Awaitable[None]],
+        perform: Callable[[Command], Awaitable[None]],
         *,
         max_requests: int,
         loop: EventLoop,

@@ -10,8 +10,7 @@ from typing import Any, Final
 import attrs
 
 from ezcaptcha_async._books.books import Books
-from ezcaptcha_async._books.commands import Create, Poll
-from ezcaptcha_async._books.entries import PENDING, AnyOutcome, Entry, Line, Phase, Solved
+from ezcaptcha_async._books.entries import PENDING, AnyOutcome, Command, Entry, Line, Phase, Solved
 from ezcaptcha_async._books.gate import Permit
 from ezcaptcha_async.errors import EzCaptchaError, TaskFailedError
 from ezcaptcha_async.events import Endpoint
@@ -60,8 +59,9 @@ class PlainGate:
         return Permit(endpoint, now)
 
 
-PERMIT: Final = Permit("getTaskResult", 0.0)
-"""Any permit: commands are the same whatever they carry."""
+CREATE: Final = Permit("createTask", 0.0)
+POLL: Final = Permit("getTaskResult", 0.0)
+"""Commands are the same whatever their permits are, but for what may be sent."""
 
 
 def new_entry(line: Line, **settings: Any) -> Entry:
@@ -91,8 +91,7 @@ class Keeper:
         """Return an entry whose createTask is in flight."""
         entry = self.queued(line=line, deadline=deadline)
         command = self.books.take(now)
-        assert isinstance(command, Create)
-        assert command.entry is entry
+        assert command == Command(entry, CREATE)
         return entry
 
     def waiting(
@@ -107,7 +106,7 @@ class Keeper:
         """Return an entry that was created now, and whose poll is in flight at once."""
         entry = self.waiting(now=now, poll_at=now, deadline=deadline)
         self.advance(now)
-        assert self.take(now) == Poll(entry, entry.task_id or "", PERMIT)
+        assert self.take(now) == Command(entry, POLL)
         return entry
 
     def orphaned(self, *, now: float = 0.0) -> Entry:
@@ -152,19 +151,19 @@ class Keeper:
         while self.books.advance(now, 100):
             pass
 
-    def take(self, now: float) -> Create | Poll | None:
+    def take(self, now: float) -> Command | None:
         """Let time pass and take one command."""
         self.advance(now)
         return self.books.take(now)
 
-    def take_all(self, now: float) -> list[Create | Poll]:
+    def take_all(self, now: float) -> list[Command]:
         """Let time pass and take all commands."""
         self.advance(now)
         return list(iter(lambda: self.books.take(now), None))
 
     def polled(self, now: float) -> list[Entry]:
         """Return the entries whose polls go out now."""
-        return [command.entry for command in self.take_all(now) if isinstance(command, Poll)]
+        return [item.entry for item in self.take_all(now) if item.permit.endpoint == POLL.endpoint]
 
 
 def standing(entry: Entry) -> tuple[Phase, Solved | EzCaptchaError | None]:

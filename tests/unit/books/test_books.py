@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from ezcaptcha_async._books.commands import Create, Poll
-from ezcaptcha_async._books.entries import MOVES, Entry, IllegalMoveError, Phase, Solved
+from ezcaptcha_async._books.entries import MOVES, Command, Entry, IllegalMoveError, Phase, Solved
 from ezcaptcha_async.errors import (
     BannedError,
     InsufficientBalanceError,
@@ -23,12 +22,11 @@ from ezcaptcha_async.errors import (
 from ezcaptcha_async.transports import Reply
 
 from .keeper import (
+    CREATE,
     FINISHED,
     KIND,
     PAID,
-    PERMIT,
     READY,
-    TASK,
     Keeper,
     Listener,
     check,
@@ -92,7 +90,7 @@ def test_creates_go_out_in_the_order_in_which_they_came() -> None:
     keeper = Keeper()
     entries = [keeper.queued() for _ in range(5)]
     commands = keeper.take_all(0.0)
-    assert commands == [Create(entry, TASK, PERMIT) for entry in entries]
+    assert commands == [Command(entry, CREATE) for entry in entries]
     assert [entry.phase for entry in entries] == [Phase.CREATING] * 5
     assert all(entry.request_in_flight and entry.attempts == 1 for entry in entries)
     check(keeper.books, entries)
@@ -114,8 +112,8 @@ def test_a_flood_of_polls_leaves_room_for_creates() -> None:
         keeper.waiting(poll_at=10.0)
     for _ in range(3):
         keeper.queued()
-    kinds = ["p" if isinstance(command, Poll) else "c" for command in keeper.take_all(10.0)]
-    assert "".join(kinds) == "ppppppppcppppppppcppppc"
+    kinds = [command.permit.endpoint[0] for command in keeper.take_all(10.0)]
+    assert "".join(kinds) == "ggggggggcggggggggcggggc"
 
 
 def test_polls_go_in_the_order_in_which_they_fell_due() -> None:
@@ -266,13 +264,13 @@ def test_a_lost_create_that_is_repeated_stays_in_the_books() -> None:
     keeper = Keeper()
     entry = new_entry(keeper.line, points=6.0)
     keeper.books.enqueue(entry)
-    assert keeper.take(0.0) == Create(entry, TASK, PERMIT)
+    assert keeper.take(0.0) == Command(entry, CREATE)
     keeper.books.repeat_create(entry, SubmissionUnknownError("lost"), 2.0)
     check(keeper.books, [entry])
     assert (entry.phase, entry.outcome, entry.repeated) == (Phase.QUEUED, None, True)
     assert (keeper.line.repeated, keeper.line.committed_points) == (1, 12.0)
     assert keeper.take_all(1.9) == []
-    assert keeper.take_all(2.0) == [Create(entry, TASK, PERMIT)]
+    assert keeper.take_all(2.0) == [Command(entry, CREATE)]
     keeper.books.created(entry, "7", now=3.0, poll_at=13.0)
     assert (keeper.line.points, keeper.line.committed_points) == (6.0, 12.0)
     check(keeper.books, [entry])
@@ -335,7 +333,7 @@ def test_a_retried_create_waits_its_time_and_then_goes_first() -> None:
     assert keeper.books.next_time(0.0) == 5.0
     keeper.gate.creates_from = 5.0
     assert keeper.take_all(4.9) == []
-    assert keeper.take_all(5.0) == [Create(entry, TASK, PERMIT), Create(later, TASK, PERMIT)]
+    assert keeper.take_all(5.0) == [Command(entry, CREATE), Command(later, CREATE)]
     assert entry.attempts == 2
 
 
@@ -510,7 +508,7 @@ def test_what_others_may_see_to_is_not_created_until_that_is_known() -> None:
     assert in_line(keeper) == []
     keeper.books.line_up(entry)
     assert keeper.books.aside() == []
-    assert isinstance(keeper.take(1.0), Create)
+    assert keeper.take(1.0) == Command(entry, CREATE)
     keeper.books.set_aside(entry)
     assert keeper.books.aside() == [entry]
     assert standing(entry) == (Phase.QUEUED, None)
@@ -543,7 +541,7 @@ def test_what_others_see_to_ends_with_the_pool_and_with_its_caller() -> None:
     keeper.books.release(gone)
     assert standing(gone) == (Phase.CANCELLED, None)
     keeper.books.enqueue(late)
-    assert isinstance(keeper.take(1.0), Create)
+    assert keeper.take(1.0) == Command(late, CREATE)
     keeper.books.release(late)
     keeper.books.close(CLOSED)
     keeper.books.set_aside(late)
@@ -582,7 +580,7 @@ def referring(keeper: Keeper, *, once: bool = True) -> Entry:
     """Return an entry that is being created for a reference."""
     entry = new_entry(keeper.line, reference="job 17", once=once)
     keeper.books.enqueue(entry)
-    assert isinstance(keeper.books.take(0.0), Create)
+    assert keeper.books.take(0.0) == Command(entry, CREATE)
     return entry
 
 
@@ -779,7 +777,7 @@ def test_another_account_takes_over() -> None:
     assert (keeper.line.load, keeper.line.pending_points, other.pending_points) == (0, 0.0, 17.0)
     commands = keeper.take_all(0.0)
     assert [command.entry for command in commands] == [first, retried, queued, refused]
-    assert all(isinstance(command, Create) for command in commands)
+    assert all(command.permit.endpoint == "createTask" for command in commands)
     keeper.advance(80.0)
     assert isinstance(queued.outcome, SolveTimeoutError), "its caller's patience moves along"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 from math import inf
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -18,8 +18,7 @@ from hypothesis.stateful import (
 )
 
 from ezcaptcha_async._books.books import Books
-from ezcaptcha_async._books.commands import Create, Poll
-from ezcaptcha_async._books.entries import Entry, Line, Phase
+from ezcaptcha_async._books.entries import Command, Entry, Line, Phase
 from ezcaptcha_async._books.gate import Gate
 from ezcaptcha_async.errors import (
     BannedError,
@@ -68,7 +67,7 @@ class _World(RuleBasedStateMachine):
         ]
         self.schedule.lines += self.lines
         self.entries: list[Entry] = []
-        self.in_flight: list[Create | Poll] = []
+        self.in_flight: list[Command] = []
         self.heard: dict[Entry, float] = {}  # when the last "processing" came
         self.listeners: dict[Entry, Listener] = {}  # who waits
         self.polls_in_a_row = 0
@@ -88,7 +87,8 @@ class _World(RuleBasedStateMachine):
         for number in range(many):
             self.enqueue(number % 2, 1, inf)
             command = self.schedule.take(self.now)
-            assert isinstance(command, Create)
+            assert command is not None
+            assert command.permit.endpoint == "createTask"
             self._answer_create(command, "created", 10.0)
 
     @precondition(lambda self: not self.closed)
@@ -196,7 +196,7 @@ class _World(RuleBasedStateMachine):
             assert entry.outcome is None, "someone who has an answer is asked for again"
             assert all(item.entry is not entry for item in self.in_flight)
             self.in_flight.append(command)
-            if isinstance(command, Create):
+            if command.permit.endpoint == "createTask":
                 assert free[self.lines.index(line)]
                 # Only after so many polls does a create go first.
                 create_before = self.polls_in_a_row < 8
@@ -216,14 +216,14 @@ class _World(RuleBasedStateMachine):
             command = _pick(data, self.in_flight)
             self.in_flight.remove(command)
             wait = data.draw(st.floats(-5, 20))
-            if isinstance(command, Create):
+            if command.permit.endpoint == "createTask":
                 words = ["created", "created", "created", "again", "refused", "lost", "repeat"]
                 self._answer_create(command, data.draw(st.sampled_from(words)), wait)
             else:
                 words = ["processing", "processing", "skipped", "failed", "solved", "solved"]
                 self._answer_poll(command, data.draw(st.sampled_from(words)), wait)
 
-    def _answer_create(self, command: Create, word: str, wait: float) -> None:
+    def _answer_create(self, command: Command, word: str, wait: float) -> None:
         entry, permit = command.entry, command.permit
         gate = self.gates[self.lines.index(entry.line)]
         if word == "created":
@@ -245,7 +245,7 @@ class _World(RuleBasedStateMachine):
             gate.failed(permit, self.now, 0.5)
             self.schedule.lost(entry, SubmissionUnknownError("lost"))
 
-    def _answer_poll(self, command: Poll, word: str, wait: float) -> None:
+    def _answer_poll(self, command: Command, word: str, wait: float) -> None:
         entry, permit = command.entry, command.permit
         at = self.now + wait
         gate = self.gates[self.lines.index(entry.line)]
@@ -306,15 +306,15 @@ class _World(RuleBasedStateMachine):
     @invariant()
     def the_books_are_right(self) -> None:
         check(self.schedule, self.entries)
-        requests: dict[Any, Any] = {item.entry: item for item in self.in_flight}
+        requests = {item.entry: item for item in self.in_flight}
         for entry in self.entries:
             if entry.waiters:
                 assert len(self.listeners[entry].told) == (entry.outcome is not None)
             assert entry.request_in_flight is (entry in requests)
             if entry.phase is Phase.POLLING:
-                assert isinstance(requests[entry], Poll)
+                assert requests[entry].permit.endpoint == "getTaskResult"
             if entry.phase is Phase.CREATING:
-                assert isinstance(requests[entry], Create)
+                assert requests[entry].permit.endpoint == "createTask"
             if entry.phase in {Phase.FAILED, Phase.REFUSED, Phase.UNKNOWN}:
                 assert isinstance(entry.outcome, EzCaptchaError)
 
