@@ -29,8 +29,6 @@ from ezcaptcha_async.solutions import Receipt, Solution
 
 S = TypeVar("S", bound=Solution)
 
-_Errors: TypeAlias = type[EzCaptchaError] | tuple[type[EzCaptchaError], ...]
-
 Sessions: TypeAlias = Mapping[Line, Session]
 """Which account works on which line of entries; until a task is paid, its line may change."""
 
@@ -179,7 +177,7 @@ class Ticket(Generic[S]):
 
     async def _outcome(self) -> S:
         entry, sessions = self._entry, self._sessions
-        outcome = await shared(entry, sessions, self._deadline, but=SolveTimeoutError)
+        outcome = await shared(entry, sessions, self._deadline, but=(SolveTimeoutError,))
         return cast("S", collect(entry, sessions, outcome))
 
     @property
@@ -203,7 +201,7 @@ async def redeem(entry: Entry, sessions: Sessions, deadline: float | None = None
         EzCaptchaError: Why there is no solution.
     """
     try:
-        if deadline is None:  # in line since this very moment: `settled` would find nothing out
+        if deadline is None:  # in line since this very moment: `shared` would find nothing out
             outcome = await _heard(entry, sessions, sessions[entry.line].loop.waiter(), inf)
         else:
             outcome = await shared(entry, sessions, deadline)
@@ -213,49 +211,40 @@ async def redeem(entry: Entry, sessions: Sessions, deadline: float | None = None
     return collect(entry, sessions, outcome)
 
 
-async def settled(entry: Entry, sessions: Sessions, deadline: float = inf) -> AnyOutcome:
-    """Wait for what the task comes to; an orphan is taken up again.
-
-    The outcome is what *this* caller was told: the entry may have been taken up again
-    by somebody else before the caller has its turn.
-
-    Raises:
-        SolveTimeoutError: The deadline passed first.
-    """
-    if entry.outcome is None:
-        session = sessions[entry.line]
-        session.check_here()
-        if entry.phase is Phase.ORPHANED:
-            # Where its solution came meanwhile, this is the answer already.
-            session.hold(entry)
-    if entry.outcome is None:
-        waiter = sessions[entry.line].loop.waiter()
-        told: AnyOutcome = await _heard(entry, sessions, waiter, deadline)
-        return told
-    outcome = entry.outcome
-    await checkpoint()
-    return outcome
-
-
 async def shared(
     entry: Entry,
     sessions: Sessions,
     deadline: float | None,
-    but: _Errors = (SolveTimeoutError, TicketCancelledError),
+    but: tuple[type[EzCaptchaError], ...] = (SolveTimeoutError, TicketCancelledError),
 ) -> AnyOutcome:
-    """Wait as `settled` does, with others: who of them gives up does so for himself alone.
+    """Wait for what the task comes to, with others: who gives up does so for himself alone.
+
+    An orphan is taken up again. The outcome is what *this* caller was told: the entry may have
+    been taken up again by somebody else before the caller has its turn.
 
     Args:
         entry: The task.
         sessions: Who works on it.
         deadline: Until when this caller waits; None for the only one, whose deadline the task has.
         but: What others bring about that does not end this wait.
+
+    Raises:
+        SolveTimeoutError: The deadline passed first.
     """
-    if deadline is None:
-        return await settled(entry, sessions)
     while True:
-        outcome = await settled(entry, sessions, deadline)
-        if not isinstance(outcome, but):
+        session = sessions[entry.line]
+        if entry.outcome is None:
+            session.check_here()
+            if entry.phase is Phase.ORPHANED:
+                # Where its solution came meanwhile, this is the answer already.
+                session.hold(entry)
+        outcome = entry.outcome
+        if outcome is None:
+            patience = inf if deadline is None else deadline
+            outcome = await _heard(entry, sessions, session.loop.waiter(), patience)
+        else:
+            await checkpoint()
+        if deadline is None or not isinstance(outcome, but):
             return outcome
         sessions[entry.line].hold(entry)
         if entry.outcome is outcome:
