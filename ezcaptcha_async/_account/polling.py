@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, assert_never
 
+from ezcaptcha_async._account.creating import saved_of
 from ezcaptcha_async._account.exchange import Exchange
 from ezcaptcha_async._account.policy import Policy
 from ezcaptcha_async._account.standing import Standing
@@ -34,20 +34,10 @@ class Poller:
         exchange: Sends the requests.
         standing: Told what the answers say of the account.
         policy: Says when to poll, and learns from the answers.
-        on_settled: Called with each task of which it is known what it came to, and with what its
-            solution is decoded from, or its error.
     """
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        standing: Standing,
-        policy: Policy,
-        *,
-        on_settled: Callable[[Entry, Reply | ServiceError], None],
-    ) -> None:
+    def __init__(self, exchange: Exchange, standing: Standing, policy: Policy) -> None:
         self.polls = 0
-        self._on_settled = on_settled
         self._exchange = exchange
         self._standing = standing
         self._books = standing.books
@@ -97,7 +87,7 @@ class Poller:
                     return
                 self._learn(entry, sent_age, ready=True)
                 self._books.solved(entry, kept, exchange.clock())
-                self._on_settled(entry, kept)
+                self._settled(entry, kept)
             case Refused(error):
                 self._standing.refused(asked, error)
                 self._refused(entry, error, by_server=reply.status >= _SERVER_ERROR)
@@ -119,10 +109,20 @@ class Poller:
         is_trouble = by_server and type(error) is ServiceError
         if error.is_of_task and (is_clear or self._is_sure(entry, error.code, later=is_trouble)):
             self._books.failed(entry, error)
-            self._on_settled(entry, error)
+            self._settled(entry, error)
         else:
             # Not even a refused key takes it away: that may be good again in time.
             self._skip(entry, error.code, error.retry_after or 0.0)
+
+    def _settled(self, entry: Entry, result: Reply | ServiceError) -> None:
+        """Tell others what a task came to that was created once for its reference."""
+        if entry.once:
+            exchange, until = self._exchange, entry.lapses_at
+            if not isinstance(result, ServiceError):
+                until = entry.unsolved_at + entry.line.token_validity
+                result = exchange.decoder.scrubber.for_others(result, entry.task)
+            task = saved_of(exchange, entry, entry.task_id or "", entry.created_at)
+            self._standing.ledger.settled(task, until + exchange.unix_offset, result)
 
     def _is_sure(self, entry: Entry, trouble: str, *, later: bool = False) -> bool:
         """Return whether what a poll was answered with ends a paid task; one more costs nothing.

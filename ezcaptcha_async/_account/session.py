@@ -72,7 +72,7 @@ class Session:
         self._ledger = standing.ledger
         self._runner = runner
         self._polling = polling
-        self._poller = Poller(exchange, standing, polling, on_settled=self._settled)
+        self._poller = Poller(exchange, standing, polling)
         self.inquirer = Inquirer(
             exchange,
             standing,
@@ -217,14 +217,6 @@ class Session:
         else:
             self._ledger.done(self.service.name, self._exchange.fingerprint, entry.task_id or "")
         self._books.delivered(entry)
-
-    def _settled(self, entry: Entry, result: Reply | ServiceError) -> None:
-        if entry.once:
-            until = entry.lapses_at
-            if not isinstance(result, ServiceError):
-                until = entry.unsolved_at + self.line.token_validity
-                result = self.scrubber.for_others(result, entry.task)
-            self._ledger.settled(self.saved(entry), until + self.unix_offset, result)
 
     def can_be_fetched(self, entry: Entry) -> bool:
         """Return whether a paid task's window is still open, also when the event loop has ended."""
