@@ -80,7 +80,7 @@ class Books:
         self._retries: TimeQueue[Entry] = TimeQueue()  # creates that wait for another try
         self._deadlines: TimeQueue[Entry] = TimeQueue()
         self._aside: dict[Entry, None] = {}  # others may see to them
-        self._references = References()
+        self.references = References()
         self.rounds = Rounds()
         self._closed_by: EzCaptchaError | None = None
         self._room = Room()
@@ -127,7 +127,7 @@ class Books:
                 (line.doubtful if entry.is_doubtful else line.ready).set(entry, at)
             elif (entry := self._retries.pop(now)) is not None:
                 again.append(entry)
-            elif self._references.forget_one(now):
+            elif self.references.forget_one(now):
                 continue
             elif self.rounds:
                 self.rounds.go()
@@ -194,7 +194,7 @@ class Books:
         """A caller wants a task; `aside`: it must first be known whether others see to it."""
         entry.number = next(self._numbers)
         if entry.once:
-            self._references.list(entry)
+            self.references.list(entry)
         self._join(entry)
         if aside:
             self._put_aside(entry)
@@ -482,14 +482,7 @@ class Books:
     def delivered(self, entry: Entry) -> None:
         """A caller has been given what a paid task came to."""
         if not entry.once:
-            self._references.unlist(entry)
-
-    def standing_for(self, reference: str, now: float) -> Entry | None:
-        """Return what was begun for a reference, until what it came to is of no more use.
-
-        That is a task that was to be created once for it, or any that is paid and not delivered.
-        """
-        return self._references.standing_for(reference, now)
+            self.references.unlist(entry)
 
     # -------------------------------------------------------------- events: the end
 
@@ -584,9 +577,9 @@ class Books:
         elif outcome is not None:
             entry.answer(outcome)
         if phase in {Phase.SOLVED, Phase.FAILED}:
-            self._references.finish(entry)
+            self.references.finish(entry)
         else:
-            self._references.unlist(entry)
+            self.references.unlist(entry)
         self._tell(entry)
 
     def _tell(self, entry: Entry, state: Literal["created", "resumed"] | None = None) -> None:
@@ -596,7 +589,7 @@ class Books:
     def _keep(self, entry: Entry) -> None:
         """List a paid entry, and see to it that it leaves the list again."""
         entry.line.paid[cast("str", entry.task_id)] = entry
-        self._references.list(entry)
+        self.references.list(entry)
         self._watch(entry)
 
     def _urgent_at(self, entry: Entry) -> float:

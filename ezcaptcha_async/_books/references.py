@@ -42,7 +42,7 @@ class References:
         return True
 
     def standing_for(self, reference: str, now: float) -> Entry | None:
-        """Return what was begun for a reference, if there is anything."""
+        """Return what was begun for a reference, until what it came to is of no more use."""
         while self.forget_one(now):
             pass
         entry = self._known.get(reference)

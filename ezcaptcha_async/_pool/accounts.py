@@ -114,7 +114,7 @@ class Accounts:
         return entry
 
     def _begun(self, task: Task[Any], reference: str) -> Entry | None:
-        entry = self._books.standing_for(reference, self._clock())
+        entry = self._books.references.standing_for(reference, self._clock())
         if entry is None:
             return None
         if not entry.once and entry.task is not None and entry.waiters:

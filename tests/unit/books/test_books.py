@@ -528,7 +528,7 @@ def test_what_others_have_paid_for_is_an_answer(failed: bool) -> None:  # noqa: 
     assert creator.told == [outcome]
     assert (entry.task_id, entry.lapses_at) == ("7", 302.0)
     assert (keeper.line.created, keeper.line.resumed) == (0, 1)
-    assert keeper.books.standing_for("job 17", 8.0) is entry
+    assert keeper.books.references.standing_for("job 17", 8.0) is entry
     check(keeper.books, [entry])
 
 
@@ -593,7 +593,7 @@ def test_a_reference_stands_for_nothing_that_came_to_nothing(phase: Phase) -> No
         keeper.books.created(entry, "7", now=0.0, poll_at=1.0)
     keeper._finish(entry, phase)
     assert entry.phase is phase
-    assert keeper.books.standing_for("job 17", 1.0) is None
+    assert keeper.books.references.standing_for("job 17", 1.0) is None
 
 
 def test_what_failed_stands_until_its_window_ends() -> None:
@@ -603,25 +603,25 @@ def test_what_failed_stands_until_its_window_ends() -> None:
     keeper.books.created(entry, "7", now=0.0, poll_at=1.0)
     keeper.books.failed(entry, GAVE_UP)
     keeper.books.delivered(entry)
-    assert keeper.books.standing_for("job 17", 299.0) is entry
-    assert keeper.books.standing_for("job 17", 300.0) is None
+    assert keeper.books.references.standing_for("job 17", 299.0) is entry
+    assert keeper.books.references.standing_for("job 17", 300.0) is None
 
 
 def test_what_is_not_created_once_is_known_while_it_is_paid_and_not_delivered() -> None:
     """Every solution of the last two minutes would be kept in memory, for nobody."""
     keeper = Keeper()
     entry = referring(keeper, once=False)
-    assert keeper.books.standing_for("job 17", 0.0) is None
+    assert keeper.books.references.standing_for("job 17", 0.0) is None
     keeper.books.created(entry, "7", now=0.0, poll_at=1.0)
-    assert keeper.books.standing_for("job 17", 0.0) is entry
+    assert keeper.books.references.standing_for("job 17", 0.0) is entry
     keeper.take(1.0)
     keeper.books.solved(entry, READY, 2.0)
-    assert keeper.books.standing_for("job 17", 2.0) is entry
+    assert keeper.books.references.standing_for("job 17", 2.0) is entry
     keeper.books.abandon(entry)
-    assert keeper.books.standing_for("job 17", 2.0) is entry
+    assert keeper.books.references.standing_for("job 17", 2.0) is entry
     keeper.books.hold(entry, 3.0)
     keeper.books.delivered(entry)
-    assert keeper.books.standing_for("job 17", 3.0) is None
+    assert keeper.books.references.standing_for("job 17", 3.0) is None
 
 
 def test_what_was_bought_once_stands_beside_what_is_bought_again() -> None:
@@ -633,9 +633,11 @@ def test_what_was_bought_once_stands_beside_what_is_bought_again() -> None:
     keeper.take(1.0)
     keeper.books.solved(first, READY, 2.0)
     keeper.books.created(plain, "8", now=3.0, poll_at=9.0)
-    assert keeper.books.standing_for("job 17", 3.0) is first
+    assert keeper.books.references.standing_for("job 17", 3.0) is first
     keeper.books.created(again, "9", now=4.0, poll_at=9.0)
-    assert keeper.books.standing_for("job 17", 4.0) is again, "another machine may have paid"
+    assert keeper.books.references.standing_for("job 17", 4.0) is again, (
+        "another machine may have paid"
+    )
 
 
 def adopted(keeper: Keeper, **settings: Any) -> Entry:
