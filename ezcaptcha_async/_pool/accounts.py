@@ -18,7 +18,6 @@ from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
     BudgetExceededError,
     ConfigurationError,
-    PoolClosedError,
     ResultWindowLapsedError,
     SubmissionUnknownError,
 )
@@ -146,13 +145,24 @@ class Accounts:
         Returns:
             Whether another account has taken it over.
         """
-        if len(self.sessions) == 1:
+        # Where an answer was lost before, it may have been paid for already. And no task
+        # wanders among accounts in trouble for ever.
+        moves_on = entry.holders and entry.hand_overs < len(self.sessions)
+        if len(self.sessions) == 1 or entry.repeated or not moves_on or self._books.closed:
             return False
-        task = cast("Task[Any]", entry.task)
-        session = self._stand_in_for(entry, task, untroubled=untroubled)
-        if session is not None:
-            session.take_over(entry, task)
-        return session is not None
+        now, task = self._clock(), cast("Task[Any]", entry.task)
+        willing = [
+            item
+            for item in self._that_serve(task)
+            if item.line is not entry.line
+            and item.gate.refusal(now) is None
+            and item.gate.failing_since == inf
+            and not (untroubled and item.gate.troubled(now))
+            and self._affords(task, item, freed=entry.points or 0.0)
+        ]
+        if willing:
+            self._quickest(willing).take_over(entry, task)
+        return bool(willing)
 
     def _session_for(self, task: Task[Any]) -> Session:
         candidates = self._that_serve(task)
@@ -165,26 +175,8 @@ class Accounts:
         if willing:
             affordable = [item for item in willing if self._affords(task, item)]
             return self._quickest(affordable or willing)
-        refusal = candidates[0].gate.refusal(now)
-        raise (refusal or PoolClosedError("no account is open")).for_ticket(None, None)
-
-    def _stand_in_for(self, entry: Entry, task: Task[Any], *, untroubled: bool) -> Session | None:
-        # Where an answer was lost before, it may have been paid for already. And no task
-        # wanders among accounts in trouble for ever.
-        moves_on = entry.holders and entry.hand_overs < len(self.session_of)
-        if entry.repeated or not moves_on or self._books.closed:
-            return None
-        now = self._clock()
-        willing = [
-            item
-            for item in self._that_serve(task)
-            if item.line is not entry.line
-            and item.gate.refusal(now) is None
-            and item.gate.failing_since == inf
-            and not (untroubled and item.gate.troubled(now))
-            and self._affords(task, item, freed=entry.points or 0.0)
-        ]
-        return self._quickest(willing) if willing else None
+        refusals = (item.gate.refusal(now) for item in candidates)
+        raise next(filter(None, refusals)).for_ticket(None, None)
 
     def _affords(self, task: Task[Any], session: Session, *, freed: float = 0.0) -> bool:
         try:
