@@ -81,7 +81,6 @@ class Creator:
         task = cast("Task[Any]", entry.task)
         invalid = self.refusal_of(task)
         if invalid is not None:  # since it came into line
-            self._standing.gate.take_back(command.permit)
             self._books.refuse(entry, invalid)
             return
         intent: Intent | Known | EzCaptchaError
@@ -100,7 +99,6 @@ class Creator:
         if isinstance(intent, Intent) and self._books.wants(entry) and refusal is None:
             await self._create(command, task, intent)
             return
-        self._standing.gate.take_back(command.permit)
         if isinstance(intent, Intent):
             self._ledger.not_paid(intent)
             if refusal is None:

@@ -118,7 +118,7 @@ class Session:
             else:
                 await self._poller.poll(command)
         finally:
-            # Of whatever was cut off in the middle: on trial, the next one waits for it.
+            # Of what was not sent, or cut off in the middle: on trial, the next one waits for it.
             self.gate.take_back(command.permit)
             self.standing.tell_who_lapses(command.entry)
 
