@@ -57,8 +57,8 @@ class Session:
         loop: EventLoop,
         polling: Policy,
         may_repeat: Callable[[Entry], bool],
-        low_balance: float = 0.0,
-        on_low_balance: Callable[[Balance], object] | None = None,
+        low_balance: float,
+        on_low_balance: Callable[[Balance], object] | None,
     ) -> None:
         self.account = exchange.account
         self.service: Service = exchange.service
@@ -131,13 +131,7 @@ class Session:
     # ---------------------------------------------------------------------- tickets
 
     def enqueue(
-        self,
-        task: Task[Any],
-        points: float | None,
-        deadline: float,
-        *,
-        once: bool = False,
-        repeated: bool = False,
+        self, task: Task[Any], points: float | None, deadline: float, *, once: bool, repeated: bool
     ) -> Entry:
         """Put a task in line for creation; see `Entry` for what is said of it."""
         entry = Entry(
