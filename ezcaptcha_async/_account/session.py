@@ -19,16 +19,19 @@ from ezcaptcha_async._account.policy import Policy
 from ezcaptcha_async._account.polling import Poller
 from ezcaptcha_async._account.standing import Standing
 from ezcaptcha_async._account.statistics import Statistics
-from ezcaptcha_async._books import IN_FLIGHT, Command, Entry, Gate, Line, Phase, Solved
+from ezcaptcha_async._books import IN_FLIGHT, AnyOutcome, Command, Entry, Gate, Line, Phase, Solved
 from ezcaptcha_async._journal import SavedTask
 from ezcaptcha_async._runtime import EventLoop, Runner
+from ezcaptcha_async._wire import decode_solution
 from ezcaptcha_async.accounts import Balance
 from ezcaptcha_async.errors import (
     ConfigurationError,
     EzCaptchaError,
+    ProtocolError,
     ServiceError,
 )
 from ezcaptcha_async.services import Service
+from ezcaptcha_async.solutions import Receipt, Solution
 from ezcaptcha_async.tasks import Kind, Task, kind_of, solution_type_for
 from ezcaptcha_async.transports import Reply
 
@@ -62,7 +65,6 @@ class Session:
     ) -> None:
         self.account = exchange.account
         self.service: Service = exchange.service
-        self.scrubber = exchange.decoder.scrubber
         self.gate: Gate = standing.gate
         self.line: Line = standing.line
         self.loop = loop
@@ -202,8 +204,76 @@ class Session:
         if self.line.queue:
             self._runner.wake()
 
-    def delivered(self, entry: Entry) -> None:
-        """Note that a caller has been given what a paid task came to."""
+    def collect(self, entry: Entry, outcome: AnyOutcome) -> Solution:
+        """Turn an outcome into what it means for a caller, who has it from here on.
+
+        Raises:
+            EzCaptchaError: Why there is no solution. A fresh exception for each caller,
+                with the ticket as soon as something was paid.
+        """
+        try:
+            return self.reveal(entry, outcome)
+        finally:
+            self.confirm(entry, outcome)
+
+    def reveal(self, entry: Entry, outcome: AnyOutcome) -> Solution:
+        """Turn an outcome into what it means for a caller who will `confirm` that it was kept.
+
+        Raises:
+            EzCaptchaError: As `collect` does.
+        """
+        entry.delivered = True
+        result = self._decoded(entry, outcome) if isinstance(outcome, Solved) else outcome
+        if isinstance(result, Solution):
+            # One that is done can be awaited anywhere, also where its loop has no time any more.
+            if self.loop.is_running and result.expires_at <= self.loop.clock() + self.unix_offset:
+                self.standing.note_expired(entry)
+            return result
+        entry.undecodable = isinstance(outcome, Solved)
+        raise self.with_ticket(entry, result)
+
+    def confirm(self, entry: Entry, outcome: AnyOutcome) -> None:
+        """What was revealed is in the caller's hands: nobody need fetch it again."""
+        if isinstance(outcome, Solved):
+            is_over = not entry.undecodable  # else it may be fetched again, as another type
+        else:
+            is_over = _is_final(entry, outcome)
+        if is_over:
+            self._delivered(entry)
+
+    def with_ticket(self, entry: Entry, error: EzCaptchaError) -> EzCaptchaError:
+        """Return a fresh copy of an error that carries the ticket, if one was paid for."""
+        if entry.task_id is None:
+            fresh = error.for_ticket(None, None)
+            fresh.may_be_charged |= entry.repeated
+            return fresh
+        return error.for_ticket(entry.task_id, self.saved(entry).to_dict())
+
+    def _decoded(self, entry: Entry, solved: Solved) -> Solution | ProtocolError:
+        saved = self.saved(entry)
+        receipt = Receipt(
+            task_id=saved.task_id,
+            service=saved.service,
+            task_type=saved.type,
+            created_at=saved.created_at,
+            processing_at=saved.processing_at,
+            ready_at=solved.at + self.unix_offset,
+            polls=saved.polls,
+            points=saved.points,
+        )
+        try:
+            return decode_solution(
+                entry.solution_type,
+                solved.kept,
+                receipt=receipt,
+                expires_at=entry.unsolved_at + self.unix_offset + self.service.token_validity,
+            )
+        except ProtocolError as error:
+            scrubber = self._exchange.decoder.scrubber
+            error.payload = scrubber.without_secrets(error.payload, entry.task)
+            return error
+
+    def _delivered(self, entry: Entry) -> None:
         if entry.once and entry.phase in {Phase.SOLVED, Phase.FAILED}:
             heard_at = entry.unsolved_at + self.unix_offset
             task = attrs.evolve(self.saved(entry), processing_at=heard_at)
@@ -277,3 +347,9 @@ class Session:
             polls=self._poller.polls,
             points=self.line.points,
         )
+
+
+def _is_final(entry: Entry, error: EzCaptchaError) -> bool:
+    """Tell whether an error is the task's own end, which another try would meet again."""
+    ended = entry.phase in {Phase.FAILED, Phase.LAPSED} and error is entry.outcome
+    return ended and not (isinstance(error, ServiceError) and error.concerns_account)

@@ -13,7 +13,6 @@ from typing import Any, cast
 from ezcaptcha_async._account import Session
 from ezcaptcha_async._books import Books, Budget, Command, Entry, Line
 from ezcaptcha_async._journal import Ledger, SavedTask, Submission
-from ezcaptcha_async._pool.ticket import with_ticket
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
     BudgetExceededError,
@@ -253,10 +252,10 @@ class Accounts:
         entry = session.entry_of(saved)
         if now >= entry.lapses_at:
             lapsed = ResultWindowLapsedError("the result window of the saved ticket is over")
-            raise with_ticket(entry, session, lapsed)
+            raise session.with_ticket(entry, lapsed)
         ban = session.gate.ban(now, "getTaskResult")
         if ban is not None and entry.lapses_at <= session.gate.banned_until("getTaskResult"):
-            raise with_ticket(entry, session, ban)
+            raise session.with_ticket(entry, ban)
         session.adopt(entry)
         return entry
 

@@ -24,7 +24,7 @@ from anyio.lowlevel import checkpoint
 from ezcaptcha_async._books import AnyOutcome, Entry
 from ezcaptcha_async._journal import Ledger, SavedTask
 from ezcaptcha_async._pool.accounts import Accounts
-from ezcaptcha_async._pool.ticket import Sessions, confirm, reveal, shared
+from ezcaptcha_async._pool.ticket import Sessions, shared
 from ezcaptcha_async._runtime import unwrapped
 from ezcaptcha_async.errors import (
     ConfigurationError,
@@ -324,10 +324,10 @@ class _Outcomes(AsyncIterator[R], Generic[T, R]):
             if self._told is not None:
                 self._confirm = partial(self._told, item, error)
             return self._make(index, item, None, error)
-        sessions = self._sessions()
-        self._confirm = partial(confirm, entry, sessions, outcome)
+        session = self._sessions()[entry.line]
+        self._confirm = partial(session.confirm, entry, outcome)
         try:
-            return self._make(index, item, reveal(entry, sessions, outcome), None)
+            return self._make(index, item, session.reveal(entry, outcome), None)
         except EzCaptchaError as error:
             return self._make(index, item, None, error)
 

@@ -35,7 +35,7 @@ from ezcaptcha_async._pool.settings import (
     check_whole_number,
     default_polling,
 )
-from ezcaptcha_async._pool.ticket import Sessions, Ticket, collect, created, redeem
+from ezcaptcha_async._pool.ticket import Sessions, Ticket, created, redeem
 from ezcaptcha_async._runtime import on_trio, prepare_anyio
 from ezcaptcha_async._timing import PollTiming, load_timing
 from ezcaptcha_async._wire import prepare, transport_for
@@ -366,7 +366,7 @@ class SessionPool(GuardedConstructor):
             sessions[entry.line].release(entry)
             raise
         if entry.task_id is None and outcome is not None:
-            collect(entry, sessions, outcome)  # raises: it was not created
+            sessions[entry.line].collect(entry, outcome)  # raises: it was not created
         return Ticket(entry, sessions, deadline)
 
     @overload

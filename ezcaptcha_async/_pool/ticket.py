@@ -1,7 +1,7 @@
-"""One task in flight, as its caller has it: wait for it, decode it, write it down, let go of it.
+"""One task in flight, as its caller has it: wait for it, write it down, let go of it.
 
-`Ticket` is the face of a task that is paid. The functions below it work on any entry of the
-books, paid or not yet, and on the accounts among which it may still change.
+`Ticket` is the face of a task that is paid. The functions below it wait for any entry of the
+books, paid or not yet, among accounts of which another may still take it over.
 """
 
 from __future__ import annotations
@@ -14,18 +14,15 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._account import Session
-from ezcaptcha_async._books import AnyOutcome, Entry, Line, Phase, Solved, Waiters
+from ezcaptcha_async._books import AnyOutcome, Entry, Line, Phase, Waiters
 from ezcaptcha_async._runtime import Waiter
-from ezcaptcha_async._wire import decode_solution
 from ezcaptcha_async.errors import (
     EzCaptchaError,
-    ProtocolError,
     SavedTicket,
-    ServiceError,
     SolveTimeoutError,
     TicketCancelledError,
 )
-from ezcaptcha_async.solutions import Receipt, Solution
+from ezcaptcha_async.solutions import Solution
 
 S = TypeVar("S", bound=Solution)
 
@@ -176,9 +173,9 @@ class Ticket(Generic[S]):
         return self._outcome().__await__()
 
     async def _outcome(self) -> S:
-        entry, sessions = self._entry, self._sessions
-        outcome = await shared(entry, sessions, self._deadline, but=(SolveTimeoutError,))
-        return cast("S", collect(entry, sessions, outcome))
+        entry, deadline = self._entry, self._deadline
+        outcome = await shared(entry, self._sessions, deadline, but=(SolveTimeoutError,))
+        return cast("S", self._session.collect(entry, outcome))
 
     @property
     def _session(self) -> Session:
@@ -208,7 +205,7 @@ async def redeem(entry: Entry, sessions: Sessions, deadline: float | None = None
     except BaseException:
         sessions[entry.line].release(entry)
         raise
-    return collect(entry, sessions, outcome)
+    return sessions[entry.line].collect(entry, outcome)
 
 
 async def shared(
@@ -272,55 +269,6 @@ async def created(entry: Entry, sessions: Sessions, deadline: float | None) -> A
         entry.creators = _without(entry.creators, waiter)
 
 
-def collect(entry: Entry, sessions: Sessions, outcome: AnyOutcome) -> Solution:
-    """Turn an outcome into what it means for a caller, who has it from here on.
-
-    Raises:
-        EzCaptchaError: Why there is no solution. A fresh exception for each caller,
-            with the ticket as soon as something was paid.
-    """
-    try:
-        return reveal(entry, sessions, outcome)
-    finally:
-        confirm(entry, sessions, outcome)
-
-
-def reveal(entry: Entry, sessions: Sessions, outcome: AnyOutcome) -> Solution:
-    """Turn an outcome into what it means for a caller who will `confirm` that it was kept.
-
-    Raises:
-        EzCaptchaError: As `collect` does.
-    """
-    entry.delivered = True
-    session = sessions[entry.line]
-    result = _decode(entry, session, outcome) if isinstance(outcome, Solved) else outcome
-    if isinstance(result, Solution):
-        # A ticket that is done can be awaited anywhere, also where its loop has no time any more.
-        loop = session.loop
-        if loop.is_running and result.expires_at <= loop.clock() + session.unix_offset:
-            session.standing.note_expired(entry)
-        return result
-    entry.undecodable = isinstance(outcome, Solved)
-    raise with_ticket(entry, session, result)
-
-
-def confirm(entry: Entry, sessions: Sessions, outcome: AnyOutcome) -> None:
-    """What was revealed is in the caller's hands: nobody need fetch it again."""
-    # What could not be read may be fetched again, as another type.
-    read = isinstance(outcome, Solved) and not entry.undecodable
-    if read or (isinstance(outcome, EzCaptchaError) and _is_final(entry, outcome)):
-        sessions[entry.line].delivered(entry)
-
-
-def with_ticket(entry: Entry, session: Session, error: EzCaptchaError) -> EzCaptchaError:
-    """Return a fresh copy of an error that carries the ticket, if one was paid for."""
-    if entry.task_id is None:
-        fresh = error.for_ticket(None, None)
-        fresh.may_be_charged |= entry.repeated
-        return fresh
-    return error.for_ticket(entry.task_id, session.saved(entry).to_dict())
-
-
 async def _heard(entry: Entry, sessions: Sessions, waiter: Waiter, deadline: float) -> Any:
     """Wait among those whom the books answer."""
     entry.waiters = _with(entry.waiters, waiter)
@@ -331,7 +279,7 @@ async def _heard(entry: Entry, sessions: Sessions, waiter: Waiter, deadline: flo
             return await waiter
     finally:
         entry.waiters = _without(entry.waiters, waiter)
-    raise with_ticket(entry, sessions[entry.line], entry.late())
+    raise sessions[entry.line].with_ticket(entry, entry.late())
 
 
 def _with(waiters: Waiters, waiter: Waiter) -> Waiters:
@@ -346,33 +294,3 @@ def _without(waiters: Waiters, waiter: Waiter) -> Waiters:
         del waiters[waiter]
         return waiters
     return ()
-
-
-def _is_final(entry: Entry, error: EzCaptchaError) -> bool:
-    """Tell whether an error is the task's own end, which another try would meet again."""
-    ended = entry.phase in {Phase.FAILED, Phase.LAPSED} and error is entry.outcome
-    return ended and not (isinstance(error, ServiceError) and error.concerns_account)
-
-
-def _decode(entry: Entry, session: Session, solved: Solved) -> Solution | ProtocolError:
-    saved = session.saved(entry)
-    receipt = Receipt(
-        task_id=saved.task_id,
-        service=saved.service,
-        task_type=saved.type,
-        created_at=saved.created_at,
-        processing_at=saved.processing_at,
-        ready_at=solved.at + session.unix_offset,
-        polls=saved.polls,
-        points=saved.points,
-    )
-    try:
-        return decode_solution(
-            entry.solution_type,
-            solved.kept,
-            receipt=receipt,
-            expires_at=entry.unsolved_at + session.unix_offset + session.service.token_validity,
-        )
-    except ProtocolError as error:
-        error.payload = session.scrubber.without_secrets(error.payload, entry.task)
-        return error
