@@ -70,9 +70,8 @@ class Session:
         self.loop = loop
         self._exchange = exchange
         self.standing = standing
-        self._books = standing.books
+        self.books = standing.books
         self._ledger = standing.ledger
-        self._runner = runner
         self._polling = polling
         self._poller = Poller(exchange, standing, polling)
         self.inquirer = Inquirer(
@@ -128,7 +127,7 @@ class Session:
         """Take new tasks again after a credential or balance error."""
         self.standing.reopen()
         self.inquirer.forgive()
-        self._runner.wake()
+        self.books.wake()
 
     # ---------------------------------------------------------------------- tickets
 
@@ -148,14 +147,8 @@ class Session:
             once=once,
             repeated=repeated,
         )
-        self._books.enqueue(entry, aside=once and self._ledger.looks_up())
-        self._runner.wake()
+        self.books.enqueue(entry, aside=once and self._ledger.looks_up())
         return entry
-
-    def line_up(self, entry: Entry) -> None:
-        """Let a task be created that no other pool sees to."""
-        self._books.line_up(entry)
-        self._runner.wake()
 
     def found(
         self, entry: Entry, task: SavedTask, result: Reply | ServiceError, seconds: float
@@ -169,40 +162,22 @@ class Session:
         outcome = result if isinstance(result, ServiceError) else Solved(result, now)
         entry.processing_at = now + seconds - self.line.token_validity
         created_at = min(task.created_at - self.unix_offset, entry.processing_at, now)
-        self._books.found(entry, task.task_id, outcome, created_at=created_at)
+        self.books.found(entry, task.task_id, outcome, created_at=created_at)
 
     def take_over(self, entry: Entry, task: Task[Any]) -> None:
         """Take a task that another account could not create and that is certainly not paid."""
         offer = self.service.offer_for(task.type)
         points = None if offer is None else offer.points
-        self._books.hand_over(entry, self.line, self._kind_of(task), points)
-        self._runner.wake()
+        self.books.hand_over(entry, self.line, self._kind_of(task), points)
 
     def adopt(self, entry: Entry) -> None:
         """Take over a paid task that was created elsewhere."""
         self._ledger.adopted(self.saved(entry), self.service.result_window)
-        self._books.adopt(entry, poll_at=entry.created_at + self._polling.first_poll(entry))
-        self._runner.wake()
+        self.books.adopt(entry, poll_at=entry.created_at + self._polling.first_poll(entry))
 
     def hold(self, entry: Entry) -> None:
         """Note that one more waits for a ticket; an orphan is taken up again."""
-        self._books.hold(entry, self.loop.clock())
-        self._runner.wake()
-
-    def release(self, entry: Entry) -> None:
-        """Note that one of those who wait for a ticket went away."""
-        self._books.release(entry)
-        self._note_room()
-
-    def abandon(self, entry: Entry, error: EzCaptchaError) -> None:
-        """Stop polling a ticket and tell `error` to whoever waits."""
-        self._books.abandon(entry, error)
-        self._note_room()
-
-    def _note_room(self) -> None:
-        """Have the next one in line created, where one less is in flight."""
-        if self.line.queue:
-            self._runner.wake()
+        self.books.hold(entry, self.loop.clock())
 
     def collect(self, entry: Entry, outcome: AnyOutcome) -> Solution:
         """Turn an outcome into what it means for a caller, who has it from here on.
@@ -280,7 +255,7 @@ class Session:
             self._ledger.delivered(task, entry.stands_until + self.unix_offset)
         else:
             self._ledger.done(self.service.name, self._exchange.fingerprint, entry.task_id or "")
-        self._books.delivered(entry)
+        self.books.delivered(entry)
 
     def can_be_fetched(self, entry: Entry) -> bool:
         """Return whether a paid task's window is still open, also when the event loop has ended."""

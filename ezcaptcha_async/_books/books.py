@@ -81,6 +81,8 @@ class Books:
         self._deadlines: TimeQueue[Entry] = TimeQueue()
         self._aside: dict[Entry, None] = {}  # others may see to them
         self.references = References()
+        self.wake: Callable[[], None] = lambda: None
+        """Called when a caller has brought something to be done sooner than `next_time` said."""
         self.rounds = Rounds()
         self._closed_by: EzCaptchaError | None = None
         self._room = Room()
@@ -268,6 +270,7 @@ class Books:
         """Nobody else sees to it: it goes into line for creation."""
         del self._aside[entry]
         entry.line.queue[entry] = None
+        self.wake()
 
     def found(self, entry: Entry, task_id: str, outcome: AnyOutcome, *, created_at: float) -> None:
         """Others have had it created, and this is what it came to."""
@@ -443,6 +446,8 @@ class Books:
             entry.answer(error)
         if left:
             self._tell(entry)  # when it is known what its caller was told
+        if entry.line.queue:  # there may be room for the next one
+            self.wake()
 
     def adopt(self, entry: Entry, *, poll_at: float) -> None:
         """A paid task that was created elsewhere; its id and times are set."""
@@ -455,6 +460,7 @@ class Books:
         self._keep(entry)
         self._arm(entry, poll_at)
         self._tell(entry, "resumed")
+        self.wake()
 
     def hold(self, entry: Entry, now: float) -> None:
         """One more waits. An orphan is taken up again, to the end of its window."""
@@ -478,6 +484,7 @@ class Books:
             self._move(entry, Phase.WAITING)
             self._watch(entry)
             self._arm(entry, now)
+            self.wake()
 
     def delivered(self, entry: Entry) -> None:
         """A caller has been given what a paid task came to."""
@@ -537,6 +544,7 @@ class Books:
         entry.line.pending_points += entry.points or 0.0
         entry.line.queue[entry] = None
         self._tell(entry)
+        self.wake()
 
     def _put_aside(self, entry: Entry) -> None:
         entry.line.queue.pop(entry, None)

@@ -278,7 +278,7 @@ async def _outcomes_of(
 
 def _release(entry: Entry | None, sessions: Sessions) -> None:
     if entry is not None:
-        sessions[entry.line].release(entry)
+        sessions[entry.line].books.release(entry)
 
 
 class _Outcomes(AsyncIterator[R], Generic[T, R]):

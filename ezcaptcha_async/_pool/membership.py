@@ -211,7 +211,7 @@ class Membership:
         if entry.once and entry.phase in {Phase.SOLVED, Phase.FAILED}:
             # To whoever asks for its reference, in any pool.
             self._ledger.passed_on(session.saved(entry))
-        session.release(entry)
+        self._books.release(entry)
 
     def _note_away(self, problem: str) -> None:
         now = self._clock()
@@ -325,7 +325,7 @@ class Membership:
         session, reference = self._sessions[entry.line], repr(entry.reference)
         match known:
             case None:
-                session.line_up(entry)
+                self._books.line_up(entry)
             case Known("ended", text, seconds):
                 try:
                     task, result = result_of(text)
@@ -348,7 +348,7 @@ class Membership:
                 self._books.refuse(entry, DeliveredBeforeError(problem))
             case Known("unknown") if self._budget.may_repeat(entry.points):
                 entry.repeated = True
-                session.line_up(entry)
+                self._books.line_up(entry)
             case Known("unknown"):
                 problem = (
                     f"the answer to createTask for the reference {reference} was "

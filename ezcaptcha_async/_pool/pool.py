@@ -363,7 +363,7 @@ class SessionPool(GuardedConstructor):
         try:
             outcome = await created(entry, sessions, deadline)
         except BaseException:
-            sessions[entry.line].release(entry)
+            sessions[entry.line].books.release(entry)
             raise
         if entry.task_id is None and outcome is not None:
             sessions[entry.line].collect(entry, outcome)  # raises: it was not created

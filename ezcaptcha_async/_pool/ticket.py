@@ -155,7 +155,7 @@ class Ticket(Generic[S]):
         if self.done or entry.phase is Phase.ORPHANED:
             return False
         self._session.check_here()
-        self._session.abandon(entry, TicketCancelledError("the ticket was cancelled"))
+        self._session.books.abandon(entry, TicketCancelledError("the ticket was cancelled"))
         return True
 
     def __await__(self) -> Generator[Any, Any, S]:
@@ -203,7 +203,7 @@ async def redeem(entry: Entry, sessions: Sessions, deadline: float | None = None
         else:
             outcome = await shared(entry, sessions, deadline)
     except BaseException:
-        sessions[entry.line].release(entry)
+        sessions[entry.line].books.release(entry)
         raise
     return sessions[entry.line].collect(entry, outcome)
 

@@ -71,7 +71,7 @@ class Runner:
         self._alarm_at = -inf
         self._quiet = anyio.Event()
         self._has_ended = False
-        books.rounds.on_begin = self.wake
+        books.wake = books.rounds.on_begin = self.wake
 
     def __repr__(self) -> str:
         return f"<Runner with {self._at_work} of {self._max_requests} requests in flight>"
