@@ -469,6 +469,21 @@ def test_an_orphan_is_taken_up_again() -> None:
     assert isinstance(entry.outcome, ResultWindowLapsedError)
 
 
+@pytest.mark.parametrize("answer", ["solved", "failed"])
+def test_an_answer_after_the_window_comes_too_late(answer: str) -> None:
+    """A caller who was told that it is over would be counted twice."""
+    keeper = Keeper()
+    entry = keeper.polling()
+    keeper.advance(300.0)
+    told = entry.outcome
+    if answer == "solved":
+        keeper.books.solved(entry, READY, 301.0)
+    else:
+        keeper.books.failed(entry, GAVE_UP)
+    assert standing(entry) == (Phase.LAPSED, told)
+    check(keeper.books, [entry])
+
+
 @pytest.mark.parametrize("answer", ["solved", "processing", "skipped", "failed"])
 def test_an_orphan_is_taken_up_during_its_request(answer: str) -> None:
     """Its answer would be passed over, or it be polled twice at a time."""
