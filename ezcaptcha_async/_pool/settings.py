@@ -161,22 +161,20 @@ class Settings:
         ConfigurationError: A value is wrong, or two do not go together; the message names it.
     """
 
-    http_client: Any = None
-    transport: Transport | str | None = attrs.field(default=None, validator=_known_or_own)
+    http_client: Any
+    transport: Transport | str | None = attrs.field(validator=_known_or_own)
     polling: PollTiming = attrs.field(validator=_plan)
-    journal: Journal | None = attrs.field(default=None, converter=_as_journal)
-    fleet: Sharing | None = attrs.field(default=None, validator=_instead_of_a_journal)
-    unknown_budget: float | None = attrs.field(default=None, validator=_points)
-    on_unknown: str = attrs.field(default="raise", validator=_raise_or_retry)
-    budget: float | None = attrs.field(default=None, validator=_points)
+    journal: Journal | None = attrs.field(converter=_as_journal)
+    fleet: Sharing | None = attrs.field(validator=_instead_of_a_journal)
+    unknown_budget: float | None = attrs.field(validator=_points)
+    on_unknown: str = attrs.field(validator=_raise_or_retry)
+    budget: float | None = attrs.field(validator=_points)
     on_low_balance: Callable[[Balance], object] | None = attrs.field(
-        default=None, validator=_function_of("a Balance")
+        validator=_function_of("a Balance")
     )
-    low_balance: float | None = attrs.field(default=None, validator=[_points, _together])
-    on_event: Callable[[Event], object] | None = attrs.field(
-        default=None, validator=_function_of("an event")
-    )
-    max_requests: int | None = attrs.field(default=None, validator=_whole)
+    low_balance: float | None = attrs.field(validator=[_points, _together])
+    on_event: Callable[[Event], object] | None = attrs.field(validator=_function_of("an event"))
+    max_requests: int | None = attrs.field(validator=_whole)
     request_timeout: float = attrs.field(validator=_seconds)
     create_patience: float = attrs.field(validator=_seconds)
     close_grace: float = attrs.field(validator=_seconds)
