@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.console import Group, OverflowMethod, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +14,6 @@ from ezcaptcha_async.cli.reporting import wording
 from ezcaptcha_async.cli.reporting.figures import Figures, Histogram
 from ezcaptcha_async.cli.tabular import SHAPE, shape, tabulated
 
-_INDENT: Final = 2
 _WIDTH: Final = 78
 _GAP: Final = 2
 _SHAPE_WIDTH: Final = 10
@@ -24,8 +22,7 @@ _BAR_WIDTH: Final = 48
 
 def show(output: Output, source: str, found: Figures) -> None:
     """Show all of it."""
-    parts = list(_parts(_Terminal(output), source, found))
-    output.show(Padding(Group(*parts), (1, 0, 0, _INDENT), expand=False))
+    output.show("", *_parts(_Terminal(output), source, found))
 
 
 class _Terminal:
@@ -34,7 +31,7 @@ class _Terminal:
     def __init__(self, output: Output) -> None:
         options = output.console.options
         self.bar = "=" if options.ascii_only else "━"
-        self.width = min(options.max_width - _INDENT, _WIDTH)
+        self.width = min(output.width, _WIDTH)
         self._encoding = options.encoding
         self._plain = options.ascii_only
         self.overflow: OverflowMethod = "crop" if options.ascii_only else "ellipsis"
