@@ -20,9 +20,9 @@ _SHAPE_WIDTH: Final = 10
 _BAR_WIDTH: Final = 48
 
 
-def show(output: Output, source: str, found: Figures) -> None:
-    """Show all of it."""
-    output.show("", *_parts(_Terminal(output), source, found))
+def show(output: Output, source: str, found: Figures, *, has_page: bool) -> None:
+    """Show all of it; who has the page already is not told how to get it."""
+    output.show("", *_parts(_Terminal(output), source, found, has_page=has_page))
 
 
 class _Terminal:
@@ -52,7 +52,9 @@ class _Terminal:
         return shape(sums, plain=self._plain)
 
 
-def _parts(terminal: _Terminal, source: str, found: Figures) -> Iterator[RenderableType]:
+def _parts(
+    terminal: _Terminal, source: str, found: Figures, *, has_page: bool
+) -> Iterator[RenderableType]:
     yield Text.assemble(terminal.text(source, "bold"), f"  {wording.title(found)}")
     if period := wording.period(found):
         yield Text(period, FAINT)
@@ -63,7 +65,7 @@ def _parts(terminal: _Terminal, source: str, found: Figures) -> Iterator[Rendera
         sections.append(("Errors", _errors(terminal, found)))
     for heading, part in sections:
         yield from ("", Text(heading, "bold"), "", part)
-    notes = [*wording.notes(found), *wording.next_steps(found)]
+    notes = [*wording.notes(found), *wording.next_steps(found, has_page=has_page)]
     if notes:
         yield ""
         yield from (Text(note, FAINT) for note in notes)

@@ -177,14 +177,14 @@ def notes(found: Figures) -> Iterator[str]:
         yield f"{counted(unpriced, 'token')} without a known price: not in the points."
 
 
-def next_steps(found: Figures) -> Iterator[str]:
+def next_steps(found: Figures, *, has_page: bool) -> Iterator[str]:
     """Yield what a reader may do next."""
     if found.failed:
         yield (
             "The same 'ezcaptcha batch' tries rows again that cost nothing, "
             "with --retry-failed all."
         )
-    if found.rows:
+    if found.rows and not has_page:
         yield "'ezcaptcha report RESULTS --html PAGE' writes a page with plots."
 
 
