@@ -36,10 +36,9 @@ class _Terminal:
         self._plain = options.ascii_only
         self.overflow: OverflowMethod = "crop" if options.ascii_only else "ellipsis"
 
-    def text(self, text: str, style: str = "") -> Text:
+    def text(self, text: str) -> str:
         """Return text from a file, with nothing that the terminal has no character for."""
-        known = text.encode(self._encoding, "backslashreplace").decode(self._encoding)
-        return Text(known, style)
+        return text.encode(self._encoding, "backslashreplace").decode(self._encoding)
 
     def shape(self, histogram: Histogram | None) -> str:
         """Draw a histogram as one short line."""
@@ -55,7 +54,7 @@ class _Terminal:
 def _parts(
     terminal: _Terminal, source: str, found: Figures, *, has_page: bool
 ) -> Iterator[RenderableType]:
-    yield Text.assemble(terminal.text(source, "bold"), f"  {wording.title(found)}")
+    yield Text.assemble((terminal.text(source), "bold"), f"  {wording.title(found)}")
     if period := wording.period(found):
         yield Text(period, FAINT)
     yield ""
@@ -86,21 +85,21 @@ def _outcome(terminal: _Terminal, found: Figures) -> Iterator[RenderableType]:
         (f"{found.failed:,} failed", BAD if found.failed else FAINT),
     )
     if spend := wording.spend(found):
-        yield Text(wording.sentence(spend))
+        yield Text(spend)
     if risk := wording.risk(found):
-        yield Text(wording.sentence(risk), WARNING)
+        yield Text(risk, WARNING)
 
 
 def _of_solved_rows(terminal: _Terminal, found: Figures) -> Iterator[tuple[str, RenderableType]]:
     drawn: wording.Column = (SHAPE, lambda item: terminal.shape(item.solve_times))
-    solve_times = (*wording.solve_times(wording.number), drawn)
+    solve_times = (*wording.solve_times(), drawn)
     yield "Solve times in seconds", _by_type(terminal, found, solve_times)
     if (histogram := found.solve_times) is not None:
         yield "How many took how long", _histogram(terminal, histogram)
     yield (
         "Freshness: seconds left of a token when it was delivered",
         Group(
-            _by_type(terminal, found, wording.freshness(wording.number)),
+            _by_type(terminal, found, wording.freshness()),
             "",
             Text("delay: median of the most that a solution lay ready unfetched", FAINT),
         ),
@@ -113,7 +112,7 @@ def _by_type(
 ) -> RenderableType:
     is_one = len(found.types) == 1
     items = found.types if is_one else (*found.types, found.total)
-    names = [terminal.text(wording.name(item)).plain for item in items]
+    names = [terminal.text(wording.name(item)) for item in items]
     cells = [[value(item) for _, value in columns] for item in items]
     return tabulated(
         ("type", *(name for name, _ in columns)),
@@ -141,8 +140,8 @@ def _histogram(terminal: _Terminal, histogram: Histogram) -> Table:
 def _errors(terminal: _Terminal, found: Figures) -> RenderableType:
     rows = [
         (
-            terminal.text(item.kind).plain,
-            terminal.text(item.code or wording.ABSENT).plain,
+            terminal.text(item.kind),
+            terminal.text(item.code or wording.ABSENT),
             f"{item.rows:,}",
             f"{item.may_be_charged:,}",
         )
