@@ -20,17 +20,16 @@ from ezcaptcha_async._account import (
     line_of,
     member_of,
 )
-from ezcaptcha_async._books import Books, Budget
-from ezcaptcha_async._journal import Ledger, SharedLedger
+from ezcaptcha_async._books import Books, Budget, Gate, Gatekeeper, Line
+from ezcaptcha_async._journal import Ledger
 from ezcaptcha_async._log import log
 from ezcaptcha_async._pool.accounts import Accounts
-from ezcaptcha_async._pool.membership import Membership, Post
+from ezcaptcha_async._pool.membership import Join, Membership, Post
 from ezcaptcha_async._pool.settings import Settings
 from ezcaptcha_async._runtime import Callback, Runner, current_event_loop, unwrapped
 from ezcaptcha_async._timing import save_timing
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import PoolClosedError
-from ezcaptcha_async.fleets import SharedBooks
 from ezcaptcha_async.transports import Transport
 
 _NUMBERS: Final = count(1)
@@ -45,7 +44,7 @@ class Engine:
         transport: Sends the requests; closed with the engine.
         ledger: Where what is paid is written down; likewise.
         settings: How.
-        fleet: What it shares with the other pools of a fleet; None where there is none.
+        join: Makes the pool one of a fleet; None where it is alone.
     """
 
     def __init__(
@@ -54,73 +53,76 @@ class Engine:
         transport: Transport,
         ledger: Ledger,
         settings: Settings,
-        fleet: SharedBooks | None = None,
+        join: Join | None,
     ) -> None:
         self.ledger = ledger
         self._transport = transport
         self._settings = settings
         self.loop = current_event_loop()
-        emitter = Emitter(_told("on_event", settings.on_event), self.loop.clock)
-        on_low_balance = _told("on_low_balance", settings.on_low_balance)
+        self._emitter = Emitter(_told("on_event", settings.on_event), self.loop.clock)
+        self._on_low_balance = _told("on_low_balance", settings.on_low_balance)
         self.policy = Policy(settings.polling, settings.rng)
-        self._books = Books(emitter, numbers=_NUMBERS)
+        self._books = Books(self._emitter, numbers=_NUMBERS)
         self._ended = anyio.Event()
         self._scope = anyio.CancelScope()
         self._closing = False
         self.closed_by: PoolClosedError | None = None
-        budget = Budget(settings.budget, settings.unknown_budget, self._books.lines)
-        self.accounts = Accounts(self._books, budget, ledger, self.loop.clock)
+        self._budget = Budget(settings.budget, settings.unknown_budget, self._books.lines)
+        self.accounts = Accounts(self._books, self._budget, ledger, self.loop.clock)
         most = settings.max_requests or transport.max_requests
         self.runner = Runner(self._books, self.accounts.perform, max_requests=most, loop=self.loop)
-        posts: dict[Post, Session] = {}
-        for account in accounts:
-            gate = gate_of(account, shared=fleet is not None)
-            member = member_of(account, request_timeout=settings.request_timeout)
-            post = None if fleet is None else Post(member, gate)
-            line = line_of(account, gate if post is None else post.keeper)
-            exchange = Exchange(
-                account,
-                pace=Pace(account, line, slots=most / len(accounts), rng=settings.rng),
-                clock=self.loop.clock,
-                transport=transport,
-                request_timeout=settings.request_timeout,
-            )
-            standing = Standing(
-                exchange,
-                gate=gate,
-                line=line,
-                books=self._books,
-                ledger=ledger,
-                pass_on=self.accounts.pass_on,
-                emitter=emitter,
-                create_patience=settings.create_patience,
-            )
-            session = Session(
-                exchange,
-                standing,
-                runner=self.runner,
-                loop=self.loop,
-                polling=self.policy,
-                may_repeat=lambda entry: budget.may_repeat(entry.points),
-                low_balance=settings.low_balance or 0.0,
-                on_low_balance=on_low_balance,
-            )
-            self.accounts.add(session)
-            if post is not None:
-                posts[post] = session
+        gates = [gate_of(account, shared=join is not None) for account in accounts]
+        posts: list[Post] = []
+        if join is not None:
+            members = [
+                member_of(account, request_timeout=settings.request_timeout) for account in accounts
+            ]
+            posts = list(map(Post, members, gates))
+        keepers: Sequence[Gatekeeper] = [post.keeper for post in posts] or gates
+        for account, gate, keeper in zip(accounts, gates, keepers, strict=True):
+            line = line_of(account, keeper)
+            self.accounts.add(self._session(account, gate, line, slots=most / len(accounts)))
         self.sessions = self.accounts.sessions
         self.membership: Membership | None = None
-        if fleet is not None and isinstance(ledger, SharedLedger):
-            self.membership = Membership(
-                fleet,
-                ledger,
-                posts,
+        if join is not None:
+            self.membership = join(
+                dict(zip(posts, self.sessions, strict=True)),
                 books=self._books,
-                budget=budget,
-                sessions=self.accounts.session_of,
+                budget=self._budget,
                 runner=self.runner,
                 loop=self.loop,
             )
+
+    def _session(self, account: Account, gate: Gate, line: Line, *, slots: float) -> Session:
+        """Return one account at work, which may count on so many requests at a time."""
+        settings, budget = self._settings, self._budget
+        exchange = Exchange(
+            account,
+            pace=Pace(account, line, slots=slots, rng=settings.rng),
+            clock=self.loop.clock,
+            transport=self._transport,
+            request_timeout=settings.request_timeout,
+        )
+        standing = Standing(
+            exchange,
+            gate=gate,
+            line=line,
+            books=self._books,
+            ledger=self.ledger,
+            pass_on=self.accounts.pass_on,
+            emitter=self._emitter,
+            create_patience=settings.create_patience,
+        )
+        return Session(
+            exchange,
+            standing,
+            runner=self.runner,
+            loop=self.loop,
+            polling=self.policy,
+            may_repeat=lambda entry: budget.may_repeat(entry.points),
+            low_balance=settings.low_balance or 0.0,
+            on_low_balance=self._on_low_balance,
+        )
 
     def start(self) -> None:
         """Start the scheduler in the background, beside whoever entered the pool.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import inf
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,7 +18,7 @@ from ezcaptcha_async._account import Session
 from ezcaptcha_async._books import Books, Budget, Entry, Gate, LeaveKeeper, Phase
 from ezcaptcha_async._journal import SharedLedger, result_of
 from ezcaptcha_async._log import log
-from ezcaptcha_async._pool.ticket import Sessions, shared
+from ezcaptcha_async._pool.ticket import shared
 from ezcaptcha_async._runtime import EventLoop, Runner
 from ezcaptcha_async.errors import (
     ConfigurationError,
@@ -88,7 +88,6 @@ class Membership:
         posts: The accounts, and who works for each.
         books: The books of this pool.
         budget: The limits on money.
-        sessions: Who works on what.
         runner: Decides when requests go out.
         loop: The event loop.
     """
@@ -101,7 +100,6 @@ class Membership:
         *,
         books: Books,
         budget: Budget,
-        sessions: Sessions,
         runner: Runner,
         loop: EventLoop,
     ) -> None:
@@ -111,7 +109,7 @@ class Membership:
         self._session_of = {post.member.account: session for post, session in posts.items()}
         self._books = books
         self._budget = budget
-        self._sessions = sessions
+        self._sessions = {session.line: session for session in posts.values()}
         self._runner = runner
         self._clock = loop.clock
         self._unknown = 0
@@ -357,3 +355,17 @@ class Membership:
                 self._books.refuse(entry, SubmissionUnknownError(problem))
             case _:
                 pass  # another pool sees to it
+
+
+class Join(Protocol):
+    """Makes a pool one of the fleet that it was given; see `Membership`."""
+
+    def __call__(
+        self,
+        posts: Mapping[Post, Session],
+        *,
+        books: Books,
+        budget: Budget,
+        runner: Runner,
+        loop: EventLoop,
+    ) -> Membership: ...

@@ -27,6 +27,7 @@ from ezcaptcha_async._journal import (
 )
 from ezcaptcha_async._pool.engine import Engine
 from ezcaptcha_async._pool.many import Outcome, Resumed, resumed, solved
+from ezcaptcha_async._pool.membership import Membership
 from ezcaptcha_async._pool.settings import (
     Settings,
     accounts_from,
@@ -222,9 +223,10 @@ class SessionPool(GuardedConstructor):
         # First the journal: where it is in use, nothing has been opened that must be closed.
         ledger: Ledger
         if fleet is None:
-            ledger = await open_ledger(self._settings.journal, time.time)
+            ledger, join = await open_ledger(self._settings.journal, time.time), None
         else:
             ledger = SharedLedger(fleet, time.time)
+            join = partial(Membership, fleet, ledger)
         try:
             load_timing(self._settings.polling)
             transport = transport_for(
@@ -233,7 +235,7 @@ class SessionPool(GuardedConstructor):
                 max_requests=self._settings.max_requests,
                 **way,
             )
-            self._engine = Engine(self._accounts, transport, ledger, self._settings, fleet)
+            self._engine = Engine(self._accounts, transport, ledger, self._settings, join)
         except BaseException:
             await ledger.aclose()
             raise

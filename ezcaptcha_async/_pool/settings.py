@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, Final, TypeAlias
 
 import attrs
+from attrs.validators import optional
 
 from ezcaptcha_async._checks import is_count, is_positive
 from ezcaptcha_async._journal import Journal
@@ -51,19 +52,15 @@ def _seconds(_settings: Settings, field: attrs.Attribute[Any], value: object) ->
 
 
 def _points(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
-    if value is not None:
-        check_number(field.name, value, "points")
+    check_number(field.name, value, "points")
 
 
 def _whole(_settings: Settings, field: attrs.Attribute[Any], value: object) -> None:
-    if value is not None:
-        check_whole_number(field.name, value)
+    check_whole_number(field.name, value)
 
 
 def _function_of(argument: str) -> _Check:
     def check(_settings: Settings, field: attrs.Attribute[Any], function: object) -> None:
-        if function is None:
-            return
         if not callable(function):
             raise ConfigurationError(f"{field.name} must be a function that takes {argument}")
         if is_deferred(function):
@@ -121,8 +118,6 @@ def _generator(_settings: Settings, _field: attrs.Attribute[Any], rng: object) -
 
 
 def _instead_of_a_journal(settings: Settings, _field: attrs.Attribute[Any], fleet: object) -> None:
-    if fleet is None:
-        return
     if isinstance(fleet, type) or not iscoroutinefunction(getattr(fleet, "join", None)):
         raise ConfigurationError("fleet must be a Fleet, of ezcaptcha_async.redis")
     if settings.journal is not None:
@@ -161,22 +156,22 @@ class Settings:
         ConfigurationError: A value is wrong, or two do not go together; the message names it.
     """
 
-    http_client: Any = None
-    transport: Transport | str | None = attrs.field(default=None, validator=_known_or_own)
+    http_client: Any
+    transport: Transport | str | None = attrs.field(validator=_known_or_own)
     polling: PollTiming = attrs.field(validator=_plan)
-    journal: Journal | None = attrs.field(default=None, converter=_as_journal)
-    fleet: Sharing | None = attrs.field(default=None, validator=_instead_of_a_journal)
-    unknown_budget: float | None = attrs.field(default=None, validator=_points)
-    on_unknown: str = attrs.field(default="raise", validator=_raise_or_retry)
-    budget: float | None = attrs.field(default=None, validator=_points)
+    journal: Journal | None = attrs.field(converter=_as_journal)
+    fleet: Sharing | None = attrs.field(validator=optional(_instead_of_a_journal))
+    unknown_budget: float | None = attrs.field(validator=optional(_points))
+    on_unknown: str = attrs.field(validator=_raise_or_retry)
+    budget: float | None = attrs.field(validator=optional(_points))
     on_low_balance: Callable[[Balance], object] | None = attrs.field(
-        default=None, validator=_function_of("a Balance")
+        validator=optional(_function_of("a Balance"))
     )
-    low_balance: float | None = attrs.field(default=None, validator=[_points, _together])
+    low_balance: float | None = attrs.field(validator=[optional(_points), _together])
     on_event: Callable[[Event], object] | None = attrs.field(
-        default=None, validator=_function_of("an event")
+        validator=optional(_function_of("an event"))
     )
-    max_requests: int | None = attrs.field(default=None, validator=_whole)
+    max_requests: int | None = attrs.field(validator=optional(_whole))
     request_timeout: float = attrs.field(validator=_seconds)
     create_patience: float = attrs.field(validator=_seconds)
     close_grace: float = attrs.field(validator=_seconds)

@@ -195,9 +195,7 @@ def solve(
     solving.solve(output, connection.account(time_scale), task, timeout=timeout)
 
 
-@app.command(
-    usage="Usage: ezcaptcha resume [OPTIONS] JOURNAL", help_epilogue=_example("resume paid.jsonl")
-)
+@app.command(help_epilogue=_example("resume paid.jsonl"))
 def resume(
     journal: Annotated[Path, Parameter(name="JOURNAL", allow_leading_hyphen=True)],
     /,
@@ -227,10 +225,7 @@ def resume(
     return resuming.resume(output, connection.account(time_scale), journal)
 
 
-@app.command(
-    usage="Usage: ezcaptcha batch [OPTIONS] ROWS",
-    help_epilogue=_example("batch rows.csv -o results.jsonl --dry-run"),
-)
+@app.command(help_epilogue=_example("batch rows.csv -o results.jsonl --dry-run"))
 def batch(
     rows: Annotated[Path, Parameter(name="ROWS", allow_leading_hyphen=True)],
     /,
@@ -330,10 +325,7 @@ def batch(
     return ExitCode.FAILED if counts.failed or counts.failed_before else ExitCode.DONE
 
 
-@app.command(
-    usage="Usage: ezcaptcha report [OPTIONS] RESULTS",
-    help_epilogue=_example("report results.jsonl --html report.html"),
-)
+@app.command(help_epilogue=_example("report results.jsonl --html report.html"))
 def report(
     results: Annotated[Path, Parameter(name="RESULTS", allow_leading_hyphen=True)],
     /,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
@@ -24,17 +24,13 @@ _NARROW: Final = 68
 def show_tally(output: Output, found: Tally) -> None:
     """Show what came of the demonstration."""
     rows = [(item.type or "all types", *_figures(item)) for item in (*found.types, found.total)]
-    width = output.console.width - INDENT[-1]
-    output.show(Padding(tabulated(_TALLY_COLUMNS, rows, width=width, totals=True), INDENT))
-    output.show("")
-    output.show(Padding(_totals(found), INDENT))
-    output.show("")
+    table = tabulated(_TALLY_COLUMNS, rows, width=output.width, totals=True)
     words = [
         Text.assemble((what, f"bold {BAD}"), end, (details, FAINT))
         for what, end, details in (problem.partition("\n") for problem in found.problems)
     ]
     good = Text("Nothing was lost: each task was charged once and its solution fetched.", GOOD)
-    output.show(Padding(Group(*(words or [good])), INDENT))
+    output.show(table, "", _totals(found), "", *(words or [good]))
 
 
 def _figures(item: TypeTally) -> tuple[str, ...]:
@@ -92,7 +88,7 @@ def show_types(output: Output) -> None:
     )
     lines += ["", Text(f"Prices are in points: {', '.join(worth)}.")]
     lines.append(Text("Fields in brackets may be left out; extra={...} takes any other."))
-    output.show(Padding(Group(*lines), INDENT))
+    output.show(*lines)
 
 
 def _price(offer: Offer | None) -> str:

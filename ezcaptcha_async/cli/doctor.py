@@ -7,8 +7,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
-from rich.console import RenderableType
-from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -19,7 +17,7 @@ from ezcaptcha_async.cli.connection import Connection
 from ezcaptcha_async.cli.failures import ExitCode
 from ezcaptcha_async.cli.findings import Finding, State, skipped
 from ezcaptcha_async.cli.interrupts import run_async
-from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, INDENT, WARNING, Output, counted, printable
+from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, WARNING, Output, counted, printable
 from ezcaptcha_async.cli.probes import look_up, shake_hands
 
 _NAME_WIDTH: Final = 8
@@ -51,8 +49,7 @@ def examine(output: Output, connection: Connection, *, timeout: float) -> ExitCo
 
     if not output.as_json:
         title = Text.assemble((service.name, "bold"), (f" at {service.base_url}", FAINT))
-        for line in ("", _indented(title), ""):
-            output.show(line)
+        output.show("", title, "")
     run_async(work)
     problems = (finding.exit_code for finding in checks if finding.state == "problem")
     code = next(problems, ExitCode.DONE)  # what comes after the first may follow from it
@@ -67,8 +64,7 @@ def examine(output: Output, connection: Connection, *, timeout: float) -> ExitCo
             }
         )
     else:
-        output.show("")
-        output.show(_indented(_conclusion(checks)))
+        output.show("", _conclusion(checks))
     return code
 
 
@@ -109,7 +105,7 @@ def _sourced(finding: Finding, source: str) -> Finding:
     return attrs.evolve(finding, text=text, details=details)
 
 
-def _row(finding: Finding, output: Output) -> Padding:
+def _row(finding: Finding, output: Output) -> Table:
     columns = Column(width=_NAME_WIDTH), Column(width=_STATE_WIDTH), Column(overflow="fold")
     table = Table.grid(*columns, padding=(0, 2, 0, 0))
     faint = FAINT if finding.state == "skipped" else ""
@@ -119,7 +115,7 @@ def _row(finding: Finding, output: Output) -> Padding:
         arrow = "->" if output.console.options.ascii_only else "→"
         weight = FAINT if finding.state == "ok" else "bold"
         table.add_row("", "", Text(f"{arrow} {printable(finding.remedy)}", style=weight))
-    return _indented(table)
+    return table
 
 
 def _conclusion(checks: list[Finding]) -> Text:
@@ -131,7 +127,3 @@ def _conclusion(checks: list[Finding]) -> Text:
     if warnings:
         return Text(f"It works, with {counted(warnings, 'warning')}.", WARNING)
     return Text("It works.", GOOD)
-
-
-def _indented(content: RenderableType) -> Padding:
-    return Padding(content, INDENT, expand=False)

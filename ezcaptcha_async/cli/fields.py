@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from ezcaptcha_async import ConfigurationError, CustomTask, Task
-from ezcaptcha_async.cli.catalogue import Field, fields_of
+from ezcaptcha_async.cli.catalogue import Field, field_names, fields_of
 from ezcaptcha_async.tasks import TASK_TYPES
 
 _ARGUMENT: Final = re.compile(r"(\w+)(:?=)(.*)", re.DOTALL)
@@ -196,9 +196,24 @@ _FOREIGN: Final[Mapping[str, str | None]] = {
 """What other services call a field, in plain letters → ours that says the same, if there is one."""
 
 
+_OF_THE_WIRE: Final[Mapping[str, str]] = {
+    _plain(field.wire): field.name
+    for task_class in TASK_TYPES
+    for field in fields_of(task_class)
+    if field.wire is not None and field.wire != field.name
+}
+"""What a field is called on the wire, in plain letters → here, where that is not the same."""
+
+
 def names_a_field(names: Iterable[str]) -> bool:
     """Return whether one of the names is that of a field."""
     return not FIELD_NAMES.isdisjoint(map(_plain, names))
+
+
+def wire_names(names: Iterable[str]) -> dict[str, str]:
+    """Return those of the names that only the services have for a field, each with ours."""
+    plain = {name: _plain(name) for name in names if name not in field_names()}
+    return {name: _OF_THE_WIRE[word] for name, word in plain.items() if word in _OF_THE_WIRE}
 
 
 def _unknown_field(name: str, task_class: _TaskClass, fields: Mapping[str, Field]) -> str:

@@ -172,9 +172,17 @@ class Output:
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)
 
-    def show(self, renderable: RenderableType) -> None:
-        """Show something on stdout, coloured where that is a terminal."""
-        self.console.print(renderable)
+    @property
+    def width(self) -> int:
+        """How many columns there are for what is shown."""
+        return self.console.width - INDENT[-1]
+
+    def show(self, *parts: RenderableType) -> None:
+        """Show something on stdout, indented, and coloured where that is a terminal."""
+        from rich.console import Group
+        from rich.padding import Padding
+
+        self.console.print(Padding(Group(*parts), INDENT, expand=False))
 
     @contextmanager
     def waiting(self, what: str) -> Generator[None]:

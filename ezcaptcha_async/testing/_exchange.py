@@ -15,26 +15,14 @@ from ezcaptcha_async.testing._replies import SimulatedReply
 
 
 class Answering(Protocol):
-    """What is needed of a simulated service in order to serve it."""
+    """What is needed of a simulated service in order to serve it; see `SimulatedService`."""
 
     @property
-    def now(self) -> float:
-        """Simulated seconds at the last request; ``-inf`` before the first."""
-        ...
-
+    def now(self) -> float: ...
     @property
-    def record(self) -> Record:
-        """What it saw."""
-        ...
-
-    def note_peer(self, address: object) -> None:
-        """Note the address that a request came from."""
-        ...
-
-    def draw_fault(self, path: str, body: bytes) -> DrawnFault | None:
-        """Return the fault that strikes a request."""
-        ...
-
+    def record(self) -> Record: ...
+    def note_peer(self, address: object) -> None: ...
+    def draw_fault(self, path: str, body: bytes) -> DrawnFault | None: ...
     def handle(
         self,
         path: str,
@@ -44,9 +32,7 @@ class Answering(Protocol):
         fault: AnyFault | None = None,
         method: str = "POST",
         content_type: str = "application/json",
-    ) -> SimulatedReply:
-        """Answer a request."""
-        ...
+    ) -> SimulatedReply: ...
 
 
 class Timeline:

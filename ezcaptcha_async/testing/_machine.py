@@ -1,7 +1,7 @@
 """What the service answers: a pure state machine, into which requests and the time go.
 
-Nothing here reads a clock, sleeps or does IO; the ways of serving it are in `_serving`, and
-only they sleep and let faults strike.
+Nothing here reads a clock, sleeps or does IO; the ways of serving it are in `_asgi` and
+`_transport`, and only they sleep and let faults strike.
 """
 
 from __future__ import annotations

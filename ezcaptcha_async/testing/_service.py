@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import inf
 from random import Random
 from threading import Lock
-from typing import Any, Literal
+from types import ModuleType
+from typing import Any, Literal, overload
 
+import anyio
 import attrs
+import httpx
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA, Offer, Service
-from ezcaptcha_async.testing._assertions import Assertions
+from ezcaptcha_async.testing import _assertions
+from ezcaptcha_async.testing._asgi import Application, ASGIApplication
 from ezcaptcha_async.testing._catalogue import Catalogue, TaskKind
 from ezcaptcha_async.testing._checks import number, positive, whole
 from ezcaptcha_async.testing._dialects import HABITS, Dialect
+from ezcaptcha_async.testing._exchange import Timeline
 from ezcaptcha_async.testing._faults import (
     UNSEEN,
     AnyFault,
@@ -30,8 +36,8 @@ from ezcaptcha_async.testing._machine import ENDPOINTS, Machine
 from ezcaptcha_async.testing._record import Record, Recorder, RecordSummary
 from ezcaptcha_async.testing._replies import SimulatedReply
 from ezcaptcha_async.testing._requests import digest
-from ezcaptcha_async.testing._serving import Servable
 from ezcaptcha_async.testing._solve_times import SolveTimes
+from ezcaptcha_async.testing._transport import transport_class
 
 
 def _priced(offer: Offer, points: float) -> Offer:
@@ -40,7 +46,7 @@ def _priced(offer: Offer, points: float) -> Offer:
     return attrs.evolve(offer, points=points, lowest_points=points)
 
 
-class SimulatedService(Servable, Assertions):
+class SimulatedService:
     """EzCaptcha or 1captcha, simulated: no network, no account, made-up tokens.
 
     All times are simulated seconds. The same settings and the same requests at the same
@@ -223,6 +229,54 @@ class SimulatedService(Servable, Assertions):
         with self._lock:
             return self._machine.balances[digest(client_key)]
 
+    # What a test says of it afterwards.
+
+    def assert_charged(
+        self, times: int, *, points: float | None = None, task_type: str | None = None
+    ) -> None:
+        """Assert that so many tasks were paid for: no more, and no fewer.
+
+        Args:
+            times: How many.
+            points: What they cost together; anything when left out.
+            task_type: Count this type alone, in the service's own spelling.
+
+        Raises:
+            AssertionError: It was otherwise.
+        """
+        __tracebackhide__ = True
+        _assertions.charged(self._record, times, points=points, task_type=task_type)
+
+    def assert_polled(self, *, at_most: int) -> None:
+        """Assert that no task was asked for more often than that.
+
+        Args:
+            at_most: getTaskResult requests for one task.
+
+        Raises:
+            AssertionError: At least one was.
+        """
+        __tracebackhide__ = True
+        _assertions.polled(self._record, at_most=at_most)
+
+    def assert_spacing_kept(self) -> None:
+        """Assert that no poll came sooner after ``processing`` than the service allows.
+
+        Raises:
+            AssertionError: At least one did.
+        """
+        __tracebackhide__ = True
+        _assertions.spacing_kept(self._record)
+
+    def assert_all_fetched(self) -> None:
+        """Assert that nothing was paid for in vain: the outcome of each task was fetched.
+
+        Raises:
+            AssertionError: At least one was not, or not yet.
+        """
+        __tracebackhide__ = True
+        _assertions.all_fetched(self._record)
+
     # What a test may change while it runs.
 
     def set_balance(self, client_key: str, points: float) -> None:
@@ -401,7 +455,94 @@ class SimulatedService(Servable, Assertions):
             ban_window=self._ban_window,
         ).at_speed(scale)
 
-    # What ways of serving it ask for.
+    # Ways of serving it, and what they ask for.
+
+    @overload
+    def transport(
+        self,
+        *,
+        latency: float = ...,
+        clock: Callable[[], float] | None = ...,
+        time_scale: float = ...,
+        package: None = ...,
+    ) -> httpx.AsyncBaseTransport: ...
+    @overload
+    def transport(
+        self,
+        *,
+        latency: float = ...,
+        clock: Callable[[], float] | None = ...,
+        time_scale: float = ...,
+        package: ModuleType,
+    ) -> Any: ...
+    def transport(
+        self,
+        *,
+        latency: float = 0.0,
+        clock: Callable[[], float] | None = None,
+        time_scale: float = 1.0,
+        package: ModuleType | None = None,
+    ) -> Any:
+        """Return a transport for ``httpx.AsyncClient`` that answers inside this process.
+
+        It reports to the ``trace`` extension of a request as httpcore does.
+
+        Args:
+            latency: Seconds that each request takes, half of them before it is answered.
+                With 0 it never sleeps.
+            clock: Returns seconds; ``anyio.current_time`` when left out, so that virtual
+                time works.
+            time_scale: How many simulated seconds pass in one second of the clock.
+            package: The package of the client, where it is not httpx but has the same
+                names: ``httpx2.AsyncClient(transport=service.transport(package=httpx2))``.
+
+        Raises:
+            ConfigurationError: A setting is out of range.
+        """
+        chosen = httpx if package is None else package
+        timeline = Timeline(self, anyio.current_time if clock is None else clock, time_scale)
+        return transport_class(chosen)(self, timeline, latency, chosen)
+
+    def client(
+        self,
+        *,
+        latency: float = 0.0,
+        clock: Callable[[], float] | None = None,
+        time_scale: float = 1.0,
+        **options: Any,
+    ) -> httpx.AsyncClient:
+        """Return an ``httpx.AsyncClient`` on top of `transport`, which takes the same settings.
+
+        Args:
+            latency: Seconds that each request takes.
+            clock: Returns seconds.
+            time_scale: How many simulated seconds pass in one second of the clock.
+            **options: For the client.
+
+        Raises:
+            ConfigurationError: A setting is out of range.
+        """
+        transport = self.transport(latency=latency, clock=clock, time_scale=time_scale)
+        return httpx.AsyncClient(transport=transport, **options)
+
+    def asgi(
+        self,
+        *,
+        latency: float = 0.0,
+        time_scale: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> ASGIApplication:
+        """Return an ASGI application; ``GET /record`` answers with the summary as JSON.
+
+        Args:
+            latency: Seconds that each request takes, half of them before it is answered.
+            time_scale: How many simulated seconds pass in one second of the clock.
+            clock: Returns seconds.
+
+        Raises:
+            ConfigurationError: A setting is out of range.
+        """
+        return Application(self, Timeline(self, clock, time_scale), latency)
 
     def note_peer(self, address: object) -> None:
         """Note the address that a request came from; only ways of serving know it."""

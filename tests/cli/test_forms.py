@@ -101,6 +101,18 @@ WRONG: dict[str, tuple[str, str | bytes, str, str]] = {
     "old Macs": ("a.csv", table().replace("\n", "\r"), "line 1 of the rows has line ends", "Unix"),
     "old Macs and JSON": ("a.jsonl", LINES.replace("\n", "\r"), "has line ends", "of Unix"),
     "no header": ("a.csv", table()[len(HEADER) :], "line 1 of the rows must name", "such as type,"),
+    "columns as on the wire": (
+        "a.csv",
+        table().replace("website_url", "websiteURL").replace("website_key", "websiteKey"),
+        "line 1 of the rows names fields as on the wire",
+        "write website_url for websiteURL, website_key for websiteKey",
+    ),
+    "fields as on the wire": (
+        "a.jsonl",
+        LINES.replace("website_url", "websiteUrl"),
+        "line 1 of the rows names fields as on the wire",
+        "write website_url for websiteUrl",
+    ),
     "JSON lines as CSV": ("a.csv", LINES, "line 1 of the rows is JSON", "--format jsonl"),
     "array as CSV": ("a.csv", json.dumps(ROWS), "line 1 of the rows is JSON", "--format jsonl"),
     "UTF-16": ("a.jsonl", LINES.encode("utf-16"), "line 1 of the rows is no text in UTF-8", "save"),
@@ -260,6 +272,15 @@ def test_what_may_be_meant_for_a_field_is_not_ones_own(task_type: str) -> None:
     of_v2 = "websiteURL", "Website URL", "webiste_url", "invisible", "is_invisble", "page_action"
     assert not any(is_own("ReCaptchaV2TaskProxyless", name) for name in of_v2)
     assert not is_own("CloudFlare5STask", "my_proxy")
+
+
+def test_one_row_as_on_the_wire_is_one_row(batch: Batch, serving: Serve) -> None:
+    """A slip in one of many lines would keep all of them from being solved."""
+    server = serving()
+    batch.rows.write_text(LINES.replace("website_url", "websiteURL", 1))
+    assert batch().code == 1
+    assert "has no field websiteURL; did you mean website_url?" in batch.results.read_text()
+    assert charged(server) == 2
 
 
 def test_a_typo_in_a_column_is_told(batch: Batch, serving: Serve) -> None:

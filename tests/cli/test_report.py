@@ -147,6 +147,7 @@ def test_a_page_is_written(cli: Cli, path: Path) -> None:
     html = path.with_name("page.html")
     result = cli("report", write(path, many()), "--html", str(html))
     assert (result.code, result.err) == (0, f"wrote {html}\n")
+    assert "--html" not in result.out  # it has been given
     assert "380 solved" in result.out
     assert html.read_text("utf-8").startswith("<!doctype html>")
     again = cli("report", str(path), "--html", str(html), "--json")

@@ -125,7 +125,9 @@ def test_a_row_that_another_task_solved() -> None:
     assert found.may_be_charged.tasks == 2
     assert (found.may_be_charged.points, found.may_be_charged.unpriced) == (6.0, 1)
     assert found.errors == ()
-    assert wording.risk(found).endswith("charged: 6 points (0.0006 USD), and 1 at an unknown price")
+    assert wording.risk(found).endswith(
+        "charged: 6 points (0.0006 USD), and 1 at an unknown price."
+    )
 
 
 def test_solve_times_of_resumed_rows_are_left_out() -> None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NoReturn
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli.fields import names_a_field
+from ezcaptcha_async.cli.fields import names_a_field, wire_names
 
 _DELIMITERS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def is_row(value: dict[str, Any] | None, *, custom: bool) -> bool:
     """Return whether what a line of JSON holds is an object that a task can be made of."""
-    return value is not None and (custom or names_a_field(value))
+    return value is not None and (custom or (names_a_field(value) and not wire_names(value)))
 
 
-def refuse_lines(number: int, line: bytes, *, is_object: bool) -> NoReturn:
-    """Say what lines are that are no rows, going by the first."""
+def refuse_lines(number: int, line: bytes, value: dict[str, Any] | None) -> NoReturn:
+    """Say what lines are that are no rows, going by the first and what it holds as JSON."""
     text = line.decode(errors="replace").strip()
-    if is_object:
+    if value is not None:
+        _check_names(number, value)
         _refuse(number, "has no field of a task", "check that it is the right file")
     if text.startswith("["):
         _refuse(number, "begins a JSON array", "write one object a line, as jq -c '.[]' does")
@@ -43,7 +44,15 @@ def header(number: int, cells: Sequence[str] | None, *, custom: bool) -> list[st
     if not (named and is_known) or len(set(named)) < len(named):
         wanted = "such as type,website_url,website_key, each once"
         _refuse(number, "must name its columns", wanted)
+    if not custom:
+        _check_names(number, named)
     return names
+
+
+def _check_names(number: int, names: Iterable[str]) -> None:
+    if found := wire_names(names):
+        wanted = ", ".join(f"{ours} for {name}" for name, ours in found.items())
+        _refuse(number, "names fields as on the wire", f"write {wanted}")
 
 
 def _check_delimiter(number: int, text: str, *, is_header: bool = False) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import RenderableType
 from rich.text import Text
 
 from ezcaptcha_async import Service
@@ -18,7 +17,7 @@ from ezcaptcha_async.cli.batching.results_file import ResultsFile
 from ezcaptcha_async.cli.batching.rows import Row
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.options import STDOUT
-from ezcaptcha_async.cli.output import BAD, GOOD, INDENT, Output, counted, money, points
+from ezcaptcha_async.cli.output import BAD, GOOD, Output, counted, money, points
 from ezcaptcha_async.cli.tabular import tabulated
 
 _MOST_PROBLEMS: Final = 1_000
@@ -126,8 +125,7 @@ def show(output: Output, found: Rehearsal) -> None:
             (name, f"{rows:,}", "not known" if cost is None else points(cost))
             for name, rows, cost in found.costs()
         ]
-        width = output.console.width - INDENT[-1]
-        lines += [tabulated(("type", "rows", "points"), rows, width=width), ""]
+        lines += [tabulated(("type", "rows", "points"), rows, width=output.width), ""]
     for row, problem in found.problems[:_SHOWN_PROBLEMS]:
         lines.append(Text(f"row {row}: {problem}", style=BAD))
     if found.bad > _SHOWN_PROBLEMS:
@@ -137,7 +135,7 @@ def show(output: Output, found: Rehearsal) -> None:
     cost = money(found.points, found.service)
     lines.append(Text(f"At the listed prices: {cost}.", style="bold"))
     lines.append(Text("Nothing was sent; without --dry-run it is.", style=GOOD))
-    output.show(Padding(Group(*lines), INDENT))
+    output.show(*lines)
 
 
 def _summary(found: Rehearsal) -> str:

@@ -227,7 +227,7 @@ def _from_json(lines: Iterable[bytes], *, custom: bool) -> Iterator[_Values]:
         number, value, line = first[0]
         first += islice(read, 0 if line.lstrip().startswith(b"[") else 1)
         if not forms.is_row(first[-1][1], custom=custom):
-            forms.refuse_lines(number, line, is_object=value is not None)
+            forms.refuse_lines(number, line, value)
     for number, value, line in chain(first, read):
         if value is None:
             wrong = "a row must be one JSON object on one line, with each name once"

@@ -78,9 +78,8 @@ def _tiles(found: Figures) -> Iterator[tuple[str, str, str]]:
     if total.priced:
         paid = total.points + found.may_be_charged.points
         each = wording.price(found.points_per_token)
-        value = wording.worth(paid, found).partition(" points")[2].strip(" ()")
-        more = f"{each} per token"
-        yield "Points paid", points(paid), f"{value}; {more}" if value else more
+        more = filter(None, (wording.value(paid, found), f"{each} per token"))
+        yield "Points paid", points(paid), "; ".join(more)
 
 
 def _sections(found: Figures) -> Iterator[Markup]:
@@ -103,7 +102,7 @@ def _of_solved_rows(found: Figures) -> Iterator[Markup]:
         "Solve times",
         "From the creation of a task until its solution was here.",
         panels.solve_times(found),
-        _by_type(found, "Solve times by type", wording.solve_times(wording.spread)),
+        _by_type(found, "Solve times by type", wording.solve_times(" s")),
     )
     yield section(
         "Freshness",
@@ -112,14 +111,14 @@ def _of_solved_rows(found: Figures) -> Iterator[Markup]:
         _by_type(
             found,
             "Freshness by type",
-            wording.freshness(wording.spread),
+            wording.freshness(" s"),
             hint="Delay: median of the most that a solution lay ready before it was fetched. "
             "Polls: mean per task.",
         ),
     )
     yield section(
         "Spend",
-        " ".join(map(wording.sentence, (wording.spend(found), wording.risk(found)))).strip(),
+        " ".join(filter(None, (wording.spend(found), wording.risk(found)))),
         panels.spend(found.timeline, wording.unit(found)),
         _by_type(found, "Spend by type", wording.SPEND),
     )

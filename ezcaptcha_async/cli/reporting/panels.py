@@ -128,17 +128,14 @@ def _throughput(when: Timeline, x: plots.Axis) -> Markup:
     failed = [item.failed * per_minute for item in when.moments]
     peak = max(good + bad for good, bad in zip(solved, failed, strict=True))
     y = plots.heights_axis(peak)
-    titles = [
-        f"{time}: {item.solved:,} solved, {item.failed:,} failed"
-        for time, item in zip(_times(when.bins), when.moments, strict=True)
-    ]
+    pairs = list(zip(_times(when.bins), when.moments, strict=True))
+    titles = [f"{time}: {item.solved:,} solved, {item.failed:,} failed" for time, item in pairs]
     text = (
         f"Rows per minute over time: at most {peak:,.1f}, in bins of "
         f"{wording.duration(when.bins.step)}."
     )
     rows = [
-        (time, f"{item.solved:,}", f"{item.failed:,}", points(item.points))
-        for time, item in zip(_times(when.bins), when.moments, strict=True)
+        (time, f"{item.solved:,}", f"{item.failed:,}", points(item.points)) for time, item in pairs
     ]
     return figure(
         "Rows per minute",

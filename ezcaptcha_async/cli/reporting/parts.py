@@ -130,14 +130,10 @@ def legend(*entries: tuple[Sample, str]) -> Markup:
 
 
 def _entry(sample: Sample, words: str) -> Markup:
-    match sample:
-        case "solved" | "failed":
-            rect = element("rect", width="100%", height="100%")
-            shape = element("g", rect, class_=sample)
-        case "dots":
-            shape = element("path", d="M10 5h0", class_=sample)
-        case _:
-            shape = element("path", d="M0 5H20", class_=sample)
+    if sample in {"solved", "failed"}:
+        shape = element("g", element("rect", width="100%", height="100%"), class_=sample)
+    else:
+        shape = element("path", d="M10 5h0" if sample == "dots" else "M0 5H20", class_=sample)
     drawing = element("svg", shape, viewBox="0 0 20 10", aria_hidden="true")
     return element("li", drawing, words)
 

@@ -33,7 +33,7 @@ def report(output: Output, source: Path, html: Path | None) -> None:
         # The dots of the page's plot are a sample, and of no use to a machine.
         output.document(attrs.asdict(found, filter=attrs.filters.exclude("dots")))
     else:
-        tables.show(output, name, found)
+        tables.show(output, name, found, has_page=html is not None)
     if html is not None:
         output.remark(f"wrote {html}")
 

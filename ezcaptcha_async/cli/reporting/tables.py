@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.console import Group, OverflowMethod, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,17 +14,15 @@ from ezcaptcha_async.cli.reporting import wording
 from ezcaptcha_async.cli.reporting.figures import Figures, Histogram
 from ezcaptcha_async.cli.tabular import SHAPE, shape, tabulated
 
-_INDENT: Final = 2
 _WIDTH: Final = 78
 _GAP: Final = 2
 _SHAPE_WIDTH: Final = 10
 _BAR_WIDTH: Final = 48
 
 
-def show(output: Output, source: str, found: Figures) -> None:
-    """Show all of it."""
-    parts = list(_parts(_Terminal(output), source, found))
-    output.show(Padding(Group(*parts), (1, 0, 0, _INDENT), expand=False))
+def show(output: Output, source: str, found: Figures, *, has_page: bool) -> None:
+    """Show all of it; who has the page already is not told how to get it."""
+    output.show("", *_parts(_Terminal(output), source, found, has_page=has_page))
 
 
 class _Terminal:
@@ -34,15 +31,14 @@ class _Terminal:
     def __init__(self, output: Output) -> None:
         options = output.console.options
         self.bar = "=" if options.ascii_only else "━"
-        self.width = min(options.max_width - _INDENT, _WIDTH)
+        self.width = min(output.width, _WIDTH)
         self._encoding = options.encoding
         self._plain = options.ascii_only
         self.overflow: OverflowMethod = "crop" if options.ascii_only else "ellipsis"
 
-    def text(self, text: str, style: str = "") -> Text:
+    def text(self, text: str) -> str:
         """Return text from a file, with nothing that the terminal has no character for."""
-        known = text.encode(self._encoding, "backslashreplace").decode(self._encoding)
-        return Text(known, style)
+        return text.encode(self._encoding, "backslashreplace").decode(self._encoding)
 
     def shape(self, histogram: Histogram | None) -> str:
         """Draw a histogram as one short line."""
@@ -55,8 +51,10 @@ class _Terminal:
         return shape(sums, plain=self._plain)
 
 
-def _parts(terminal: _Terminal, source: str, found: Figures) -> Iterator[RenderableType]:
-    yield Text.assemble(terminal.text(source, "bold"), f"  {wording.title(found)}")
+def _parts(
+    terminal: _Terminal, source: str, found: Figures, *, has_page: bool
+) -> Iterator[RenderableType]:
+    yield Text.assemble((terminal.text(source), "bold"), f"  {wording.title(found)}")
     if period := wording.period(found):
         yield Text(period, FAINT)
     yield ""
@@ -66,7 +64,7 @@ def _parts(terminal: _Terminal, source: str, found: Figures) -> Iterator[Rendera
         sections.append(("Errors", _errors(terminal, found)))
     for heading, part in sections:
         yield from ("", Text(heading, "bold"), "", part)
-    notes = [*wording.notes(found), *wording.next_steps(found)]
+    notes = [*wording.notes(found), *wording.next_steps(found, has_page=has_page)]
     if notes:
         yield ""
         yield from (Text(note, FAINT) for note in notes)
@@ -87,21 +85,21 @@ def _outcome(terminal: _Terminal, found: Figures) -> Iterator[RenderableType]:
         (f"{found.failed:,} failed", BAD if found.failed else FAINT),
     )
     if spend := wording.spend(found):
-        yield Text(wording.sentence(spend))
+        yield Text(spend)
     if risk := wording.risk(found):
-        yield Text(wording.sentence(risk), WARNING)
+        yield Text(risk, WARNING)
 
 
 def _of_solved_rows(terminal: _Terminal, found: Figures) -> Iterator[tuple[str, RenderableType]]:
     drawn: wording.Column = (SHAPE, lambda item: terminal.shape(item.solve_times))
-    solve_times = (*wording.solve_times(wording.number), drawn)
+    solve_times = (*wording.solve_times(), drawn)
     yield "Solve times in seconds", _by_type(terminal, found, solve_times)
     if (histogram := found.solve_times) is not None:
         yield "How many took how long", _histogram(terminal, histogram)
     yield (
         "Freshness: seconds left of a token when it was delivered",
         Group(
-            _by_type(terminal, found, wording.freshness(wording.number)),
+            _by_type(terminal, found, wording.freshness()),
             "",
             Text("delay: median of the most that a solution lay ready unfetched", FAINT),
         ),
@@ -114,7 +112,7 @@ def _by_type(
 ) -> RenderableType:
     is_one = len(found.types) == 1
     items = found.types if is_one else (*found.types, found.total)
-    names = [terminal.text(wording.name(item)).plain for item in items]
+    names = [terminal.text(wording.name(item)) for item in items]
     cells = [[value(item) for _, value in columns] for item in items]
     return tabulated(
         ("type", *(name for name, _ in columns)),
@@ -142,8 +140,8 @@ def _histogram(terminal: _Terminal, histogram: Histogram) -> Table:
 def _errors(terminal: _Terminal, found: Figures) -> RenderableType:
     rows = [
         (
-            terminal.text(item.kind).plain,
-            terminal.text(item.code or wording.ABSENT).plain,
+            terminal.text(item.kind),
+            terminal.text(item.code or wording.ABSENT),
             f"{item.rows:,}",
             f"{item.may_be_charged:,}",
         )

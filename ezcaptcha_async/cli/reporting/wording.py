@@ -10,10 +10,10 @@ from ezcaptcha_async.cli.output import amount, counted, points, scaled
 from ezcaptcha_async.cli.reporting.figures import Figures, Histogram, Spread, TypeFigures
 
 ABSENT: Final = "-"
-Figure: TypeAlias = Literal["p5", "median", "p95", "largest"]
 Column: TypeAlias = tuple[str, Callable[[TypeFigures], str]]
 """Its heading, and what stands there for a type."""
 
+_Figure: TypeAlias = Literal["p5", "median", "p95", "largest"]
 _MANY: Final = 100
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
@@ -23,35 +23,29 @@ def seconds(value: float | None) -> str:
     return ABSENT if value is None else f"{value:,.1f} s"
 
 
-def spread(found: Spread | None, figure: Figure) -> str:
-    """Return one of the figures of how seconds are spread."""
-    return ABSENT if found is None else seconds(getattr(found, figure))
-
-
-def number(found: Spread | None, figure: Figure) -> str:
-    """Return the same without its unit."""
-    return spread(found, figure).removesuffix(" s")
-
-
-def solve_times(figure: Callable[[Spread | None, Figure], str]) -> tuple[Column, ...]:
-    """Return the columns of a table of solve times, with seconds as `spread` or `number`."""
+def solve_times(unit: str = "") -> tuple[Column, ...]:
+    """Return the columns of a table of solve times, each figure with its unit."""
     return (
         ("solved", lambda item: f"{item.solved:,}"),
-        ("median", lambda item: figure(item.waited, "median")),
-        ("p95", lambda item: figure(item.waited, "p95")),
-        ("max", lambda item: figure(item.waited, "largest")),
+        ("median", lambda item: _figure(item.waited, "median", unit)),
+        ("p95", lambda item: _figure(item.waited, "p95", unit)),
+        ("max", lambda item: _figure(item.waited, "largest", unit)),
     )
 
 
-def freshness(figure: Callable[[Spread | None, Figure], str]) -> tuple[Column, ...]:
+def freshness(unit: str = "") -> tuple[Column, ...]:
     """Return the same for what was left of the tokens, and how they were fetched."""
     return (
-        ("median", lambda item: figure(item.left, "median")),
-        ("p5", lambda item: figure(item.left, "p5")),
+        ("median", lambda item: _figure(item.left, "median", unit)),
+        ("p5", lambda item: _figure(item.left, "p5", unit)),
         ("expired", lambda item: f"{item.expired:,}"),
-        ("delay", lambda item: figure(item.delay, "median")),
+        ("delay", lambda item: _figure(item.delay, "median", unit)),
         ("polls", lambda item: ABSENT if item.polls is None else f"{item.polls:,.1f}"),
     )
+
+
+def _figure(found: Spread | None, figure: _Figure, unit: str) -> str:
+    return ABSENT if found is None else f"{getattr(found, figure):,.1f}{unit}"
 
 
 SPEND: Final[tuple[Column, ...]] = (
@@ -128,11 +122,16 @@ def period(found: Figures) -> str:
     return f"{moment(when.started_at)} to {end}"
 
 
-def worth(value: float, found: Figures) -> str:
+def value(cost: float, found: Figures) -> str:
+    """Return what points are worth; empty where that is not known."""
+    unit = found.points_per_unit
+    return "" if unit is None else f"{amount(cost / unit)} {found.currency}"
+
+
+def worth(cost: float, found: Figures) -> str:
     """Return points, and what they are worth where that is known."""
-    if found.points_per_unit is None:
-        return f"{points(value)} points"
-    return f"{points(value)} points ({amount(value / found.points_per_unit)} {found.currency})"
+    known = value(cost, found)
+    return f"{points(cost)} points ({known})" if known else f"{points(cost)} points"
 
 
 def unit(found: Figures) -> str:
@@ -148,7 +147,7 @@ def spend(found: Figures) -> str:
         return ""
     paid = worth(found.total.points + found.may_be_charged.points, found)
     each = worth(found.points_per_token, found)
-    return f"paid {paid}, which is {each} for each token"
+    return f"Paid {paid}, which is {each} for each token."
 
 
 def risk(found: Figures) -> str:
@@ -158,9 +157,9 @@ def risk(found: Figures) -> str:
         return ""
     text = f"{counted(charges.tasks, 'task')} without a solution may have been charged"
     if charges.unpriced == charges.tasks:
-        return f"{text}; their prices are not known"
-    text += f": {worth(charges.points, found)}"
-    return f"{text}, and {charges.unpriced:,} at an unknown price" if charges.unpriced else text
+        return f"{text}; their prices are not known."
+    more = f", and {charges.unpriced:,} at an unknown price" if charges.unpriced else ""
+    return f"{text}: {worth(charges.points, found)}{more}."
 
 
 def notes(found: Figures) -> Iterator[str]:
@@ -177,22 +176,17 @@ def notes(found: Figures) -> Iterator[str]:
         yield f"{counted(unpriced, 'token')} without a known price: not in the points."
 
 
-def next_steps(found: Figures) -> Iterator[str]:
+def next_steps(found: Figures, *, has_page: bool) -> Iterator[str]:
     """Yield what a reader may do next."""
     if found.failed:
         yield (
             "The same 'ezcaptcha batch' tries rows again that cost nothing, "
             "with --retry-failed all."
         )
-    if found.rows:
+    if found.rows and not has_page:
         yield "'ezcaptcha report RESULTS --html PAGE' writes a page with plots."
 
 
 def name(item: TypeFigures) -> str:
     """Return the type, or what stands for all of them."""
     return item.type or "all types"
-
-
-def sentence(text: str) -> str:
-    """Return the text as a sentence; nothing for nothing."""
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
