@@ -5,10 +5,12 @@ answer after 0.05 s; beside the pool a loop that polls each task every 3 s to th
 window. Lag is the time from ready to fetched. The aims are those that the README promises.
 
 With `--sockets` the same goes over loopback connections through one HTTP client, in real time:
-all seeds of a row side by side, about two minutes a row.
+all seeds of a row side by side, about two minutes a row. Pool and service share one process there;
+where its core is busy all the time, let fewer run `--at-once`.
 
     python benchmarks/weather.py [--seeds 20] [--slots 32]
     python benchmarks/weather.py --seeds 2 --sockets aiohttp
+    python benchmarks/weather.py --sockets httpx-client --at-once 7
 """
 
 from __future__ import annotations
@@ -173,11 +175,18 @@ def judge(run: Run, service: SimulatedService, end: float) -> None:
     run.late_after_outage = max(waits, default=0.0)
 
 
-async def over_sockets(weather: Weather, seeds: int, slots: int, client: str) -> list[Run]:
+async def over_sockets(
+    weather: Weather, seeds: int, slots: int, client: str, at_once: int
+) -> list[Run]:
     """Solve them over real connections, each seed with a pool and a service of its own."""
     runs: list[Run] = []
+    limiter = anyio.CapacityLimiter(at_once)
 
     async def one(seed: int) -> None:
+        async with limiter:
+            await alone(seed)
+
+    async def alone(seed: int) -> None:
         run = Run()
         service = SimulatedService(seed=seed, solve_times=solve_times(seed))
         began = anyio.current_time()
@@ -254,12 +263,12 @@ def run_virtually(
         return runner.run(work(weather, seed, slots))  # type: ignore[arg-type]
 
 
-def rows(seeds: int, slots: int, client: str | None) -> Iterator[bool]:
+def rows(seeds: int, slots: int, client: str | None, at_once: int) -> Iterator[bool]:
     """Print a row for each weather, and yield whether its aims were met."""
     print(f"{'':31s} fetched of {TASKS}  lag mean / p95 s  polls a task | every 3 s: fetched, lag")
     for weather in WEATHERS:
         if client is not None:
-            ours = anyio.run(over_sockets, weather, seeds, slots, client)
+            ours = anyio.run(over_sockets, weather, seeds, slots, client, at_once)
         else:
             ours = [run_virtually(with_the_pool, weather, seed, slots) for seed in range(seeds)]
         theirs = [
@@ -301,8 +310,10 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--slots", type=int, default=32)
     parser.add_argument("--sockets", metavar="CLIENT", choices=CLIENTS, help=", ".join(CLIENTS))
+    parser.add_argument("--at-once", type=int, metavar="N", help="seeds of a row; all of them")
     options = parser.parse_args()
-    return 0 if all(list(rows(options.seeds, options.slots, options.sockets))) else 1
+    at_once = options.at_once or options.seeds
+    return 0 if all(list(rows(options.seeds, options.slots, options.sockets, at_once))) else 1
 
 
 if __name__ == "__main__":
