@@ -14,7 +14,7 @@ import attrs
 
 from ezcaptcha_async.testing import _replies
 from ezcaptcha_async.testing._checks import is_loopback, number
-from ezcaptcha_async.testing._exchange import Answering, Timeline, sleep
+from ezcaptcha_async.testing._exchange import Answering, ServiceClock, sleep
 from ezcaptcha_async.testing._faults import UNSEEN, Fault
 from ezcaptcha_async.testing._replies import SimulatedReply
 
@@ -88,9 +88,9 @@ async def _lifespan(receive: _Receive, send: _Send) -> None:
 class Application:
     """The application; see ``SimulatedService.asgi``."""
 
-    def __init__(self, service: Answering, timeline: Timeline, latency: float) -> None:
+    def __init__(self, service: Answering, clock: ServiceClock, latency: float) -> None:
         self._service = service
-        self._timeline = timeline
+        self._clock = clock
         self._half_latency = number("latency", latency) / 2
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
@@ -110,7 +110,7 @@ class Application:
         if len(body) > _MAX_BODY_BYTES:
             await _reply(send, _replies.TOO_LARGE)
         elif (scope["method"], scope["path"]) == ("GET", "/record"):
-            summary = self._service.record.summary(self._timeline.now())
+            summary = self._service.record.summary(self._clock.now())
             await _reply(send, _replies.data(attrs.asdict(summary)))
         else:
             await self._exchange(scope, body, receive, send)
@@ -129,7 +129,7 @@ class Application:
         reply = self._service.handle(
             path,
             body,
-            self._timeline.now(),
+            self._clock.now(),
             fault=told,
             method=scope["method"],
             content_type=dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"),

@@ -35,7 +35,7 @@ class Answering(Protocol):
     ) -> SimulatedReply: ...
 
 
-class Timeline:
+class ServiceClock:
     """Turns the time of a clock into simulated time.
 
     It is the clock's time, scaled. Where a service was used before under a clock that is

@@ -22,7 +22,7 @@ from ezcaptcha_async.testing._asgi import Application, ASGIApplication
 from ezcaptcha_async.testing._catalogue import Catalogue, TaskKind
 from ezcaptcha_async.testing._checks import number, positive, whole
 from ezcaptcha_async.testing._dialects import HABITS, Dialect
-from ezcaptcha_async.testing._exchange import Timeline
+from ezcaptcha_async.testing._exchange import ServiceClock
 from ezcaptcha_async.testing._faults import (
     UNSEEN,
     AnyFault,
@@ -500,8 +500,8 @@ class SimulatedService:
             ConfigurationError: A setting is out of range.
         """
         chosen = httpx if package is None else package
-        timeline = Timeline(self, anyio.current_time if clock is None else clock, time_scale)
-        return transport_class(chosen)(self, timeline, latency, chosen)
+        own = ServiceClock(self, anyio.current_time if clock is None else clock, time_scale)
+        return transport_class(chosen)(self, own, latency, chosen)
 
     def client(
         self,
@@ -542,7 +542,7 @@ class SimulatedService:
         Raises:
             ConfigurationError: A setting is out of range.
         """
-        return Application(self, Timeline(self, clock, time_scale), latency)
+        return Application(self, ServiceClock(self, clock, time_scale), latency)
 
     def note_peer(self, address: object) -> None:
         """Note the address that a request came from; only ways of serving know it."""

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from ezcaptcha_async.testing._checks import number
-from ezcaptcha_async.testing._exchange import Answering, Timeline, sleep
+from ezcaptcha_async.testing._exchange import Answering, ServiceClock, sleep
 from ezcaptcha_async.testing._faults import AnyFault, DrawnFault, Fault, is_an_answer
 from ezcaptcha_async.testing._replies import SimulatedReply
 
@@ -52,10 +52,10 @@ class _SimulatedTransport:
     """The work of the transport; `transport_class` adds the base class of a package."""
 
     def __init__(
-        self, service: Answering, timeline: Timeline, latency: float, package: Any
+        self, service: Answering, clock: ServiceClock, latency: float, package: Any
     ) -> None:
         self._service = service
-        self._timeline = timeline
+        self._clock = clock
         self._latency = number("latency", latency)
         self._package = package
 
@@ -133,7 +133,7 @@ class _SimulatedTransport:
         return self._service.handle(
             request.url.path,
             body,
-            self._timeline.now(),
+            self._clock.now(),
             fault=fault,
             method=request.method,
             content_type=request.headers.get("content-type", ""),

@@ -18,7 +18,7 @@ from ezcaptcha_async import CapacityError, SubmissionUnknownError
 from ezcaptcha_async.cli.reporting import wording
 from ezcaptcha_async.cli.reporting.collecting import collected
 from ezcaptcha_async.cli.reporting.figures import Figures, figures
-from ezcaptcha_async.cli.reporting.results import Failed, Solved, parsed
+from ezcaptcha_async.cli.reporting.results import FailedRow, SolvedRow, parsed
 from ezcaptcha_async.cli.reporting.scales import (
     bins_for,
     round_step,
@@ -72,7 +72,7 @@ def test_a_number_that_is_none(value: Any) -> None:
     row["finished_at"] = row["expires_at"] = value
     row["receipt"] |= dict.fromkeys(("waited", "ready_at", "polls", "points"), value)
     found = parsed(json.dumps(row).encode())
-    assert isinstance(found, Solved)
+    assert isinstance(found, SolvedRow)
     numbers = (found.finished_at, found.waited, found.left, found.delay, found.polls, found.points)
     assert all(map(isnan, numbers))
     assert of(row).total.waited is None
@@ -88,18 +88,18 @@ def test_rows_of_another_form() -> None:
         found = parsed(json.dumps(row).encode())
         assert found is not None
         assert found.row is None
-    assert isinstance(found, Failed)
+    assert isinstance(found, FailedRow)
     assert (found.kind, found.message, found.final) == ("unknown error", "", True)
 
 
 def test_the_text_of_an_error() -> None:
     """The example of many errors would name one task of many, or bury the report in HTML."""
     found = parsed(json.dumps(failed(1)).encode())
-    assert isinstance(found, Failed)
+    assert isinstance(found, FailedRow)
     assert found.code == "ERROR_CAPTCHA_UNSOLVABLE"
     assert found.message == "nobody could; submit a new task"
     found = parsed(json.dumps(failed(1, CapacityError("X" * 500, "<html>" * 500))).encode())
-    assert isinstance(found, Failed)
+    assert isinstance(found, FailedRow)
     assert len(found.code) == 80
     assert len(found.message) == 200
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from ezcaptcha_async.cli.reporting.results import Failed, ResultRow, Solved, parsed
+from ezcaptcha_async.cli.reporting.results import FailedRow, ResultRow, SolvedRow, parsed
 
 OTHERS: Final = "all others"
 _MOST_TYPES: Final = 50
@@ -30,7 +30,7 @@ def _numbers() -> array[float]:
 
 @attrs.define(eq=False)
 class Solutions:
-    """The solved rows of one type, one column for each figure; see `Solved`."""
+    """The solved rows of one type, one column for each figure; see `SolvedRow`."""
 
     finished_at: array[float] = attrs.field(factory=_numbers)
     waited: array[float] = attrs.field(factory=_numbers)
@@ -43,7 +43,7 @@ class Solutions:
     def __len__(self) -> int:
         return len(self.finished_at)
 
-    def add(self, row: Solved) -> None:
+    def add(self, row: SolvedRow) -> None:
         """Keep one row."""
         for name in _COLUMNS:
             getattr(self, name).append(getattr(row, name))
@@ -70,7 +70,7 @@ class Errors:
     points: array[float] = attrs.field(factory=_numbers)
     marks: bytearray = attrs.field(factory=bytearray)
 
-    def add(self, row: Failed) -> int:
+    def add(self, row: FailedRow) -> int:
         """Keep one row, and return its place."""
         self.finished_at.append(row.finished_at)
         self.points.append(row.points)
@@ -117,7 +117,7 @@ class Collection:
             errors, place, task_id = before
             errors.replace(place, by_the_same_task=bool(task_id) and task_id == row.task_id)
             self.repeated += 1
-        if isinstance(row, Solved):
+        if isinstance(row, SolvedRow):
             self._solutions_of(row.type).add(row)
             self.time_scale = max(self.time_scale, row.time_scale)
             if len(self.services) <= 1:
@@ -133,7 +133,7 @@ class Collection:
             name = OTHERS
         return self.solutions.setdefault(name, Solutions())
 
-    def _errors_of(self, row: Failed) -> Errors:
+    def _errors_of(self, row: FailedRow) -> Errors:
         key = (row.kind, row.code)
         if key not in self.errors and len(self.errors) >= _MOST_ERRORS:
             key = (OTHERS, "")

@@ -29,7 +29,7 @@ _LATEST: Final = 32_503_680_000.0
 
 
 @attrs.frozen(kw_only=True)
-class Solved:
+class SolvedRow:
     """A row with a solution. Numbers that it does not say are not-a-number."""
 
     row: int | None  # None when it has no number
@@ -46,7 +46,7 @@ class Solved:
 
 
 @attrs.frozen(kw_only=True)
-class Failed:
+class FailedRow:
     """A row with an error."""
 
     row: int | None  # None when it has no number
@@ -60,7 +60,7 @@ class Failed:
     points: float  # as listed
 
 
-ResultRow: TypeAlias = Solved | Failed
+ResultRow: TypeAlias = SolvedRow | FailedRow
 
 
 def lines(source: Path) -> Iterator[bytes]:
@@ -94,11 +94,11 @@ def parsed(line: bytes) -> ResultRow | None:
             return None
 
 
-def _solved(row: dict[str, Any]) -> Solved:
+def _solved(row: dict[str, Any]) -> SolvedRow:
     receipt = _object(row.get("receipt"))
     finished_at = _time(row.get("finished_at"))
     delay = _time(receipt.get("ready_at")) - _time(receipt.get("processing_at"))
-    return Solved(
+    return SolvedRow(
         row=_row_number(row),
         task_id=_text(receipt.get("task_id")),
         type=_text(receipt.get("task_type")) or UNKNOWN_TYPE,
@@ -113,11 +113,11 @@ def _solved(row: dict[str, Any]) -> Solved:
     )
 
 
-def _failed(row: dict[str, Any]) -> Failed:
+def _failed(row: dict[str, Any]) -> FailedRow:
     error = _object(row.get("error"))
     task_id = _text(error.get("task_id"))
     code = _text(error.get("code"))
-    return Failed(
+    return FailedRow(
         row=_row_number(row),
         task_id=task_id,
         final=row.get("final") is not False,
