@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -204,16 +204,22 @@ _OF_THE_WIRE: Final[Mapping[str, str]] = {
 }
 """What a field is called on the wire, in plain letters → here, where that is not the same."""
 
+_PAGE: Final = "website_url"
+
 
 def names_a_field(names: Iterable[str]) -> bool:
     """Return whether one of the names is that of a field."""
     return not FIELD_NAMES.isdisjoint(map(_plain, names))
 
 
-def wire_names(names: Iterable[str]) -> dict[str, str]:
-    """Return those of the names that only the services have for a field, each with ours."""
+def wire_names(names: Collection[str]) -> dict[str, str]:
+    """Return those of the names that only the services have for a field, each with ours.
+
+    None where the page, which each task needs, is not among them: a row may do without the others.
+    """
     plain = {name: _plain(name) for name in names if name not in field_names()}
-    return {name: _OF_THE_WIRE[word] for name, word in plain.items() if word in _OF_THE_WIRE}
+    found = {name: _OF_THE_WIRE[word] for name, word in plain.items() if word in _OF_THE_WIRE}
+    return found if _PAGE in found.values() and _PAGE not in names else {}
 
 
 def _unknown_field(name: str, task_class: _TaskClass, fields: Mapping[str, Field]) -> str:

@@ -283,6 +283,28 @@ def test_one_row_as_on_the_wire_is_one_row(batch: Batch, serving: Serve) -> None
     assert charged(server) == 2
 
 
+def test_a_column_as_on_the_wire_that_rows_leave_empty(batch: Batch, serving: Serve) -> None:
+    """Of a table of several types, one odd column would keep all rows from being solved."""
+    server = serving()
+    rows = batch.rows.with_name("rows.csv")
+    first, *others = table().splitlines()
+    cells = [f"{others[0]},true,", *(f"{other},," for other in others[1:])]
+    rows.write_text("\n".join([f"{first},isInvisible,websiteURL", *cells]))
+    batch.rows = rows
+    assert batch().code == 1
+    assert "has no field isInvisible; did you mean is_invisible?" in batch.results.read_text()
+    assert charged(server) == 2
+
+
+def test_rows_of_one_type_that_say_too_much(batch: Batch, serving: Serve) -> None:
+    """Two at the beginning would speak for all that come after them."""
+    server = serving()
+    odd = [{**row, "pageAction": "login"} for row in ROWS[:2]]
+    batch.rows.write_text("".join(f"{json.dumps(row)}\n" for row in [*odd, ROWS[2]]))
+    assert batch().code == 1
+    assert charged(server) == 1
+
+
 def test_a_typo_in_a_column_is_told(batch: Batch, serving: Serve) -> None:
     """The row would be solved without what the column says."""
     server = serving()

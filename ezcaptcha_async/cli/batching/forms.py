@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NoReturn
 
 from ezcaptcha_async import ConfigurationError
@@ -49,7 +49,7 @@ def header(number: int, cells: Sequence[str] | None, *, custom: bool) -> list[st
     return names
 
 
-def _check_names(number: int, names: Iterable[str]) -> None:
+def _check_names(number: int, names: Collection[str]) -> None:
     if found := wire_names(names):
         wanted = ", ".join(f"{ours} for {name}" for name, ours in found.items())
         _refuse(number, "names fields as on the wire", f"write {wanted}")

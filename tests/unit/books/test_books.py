@@ -513,6 +513,20 @@ def test_an_orphan_is_taken_up_during_its_request(answer: str) -> None:
 # ------------------------------------------------------------------ what others see to
 
 
+def test_what_a_caller_brings_rings() -> None:
+    """It would wait for the next poll of another task, or for the next beat of a fleet."""
+    keeper = Keeper()
+    leaving = keeper.waiting(poll_at=50.0)
+    aside = new_entry(keeper.line, reference="job 17", once=True)
+    keeper.books.enqueue(aside, aside=True)
+    rung: list[str] = []
+    keeper.books.wake = lambda: rung.append("once more")
+    keeper.books.line_up(aside)
+    assert len(rung) == 1, "it can be created now"
+    keeper.books.release(leaving)
+    assert len(rung) == 2, "there may be room for who is in line"
+
+
 def test_what_others_may_see_to_is_not_created_until_that_is_known() -> None:
     """It would be paid for here and there."""
     keeper = Keeper()
