@@ -87,7 +87,7 @@ async def ledger_in(file: JournalFile, unix_time: Callable[[], float]) -> FileLe
     if problem is not None:
         file.close()
         raise ConfigurationError(f"cannot use the journal {file.path}: {problem}")
-    reading.standing.settle()
+    reading.contents.settle()
     return FileLedger(file, unix_time, reading)
 
 
@@ -105,11 +105,11 @@ class FileLedger(Ledger):
     ) -> None:
         self._file = file
         self._unix_time = unix_time
-        self._standing = reading.standing
-        self._inherited = {key: item.task for key, item in self._standing.unfinished.items()}
-        self._standing.expire(unix_time())
+        self._contents = reading.contents
+        self._inherited = {key: item.task for key, item in self._contents.unfinished.items()}
+        self._contents.expire(unix_time())
         self._paid_for: dict[str | None, Key] = {}  # by earlier processes; by reference
-        for known in (self._standing.delivered, self._standing.unfinished):
+        for known in (self._contents.delivered, self._contents.unfinished):
             self._paid_for |= {item.task.reference: key for key, item in known.items()}
         self._owed: list[bytes] = []
         self._run = os.urandom(4).hex()
@@ -122,7 +122,7 @@ class FileLedger(Ledger):
         self._failing = False
 
     def __repr__(self) -> str:
-        return f"<FileLedger in {self._file}, {self._standing}>"
+        return f"<FileLedger in {self._file}, {self._contents}>"
 
     # -------------------------------------------------------------------- what happens
 
@@ -136,14 +136,14 @@ class FileLedger(Ledger):
     ) -> Intent:
         del permit, once, again  # nobody else is there who could have the same reference
         intent = Intent(f"{self._run}.{next(self._numbers)}", submission)
-        self._standing.apply(intent)
+        self._contents.apply(intent)
         if self._file is None:
             return intent
         self._owed.append(encoded(intent))
         problem = self._pay(self._file)
         if problem is not None:
             self._owed.pop()
-            self._standing.apply(NotPaid(intent.attempt))
+            self._contents.apply(NotPaid(intent.attempt))
         elif problem := await self._flush(self._file):
             self.not_paid(intent)
         if problem is not None:
@@ -154,7 +154,7 @@ class FileLedger(Ledger):
 
     async def created(self, intent: Intent, task: SavedTask, window: float) -> None:
         if self._file is None:
-            self._standing.apply(NotPaid(intent.attempt))
+            self._contents.apply(NotPaid(intent.attempt))
             return
         self._note(Paid(intent.attempt, task, window))
         await self._flush(self._file)
@@ -167,15 +167,15 @@ class FileLedger(Ledger):
 
     def adopted(self, task: SavedTask, window: float) -> None:
         self.taken_up(task)
-        if self._file is not None and key_of(task) not in self._standing.unfinished:
+        if self._file is not None and key_of(task) not in self._contents.unfinished:
             self._note(Paid(None, task, window))
 
     def done(self, service: str, account: str | None, task_id: str) -> None:
-        if (service, account, task_id) in self._standing.unfinished:
+        if (service, account, task_id) in self._contents.unfinished:
             self._note(Done(service, account, task_id))
 
     def delivered(self, task: SavedTask, until: float) -> None:
-        if key_of(task) in self._standing.unfinished:
+        if key_of(task) in self._contents.unfinished:
             self._note(Delivered(task, until))
 
     def banned(self, service: str, account: str, until: float, polls_until: float) -> None:
@@ -184,10 +184,10 @@ class FileLedger(Ledger):
     # --------------------------------------------------------------------- what stands
 
     def ban(self, service: str, account: str) -> Banned | None:
-        return self._standing.bans.get((service, account))
+        return self._contents.bans.get((service, account))
 
     def is_over(self, task: SavedTask) -> bool:
-        known = self._standing.unfinished.get(key_of(task))
+        known = self._contents.unfinished.get(key_of(task))
         return known is None or known.ends_at <= self._unix_time()
 
     def paid_for(self, reference: str) -> SavedTask | None:
@@ -195,19 +195,19 @@ class FileLedger(Ledger):
         if key is None:
             return None
         now = self._unix_time()
-        paid, delivered = self._standing.unfinished.get(key), self._standing.delivered.get(key)
+        paid, delivered = self._contents.unfinished.get(key), self._contents.delivered.get(key)
         if paid is not None and now < paid.ends_at:
             return paid.task
         return delivered.task if delivered is not None and now < delivered.until else None
 
     def lost_for(self, reference: str) -> Submission | None:
-        attempt = self._standing.lost.get(reference)
-        lost = None if attempt is None else self._standing.unknown[attempt]
+        attempt = self._contents.lost.get(reference)
+        lost = None if attempt is None else self._contents.unknown[attempt]
         return lost if lost is not None and lost.sent_at > self._unix_time() - DAY else None
 
     def unknown_submissions(self) -> list[Submission]:
         oldest = self._unix_time() - DAY
-        return [item for item in self._standing.unknown.values() if item.sent_at > oldest]
+        return [item for item in self._contents.unknown.values() if item.sent_at > oldest]
 
     async def run(self) -> None:
         while self._file is not None:
@@ -215,7 +215,7 @@ class FileLedger(Ledger):
             await self._rewrite(self._file)
 
     async def aclose(self) -> None:
-        self._standing.settle()
+        self._contents.settle()
         file, self._file = self._file, None
         if file is not None:
             # Where the file was removed, the first time finds it out, and the second makes it anew.
@@ -230,7 +230,7 @@ class FileLedger(Ledger):
     # ------------------------------------------------------------------------- details
 
     def _note(self, record: Record) -> None:
-        self._standing.apply(record)
+        self._contents.apply(record)
         if self._file is not None:
             self._owed.append(encoded(record))
             self._pay(self._file)
@@ -282,7 +282,7 @@ class FileLedger(Ledger):
                     file.keep_as_damaged(),
                 )
                 self._damaged = 0
-            await file.replace(self._standing.tidied(self._unix_time()))
+            await file.replace(self._contents.tidied(self._unix_time()))
         except OSError as error:
             log.warning("the journal %s stays as it is (%s)", file.path, reason_of(error))
         self._rewriting_due = anyio.Event()

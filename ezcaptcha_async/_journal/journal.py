@@ -21,7 +21,7 @@ import attrs
 
 from ezcaptcha_async._checks import check_flag, path_in
 from ezcaptcha_async._journal.file import JournalFile, lines_of, reason_of
-from ezcaptcha_async._journal.records import MAX_LINE, Reading, Standing, Submission, replay
+from ezcaptcha_async._journal.records import MAX_LINE, Contents, Reading, Submission, replay
 from ezcaptcha_async.errors import ConfigurationError, SavedTicket
 from ezcaptcha_async.private_files import check_way
 
@@ -75,7 +75,7 @@ class Journal:
             >>> saved == ticket.to_dict()
             True
         """
-        return tuple(item.task.to_dict() for item in self._standing().unfinished.values())
+        return tuple(item.task.to_dict() for item in self._contents().unfinished.values())
 
     def unknowns(self) -> tuple[Submission, ...]:
         """Return the createTask requests of the last day of which it says no outcome.
@@ -94,11 +94,11 @@ class Journal:
             >>> [submission.type for submission in Journal("paid.jsonl").unknowns()]
             ['ReCaptchaV2TaskProxyless']
         """
-        standing = self._standing()
-        standing.expire(time.time())
-        return tuple(standing.unknown.values())
+        contents = self._contents()
+        contents.expire(time.time())
+        return tuple(contents.unknown.values())
 
-    def _standing(self) -> Standing:
+    def _contents(self) -> Contents:
         path = os.path.realpath(self.path)
         problem = None
         try:
@@ -109,7 +109,7 @@ class Journal:
         else:
             problem = _problem_of(reading, path)
             if problem is None:
-                return reading.standing
+                return reading.contents
         raise ConfigurationError(f"cannot read the journal {path}: {problem}")
 
 

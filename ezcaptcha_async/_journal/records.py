@@ -230,7 +230,7 @@ def _made(record: type[T], fields: Mapping[str, Any]) -> T:
 # -------------------------------------------------------------------- what they come to
 
 
-class Standing:
+class Contents:
     """What stands in a journal after its records so far."""
 
     def __init__(self) -> None:
@@ -248,7 +248,7 @@ class Standing:
         """Service and account → the ban that ends last."""
 
     def __repr__(self) -> str:
-        return f"<Standing: {len(self.unfinished)} unfinished, {len(self.unknown)} unknown>"
+        return f"<Contents: {len(self.unfinished)} unfinished, {len(self.unknown)} unknown>"
 
     def apply(self, record: Record) -> None:
         """Take in one more record; doing so twice changes nothing."""
@@ -360,7 +360,7 @@ def _drop(items: dict[Key, P], item: P) -> None:
 class Reading:
     """What has been read of a file so far, and whether it is a journal."""
 
-    standing: Standing = attrs.field(factory=Standing)
+    contents: Contents = attrs.field(factory=Contents)
     lines: int = 0
     records: int = 0
     skipped: int = 0
@@ -376,7 +376,7 @@ class Reading:
         if record is not None:
             self.records += 1
             self.is_foreign = False
-            self.standing.apply(record)
+            self.contents.apply(record)
         elif line.strip():
             self.skipped += 1
             if line.startswith(_BEGINNING):
@@ -407,7 +407,7 @@ def replay(lines: Iterable[bytes]) -> Reading:
     reading = Reading()
     for line in lines:
         reading.take(line)
-    reading.standing.settle()
+    reading.contents.settle()
     return reading
 
 

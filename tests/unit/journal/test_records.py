@@ -18,13 +18,13 @@ from ezcaptcha_async._journal.records import (
     MOST_LAPSED,
     MOST_UNKNOWN,
     Banned,
+    Contents,
     Delivered,
     Done,
     Intent,
     NotPaid,
     Paid,
     Record,
-    Standing,
     Submission,
     Unknown,
     decoded,
@@ -89,24 +89,24 @@ records: st.SearchStrategy[Record] = st.one_of(
 journals = st.lists(records, max_size=30)
 
 
-def standing_after(*journal: Record) -> Standing:
+def contents_after(*journal: Record) -> Contents:
     """Return what stands after these records, while their writer lives."""
-    standing = Standing()
+    contents = Contents()
     for record in journal:
-        standing.apply(record)
-    return standing
+        contents.apply(record)
+    return contents
 
 
-def content(standing: Standing) -> Any:
+def content(contents: Contents) -> Any:
     """Return all of it, to compare."""
-    unfinished = [attrs.evolve(item, attempt=None) for item in standing.unfinished.values()]
-    told = standing.delivered, standing.bans
-    return standing.unanswered, standing.unknown, unfinished, *told
+    unfinished = [attrs.evolve(item, attempt=None) for item in contents.unfinished.values()]
+    told = contents.delivered, contents.bans
+    return contents.unanswered, contents.unknown, unfinished, *told
 
 
-def tidied(standing: Standing, now: float = NOW) -> list[bytes]:
+def tidied(contents: Contents, now: float = NOW) -> list[bytes]:
     """Return the fewest lines that come to the same."""
-    return [line for line in standing.tidied(now) if line]
+    return [line for line in contents.tidied(now) if line]
 
 
 def lines_of(journal: Sequence[Record]) -> list[bytes]:
@@ -131,34 +131,34 @@ def test_what_was_paid_after_a_lost_answer_counts() -> None:
     """Whoever risked a second payment for a reference could never buy a third one."""
     lost = Unknown("r.1", SUBMISSION)
     again = attrs.evolve(TASK, reference="job 17", created_at=NOW + 5)
-    assert standing_after(lost).lost == {"job 17": "r.1"}
-    assert not standing_after(lost, Paid("r.2", again, 300.0)).lost
-    assert not standing_after(lost, Delivered(again, NOW + 120)).lost
+    assert contents_after(lost).lost == {"job 17": "r.1"}
+    assert not contents_after(lost, Paid("r.2", again, 300.0)).lost
+    assert not contents_after(lost, Delivered(again, NOW + 120)).lost
     before = attrs.evolve(again, created_at=NOW - 5)
-    assert standing_after(lost, Paid("r.0", before, 300.0)).lost, "as in a file rewritten since"
-    assert standing_after(lost, Paid("r.2", TASK, 300.0)).lost, "of no reference"
-    expired = standing_after(lost)
+    assert contents_after(lost, Paid("r.0", before, 300.0)).lost, "as in a file rewritten since"
+    assert contents_after(lost, Paid("r.2", TASK, 300.0)).lost, "of no reference"
+    expired = contents_after(lost)
     expired.expire(NOW + DAY + 1)
     assert not expired.lost
 
 
 def test_what_is_unknown_does_not_fill_the_memory() -> None:
     """A service whose answers are lost all day would."""
-    standing = Standing()
+    contents = Contents()
     for number in range(MOST_UNKNOWN + 5):
-        standing.apply(Unknown(f"r.{number}", SUBMISSION))
+        contents.apply(Unknown(f"r.{number}", SUBMISSION))
     for number in range(3):
-        standing.apply(Intent(f"s.{number}", SUBMISSION))
-    standing.settle()
-    assert len(standing.unknown) == MOST_UNKNOWN
-    assert next(iter(standing.unknown)) == "r.8", "the oldest ones were let go of"
-    assert standing.lost == {"job 17": "s.2"}
+        contents.apply(Intent(f"s.{number}", SUBMISSION))
+    contents.settle()
+    assert len(contents.unknown) == MOST_UNKNOWN
+    assert next(iter(contents.unknown)) == "r.8", "the oldest ones were let go of"
+    assert contents.lost == {"job 17": "s.2"}
     for number in range(MOST_UNKNOWN):
-        standing.apply(Unknown(f"t.{number}", attrs.evolve(SUBMISSION, reference=None)))
-    assert not standing.lost
-    standing.apply(Intent("s.2", SUBMISSION))
-    standing.settle()
-    assert list(standing.unknown)[-1] == "s.2"
+        contents.apply(Unknown(f"t.{number}", attrs.evolve(SUBMISSION, reference=None)))
+    assert not contents.lost
+    contents.apply(Intent("s.2", SUBMISSION))
+    contents.settle()
+    assert list(contents.unknown)[-1] == "s.2"
 
 
 def test_what_is_written() -> None:
@@ -278,11 +278,11 @@ def test_a_file_that_is_cut_off_anywhere_keeps_what_was_whole(
     complete = journal[: cut.count(b"\n")]
     reading = replay(cut.splitlines(keepends=True))
     if reading.skipped or cut.endswith(b"\n") or not cut:
-        expected = standing_after(*complete)
+        expected = contents_after(*complete)
     else:  # only the line end is missing
-        expected = standing_after(*journal[: len(complete) + 1])
+        expected = contents_after(*journal[: len(complete) + 1])
     expected.settle()
-    assert content(reading.standing) == content(expected)
+    assert content(reading.contents) == content(expected)
 
 
 @given(journals, st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line)), st.data())
@@ -294,7 +294,7 @@ def test_foreign_lines_change_nothing(
     for line in foreign:
         lines.insert(data.draw(st.integers(0, len(lines))), line + b"\n")
     reading = replay(lines)
-    assert content(reading.standing) == content(replay(lines_of(journal)).standing)
+    assert content(reading.contents) == content(replay(lines_of(journal)).contents)
     assert reading.skipped == sum(bool(line.strip()) for line in foreign)
 
 
@@ -329,10 +329,10 @@ def test_lines_that_are_written_again_change_nothing(
 ) -> None:
     """A write that a full disk cut short is done again as a whole."""
     part = journal[: data.draw(st.integers(0, len(journal)))]
-    first = standing_after(*journal)
+    first = contents_after(*journal)
     # Each attempt and each task begins once, as it does in a process.
     if len({_begins(item) for item in journal}) == len(journal):
-        assert content(standing_after(*part, *journal)) == content(first)
+        assert content(contents_after(*part, *journal)) == content(first)
 
 
 def _begins(record: Record) -> Any:
@@ -344,12 +344,12 @@ def _begins(record: Record) -> Any:
 @given(journals)
 def test_a_compacted_journal_says_the_same(journal: list[Record]) -> None:
     """What is paid would be lost by the very thing that keeps the file short."""
-    standing = standing_after(*journal)
-    again = replay(tidied(standing))
+    contents = contents_after(*journal)
+    again = replay(tidied(contents))
     assert again.skipped == 0
-    standing.settle()
-    assert content(again.standing) == content(standing)
-    assert len(tidied(standing)) <= len(journal)
+    contents.settle()
+    assert content(again.contents) == content(contents)
+    assert len(tidied(contents)) <= len(journal)
 
 
 @given(journals, st.integers(0, 12))
@@ -359,20 +359,20 @@ def test_a_journal_that_is_compacted_while_it_is_written_says_the_same(
     """What is paid meanwhile would be lost, or what is done be fetched again."""
     # Each attempt and each task begins once, as it does in a process.
     assume(len({_begins(item) for item in journal}) == len(journal))
-    standing = standing_after(*journal[:split])
+    contents = contents_after(*journal[:split])
     new: list[bytes] = []
     behind: list[bytes] = []
     later = iter(journal[split:])
-    for line in standing.tidied(NOW):
+    for line in contents.tidied(NOW):
         new.append(line)
         for record in islice(later, 1):
-            standing.apply(record)
+            contents.apply(record)
             behind.append(encoded(record))
     again = replay(line for line in new + behind if line)
-    standing.settle()
-    for either in (again.standing, standing):
+    contents.settle()
+    for either in (again.contents, contents):
         either.expire(NOW)
-    assert content(again.standing) == content(standing)
+    assert content(again.contents) == content(contents)
 
 
 # ------------------------------------------------------------------------- what it comes to
@@ -381,17 +381,17 @@ def test_a_journal_that_is_compacted_while_it_is_written_says_the_same(
 def test_the_way_of_one_task() -> None:
     """A paid task would be fetched twice, or never."""
     intent, created = Intent("r.1", SUBMISSION), Paid("r.1", TASK, 300.0)
-    assert standing_after(intent).unanswered == {"r.1": SUBMISSION}
-    assert replay([encoded(intent)]).standing.unknown == {"r.1": SUBMISSION}, "after a crash"
-    paid = standing_after(intent, created)
+    assert contents_after(intent).unanswered == {"r.1": SUBMISSION}
+    assert replay([encoded(intent)]).contents.unknown == {"r.1": SUBMISSION}, "after a crash"
+    paid = contents_after(intent, created)
     assert not paid.unanswered
     assert paid.unfinished == {("ezcaptcha", "0123abcd", "77"): created}
     assert "1 unfinished" in repr(paid)
     again = Paid("r.2", attrs.evolve(TASK, created_at=NOW + 9), 300.0)
-    assert standing_after(created, again).unfinished == paid.unfinished, "sold once, under one id"
-    assert not standing_after(intent, created, Done(*key_of(TASK))).unfinished
-    assert not standing_after(intent, NotPaid("r.1")).unanswered
-    assert standing_after(intent, Unknown("r.1", SUBMISSION)).unknown == {"r.1": SUBMISSION}
+    assert contents_after(created, again).unfinished == paid.unfinished, "sold once, under one id"
+    assert not contents_after(intent, created, Done(*key_of(TASK))).unfinished
+    assert not contents_after(intent, NotPaid("r.1")).unanswered
+    assert contents_after(intent, Unknown("r.1", SUBMISSION)).unknown == {"r.1": SUBMISSION}
 
 
 def test_of_two_bans_the_later_end_counts() -> None:
@@ -399,7 +399,7 @@ def test_of_two_bans_the_later_end_counts() -> None:
     creates = Banned("ezcaptcha", "0123abcd", NOW + 600, NOW + 10)
     polls = Banned("ezcaptcha", "0123abcd", NOW + 20, NOW + 20)
     for journal in ([creates, polls], [polls, creates]):
-        (ban,) = standing_after(*journal).bans.values()
+        (ban,) = contents_after(*journal).bans.values()
         assert (ban.until, ban.polls_until) == (NOW + 600, NOW + 20)
 
 
@@ -428,27 +428,27 @@ def test_a_ban_of_an_older_version_holds_for_polls_too() -> None:
 )
 def test_what_is_of_no_more_use_drops_out(record: Record, age: float, stays: bool) -> None:  # noqa: FBT001
     """The file would grow for ever, or forget what can still be fetched."""
-    standing = standing_after(record)
-    assert bool(tidied(standing, NOW + age)) is stays
-    assert bool(tidied(standing, NOW + age)) is stays, "once more"
+    contents = contents_after(record)
+    assert bool(tidied(contents, NOW + age)) is stays
+    assert bool(tidied(contents, NOW + age)) is stays, "once more"
 
 
 def test_what_comes_anew_while_the_old_drops_out_stays() -> None:
     """A reference whose token was just given out would be paid for again."""
     first, second = (attrs.evolve(TASK, task_id=name) for name in "ab")
-    standing = standing_after(Delivered(first, NOW - 1), Delivered(second, NOW - 1))
-    lines = standing.tidied(NOW)
+    contents = contents_after(Delivered(first, NOW - 1), Delivered(second, NOW - 1))
+    lines = contents.tidied(NOW)
     assert next(lines) == b"", "the first was looked at"
-    standing.apply(Delivered(second, NOW + 60))
+    contents.apply(Delivered(second, NOW + 60))
     assert any(lines)
-    assert [item.until for item in standing.delivered.values()] == [NOW + 60]
+    assert [item.until for item in contents.delivered.values()] == [NOW + 60]
 
 
 def test_of_many_paid_tasks_that_can_no_more_be_fetched_the_newest_stay() -> None:
     """A month of abandoned tasks would fill the memory; those that can be fetched must stay."""
     tasks = [attrs.evolve(TASK, task_id=str(number)) for number in range(MOST_LAPSED + 5)]
-    standing = standing_after(*(Paid(None, task, 300.0) for task in tasks))
-    standing.expire(NOW + 299)
-    assert len(standing.unfinished) == MOST_LAPSED + 5
-    standing.expire(NOW + 301)
-    assert [key[2] for key in standing.unfinished] == [task.task_id for task in tasks[5:]]
+    contents = contents_after(*(Paid(None, task, 300.0) for task in tasks))
+    contents.expire(NOW + 299)
+    assert len(contents.unfinished) == MOST_LAPSED + 5
+    contents.expire(NOW + 301)
+    assert [key[2] for key in contents.unfinished] == [task.task_id for task in tasks[5:]]
