@@ -29,7 +29,7 @@ from ezcaptcha_async._wire.said import (
     says_something,
     texts_with_a_code,
 )
-from ezcaptcha_async._wire.scrubbing import MAX_SCRUBBED, MAX_TEXT, Scrubber
+from ezcaptcha_async._wire.scrubbing import MAX_SCRUBBED, Scrubber
 from ezcaptcha_async._wire.solution import is_solution, kept_of, solution_in
 from ezcaptcha_async._wire.words import (
     DONE_SIGNS,
@@ -60,7 +60,7 @@ MAX_BAN: Final = 3_600.0
 """The same for a ban; the services state 600 s."""
 
 _MAX_TASK_ID: Final = 200
-_MOST_OF_FIELD_ERRORS: Final = 3_000
+_MOST_OF_FIELD_ERRORS: Final = 2_000
 """Most characters of all of them together that are looked through."""
 _LARGEST_WHOLE: Final = 2**53
 """Below it a float says which whole number it was."""
@@ -232,7 +232,7 @@ class Decoder:
             return refusal
         if not said.is_envelope:
             return _unreadable(said)
-        balance = said.members.get("balance")
+        balance = id_in(said.members.get("balance"))
         try:
             points = math.nan if isinstance(balance, bool) else float(cast("str", balance))
         except (TypeError, ValueError, OverflowError):
@@ -271,7 +271,7 @@ class Decoder:
         if _BARE_CODE.fullmatch(text) and self._knows(text) and name != "status":
             is_doubtful = said.has_failed and self._service.means_processing(text)
             return None if is_doubtful else text
-        found = _CODE_IN_A_TEXT.search(text[:MAX_TEXT])
+        found = _CODE_IN_A_TEXT.search(text)
         if found is None or said.word in PROCESSING_WORDS:  # it may tell of an earlier try
             return None
         return found[0] if self._service.lists_code(found[0]) else None

@@ -19,9 +19,9 @@ from ezcaptcha_async.transports import Reply, RequestBody
 _USER_INFO: Final = re.compile(r"(?<=://)[^/\s]*@|[^/\s:@]{1,100}:[^/\s@]{1,100}@")
 """Credentials before a host, in a URL or by themselves."""
 MAX_TEXT: Final = 300
-MAX_SCRUBBED: Final = 1_000
+MAX_SCRUBBED: Final = 600
 """Most characters that are looked through for secrets, however much a service writes: where all
-of them are escapes, that takes 60 microseconds for each, for which the event loop stands still."""
+of them are escapes, that takes 15 microseconds for each, for which the event loop stands still."""
 _MOST_SCRUBBED: Final = 10_000
 """The same where secrets are long, of which the one at the end may be cut in two."""
 _LONGEST_ESCAPE: Final = 12
@@ -108,8 +108,7 @@ class Scrubber:
         is_plain = not any(mark in text for mark in "%&\\")
         if is_plain and not any(written[at : at + _NO_CHANCE] in content for at in starts):
             return False
-        spans = (span for secrets in self._known(task) for span in secrets.spans(text))
-        return any(length >= _NO_CHANCE for _, _, length in spans)
+        return any(length >= _NO_CHANCE for _, _, length in _spans(text, self._known(task)))
 
     def _known(self, task: Task[Any] | None) -> tuple[Secrets, Secrets]:
         """Return what is secret; of a task it is found once, for an answer has many texts."""
@@ -149,15 +148,20 @@ class Secrets:
     def __iter__(self) -> Iterator[str]:
         yield from self._secrets
 
-    def spans(self, text: str) -> Iterator[tuple[int, int, int]]:
-        """Yield from where to where each secret stands, however written, and its length."""
-        for view, places in _views(text) if self._by_head else ():
-            for at in range(len(view)):
-                for head in self._heads:
-                    for secret in self._by_head.get(view[at : at + head], ()):
-                        if view.startswith(secret, at):
-                            length = len(secret)
-                            yield places[at][0], places[at + length - 1][1], length
+    def spans(self, view: str) -> Iterator[tuple[int, int]]:
+        """Yield where each secret stands in a text as they are compared, and its length."""
+        for at in range(len(view)) if self._heads else ():
+            for head in self._heads:
+                for secret in self._by_head.get(view[at : at + head], ()):
+                    if view.startswith(secret, at):
+                        yield at, len(secret)
+
+
+def _spans(text: str, known: Iterable[Secrets]) -> Iterator[tuple[int, int, int]]:
+    """Yield from where to where each secret stands, however written, and its length."""
+    for view, places in _views(text):
+        for at, length in (span for secrets in known for span in secrets.spans(view)):
+            yield places[at][0], places[at + length - 1][1], length
 
 
 def without(text: str, *known: Secrets, end: int | None = None) -> str:
@@ -173,7 +177,7 @@ def without(text: str, *known: Secrets, end: int | None = None) -> str:
     """
     if len(text) > _LONG:
         return _without_usual(text, (secret for secrets in known for secret in secrets))
-    spans = sorted(span for secrets in known for span in secrets.spans(text))
+    spans = sorted(_spans(text, known))
     pieces: list[str] = []
     done = 0
     for start, stop, _ in spans:

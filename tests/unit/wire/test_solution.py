@@ -167,6 +167,7 @@ def test_a_token_in_another_form(solution_type: Any) -> None:
         *(LONG, f" {LONG}\n", json.dumps({"token": LONG}), json.dumps(LONG), [LONG]),
         *([{"token": LONG}], {"solution": {"token": LONG}}, {"data": json.dumps({"token": LONG})}),
         {"gRecaptchaResponse": "", "token": LONG},
+        *([None, {}, {"token": LONG}], [{"token": LONG}, {"x": 1}], [LONG, LONG], f"\x00{LONG}"),
     ):
         assert decode(solution_type, raw).token == LONG, raw
 
