@@ -135,9 +135,10 @@ def unwrapped(value: object, levels: int = _MOST_WRAPPINGS) -> object:
     inner, outer = None, value
     if isinstance(value, list):
         items = cast("list[object]", value)
-        if 1 < len(items) <= _MOST_IN_A_LIST:
-            items = [item for item in items if not holds_nothing(item)]
-        inner = items[0] if items and all(item == items[0] for item in items[1:]) else None
+        if len(items) > 1:
+            is_short = len(items) <= _MOST_IN_A_LIST
+            items = [item for item in items if not holds_nothing(item)] if is_short else []
+        inner = items[0] if items and all(item == items[0] for item in items) else None
     elif isinstance(value, str):
         text = value.strip(BLANK)
         inner = _value_at(text)[0] if text.startswith(("{", "[", '"')) else None

@@ -136,9 +136,8 @@ class Secrets:
         self._secrets = spellings(secrets)
         self._by_head: dict[str, list[str]] = {}
         encoded = (code for secret in self._secrets[:_MOST_ENCODED] for code in _encoded(secret))
-        for secret in dict.fromkeys(map(_bare, (*self._secrets, *encoded))):
-            if secret:
-                self._by_head.setdefault(secret[:_HEAD], []).append(secret)
+        for secret in filter(None, dict.fromkeys(map(_bare, (*self._secrets, *encoded)))):
+            self._by_head.setdefault(secret[:_HEAD], []).append(secret)
         self._heads = sorted(set(map(len, self._by_head)))
         self.longest = max(map(len, self._secrets), default=0)
 
