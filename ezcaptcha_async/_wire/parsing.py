@@ -68,14 +68,12 @@ BLANK: Final = " \t\r\n\v\f\x00\xa0\u200b\ufeff"
 _TEXT: Final = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)'
 _OPENING_OF_A_MEMBER: Final = re.compile(rf'\s*[,{{][\s,]*{_TEXT}"\s*:\s*', re.DOTALL)
 _END_OF_A_MEMBER: Final = re.compile(r"\s*[,}]")
-_NO_VALUE: Final = re.compile(rf'({_TEXT}"\s*+|[^,"\[\]{{}}]*+)(?=,)', re.DOTALL)
-"""What stands for a value and is none in JSON, such as ``undefined``, up to the next member."""
 _END_OF_WHAT_IS_CLOSED: Final = re.compile(r"\s*([,}]|\Z)")
 _BRACKETS: Final = re.compile(rf'{_TEXT}"?|[\[{{]+|[\]}}]+', re.DOTALL)
 _MARK_OF_AN_EVENT: Final = re.compile(r"^data: ?", re.MULTILINE)
 _LOOSE: Final = re.compile(
-    rf"(?P<kept>{_TEXT}\"?|-?\d[\w.+-]*)|'(?P<text>[^'\\]*+(?:\\.[^'\\]*+)*+)'?"
-    r"|(?P<word>[^\W\d][\w$]*)(?P<colon>\s*:)?|/\*.*?(?:\*/|\Z)|//[^\n]*|,(?=\s*[,}\]])",
+    rf"(?P<kept>{_TEXT}\"?|[-+.]*\d[\w.+-]*)|'(?P<text>[^'\\]*+(?:\\.[^'\\]*+)*+)'?"
+    r"|(?P<word>-?[^\W\d][\w$]*)(?P<colon>\s*:)?|/\*.*?(?:\*/|\Z)|//[^\n]*|,(?=\s*[,}\]])",
     re.DOTALL,
 )
 """What JSON has, or stands in its place in JavaScript and Python, with comments."""
@@ -228,14 +226,15 @@ def _undressed(text: str) -> Iterator[str]:
 
 def _in_json(loose: re.Match[str]) -> str:
     """Return as JSON what may stand for it; nothing for a comment or a comma too many."""
-    text, word = loose["text"], loose["word"]
+    kept, text, word, colon = loose.group("kept", "text", "word", "colon")
     if text is not None:
         return json.dumps(text.replace("\\'", "'"))
-    if word is None:
-        return loose["kept"] or ""
-    if loose["colon"]:
+    if colon:
         return f'"{word}":'
-    return word.lower() if word.lower() in {"true", "false"} else "null"
+    if word is not None:
+        return word.lower() if word.lower() in {"true", "false"} else "null"
+    is_value = kept is None or _value_at(kept)[1] == len(kept)
+    return (kept or "") if is_value else "null"
 
 
 def _answer_within(value: object) -> Answer | None:
@@ -371,12 +370,7 @@ def _whole_members(text: str, at: int, levels: int = _MOST_WRAPPINGS) -> Json:
         except ValueError:
             if levels and text.startswith("{", match.end()):
                 found[match[1]] = _whole_members(text, match.end(), levels - 1)
-                return found
-            skipped = _NO_VALUE.match(text, match.end())
-            if skipped is None:
-                return found
-            at = skipped.end()
-            continue
+            return found
         # A number may go on behind the end, and a text behind a quote that should be escaped.
         is_closed = text[at - 1] in '"]}'
         end = _END_OF_WHAT_IS_CLOSED if is_closed else _END_OF_A_MEMBER

@@ -481,7 +481,11 @@ DRESSES: Final[dict[str, Dress]] = {
     "a text without its quotes": lambda body: _as_reply(json.dumps(body.decode())[1:-1].encode()),
     "of Python": lambda body: _as_reply(repr({**json.loads(body), "o'": "x\"'"}).encode()),
     "of JavaScript": lambda body: _as_reply(
-        re.sub(rb'"(\w+)":', rb"\1 : ", b"f({/* of } */ ok: True, a: -1.5," + body[1:-1])
+        re.sub(
+            rb'"(\w+)":',
+            rb"\1 : ",
+            b"f({/* of } */ ok: True, a: -1.5, d: 0x5f, e: -Infinity," + body[1:-1],
+        )
         + b", // the end\n b: 'it\\'s', c: [undefined, 1,],});"
     ),
     "a wrapper": _with(b'{"code":0,"message":"ok","data":', b"}"),
