@@ -29,17 +29,17 @@ _NO_CODE: Final = (
 )
 """What stands for no code and no errorId, beside any number of zeros."""
 
-_PLACES_OF_A_CODE: Final = (
-    *("errorCode", "errorId", "error", "code", "message", "errorDescription"),
-    *("msg", "errorMessage", "detail", "reason", "status"),
-)
-"""Where a code has been seen."""
 OTHER_PLACES_OF_A_CODE: Final = (
     *("solution", "data", "result", "response", "request", "title"),
     *("description", "errorMsg", "errorText", "err"),
 )
-"""The same, but while a task is processed it may tell of an earlier try."""
-_PLACES: Final = _PLACES_OF_A_CODE + OTHER_PLACES_OF_A_CODE
+"""Where a code may stand that tells of an earlier try, while a task is processed."""
+_PLACES_OF_A_CODE: Final = (
+    *("errorCode", "errorId", "error", "code", "message", "errorDescription"),
+    *("msg", "errorMessage", "detail", "reason", "status"),
+    *OTHER_PLACES_OF_A_CODE,
+)
+"""Where a code has been seen."""
 _PLACES_OF_A_REASON: Final = (
     *("errorDescription", "message", "msg", "errorMessage", "errorMsg", "errorText"),
     *("detail", "reason", "description", "err"),
@@ -160,7 +160,7 @@ def texts_with_a_code(members: Json) -> Iterator[tuple[str, str]]:
     for _ in range(_MOST_LEVELS_OF_ERRORS):
         inner: list[Json] = []
         for place in places:
-            for name in _PLACES:
+            for name in _PLACES_OF_A_CODE:
                 value = place.get(name)
                 if value and isinstance(text := unwrapped(value), str):
                     yield name, text[:MAX_TEXT]
