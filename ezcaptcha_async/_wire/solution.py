@@ -159,12 +159,10 @@ class _MisshapenError(Exception):
 def _decoded(solution_type: type[Solution], raw: object) -> tuple[Json, Json]:
     """Return the fields of a solution and what it has no field for."""
     parts = _PARTS.get(solution_type, ())
-    rest: Json | None = None
-    for item in _objects_in(raw):
-        rest = item if rest is None else rest
-        if _is_complete(parts, item):
-            rest = item
-            break
+    outermost = unwrapped(raw)
+    rest = cast("Json", outermost) if isinstance(outermost, dict) else None
+    if parts:
+        rest = next((item for item in _objects_in(raw) if _is_complete(parts, item)), rest)
     if solution_type in _TOKENS and not (rest and _is_complete(parts, rest)):
         token = _token_in(raw) if rest is None else _only_token_in(rest)
         rest = rest if token is None else {parts[0].names[0]: token}

@@ -214,7 +214,9 @@ EXPECTED: dict[tuple[Any, str], list[tuple[Any, str]]] = {
         *((None, "nothing"), ("no luck", "a string"), ("", "an empty string")),
     ],
     (CloudFlare5SSolution, ": expected an object"): [("t" * 99, "a string")],
-    (CustomSolution, ": expected an object"): [(["t"], "an array"), (True, "a boolean")],
+    (CustomSolution, ": expected an object"): [
+        *((["t"], "an array"), ([{"a": 1}, {"b": 2}], "an array"), (True, "a boolean")),
+    ],
     (ReCaptchaSolution, ".gRecaptchaResponse: expected a non-empty string"): [
         *(({}, "nothing"), ({"gRecaptchaResponse": ""}, "an empty string")),
         ({"gRecaptchaResponse": {"5ecret": 5}}, "an object"),
