@@ -106,7 +106,8 @@ class Scrubber:
         written, content = json.dumps(text)[1:-1].lower().encode(), sent.content.lower()
         starts = range(len(written) - _NO_CHANCE + 1)
         is_plain = not any(mark in text for mark in "%&\\")
-        if is_plain and not any(written[at : at + _NO_CHANCE] in content for at in starts):
+        is_sent = any(written[at : at + _NO_CHANCE] in content for at in starts)
+        if is_plain and not is_sent and not self._secrets.may_be_in(text):
             return False
         return any(length >= _NO_CHANCE for _, _, length in _spans(text, self._known(task)))
 
@@ -146,6 +147,11 @@ class Secrets:
 
     def __iter__(self) -> Iterator[str]:
         yield from self._secrets
+
+    def may_be_in(self, text: str) -> bool:
+        """Return whether one of them, however encoded, seems to begin in a text without escapes."""
+        bare = _bare(text)
+        return any(bare[at : at + _HEAD] in self._by_head for at in range(len(bare)))
 
     def spans(self, view: str) -> Iterator[tuple[int, int]]:
         """Yield where each secret stands in a text as they are compared, and its length."""
