@@ -86,12 +86,10 @@ def _flag_problem(value: object) -> str | None:
 
 
 def _url_problem(value: object) -> str | None:
-    url = str(value)
-    if _text_problem(value) is None and (
-        not url.lower().startswith(("http://", "https://")) or not host_of(url)
-    ):
-        return "must be a whole URL such as https://example.com/login"
-    return _text_problem(value)
+    problem, url = _text_problem(value), str(value)
+    if problem or (url.lower().startswith(("http://", "https://")) and host_of(url)):
+        return problem
+    return "must be a whole URL such as https://example.com/login"
 
 
 def _title_problem(value: object) -> str | None:
@@ -149,29 +147,18 @@ check_credentials_last: Final = checked(_credentials_last_problem)
 check_reference: Final = attrs.validators.optional(checked(reference_problem))
 
 
-def _proxy_of(value: object) -> tuple[str, str]:
-    """Return a proxy in its one form and what is wrong with it, one of them empty."""
-    problem = _text_problem(value)
-    return ("", problem) if problem else read_proxy(str(value))
-
-
-def _require_none(problem: str) -> None:
-    if problem:
-        raise ConfigurationError(f"proxy {problem}")
-
-
 def as_proxy(value: str) -> str:
     """Return a proxy in its one form."""
-    proxy, problem = _proxy_of(value)
-    _require_none(problem)
+    problem = _text_problem(value)
+    proxy, problem = ("", problem) if problem else read_proxy(value)
+    if problem:
+        raise ConfigurationError(f"proxy {problem}")
     return proxy
 
 
 def as_optional_proxy(value: str | None) -> str | None:
     """Return a proxy in its one form, if there is one."""
-    proxy, problem = (None, "") if value is None else _proxy_of(value)
-    _require_none(problem)
-    return proxy
+    return None if value is None else as_proxy(value)
 
 
 def _json_text(value: Mapping[str, Any] | str) -> str:
@@ -187,32 +174,29 @@ def _json_text(value: Mapping[str, Any] | str) -> str:
     return text if text.startswith("{") and len(text) <= LONGEST_OBJECT else ""
 
 
-def _require_object(text: str | None, *, field: str) -> None:
-    if text == "":  # and not None, which is a field that is left out
+def _object_of(value: Mapping[str, Any] | str, field: str) -> str:
+    text = _json_text(value)
+    if not text:
         raise ConfigurationError(
             f"{field} must be a JSON object: a mapping or its JSON text, of at most "
             f"{LONGEST_OBJECT:,} characters"
         )
+    return text
 
 
 def as_data(value: Mapping[str, Any] | str | None) -> str | None:
     """Return ``data`` as JSON text."""
-    text = None if value is None else _json_text(value)
-    _require_object(text, field="data")
-    return text
+    return None if value is None else _object_of(value, "data")
 
 
 def as_rq_data(value: Mapping[str, Any] | str | None) -> str | None:
     """Return ``rq_data`` as JSON text."""
-    text = None if value is None else _json_text(value)
-    _require_object(text, field="rq_data")
-    return text
+    return None if value is None else _object_of(value, "rq_data")
 
 
 def as_custom_fields(value: Mapping[str, Any] | str) -> str:
     """Return the fields of a custom task as JSON text."""
-    text = _json_text(value)
-    _require_object(text, field="fields")
+    text = _object_of(value, "fields")
     if "type" in json.loads(text):
         raise ConfigurationError("fields must not hold 'type'; it is the first argument")
     return text
@@ -220,8 +204,7 @@ def as_custom_fields(value: Mapping[str, Any] | str) -> str:
 
 def as_extra(value: Mapping[str, Any] | str | None) -> str | None:
     """Return what a task holds beside its fields as JSON text; None when that is nothing."""
-    text = None if value is None else _json_text(value)
-    _require_object(text, field="extra")
+    text = None if value is None else _object_of(value, "extra")
     return None if text == "{}" else text
 
 

@@ -29,7 +29,7 @@ from ezcaptcha_async._wire.said import (
     says_something,
     texts_with_a_code,
 )
-from ezcaptcha_async._wire.scrubbing import MAX_SCRUBBED, MAX_TEXT, Scrubber
+from ezcaptcha_async._wire.scrubbing import MAX_SCRUBBED, Scrubber
 from ezcaptcha_async._wire.solution import is_solution, kept_of, solution_in
 from ezcaptcha_async._wire.words import (
     DONE_SIGNS,
@@ -60,7 +60,7 @@ MAX_BAN: Final = 3_600.0
 """The same for a ban; the services state 600 s."""
 
 _MAX_TASK_ID: Final = 200
-_MOST_OF_FIELD_ERRORS: Final = 3_000
+_MOST_OF_FIELD_ERRORS: Final = 2_000
 """Most characters of all of them together that are looked through."""
 _LARGEST_WHOLE: Final = 2**53
 """Below it a float says which whole number it was."""
@@ -181,9 +181,7 @@ class Decoder:
         task_id = _task_id(said.members.get("id"), is_refused=True)
         if task_id is not None and said.has_error_id:
             return Created(task_id)
-        if said.is_envelope:
-            return Unreadable("$.taskId: expected an id", reply.status)
-        return _unreadable(said)
+        return _unreadable(said, "$.taskId: expected an id")
 
     def result(
         self,
@@ -212,9 +210,10 @@ class Decoder:
         if self._service.means_processing(said.code) if said.is_known else says_not_yet:
             self._usual = None if raw else usual
             return _PROCESSING
-        answer = self._refusal(said, reply, task, of_task=True) or _unreadable(said)
-        if isinstance(answer, Refused) or not said.is_envelope:
-            return answer
+        nothing = _unreadable(said, "$.status: missing")
+        refusal = self._refusal(said, reply, task, of_task=True)
+        if refusal is not None or not said.is_envelope:
+            return refusal or nothing
         is_done = not said.word or said.word in DONE_WORDS | DONE_SIGNS
         is_beside = is_solution(solution_type, raw, is_denied=True)
         # A task of any type may be answered with any word, such as "false".
@@ -222,7 +221,7 @@ class Decoder:
         if said.word == "ready" or (is_done and not is_empty) or is_beside:
             return Ready(kept_of(solution_type, reply, raw), is_empty=is_empty)
         is_of_service = "errorId" in said.members or "status" in said.members
-        return _PROCESSING if is_of_service else Unreadable("$.status: missing", reply.status)
+        return _PROCESSING if is_of_service else nothing
 
     def balance(self, reply: Reply) -> float | Refused | Unreadable:
         """Read the answer to getBalance: points."""
@@ -230,16 +229,14 @@ class Decoder:
         refusal = self._refusal(said, reply, None)
         if refusal is not None:
             return refusal
-        if not said.is_envelope:
-            return _unreadable(said)
-        balance = said.members.get("balance")
+        balance = id_in(said.members.get("balance"))
         try:
             points = math.nan if isinstance(balance, bool) else float(cast("str", balance))
         except (TypeError, ValueError, OverflowError):
             points = math.nan
-        if not math.isfinite(points):
-            return Unreadable("$.balance: expected a number", reply.status)
-        return points
+        if said.is_envelope and math.isfinite(points):
+            return points
+        return _unreadable(said, "$.balance: expected a number")
 
     def _said(self, reply: Reply) -> Said:
         answer = answer_in(reply)
@@ -271,7 +268,7 @@ class Decoder:
         if _BARE_CODE.fullmatch(text) and self._knows(text) and name != "status":
             is_doubtful = said.has_failed and self._service.means_processing(text)
             return None if is_doubtful else text
-        found = _CODE_IN_A_TEXT.search(text[:MAX_TEXT])
+        found = _CODE_IN_A_TEXT.search(text)
         if found is None or said.word in PROCESSING_WORDS:  # it may tell of an earlier try
             return None
         return found[0] if self._service.lists_code(found[0]) else None
@@ -357,8 +354,10 @@ def _seconds_between(start: str | None, end: str) -> float:
         return math.nan
 
 
-def _unreadable(said: Said) -> Unreadable:
-    """Return that an answer says nothing."""
+def _unreadable(said: Said, missing: str) -> Unreadable:
+    """Return that an answer says nothing, or one of the service not what was asked for."""
+    if said.is_envelope:
+        return Unreadable(missing, said.status)
     what = "an object without errorId" if said.answer.is_whole else "no JSON object"
     in_front = _IN_FRONT.get(said.status)
     why = f"; {in_front}" if in_front else ""

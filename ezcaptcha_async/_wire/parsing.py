@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from encodings.aliases import aliases
 from itertools import islice
 from typing import Any, Final, TypeAlias, cast
+from urllib.parse import unquote
 
 import attrs
 
@@ -37,10 +38,14 @@ _MOST_BRACKETS: Final = 5_000
 _MOST_WRAPPINGS: Final = 5
 _MOST_WRAPPED: Final = 50
 """In how many members of all wrappers on a level an answer is looked for: it has hardly three."""
-_MOST_TWICE: Final = 1_000
-"""Most members of an object that are looked through for two by the same name."""
+MOST_NAMES: Final = 1_000
+"""Most members of an object whose names are compared with those that are documented."""
 _MOST_STARTS: Final = 8
-"""At how many braces of a text that is no JSON an object is looked for."""
+"""At how many braces of a text an object is looked for."""
+_MOST_IN_A_LIST: Final = 10
+"""Most items of a list of which all but one may say nothing, or all the same."""
+_MOST_UNDRESSED: Final = 20_000
+"""Most characters of what is no JSON that are read in other ways: 10 ms."""
 
 _MEMBERS: Final = (
     *("errorId", "errorCode", "errorDescription", "errors", "requestId"),
@@ -58,15 +63,20 @@ WRAPPERS: Final = frozenset(
 """What a wrapper is called. Whatever one by another name holds, it counts only if an answer is
 known by it: a paid ticket must not end because of the status of something else."""
 
-_NOTHING: Final = " \t\r\n\x00\ufeff"
+BLANK: Final = " \t\r\n\v\f\x00\xa0\u200b\ufeff"
+"""What is seen by nobody, before and behind a value."""
 _TEXT: Final = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)'
 _OPENING_OF_A_MEMBER: Final = re.compile(rf'\s*[,{{][\s,]*{_TEXT}"\s*:\s*', re.DOTALL)
 _END_OF_A_MEMBER: Final = re.compile(r"\s*[,}]")
-_NO_VALUE: Final = re.compile(rf'({_TEXT}"\s*+|[^,"\[\]{{}}]*+)(?=,)', re.DOTALL)
-"""What stands for a value and is none in JSON, such as ``undefined``, up to the next member."""
 _END_OF_WHAT_IS_CLOSED: Final = re.compile(r"\s*([,}]|\Z)")
 _BRACKETS: Final = re.compile(rf'{_TEXT}"?|[\[{{]+|[\]}}]+', re.DOTALL)
-
+_MARK_OF_AN_EVENT: Final = re.compile(r"^data: ?", re.MULTILINE)
+_LOOSE: Final = re.compile(
+    rf"(?P<kept>{_TEXT}\"?|[-+.]*\d[\w.+-]*)|'(?P<text>[^'\\]*+(?:\\.[^'\\]*+)*+)'?"
+    r"|(?P<word>-?[^\W\d][\w$]*)(?P<colon>\s*:)?|/\*.*?(?:\*/|\Z)|//[^\n]*|,(?=\s*[,}\]])",
+    re.DOTALL,
+)
+"""What JSON has, or stands in its place in JavaScript and Python, with comments."""
 
 _DOCUMENTED: Final = frozenset(_MEMBERS)
 KNOWN_MEMBERS: Final = {plain(name): name for name in _MEMBERS}
@@ -98,10 +108,14 @@ class Answer:
 def answer_in(reply: Reply) -> Answer | None:
     """Return what an answer says; None when it is no JSON object."""
     for text in _readings(reply):
-        answer = _whole_answer(text.strip(_NOTHING))
+        answer = _whole_answer(text.strip(BLANK))
         if answer is not None:
             return answer
-    text = next(_readings(reply))
+    text = text_of(reply)
+    for undressed in _undressed(text[:_MOST_UNDRESSED]):
+        answer = _whole_answer(undressed)
+        if answer is not None:
+            return answer
     start = text.find("{")
     if start < 0:
         return None
@@ -111,7 +125,7 @@ def answer_in(reply: Reply) -> Answer | None:
 
 def text_of(reply: Reply) -> str:
     """Return an answer as a text, whatever it is."""
-    return next(_readings(reply)).strip(_NOTHING)
+    return next(_readings(reply)).strip(BLANK)
 
 
 def unwrapped(value: object, levels: int = _MOST_WRAPPINGS) -> object:
@@ -119,10 +133,13 @@ def unwrapped(value: object, levels: int = _MOST_WRAPPINGS) -> object:
     inner, outer = None, value
     if isinstance(value, list):
         items = cast("list[object]", value)
-        inner = items[0] if len(items) == 1 else None
+        if len(items) > 1:
+            is_short = len(items) <= _MOST_IN_A_LIST
+            items = [item for item in items if not holds_nothing(item)] if is_short else []
+        inner = items[0] if items and all(item == items[0] for item in items) else None
     elif isinstance(value, str):
-        text = value.strip(_NOTHING)
-        inner = _first_value(text) if text.startswith(("{", "[", '"')) else None
+        text = value.strip(BLANK)
+        inner = _value_at(text)[0] if text.startswith(("{", "[", '"')) else None
     return outer if inner is None or not levels else unwrapped(inner, levels - 1)
 
 
@@ -167,18 +184,57 @@ def _readings(reply: Reply) -> Iterator[str]:
 
 
 def _whole_answer(text: str) -> Answer | None:
-    if "&quot;" in text and '"' not in text:
-        text = html.unescape(text)
-    answer = _answer_within(_first_value(text))
-    start = -1 if answer is not None or text.startswith("{") else text.find("{")
+    """Return the first answer in a text, and of what follows it what was paid for."""
+    value, end = _value_at(text)
+    answer = _answer_within(value)
+    if answer is None and text.startswith("{"):
+        return None
+    start = text.find("{", end)
     for _ in range(_MOST_STARTS):
-        if start < 0:
-            return answer
-        answer = _answer_within(_first_value(text[start:]))
-        if answer is not None and _TELLING & answer.members.keys():
-            return answer
-        start = text.find("{", start + 1)
-    return None
+        if start < 0 or (answer is not None and _paid_in(answer)):
+            break
+        value, end = _value_at(text, start)
+        other = _answer_within(value)
+        if other is not None and _TELLING & other.members.keys():
+            paid = _paid_in(other)
+            if answer is None or "solution" in paid or not _DOCUMENTED & answer.members.keys():
+                return other
+            answer = Answer(answer.members | paid)
+        start = text.find("{", max(end, start + 1))
+    return answer
+
+
+def _paid_in(answer: Answer) -> Json:
+    members = answer.members
+    return {
+        name: members[name] for name in _PAID & members.keys() if not _is_blank(name, members[name])
+    }
+
+
+def _undressed(text: str) -> Iterator[str]:
+    """Yield what is no JSON as it may have been before it was written into something else."""
+    for undressed in (
+        html.unescape(text),
+        unquote(text),
+        text.replace('\\"', '"'),
+        _MARK_OF_AN_EVENT.sub("", text),
+        _LOOSE.sub(_in_json, text[text.find("{") :]),
+    ):
+        if undressed != text:
+            yield undressed
+
+
+def _in_json(loose: re.Match[str]) -> str:
+    """Return as JSON what may stand for it; nothing for a comment or a comma too many."""
+    kept, text, word, colon = loose.group("kept", "text", "word", "colon")
+    if text is not None:
+        return json.dumps(text.replace("\\'", "'"))
+    if colon:
+        return f'"{word}":'
+    if word is not None:
+        return word.lower() if word.lower() in {"true", "false"} else "null"
+    is_value = kept is None or _value_at(kept)[1] == len(kept)
+    return (kept or "") if is_value else "null"
 
 
 def _answer_within(value: object) -> Answer | None:
@@ -217,7 +273,7 @@ def _merged(outer: Json, inner: Json, wrapper: str) -> Json:
 
 def _known_names(value: Json) -> Json:
     members = value.copy()
-    for name, item in value.items():
+    for name, item in islice(value.items(), MOST_NAMES):
         known = KNOWN_MEMBERS.get(plain(name), name)
         if known != name and _is_blank(known, members.get(known)):
             members[known] = item
@@ -232,13 +288,13 @@ def _is_blank(name: str, value: object) -> bool:
             return True
     if name in _PAID:
         return holds_nothing(value)
-    return not value and name != "balance"
+    return not value and (name != "balance" or value != 0)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Json:
     """Return an object; of members by the same name the last that has something to say counts."""
     value = dict(pairs)
-    if len(value) < len(pairs) <= _MOST_TWICE:
+    if len(value) < len(pairs) <= MOST_NAMES:
         value |= {name: item for name, item in pairs if not _is_blank(name, item)}
     return value
 
@@ -250,20 +306,20 @@ def _whole(digits: str) -> int | str:
 _JSON: Final = json.JSONDecoder(strict=False, parse_int=_whole, object_pairs_hook=_object)
 
 
-def _first_value(text: str) -> object:
-    """Return the JSON value that a text begins with; None when it does not begin with one."""
+def _value_at(text: str, start: int = 0) -> tuple[object, int]:
+    """Return the JSON value that begins there, and where it ends; None when none does."""
     try:
-        value, _ = _JSON.raw_decode(text)
+        value, end = _JSON.raw_decode(text, start)
         if not _is_too_deep(value):
-            return value
+            return value, end
     except ValueError:
-        return None
+        return None, start
     except RecursionError:
-        pass
+        end = len(text)
     try:
-        return _JSON.raw_decode(_levelled(text))[0]
+        return _JSON.raw_decode(_levelled(text[start:]))[0], end
     except ValueError:
-        return None
+        return None, start
 
 
 def _is_too_deep(value: object) -> bool:
@@ -314,12 +370,7 @@ def _whole_members(text: str, at: int, levels: int = _MOST_WRAPPINGS) -> Json:
         except ValueError:
             if levels and text.startswith("{", match.end()):
                 found[match[1]] = _whole_members(text, match.end(), levels - 1)
-                return found
-            skipped = _NO_VALUE.match(text, match.end())
-            if skipped is None:
-                return found
-            at = skipped.end()
-            continue
+            return found
         # A number may go on behind the end, and a text behind a quote that should be escaped.
         is_closed = text[at - 1] in '"]}'
         end = _END_OF_WHAT_IS_CLOSED if is_closed else _END_OF_A_MEMBER

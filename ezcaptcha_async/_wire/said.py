@@ -11,33 +11,42 @@ import attrs
 
 from ezcaptcha_async._wire.parsing import Answer, Json, unwrapped
 from ezcaptcha_async._wire.scrubbing import MAX_TEXT
-from ezcaptcha_async._wire.words import FAILED_WORDS, PROCESSING_WORDS, plain
+from ezcaptcha_async._wire.words import (
+    DONE_WORDS,
+    FAILED_WORDS,
+    NO_WORDS,
+    PROCESSING_WORDS,
+    holds_nothing,
+    plain,
+)
 
 MOST_FIELD_ERRORS: Final = 20
 """Most errors of single fields, or in one list of errors, that are looked at."""
 
 _FALSE: Final = frozenset({"false", "0", "no"})
-_NO_CODE: Final = frozenset({"ok", "success", "none", "null", "false", "noerror", "200"})
+_NO_CODE: Final = (
+    DONE_WORDS | NO_WORDS | {"no", "noerror", "noerrors", "errornone", "errorok", "200"}
+)
 """What stands for no code and no errorId, beside any number of zeros."""
 
-_PLACES_OF_A_CODE: Final = (
-    *("errorCode", "errorId", "error", "code", "message", "errorDescription"),
-    *("msg", "errorMessage", "detail", "reason", "status"),
-)
-"""Where a code has been seen."""
 OTHER_PLACES_OF_A_CODE: Final = (
     *("solution", "data", "result", "response", "request", "title"),
     *("description", "errorMsg", "errorText", "err"),
 )
-"""The same, but while a task is processed it may tell of an earlier try."""
-_PLACES: Final = _PLACES_OF_A_CODE + OTHER_PLACES_OF_A_CODE
+"""Where a code may stand that tells of an earlier try, while a task is processed."""
+_PLACES_OF_A_CODE: Final = (
+    *("errorCode", "errorId", "error", "code", "message", "errorDescription"),
+    *("msg", "errorMessage", "detail", "reason", "status"),
+    *OTHER_PLACES_OF_A_CODE,
+)
+"""Where a code has been seen."""
 _PLACES_OF_A_REASON: Final = (
     *("errorDescription", "message", "msg", "errorMessage", "errorMsg", "errorText"),
     *("detail", "reason", "description", "err"),
 )
 _MOST_LEVELS_OF_ERRORS: Final = 3
-_LEAST_ERROR: Final = 400
-"""From which number on the code of an answer is one of an error, as are those below zero."""
+_NUMBER_OF_AN_ERROR: Final = re.compile(r"-[1-9]\d*|[4-9]\d\d|[1-9]\d{3,}")
+"""The code of an answer is one of an error from 400 on, and below zero."""
 
 _REDIRECTION: Final = 300
 _SERVER_ERROR: Final = 500
@@ -104,10 +113,13 @@ class Said:
         for name in ("success", "ok"):
             if plain(str(self.members.get(name))) in _FALSE:
                 return f"{name} {self.members[name]}"
-        code, error = self.members.get("code"), self.members.get("error")
-        if isinstance(code, int) and (code < 0 or code >= _LEAST_ERROR):
+        code = str(self.members.get("code"))[:MAX_TEXT]
+        if _NUMBER_OF_AN_ERROR.fullmatch(code):
             return f"code {code}"
-        return str(error) if says_something(error) else ""
+        if self.members.get("status") is False:  # of a task, 0 may mean what 1 means elsewhere
+            return "status False"
+        errors = filter(says_something, map(self.members.get, ("error", "errors")))
+        return next(map(str, errors), "")
 
     @property
     def _is_of_a_gateway(self) -> bool:
@@ -135,12 +147,11 @@ class Said:
 
 def says_something(value: object) -> bool:
     """Return whether an errorCode or errorId is more than a way to say that there is none."""
-    if not value:
-        return False
-    if isinstance(value, dict | list):
-        return True
-    text = plain(str(value)).strip()
-    return text not in _NO_CODE and text.strip("0.") != ""
+    value = unwrapped(value)
+    if not value or isinstance(value, dict | list):
+        return not holds_nothing(value)
+    text = "".join(filter(str.isalnum, str(value)[:MAX_TEXT])).casefold()
+    return text not in _NO_CODE and text.strip("0") != ""
 
 
 def texts_with_a_code(members: Json) -> Iterator[tuple[str, str]]:
@@ -149,10 +160,10 @@ def texts_with_a_code(members: Json) -> Iterator[tuple[str, str]]:
     for _ in range(_MOST_LEVELS_OF_ERRORS):
         inner: list[Json] = []
         for place in places:
-            for name in _PLACES:
+            for name in _PLACES_OF_A_CODE:
                 value = place.get(name)
                 if value and isinstance(text := unwrapped(value), str):
-                    yield name, text
+                    yield name, text[:MAX_TEXT]
             for name in ("error", "errors", "errorCode"):
                 value = place.get(name)
                 if not value:

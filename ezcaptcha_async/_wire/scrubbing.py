@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from html import escape, unescape
 from typing import Any, Final, TypeAlias, cast
@@ -18,9 +19,9 @@ from ezcaptcha_async.transports import Reply, RequestBody
 _USER_INFO: Final = re.compile(r"(?<=://)[^/\s]*@|[^/\s:@]{1,100}:[^/\s@]{1,100}@")
 """Credentials before a host, in a URL or by themselves."""
 MAX_TEXT: Final = 300
-MAX_SCRUBBED: Final = 1_000
+MAX_SCRUBBED: Final = 600
 """Most characters that are looked through for secrets, however much a service writes: where all
-of them are escapes, that takes 60 microseconds for each, for which the event loop stands still."""
+of them are escapes, that takes 15 microseconds for each, for which the event loop stands still."""
 _MOST_SCRUBBED: Final = 10_000
 """The same where secrets are long, of which the one at the end may be cut in two."""
 _LONGEST_ESCAPE: Final = 12
@@ -29,9 +30,17 @@ _LONGEST_ESCAPE: Final = 12
 _NOT_SHOWN: Final = "not shown, for the task holds too many secrets to look for them"
 
 _ESCAPED: Final = re.compile(
-    r"(?:%[0-9A-Fa-f]{2})+|(?:\\u[0-9A-Fa-f]{4})+|\\.|&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[a-z]{2,6});"
+    r"(?:%[0-9a-f]{2})+|(?:[\\%]u[0-9a-f]{4}|\\x[0-9a-f]{2})+|\\."
+    r"|&(?:#\d{1,7};?|#x[0-9a-f]{1,6};?|[a-z]{2,6};)",
+    re.IGNORECASE,
 )
-"""Escapes of URLs, of JSON, and of HTML."""
+"""Escapes of URLs, of JSON and of programs, and of HTML."""
+_BETWEEN: Final = dict.fromkeys(map(ord, " +"))
+"""What may stand for a space where a form is sent, or in a text that is broken into lines."""
+_LEAST_ENCODED: Final = 6
+"""Least bytes of a secret that is looked for in hex and base64: a shorter one is in any word."""
+_MOST_ENCODED: Final = 100
+"""Most secrets that are looked for so; but for a browser's cookies, a task has a few."""
 _MOST_LAYERS: Final = 4
 """How often a text is looked through that was escaped several times."""
 
@@ -94,13 +103,13 @@ class Scrubber:
         """Return whether an id holds a secret of what was sent, and not by chance."""
         # Finding the secrets takes far longer than seeing that there is nothing of what was sent,
         # which an id with escapes in it does not show.
-        written = json.dumps(text)[1:-1].encode()
+        written, content = json.dumps(text)[1:-1].lower().encode(), sent.content.lower()
         starts = range(len(written) - _NO_CHANCE + 1)
         is_plain = not any(mark in text for mark in "%&\\")
-        if is_plain and not any(written[at : at + _NO_CHANCE] in sent.content for at in starts):
+        is_sent = any(written[at : at + _NO_CHANCE] in content for at in starts)
+        if is_plain and not is_sent and not self._secrets.may_be_in(text):
             return False
-        spans = (span for secrets in self._known(task) for span in secrets.spans(text))
-        return any(length >= _NO_CHANCE for _, _, length in spans)
+        return any(length >= _NO_CHANCE for _, _, length in _spans(text, self._known(task)))
 
     def _known(self, task: Task[Any] | None) -> tuple[Secrets, Secrets]:
         """Return what is secret; of a task it is found once, for an answer has many texts."""
@@ -122,32 +131,42 @@ class Secrets:
         secrets: The secrets, in their spellings.
     """
 
-    __slots__ = ("_by_head", "_heads", "longest")
+    __slots__ = ("_by_head", "_heads", "_secrets", "longest")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = spellings(secrets)
         self._by_head: dict[str, list[str]] = {}
-        spelled = spellings(secrets)
-        for secret in spelled:
+        encoded = (code for secret in self._secrets[:_MOST_ENCODED] for code in _encoded(secret))
+        for secret in filter(None, dict.fromkeys(map(_bare, (*self._secrets, *encoded)))):
             self._by_head.setdefault(secret[:_HEAD], []).append(secret)
         self._heads = sorted(set(map(len, self._by_head)))
-        self.longest = max(map(len, spelled), default=0)
+        self.longest = max(map(len, self._secrets), default=0)
 
     def __repr__(self) -> str:
         return "<Secrets>"
 
     def __iter__(self) -> Iterator[str]:
-        for found in self._by_head.values():
-            yield from found
+        yield from self._secrets
 
-    def spans(self, text: str) -> Iterator[tuple[int, int, int]]:
-        """Yield from where to where each secret stands, however escaped, and its length."""
-        for view, places in _views(text) if self._by_head else ():
-            for at in range(len(view)):
-                for head in self._heads:
-                    for secret in self._by_head.get(view[at : at + head], ()):
-                        if view.startswith(secret, at):
-                            length = len(secret)
-                            yield places[at][0], places[at + length - 1][1], length
+    def may_be_in(self, text: str) -> bool:
+        """Return whether one of them, however encoded, seems to begin in a text without escapes."""
+        bare = _bare(text)
+        return any(bare[at : at + _HEAD] in self._by_head for at in range(len(bare)))
+
+    def spans(self, view: str) -> Iterator[tuple[int, int]]:
+        """Yield where each secret stands in a text as they are compared, and its length."""
+        for at in range(len(view)) if self._heads else ():
+            for head in self._heads:
+                for secret in self._by_head.get(view[at : at + head], ()):
+                    if view.startswith(secret, at):
+                        yield at, len(secret)
+
+
+def _spans(text: str, known: Iterable[Secrets]) -> Iterator[tuple[int, int, int]]:
+    """Yield from where to where each secret stands, however written, and its length."""
+    for view, places in _views(text):
+        for at, length in (span for secrets in known for span in secrets.spans(view)):
+            yield places[at][0], places[at + length - 1][1], length
 
 
 def without(text: str, *known: Secrets, end: int | None = None) -> str:
@@ -163,7 +182,7 @@ def without(text: str, *known: Secrets, end: int | None = None) -> str:
     """
     if len(text) > _LONG:
         return _without_usual(text, (secret for secrets in known for secret in secrets))
-    spans = sorted(span for secrets in known for span in secrets.spans(text))
+    spans = sorted(_spans(text, known))
     pieces: list[str] = []
     done = 0
     for start, stop, _ in spans:
@@ -203,21 +222,50 @@ def cleaned(value: Any, *known: Secrets) -> Any:
     return value
 
 
+def _encoded(secret: str) -> Iterator[str]:
+    """Yield a secret in hex, and in base64 as far as what stands around it does not matter."""
+    data = secret.encode(errors="surrogatepass")
+    if len(data) < _LEAST_ENCODED:
+        return
+    yield data.hex()
+    for before in range(3):
+        first, last = -(-8 * before // 6), 8 * (before + len(data)) // 6
+        code = b64encode(bytes(before) + data).decode()[first:last]
+        yield code
+        yield code.replace("+", "-").replace("/", "_")
+
+
+def _bare(text: str) -> str:
+    """Return a text as secrets are compared: in small letters, without what is between them."""
+    shown = text if text.isprintable() else "".join(filter(str.isprintable, text))
+    return _small(shown.translate(_BETWEEN))
+
+
+def _small(text: str) -> str:
+    """Return a text in small letters, and no longer than it is."""
+    return text.lower() if text.isascii() else "".join(char.lower()[:1] for char in text)
+
+
 _View: TypeAlias = tuple[str, list[tuple[int, int]]]
-"""A text with escapes undone, and for each character where it stands in the original."""
+"""A text as secrets are compared, and for each character where it stands in the original."""
 
 
 def _views(text: str) -> Iterator[_View]:
-    """Yield the text as it is, and with its escapes undone once, twice, and so on."""
-    # In a form as browsers send it, a plus stands for a space.
-    for form in dict.fromkeys((text, text.replace("+", " "))):
-        view = form, [(at, at + 1) for at in range(len(form))]
-        for _ in range(_MOST_LAYERS):
-            yield view
-            undone = _undone(*view)
-            if undone[0] == view[0]:
-                break
-            view = undone
+    """Yield the text as secrets are compared, then with its escapes undone once, twice, ..."""
+    view: _View = text, [(at, at + 1) for at in range(len(text))]
+    for _ in range(_MOST_LAYERS):
+        yield _bare_view(*view)
+        undone = _undone(*view)
+        if undone[0] == view[0]:
+            break
+        view = undone
+
+
+def _bare_view(text: str, places: list[tuple[int, int]]) -> _View:
+    bare = _bare(text)
+    if len(bare) < len(text):
+        places = [place for char, place in zip(text, places, strict=True) if _bare(char)]
+    return bare, places
 
 
 def _undone(text: str, places: list[tuple[int, int]]) -> _View:
@@ -236,11 +284,12 @@ def _undone(text: str, places: list[tuple[int, int]]) -> _View:
 
 
 def _plain(escaped: str) -> str:
-    if escaped[0] == "%":
+    if escaped[0] == "%" and escaped[1] != "u":
         return unquote(escaped)
     if escaped[0] == "&":
         return unescape(escaped)
+    in_json = escaped.replace("%u", "\\u").replace("\\x", "\\u00")
     try:
-        return str(json.loads(f'"{escaped}"'))
+        return str(json.loads(f'"{in_json}"'))
     except ValueError:
         return escaped

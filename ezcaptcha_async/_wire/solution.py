@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
 from ezcaptcha_async._wire.parsing import (
+    BLANK,
     KNOWN_MEMBERS,
+    MOST_NAMES,
     WRAPPERS,
     Answer,
     Json,
@@ -47,8 +50,12 @@ _NAMES_OF_AN_ANSWER: Final = WRAPPERS | {
     *("answer", "text", "value", "code"),
 }
 _MOST_WRAPPINGS: Final = 3
+_MOST_PLACES: Final = 100
+"""In how many members of all wrappers on a level a solution is looked for."""
 _LEAST_TOKEN: Final = 20
 """Characters from which a mere text is a token, whatever the status says; one has hundreds."""
+_MOST_LOOKED_AT: Final = 1_000
+"""Characters of a text by which it is seen to be none."""
 
 
 def decode_solution(
@@ -81,9 +88,8 @@ def solution_in(answer: Answer) -> object:
     raw = answer.members.get("solution")
     if not holds_nothing(raw):
         return raw
-    beside = {
-        name: value for name, value in answer.members.items() if plain(name) not in KNOWN_MEMBERS
-    }
+    members = islice(answer.members.items(), MOST_NAMES)
+    beside = {name: value for name, value in members if plain(name) not in KNOWN_MEMBERS}
     wanted = (_ANY_TOKEN, _PARTS[CloudFlare5SSolution])
     if any(_is_complete(parts, beside) for parts in wanted):
         return beside
@@ -153,12 +159,10 @@ class _MisshapenError(Exception):
 def _decoded(solution_type: type[Solution], raw: object) -> tuple[Json, Json]:
     """Return the fields of a solution and what it has no field for."""
     parts = _PARTS.get(solution_type, ())
-    rest: Json | None = None
-    for item in _objects_in(raw):
-        rest = item if rest is None else rest
-        if _is_complete(parts, item):
-            rest = item
-            break
+    outermost = unwrapped(raw)
+    rest = cast("Json", outermost) if isinstance(outermost, dict) else None
+    if parts:
+        rest = next((item for item in _objects_in(raw) if _is_complete(parts, item)), rest)
     if solution_type in _TOKENS and not (rest and _is_complete(parts, rest)):
         token = _token_in(raw) if rest is None else _only_token_in(rest)
         rest = rest if token is None else {parts[0].names[0]: token}
@@ -186,11 +190,13 @@ def _objects_in(raw: object) -> Iterator[Json]:
     level = [raw]
     for _ in range(_MOST_WRAPPINGS):
         inner: list[object] = []
-        for item in level:
+        for item in level[:_MOST_PLACES]:
             value = unwrapped(item)
             if isinstance(value, dict):
                 yield cast("Json", value)
                 inner += cast("Json", value).values()
+            elif isinstance(value, list):
+                inner += cast("list[object]", value)
         level = inner
 
 
@@ -227,7 +233,15 @@ _SHAPES: Final = {"dict": "an object", "list": "an array", "str": "a string", "b
 
 def _token(value: object) -> str | None:
     value = unwrapped(value)
-    return value.strip() if isinstance(value, str) and not is_placeholder(value) else None
+    if not isinstance(value, str) or is_placeholder(value) or _is_prose(value):
+        return None
+    return value.strip(BLANK)
+
+
+def _is_prose(text: str) -> bool:
+    """Return whether a text is of short words, or a page: a token may be broken into lines."""
+    words = text[:_MOST_LOOKED_AT].split()
+    return text.lstrip().startswith("<") or (len(words) > 1 and max(map(len, words)) < _LEAST_TOKEN)
 
 
 def _text(value: object) -> str | None:
@@ -296,7 +310,8 @@ class _Part:
 
 def _readings(part: _Part, item: Json) -> Iterator[tuple[str, Any]]:
     """Yield each name under which a part can be read, with its value, the likeliest first."""
-    spelled = {plain(name): name for name in item} if part.names[0] not in item else {}
+    is_plain = part.names[0] in item
+    spelled = {} if is_plain else {plain(name): name for name in islice(item, MOST_NAMES)}
     for name in part.names:
         found = name if name in item else spelled.get(plain(name))
         value = None if found is None else part.read(item[found])

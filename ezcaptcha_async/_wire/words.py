@@ -6,9 +6,9 @@ import re
 from typing import Final, cast
 
 _BETWEEN_WORDS: Final = dict.fromkeys(map(ord, "_- \t\r\n"))
-_NOTHING_WORDS: Final = frozenset(
-    {"", "null", "none", "nil", "undefined", "nan", "na", "false", "error", "failed", "empty"}
-)
+NO_WORDS: Final = frozenset({"", "null", "none", "nil", "undefined", "nan", "na", "false"})
+"""What stands for nothing, with whatever is around it."""
+_NOTHING_WORDS: Final = NO_WORDS | {"error", "failed", "empty"}
 PROCESSING_WORDS: Final = frozenset(
     {"processing", "pending", "queued", "inqueue", "waiting", "running", "working", "solving"}
     | {"inprogress", "notready", "accepted", "created", "started"}
@@ -20,17 +20,18 @@ DONE_WORDS: Final = frozenset(
 DONE_SIGNS: Final = frozenset({"1", "1.0", "true", "200"})
 """The same where they stand for a status; an id may be one of them."""
 FAILED_WORDS: Final = re.compile(
-    r"(task|captcha|solv(e|ing))?(error(ed)?|fail(ed|ure)?|unsolv(able|ed)|not?solved|abort(ed)?"
-    r"|cancel(l?ed)?|reject(ed)?|refused|denied|expired|timed?out|invalid|crashed|dead|lost"
-    r"|terminated|killed)|失败|错误"
+    r"((\w*status\.|task|captcha|solv(e|ing))?(error(ed)?|fail(ed|ure)?|unsolv(able|ed)|not?solved"
+    r"|abort(ed)?|cancel(l?ed)?|reject(ed)?|refused|denied|expired|timed?out|invalid|crashed|dead"
+    r"|lost|terminated|killed|exception|unsuccessful)"
+    r"|(任务|识别|处理|求解|验证|已)?(失败|错误|超时|取消|过期))([.!\u3002\uff01]*|[:(\uff1a\uff08].*)"
 )
-"""What a status says that it failed, in the services' words and in others."""
+"""What a status says that it failed, in the services' words and in others, and why."""
 
 _CODE: Final = re.compile(r"error(_[a-z0-9]+)+|([a-z]+_)*capt?cha(_[a-z]+)*", re.IGNORECASE)
 """A code, also of a service that is like these: CAPCHA_NOT_READY."""
 _LONGEST: Final = 100
-_MOST_PLACES: Final = 100
-"""Most places that a template has to be filled in."""
+_MOST_PLACES: Final = 1_000
+"""Most values in a template that has to be filled in."""
 
 
 def plain(name: str) -> str:
@@ -52,16 +53,20 @@ def holds_nothing(value: object, *, may_be_words: bool = False) -> bool:
         value: The value.
         may_be_words: Whether no word is a placeholder, and no number and no truth value.
     """
-    if isinstance(value, str):
-        return not value.strip() if may_be_words else is_placeholder(value)
-    if isinstance(value, dict):
-        value = list(cast("dict[str, object]", value).values())
-    if isinstance(value, list):
-        items = cast("list[object]", value)
-        return len(items) <= _MOST_PLACES and all(
-            holds_nothing(item, may_be_words=may_be_words) for item in items
-        )
-    return value is None if may_be_words else not value
+    items = [value]
+    for item in items:  # to which what is in them is added
+        if isinstance(item, dict):
+            items += cast("dict[str, object]", item).values()
+        elif isinstance(item, list):
+            items += cast("list[object]", item)
+        elif isinstance(item, str):
+            if not (not item.strip() if may_be_words else is_placeholder(item)):
+                return False
+        elif item if not may_be_words else item is not None:
+            return False
+        if len(items) > _MOST_PLACES:
+            return False
+    return True
 
 
 def is_placeholder(text: str) -> bool:

@@ -10,11 +10,13 @@ import codecs
 import gzip
 import itertools
 import json
+import re
 import sys
 import zlib
 from collections.abc import Callable
 from html import escape
 from typing import Any, Final
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -28,7 +30,7 @@ from ezcaptcha_async._wire.decoding import (
     Refused,
     Unreadable,
 )
-from ezcaptcha_async._wire.parsing import MOST_LEVELS, answer_in
+from ezcaptcha_async._wire.parsing import MOST_LEVELS
 from ezcaptcha_async._wire.solution import MOST_OF_A_TOKEN, decode_solution
 from ezcaptcha_async._wire.transport import MAX_BODY, reply_from
 from ezcaptcha_async.errors import (
@@ -260,20 +262,33 @@ def test_a_code_that_no_table_knows() -> None:
 
 def test_what_stands_for_no_code_or_error() -> None:
     """A service that says that all is well would end a paid task."""
-    codes = (None, "", 0, "0", "0000", "OK", "ok", "SUCCESS", "null", 200)
-    for error_id, code in itertools.product((0, "0", 0.0, False), codes):
+    codes = (None, "", 0, "0", "0000", "OK", "ok", "SUCCESS", "null", 200, "N/A", "undefined")
+    codes += ("successful", "成功", "No errors", "ERROR_NONE", [0], {"code": 0, "msg": "ok"})
+    for error_id, code in itertools.product((0, "0", 0.0, False, "no", "none", [0]), codes):
         body = {"errorId": error_id, "errorCode": code, "status": "processing", "balance": 5}
         assert result(body) == result({**body, "status": None}) == Processing()
         assert created({**body, "taskId": "77"}) == Created("77")
         assert isinstance(created(body), Unreadable)
         assert Decoder(EZCAPTCHA, [KEY]).balance(reply(body)) == 5
+        answer = {**body, "status": "ready", "solution": {"answer": "dog"}}
+        assert solved(answer, CustomSolution).extra == {"answer": "dog"}
 
 
 def test_a_status_that_says_that_the_task_failed() -> None:
     """It would be polled ninety times, to the end of its five minutes, and be called lapsed."""
     words = (
         *("error", "Error", "failed", "FAILED", "failure", "unsolvable", "timeout", "Timed out"),
-        *("task_failed", "cancelled", "canceled", "expired", "rejected", "失败"),
+        *(
+            "task_failed",
+            "cancelled",
+            "canceled",
+            "expired",
+            "rejected",
+            "失败",
+            "任务失败",
+            "超时",
+        ),
+        *("Failed!", "failed: no worker", "TaskStatus.FAILED", "unsuccessful", "exception"),
     )
     for word, error_id, code in itertools.product(words, (None, 0, 1), (None, "ERROR_NEW")):
         body = {"errorId": error_id, "errorCode": code, "status": word}
@@ -314,6 +329,7 @@ PLACEHOLDERS: Final = [
     *("null", "None", " ", "error", "Failed", "pending", "not ready", "done", "ready"),
     *("CAPCHA_NOT_READY", "CAPTCHA_STILL_NOT_READY", "ERROR_CAPTCHA_UNSOLVABLE"),
     "your_captcha_is_being_solved",
+    *("please wait", "no worker could solve it, sorry", "[object Object]", "<html>Bad gateway"),
 ]
 
 
@@ -451,6 +467,27 @@ DRESSES: Final[dict[str, Dress]] = {
     "a text": lambda body: _as_reply(json.dumps(body.decode()).encode()),
     "a text in a text": lambda body: _as_reply(json.dumps(json.dumps(body.decode())).encode()),
     "a list": _with(b"[", b"]"),
+    "a list with nothing in it": _with(b'{"data":[null,{},', b"]}"),
+    "twice in a list": lambda body: _as_reply(b'{"data":[' + body + b"," + body + b"]}"),
+    "a ping before": _with(b'{"ping":1}\n', b""),
+    "an event in lines": lambda body: _as_reply(
+        b"event: x\ndata: " + body.replace(b",", b"\ndata: ,") + b"\n\n"
+    ),
+    "an event with a text": lambda body: _as_reply(b"data: " + json.dumps(body.decode()).encode()),
+    "within a page with numbers": lambda body: _as_reply(
+        b'<pre class="x">' + body.replace(b'"', b"&#34;") + b"</pre>"
+    ),
+    "an address": lambda body: _as_reply(quote(body).encode()),
+    "a text without its quotes": lambda body: _as_reply(json.dumps(body.decode())[1:-1].encode()),
+    "of Python": lambda body: _as_reply(repr({**json.loads(body), "o'": "x\"'"}).encode()),
+    "of JavaScript": lambda body: _as_reply(
+        re.sub(
+            rb'"(\w+)":',
+            rb"\1 : ",
+            b"f({/* of } */ ok: True, a: -1.5, d: 0x5f, e: -Infinity," + body[1:-1],
+        )
+        + b", // the end\n b: 'it\\'s', c: [undefined, 1,],});"
+    ),
     "a wrapper": _with(b'{"code":0,"message":"ok","data":', b"}"),
     "a template around it": _with(
         b'{"errorId":0,"status":"success","taskId":0,"solution":{"token":""},"data":', b"}"
@@ -598,7 +635,9 @@ def test_a_no_in_the_words_of_others() -> None:
     """A createTask that was refused would be said to be paid for perhaps; a ticket never ends."""
     bodies: list[dict[str, Any]] = [
         *({"success": value, "message": "why"} for value in (False, "false", 0)),
-        *({"code": code, "msg": "why"} for code in (-1, 402, 500)),
+        *({"code": code, "msg": "why"} for code in (-1, 402, 500, "-1", "402", "10003")),
+        *({"status": False, "message": "why"}, {"errors": {"websiteKey": "why"}}),
+        {"errors": ["why"]},
         {"ok": False, "description": "why"},
         {"errorId": 0, "error": "why"},
         {"error": "why"},
@@ -698,6 +737,25 @@ def test_the_status_in_a_wrapper_is_that_of_the_task() -> None:
         assert result({"errorId": 0, **other}) == Processing()
 
 
+def test_what_was_paid_for_may_follow_another_answer() -> None:
+    """It would be lost for what the service said first; a clear no would be lost for an echo."""
+    assert created('{"errorId":0}\n{"taskId":"abc"}') == Created("abc")
+    token = f'{{"errorId":0,"status":"ready","solution":{{"token":"{TOKEN}"}}}}'
+    assert solved('{"errorId":0,"status":"processing"}\n' + token).token == TOKEN
+    for said in ('{"errorId":1,"errorCode":"ERROR_TASK_NOT_EXIST"}', '{"errorId":"x"}'):
+        assert isinstance(result(said + '{"clientKey":"x","taskId":"77"}'), Refused)
+    assert result('{"errorId":0,"status":"processing"}{"errorId":1}') == Processing()
+
+
+@pytest.mark.parametrize("balance", [5, "5", [5], '"5"', {"points": 5}])
+def test_no_wrapper_hides_a_balance(balance: object) -> None:
+    """A service that answers would be taken for one that says nothing."""
+    for body in ({"Balance": balance}, {"code": 0, "data": {"balance": balance}}):
+        assert Decoder(EZCAPTCHA, [KEY]).balance(reply(body)) == 5
+    kept = reply({"balance": 0, "data": {"balance": balance}})
+    assert Decoder(EZCAPTCHA, [KEY]).balance(kept) == 0
+
+
 def test_the_name_of_a_field_at_fault_is_no_id() -> None:
     """What the service says of the field `taskId` would be polled as an id."""
     body = {"errorId": 1, "errorCode": "ERROR_NEW", "errors": {"taskId": "77 is unknown"}}
@@ -753,6 +811,11 @@ def test_nothing_holds_the_event_loop_for_long() -> None:
         b'{"a":"' + b'\\"' * (most // 2),
         b'{"a":"b" ' * (flood // 2),
         json.dumps({str(number): {} for number in range(flood // 3)}).encode(),
+        json.dumps({f"task_id{number}": 0 for number in range(flood // 4)}).encode(),
+        json.dumps({"status": "ready", "solution": [[[""] * 90] * 90] * 6}).encode(),
+        b"&quot;" * flood,
+        b"'" * most,
+        b"a:" * (most // 2),
     ):
         calls = 0
 
@@ -762,7 +825,7 @@ def test_nothing_holds_the_event_loop_for_long() -> None:
 
         sys.setprofile(count)
         try:
-            answer_in(Reply(200, body))
+            result(body)
         finally:
             sys.setprofile(None)
         assert calls < most, body[:9]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from html import escape
 from itertools import product
@@ -259,6 +260,18 @@ ESCAPES: dict[str, Callable[[str], str]] = {
     "html-numbers": lambda text: "".join(f"&#{ord(char)};" for char in text),
     "html-hex": lambda text: "".join(f"&#x{ord(char):x};" for char in text),
     "all-percent": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+    "upper case": str.upper,
+    "upper case of url": lambda text: quote(text, safe="").upper(),
+    "broken into lines": lambda text: "\r\n  ".join(text[at : at + 5] for at in range(0, 30, 5)),
+    "what is not seen": "\u200b".join,
+    "of a program": lambda text: "".join(f"\\x{ord(char):02x}" for char in text[:12]) + text[12:],
+    "of a script": lambda text: "".join(f"%u{ord(char):04x}" for char in text[:12]) + text[12:],
+    "html-open": lambda text: "".join(f"&#{ord(char)}" for char in text),
+    "hex": lambda text: text.encode().hex(),
+    "base64": lambda text: b64encode(text.encode()).decode(),
+    "base64 of url": lambda text: urlsafe_b64encode(f"{text}~".encode()).decode(),
+    "basic": lambda text: f"Basic {b64encode(f'me:{text}'.encode()).decode()}",
+    "within base64": lambda text: b64encode(f"user:{text}:{text}".encode()).decode(),
 }
 
 
@@ -271,8 +284,9 @@ def test_a_secret_is_taken_out_however_it_is_spelled(secret: str) -> None:
         spelled = ESCAPES[spell](secret)
         said = DECODER.scrubber.scrub(around.format(spelled, spelled), task)
         assert "***" in said, (spell, around)
+        assert spelled[8:16] not in said, (spell, around)
         for piece in ("s3cret", "p@ss", "p%40ss", "w\u00f6rd"):
-            assert piece not in said, (spell, around)
+            assert piece not in said.lower(), (spell, around)
 
 
 def test_secrets_that_overlap_go_together() -> None:
@@ -309,6 +323,8 @@ def test_an_id_holds_no_secret_but_by_chance() -> None:
     task = CustomTask("NewTask", {"proxyPassword": "12"})
     sent = Encoder(KEY).create_task(task, None)
     assert DECODER.scrubber.repeats_secret(f"id-{quote(KEY)}", task, sent)
+    for encoded in (KEY.upper(), KEY.encode().hex(), b64encode(f"id:{KEY}".encode()).decode()):
+        assert DECODER.scrubber.repeats_secret(encoded, task, sent), encoded
     for spelled in ("%{:02x}", "&#{};", "\\u{:04x}"):
         escaped = "".join(spelled.format(ord(char)) for char in KEY)
         assert DECODER.scrubber.repeats_secret(f"id-{escaped}", task, sent), escaped

@@ -167,6 +167,7 @@ def test_a_token_in_another_form(solution_type: Any) -> None:
         *(LONG, f" {LONG}\n", json.dumps({"token": LONG}), json.dumps(LONG), [LONG]),
         *([{"token": LONG}], {"solution": {"token": LONG}}, {"data": json.dumps({"token": LONG})}),
         {"gRecaptchaResponse": "", "token": LONG},
+        *([None, {}, {"token": LONG}], [{"token": LONG}, {"x": 1}], [LONG, LONG], f"\x00{LONG}"),
     ):
         assert decode(solution_type, raw).token == LONG, raw
 
@@ -213,7 +214,9 @@ EXPECTED: dict[tuple[Any, str], list[tuple[Any, str]]] = {
         *((None, "nothing"), ("no luck", "a string"), ("", "an empty string")),
     ],
     (CloudFlare5SSolution, ": expected an object"): [("t" * 99, "a string")],
-    (CustomSolution, ": expected an object"): [(["t"], "an array"), (True, "a boolean")],
+    (CustomSolution, ": expected an object"): [
+        *((["t"], "an array"), ([{"a": 1}, {"b": 2}], "an array"), (True, "a boolean")),
+    ],
     (ReCaptchaSolution, ".gRecaptchaResponse: expected a non-empty string"): [
         *(({}, "nothing"), ({"gRecaptchaResponse": ""}, "an empty string")),
         ({"gRecaptchaResponse": {"5ecret": 5}}, "an object"),
