@@ -47,10 +47,12 @@ _MOST_IN_A_LIST: Final = 10
 _MOST_UNDRESSED: Final = 20_000
 """Most characters of what is no JSON that are read in other ways: 10 ms."""
 
-_MEMBERS: Final = (
-    *("errorId", "errorCode", "errorDescription", "errors", "requestId"),
-    *("taskId", "status", "solution", "balance"),
+_DOCUMENTED: Final = frozenset(
+    {"errorId", "errorCode", "errorDescription", "errors", "requestId"}
+    | {"taskId", "status", "solution", "balance"}
 )
+KNOWN_MEMBERS: Final = {plain(name): name for name in _DOCUMENTED}
+"""Name of a documented member as names are compared → as it is documented."""
 _TELLING: Final = frozenset({"errorId", "errorCode", "taskId", "solution"})
 """Members by which an answer is known where it stands in something else; any page has a status."""
 
@@ -77,10 +79,6 @@ _LOOSE: Final = re.compile(
     re.DOTALL,
 )
 """What JSON has, or stands in its place in JavaScript and Python, with comments."""
-
-_DOCUMENTED: Final = frozenset(_MEMBERS)
-KNOWN_MEMBERS: Final = {plain(name): name for name in _MEMBERS}
-"""Name of a documented member as names are compared → as it is documented."""
 
 _CHARSETS: Final = {
     plain(name): codec for alias, codec in aliases.items() for name in (alias, codec)

@@ -148,7 +148,7 @@ class Said:
 def says_something(value: object) -> bool:
     """Return whether an errorCode or errorId is more than a way to say that there is none."""
     value = unwrapped(value)
-    if not value or isinstance(value, dict | list):
+    if not isinstance(value, str | int | float):
         return not holds_nothing(value)
     text = "".join(filter(str.isalnum, str(value)[:MAX_TEXT])).casefold()
     return text not in _NO_CODE and text.strip("0") != ""

@@ -238,12 +238,8 @@ def _encoded(secret: str) -> Iterator[str]:
 def _bare(text: str) -> str:
     """Return a text as secrets are compared: in small letters, without what is between them."""
     shown = text if text.isprintable() else "".join(filter(str.isprintable, text))
-    return _small(shown.translate(_BETWEEN))
-
-
-def _small(text: str) -> str:
-    """Return a text in small letters, and no longer than it is."""
-    return text.lower() if text.isascii() else "".join(char.lower()[:1] for char in text)
+    bare = shown.translate(_BETWEEN)
+    return bare.lower() if bare.isascii() else "".join(char.lower()[:1] for char in bare)
 
 
 _View: TypeAlias = tuple[str, list[tuple[int, int]]]

@@ -24,12 +24,11 @@ def ssl_context() -> ssl.SSLContext:
             for the keys of connections that cannot be written.
     """
     problem = pipe_named()
-    if problem is not None:
-        raise ConfigurationError(problem)
-    try:
-        return _ssl_context(certificates_named())
-    except OSError as error:
-        problem = tls_problem(error)
+    if problem is None:
+        try:
+            return _ssl_context(certificates_named())
+        except OSError as error:
+            problem = tls_problem(error)
     raise ConfigurationError(problem)
 
 

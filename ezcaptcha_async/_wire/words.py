@@ -12,10 +12,11 @@ _NOTHING_WORDS: Final = NO_WORDS | {"error", "failed", "empty"}
 PROCESSING_WORDS: Final = frozenset(
     {"processing", "pending", "queued", "inqueue", "waiting", "running", "working", "solving"}
     | {"inprogress", "notready", "accepted", "created", "started"}
+    | {"处理中", "识别中", "等待中", "排队中"}
 )
 DONE_WORDS: Final = frozenset(
     {"done", "success", "successful", "succeeded", "complete", "completed", "finish", "finished"}
-    | {"solved", "ok", "完成", "已完成", "成功"}
+    | {"solved", "resolved", "ok", "完成", "已完成", "成功", "识别成功", "就绪"}
 )
 DONE_SIGNS: Final = frozenset({"1", "1.0", "true", "200"})
 """The same where they stand for a status; an id may be one of them."""

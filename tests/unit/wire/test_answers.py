@@ -306,7 +306,7 @@ def test_a_code_or_a_status_that_says_not_yet() -> None:
     for http, code, error_id, status in itertools.product(EVERY_STATUS, codes, (None, 1), words):
         body = {"errorId": error_id, "errorCode": code, "status": status}
         assert result(body, http) == result(code, http) == Processing(), (http, body)
-    for word in ("processing", "Processing", "PENDING", "queued", "in progress"):
+    for word in ("processing", "Processing", "PENDING", "queued", "in progress", "处理中"):
         for other in (None, "ERROR_NEW"):
             body = {"errorId": 1, "errorCode": other, "status": word}
             assert result(body) == Processing(), body
@@ -701,7 +701,7 @@ def test_a_token_under_a_name_that_says_little() -> None:
 
 def test_a_solution_of_no_known_form_ends_with_what_it_is() -> None:
     """It would be polled for to the end of its window, and be gone then."""
-    for status in ("ready", "Success", 1, 1.0, True, "true", "OK", 200, None):
+    for status in ("ready", "Success", 1, 1.0, True, "true", "OK", 200, None, "就绪", "resolved"):
         with pytest.raises(ProtocolError) as caught:
             solved({"errorId": 0, "status": status, "solution": {"x": ["a", "b"]}})
         assert caught.value.payload == {"x": ["a", "b"]}
