@@ -58,7 +58,11 @@ class Pace:
         self._answer_times.guess(seconds)
 
     def poll_took(self, seconds: float, deadline: float, *, is_answered: bool) -> None:
-        """Learn from a poll, which took so many seconds, of those up to its deadline."""
+        """Learn from a poll, which took so many seconds, of those up to its deadline.
+
+        How soon one is refused, or a gateway says that nobody is there, tells nothing of how long
+        an answer takes.
+        """
         if is_answered:
             self._answer_times.answered(seconds)
         elif seconds > _NEARLY * deadline:

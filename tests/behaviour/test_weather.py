@@ -29,6 +29,7 @@ class Sky(DirectTransport):
     ) -> None:
         super().__init__(service, latency=0.05)
         self.fails, self.hangs = fails, hangs
+        self.takes = 0.0  # of those that are answered
         self._answers = answers or (BAD_GATEWAY, NO_ANSWER)
         self.polls: list[float] = []
         self._rng = Random(7)
@@ -46,6 +47,8 @@ class Sky(DirectTransport):
                 answer = self._answers[int(luck / self.fails * len(self._answers))]
                 await anyio.sleep(0.05)
                 return answer
+            if self.takes:
+                await anyio.sleep(self.takes)
         return await super().post(url, body, timeout=timeout, evidence=evidence)
 
 
@@ -76,6 +79,17 @@ async def test_a_share_of_the_polls_goes_wrong(fails: float, hangs: float, most_
     late = lags(service)
     assert sum(late) / len(late) <= most_lag
     assert len(sky.polls) <= 100 * (20 + max(late)) / 3, "never more often than the spacing"
+
+
+@pytest.mark.parametrize("answer", [BAD_GATEWAY, Reply(429, b"<html>")])
+async def test_what_fails_at_once_does_not_tell_how_long_an_answer_takes(answer: Reply) -> None:
+    """Each poll that was answered well would be cut off: all that is paid would lapse."""
+    service = SimulatedService(solve_times=Uniform(8, 30))
+    sky = Sky(service, answer, fails=0.5)
+    sky.takes = 6.0
+    assert await solve(service, sky, 60) == 60
+    late = lags(service)
+    assert sum(late) / len(late) <= 15.0
 
 
 EMPTY = Reply(200, b'{"errorId": 0, "status": "ready", "solution": {}}')
