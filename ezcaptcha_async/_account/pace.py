@@ -74,6 +74,13 @@ class Pace:
         """Return the seconds to wait after so many failures in a row."""
         return self._backoff.delay(failures, self.rng)
 
+    def asked_of_one(self, seconds: float) -> float:
+        """Return how long a paid task waits by itself where the service asks to wait so long.
+
+        What it asks of the whole account, the gate obeys; a longer wait here is a token expired.
+        """
+        return min(seconds, self._terms.longest_wait)
+
     def spaced(self) -> float:
         """Return the seconds to wait with a poll after one that said nothing of its task."""
         return self._line.spacing * (1 + _JITTER * self.rng.random())

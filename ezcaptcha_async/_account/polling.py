@@ -114,7 +114,8 @@ class Poller:
             self._settled(entry, error)
         else:
             # Not even a refused key takes it away: that may be good again in time.
-            self._skip(entry, error.code, error.retry_after or 0.0)
+            asked = self._exchange.pace.asked_of_one(error.retry_after or 0.0)
+            self._skip(entry, error.code, asked)
 
     def _settled(self, entry: Entry, result: Reply | ServiceError) -> None:
         """Tell others what a task came to that was created once for its reference."""

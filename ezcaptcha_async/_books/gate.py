@@ -5,6 +5,7 @@ happens". It holds back
 
 * every request, while the service throttles the account, above the rate that throttling has
   taught, and above the rates that the user has set; creates or polls or both, while a ban lasts;
+  while the service asks for patience, a poll asks now and then whether that is meant for all;
 * all creates but one, while the account is **on trial**: nothing is known of it yet, or nothing
   but failures came back. One goes first; the first good answer lets the others follow, and
   after a failure the next one waits a while. A create costs money when its answer is lost;
@@ -113,8 +114,11 @@ class Gate:
         self._all = Pause(terms.first_wait, terms.longest_pause)
         self._creates = Pause(terms.first_wait, terms.longest_pause)
         self._doubt = Pause(terms.first_wait, terms.longest_wait)
-        self._paused_by = 0
+        self._paused_by = self._sent_before = 0
         self._passed_it = 0
+        # Longer and longer: there may be services where each request prolongs the pause.
+        self._asking = Pause(terms.longest_wait, 2 * terms.longest_pause)
+        self._throttled_in_a_row = 0
         self._asked_of_one_until = -inf
         self._failed_in_a_row = self._lost_in_a_row = 0
         self._refusals = RefusedInARow()
@@ -206,7 +210,9 @@ class Gate:
 
     def poll_at(self, now: float) -> float:
         """Return when the next poll may go."""
-        at = max(self._request_at(now), self._polls_banned_until, self._poll_pacer.next_at(now))
+        paused_until = min(self._all.until, self._asking.until)
+        at = max(self._rate.next_at(now), paused_until, self._poll_pacer.next_at(now))
+        at = max(at, self._polls_banned_until)
         if not self._polls_on_probe:
             return at
         if self._polls_in_flight >= self._most_probes:
@@ -286,6 +292,8 @@ class Gate:
         elif endpoint == "getTaskResult":
             self._poll_pacer.take(now)
             self._polls_in_flight += 1
+            if now < self._all.until:
+                self._asking.extend(now, None, 1.0)
         self._sent += 1
         return Permit(endpoint, now, self._sent)
 
@@ -320,12 +328,15 @@ class Gate:
         self._rate.heard(now, permit.at, throttled=False)
         if now < self._all.until and permit.number > self._paused_by:
             self._passed_it += 1
-            if self._passed_it >= _PASSED_IT:
-                self._all.until = now
-                self._asked_of_one_until = now + self._terms.polls_dead_after
+            if self._passed_it >= _PASSED_IT or permit.number > self._sent_before:
+                self._all.until = self._asked_of_one_until = now
+        if now <= self._asked_of_one_until:  # as long as others are answered
+            self._asked_of_one_until = now + self._terms.polls_dead_after
+        self._throttled_in_a_row = 0
         self._quota.succeeded()
         if endpoint == "getTaskResult":
             self.polls_fail_since = inf
+            self._asking.forget()
         # What was sent before a ban tells nothing of what comes after.
         if now >= self.banned_until(endpoint):
             self._pass_trial()
@@ -382,9 +393,14 @@ class Gate:
                 self._banned(error, now, stretch, endpoint)
             case ThrottledError():
                 self._rate.heard(now, permit.at, throttled=True)
+                self._throttled_in_a_row += 1
+                if self._throttled_in_a_row >= _FAILED_IN_A_ROW:
+                    self._asked_of_one_until = -inf
                 if error.retry_after and now >= self._asked_of_one_until:
                     if now >= self._all.until:
                         self._paused_by, self._passed_it = permit.number, 0
+                        self._sent_before = self._sent
+                        self._asking.extend(now, None, stretch)
                     self._all.extend(now, error.retry_after, stretch)
             case _:
                 if endpoint == "getTaskResult":
@@ -402,6 +418,7 @@ class Gate:
     def pause(self, until: float) -> None:
         """Send nothing until then: another pool was asked to wait."""
         self._all.until = max(self._all.until, until)
+        self._asking.until = max(self._asking.until, until)
 
     def reopen(self) -> None:
         """Take new tasks again: the key and the balance were found good, or the user says so."""

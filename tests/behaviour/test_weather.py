@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import anyio
 import pytest
@@ -15,6 +16,11 @@ from .conftest import KEY, TASK, DirectTransport, solve_all
 
 BAD_GATEWAY = Reply(502, b"<html>502 Bad Gateway</html>")
 NO_ANSWER = NoAnswer("the connection was reset")
+
+
+def refusal(status: int, code: str, **headers: str) -> Reply:
+    """Answer as the service refuses."""
+    return Reply(status, f'{{"errorId": 1, "errorCode": "{code}"}}'.encode(), **headers)
 
 
 class Sky(DirectTransport):
@@ -92,12 +98,42 @@ async def test_what_fails_at_once_does_not_tell_how_long_an_answer_takes(answer:
     assert sum(late) / len(late) <= 15.0
 
 
+@pytest.mark.parametrize(("count", "status"), [(100, 429), (5, 429), (100, 503)])
+async def test_a_long_wait_that_one_of_several_servers_asks_for(count: int, status: int) -> None:
+    """Two minutes of silence for all that is paid: each token would come expired."""
+    service = SimulatedService(solve_times=Uniform(8, 30))
+    code = "ERROR_REQUEST_LIMIT" if status == 429 else "ERROR_SERVICE_UNAVAILABLE"
+    sky = Sky(service, refusal(status, code, retry_after="600"), fails=0.1)
+    assert await solve(service, sky, count) == count
+    late = lags(service)
+    assert sum(late) / len(late) <= 20.0
+    assert max(late) <= 90.0
+
+
+async def test_a_limit_that_asks_for_a_long_wait_is_lived_with() -> None:
+    """Each answer above ten polls a second would be two minutes in which nothing is fetched."""
+    service = SimulatedService(solve_times=Uniform(8, 30))
+    full_at = -60.0
+
+    class Limit(Sky):
+        async def post(  # type: ignore[override]
+            self, url: str, body: RequestBody, **settings: Any
+        ) -> Reply | NoAnswer:
+            nonlocal full_at
+            now = anyio.current_time()
+            if url.endswith("/getTaskResult"):
+                following = max(full_at, now) + 0.1
+                if following > now + 1:
+                    await anyio.sleep(0.05)
+                    return refusal(429, "ERROR_REQUEST_LIMIT", retry_after="120")
+                full_at = following
+            return await super().post(url, body, **settings)
+
+    assert await solve(service, Limit(service), 100) == 100
+    assert max(lags(service)) <= 110.0
+
+
 EMPTY = Reply(200, b'{"errorId": 0, "status": "ready", "solution": {}}')
-
-
-def refusal(status: int, code: str, **headers: str) -> Reply:
-    """Answer as the service refuses."""
-    return Reply(status, f'{{"errorId": 1, "errorCode": "{code}"}}'.encode(), **headers)
 
 
 KINDS: dict[str, tuple[Reply | NoAnswer, ...]] = {
