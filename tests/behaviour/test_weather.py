@@ -6,9 +6,10 @@ from random import Random
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
-from ezcaptcha_async import EzCaptchaError, ProtocolError, ServiceError, SessionPool
+from ezcaptcha_async import Account, EzCaptchaError, ProtocolError, ServiceError, SessionPool
 from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
@@ -202,6 +203,41 @@ async def test_half_a_minute_of_trouble_of_the_service_ends_no_task(code: str) -
     async with anyio.create_task_group() as group:
         group.start_soon(clear_up)
         assert await solve(service, sky, 60) == 60
+
+
+class TwoHosts(Sky):
+    """Sends each request to the service whose host it names."""
+
+    def __init__(self, *skies: Sky) -> None:
+        self._skies = skies
+
+    async def post(  # type: ignore[override]
+        self, url: str, body: RequestBody, **settings: Any
+    ) -> Reply | NoAnswer:
+        """Answer as it does."""
+        return await self._skies["/second." in url].post(url, body, **settings)
+
+
+@pytest.mark.parametrize(("hangs", "takes"), [(1.0, 0.0), (0.0, 8.0)])
+async def test_one_host_that_hangs_or_is_slow_holds_up_no_other(hangs: float, takes: float) -> None:
+    """Its polls would hold all the slots, and what is paid elsewhere come a minute late."""
+    bad, good = (SimulatedService(solve_times=Uniform(8, 30)) for _ in range(2))
+    sky = Sky(bad)
+    accounts = [
+        Account(name, service=attrs.evolve(service.profile(), base_url=f"https://{name}.example"))
+        for name, service in (("first", bad), ("second", good))
+    ]
+    transport = TwoHosts(sky, Sky(good))
+    async with (
+        SessionPool(*accounts, transport=transport, rng=Random(7)) as pool,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(solve_all, pool, 400)
+        await anyio.sleep(6)
+        sky.hangs, sky.takes = hangs, takes
+    late = lags(good)
+    assert len(late) == len(good.record.tasks) >= 200
+    assert sum(late) / len(late) <= 10.0
 
 
 async def test_a_total_outage_is_met_with_less_and_less() -> None:
