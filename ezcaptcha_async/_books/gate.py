@@ -174,6 +174,11 @@ class Gate:
         return isinstance(self._shut_by, SubscriptionError)
 
     @property
+    def refuses_tasks(self) -> bool:
+        """Whether it has refused one task after the other, for what they are, and accepted none."""
+        return self._refusals.too_many
+
+    @property
     def state(self) -> str:
         """A word or two: open, on trial, polls on probe, or shut."""
         if self._shut_by is not None:

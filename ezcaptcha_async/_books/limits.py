@@ -252,7 +252,12 @@ class RefusedInARow:
         self._count(refused=True)
         self._codes.add(code)
         self._row += 1
-        enough = _SAME_IN_A_ROW if len(self._codes) == 1 else 2 * _SAME_IN_A_ROW
+        return self.too_many
+
+    @property
+    def too_many(self) -> bool:
+        """Whether there are too many in a row."""
+        enough = _SAME_IN_A_ROW if len(self._codes) <= 1 else 2 * _SAME_IN_A_ROW
         return self._row >= enough and self._usual**self._row < _BY_CHANCE
 
     def end(self) -> None:

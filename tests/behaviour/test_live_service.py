@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from ezcaptcha_async import (
+    Account,
     AccountEvent,
     CredentialError,
     Event,
@@ -283,6 +284,32 @@ async def test_whatever_turns_creates_away_the_herd_is_held_back(answer: Answer)
         errors = await solve_all(pool, 200, page)
     assert len(errors) == 160
     assert live.asked["createTask"] <= 40 + 45
+
+
+@pytest.mark.parametrize("count", [2, 10])
+async def test_what_an_account_turns_away_goes_only_where_it_may_be_taken(count: int) -> None:
+    """What is refused for what it is would be refused by each account more often than by one."""
+    asked = Counter[str]()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/getTaskResult":
+            return ready(0)
+        key = json.loads(request.content)["clientKey"]
+        asked[key] += 1
+        return created(asked.total()) if is_well and key == "key-0" else refusal("ERROR_OF_TODAY")
+
+    is_well = False
+    accounts = [Account(f"key-{number}") for number in range(count)]
+    async with (
+        httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client,
+        SessionPool(*accounts, http_client=client) as pool,
+    ):
+        errors = await solve_all(pool, 200, page)
+        assert [type(error) for error in errors] == 200 * [ServiceError]
+        assert max(asked.values()) <= 5
+        is_well = True
+        errors = await solve_all(pool, 200, page)
+        assert len(errors) < 200, "one task finds out that an account is well again"
 
 
 @pytest.mark.parametrize("share", [0.5, 0.8])
