@@ -321,9 +321,11 @@ class Gate:
         since. From then on creates go one at a time, and no more than would earn a ban.
         """
         self._pass(permit, now)
+        were_too_many = self._refusals.too_many
         if not self._refusals.note(code):
             return False
-        self._create_errors.note(now)
+        for _ in range(1 if were_too_many else self._refusals.row):
+            self._create_errors.note(now)
         self._creates_proven = False
         return True
 
