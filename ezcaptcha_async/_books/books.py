@@ -648,7 +648,7 @@ class Books:
         line.doubtful_in_flight -= 1
         if known is not None:
             entry.is_doubtful = False
-            line.unknown_ids = 0 if known else line.unknown_ids + 1
+            line.note_id(known=known)
 
     def _end_create(self, entry: Entry) -> None:
         entry.request_in_flight = False

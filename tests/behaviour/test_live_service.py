@@ -365,13 +365,14 @@ async def test_not_every_refused_task_is_remembered_for_ever() -> None:
 @pytest.mark.parametrize("code", ["ERROR_TASK_NOT_EXIST", "ERROR_TASK_ABSENT"])
 async def test_ids_that_nobody_knows_are_asked_for_one_at_a_time(code: str) -> None:
     """Three hundred wrong tickets would be three hundred errors within a second."""
-    most = going = 0
+    most, going = Counter[bool](), 0
 
     async def poll(request: httpx.Request) -> httpx.Response:
-        nonlocal most, going
+        nonlocal going
         going += 1
         await anyio.sleep(0.1)
-        most = max(most, going) if live.asked["getTaskResult"] > 40 else 0
+        several = live.asked["getTaskResult"] >= 10
+        most[several] = max(most[several], going)
         going -= 1
         live.asked["getTaskResult"] += 1
         known = json.loads(request.content)["taskId"].startswith("good")
@@ -389,4 +390,4 @@ async def test_ids_that_nobody_knows_are_asked_for_one_at_a_time(code: str) -> N
                 *(lambda ticket=ticket: pool.resume(ticket) for ticket in tickets)
             )
             assert all(isinstance(item, ServiceError) is (name == "wrong") for item in results)
-            assert most == 1 or name == "good"
+            assert max(most[False], 4 * most[True]) <= 5 or name == "good"
