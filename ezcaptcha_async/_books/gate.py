@@ -5,7 +5,7 @@ happens". It holds back
 
 * every request, while the service throttles the account, above the rate that throttling has
   taught, and above the rates that the user has set; creates or polls or both, while a ban lasts;
-  while the service asks for patience, a poll asks now and then whether that is meant for all;
+  while the service asks for patience, a few polls ask now and then whether all are meant;
 * all creates but one, while the account is **on trial**: nothing is known of it yet, or nothing
   but failures came back. One goes first; the first good answer lets the others follow, and
   after a failure the next one waits a while. A create costs money when its answer is lost;
@@ -66,6 +66,12 @@ _PASSED_IT: Final = 3
 """So many requests accepted that were sent after a throttled one say that what it asks for is
 asked of it alone: where a limit is reached, hardly one is accepted before the pause begins."""
 
+_ASKS: Final = 3
+"""So many polls ask at a time whether a pause is meant for all."""
+
+_THROTTLED_IN_A_ROW: Final = 20
+"""After so many without another answer a pause is meant for all, whatever was thought before."""
+
 
 @attrs.define(eq=False)
 class Permit:
@@ -118,7 +124,7 @@ class Gate:
         self._passed_it = 0
         # Longer and longer: there may be services where each request prolongs the pause.
         self._asking = Pause(terms.longest_wait, 2 * terms.longest_pause)
-        self._throttled_in_a_row = 0
+        self._asked = self._throttled_in_a_row = 0
         self._asked_of_one_until = -inf
         self._failed_in_a_row = self._lost_in_a_row = 0
         self._refusals = RefusedInARow()
@@ -298,7 +304,9 @@ class Gate:
             self._poll_pacer.take(now)
             self._polls_in_flight += 1
             if now < self._all.until:
-                self._asking.extend(now, None, 1.0)
+                self._asked += 1
+                if self._asked % _ASKS == 0:
+                    self._asking.extend(now, None, 1.0)
         self._sent += 1
         return Permit(endpoint, now, self._sent)
 
@@ -401,14 +409,8 @@ class Gate:
             case ThrottledError():
                 self._rate.heard(now, permit.at, throttled=True)
                 self._throttled_in_a_row += 1
-                if self._throttled_in_a_row >= _FAILED_IN_A_ROW:
-                    self._asked_of_one_until = -inf
-                if error.retry_after and now >= self._asked_of_one_until:
-                    if now >= self._all.until:
-                        self._paused_by, self._passed_it = permit.number, 0
-                        self._sent_before = self._sent
-                        self._asking.extend(now, None, stretch)
-                    self._all.extend(now, error.retry_after, stretch)
+                if error.retry_after:
+                    self._asked_to_wait(permit, error.retry_after, now, stretch)
             case _:
                 if endpoint == "getTaskResult":
                     self.polls_fail_since = min(self.polls_fail_since, now)
@@ -447,6 +449,18 @@ class Gate:
         self._was_shut_by_poll = is_poll and (self._was_shut_by_poll or not self.is_shut)
         self._shut_by = error
         self._creates_proven = False
+
+    def _asked_to_wait(self, permit: Permit, seconds: float, now: float, stretch: float) -> None:
+        if self._throttled_in_a_row >= _THROTTLED_IN_A_ROW:
+            self._asked_of_one_until = -inf
+        if now >= self._asked_of_one_until:
+            if now >= self._all.until:
+                self._paused_by, self._passed_it = permit.number, 0
+                self._sent_before, self._asked = self._sent, 0
+                self._asking.extend(now, None, stretch)
+            self._all.extend(now, seconds, stretch)
+        elif permit.endpoint == "createTask":
+            self._creates.extend(now, seconds, stretch)
 
     def _banned(self, error: BannedError, now: float, stretch: float, endpoint: Endpoint) -> None:
         """Keep silent as long as the ban lasts.

@@ -111,6 +111,16 @@ async def test_a_long_wait_that_one_of_several_servers_asks_for(count: int, stat
     assert max(late) <= 90.0
 
 
+async def test_a_long_wait_that_four_polls_in_ten_are_asked_for() -> None:
+    """Half of what is paid would come expired, for one poll that asks is too few to find out."""
+    service = SimulatedService(solve_times=Uniform(8, 30))
+    sky = Sky(service, refusal(429, "ERROR_REQUEST_LIMIT", retry_after="60"), fails=0.4)
+    assert await solve(service, sky, 100) == 100
+    late = lags(service)
+    assert sum(late) / len(late) <= 45.0
+    assert max(late) <= 120.0
+
+
 async def test_a_limit_that_asks_for_a_long_wait_is_lived_with() -> None:
     """Each answer above ten polls a second would be two minutes in which nothing is fetched."""
     service = SimulatedService(solve_times=Uniform(8, 30))

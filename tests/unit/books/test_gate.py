@@ -259,14 +259,14 @@ def test_a_stated_wait_that_others_need_not_keep() -> None:
 
 
 @pytest.mark.parametrize("is_accepted", [True, False])
-def test_while_all_are_asked_to_wait_a_poll_asks_whether_that_is_meant_for_all(
+def test_while_all_are_asked_to_wait_a_few_polls_ask_whether_that_is_meant_for_all(
     *, is_accepted: bool
 ) -> None:
     """Two minutes of silence, and each token that was ready by then has expired."""
     gate = open_gate()
     refuse(gate, ThrottledError("SLOW", retry_after=120.0), NOW, endpoint=POLL)
     assert gate.poll_at(NOW) == NOW + 15
-    probe = gate.send(POLL, NOW + 15)
+    probe, *_ = [gate.send(POLL, NOW + 15) for _ in range(3)]
     assert gate.poll_at(NOW + 15) == NOW + 45, "then after twice as long"
     if is_accepted:
         gate.succeeded(probe, NOW + 16)
@@ -275,14 +275,18 @@ def test_while_all_are_asked_to_wait_a_poll_asks_whether_that_is_meant_for_all(
             passed(gate, NOW + seconds)
         refuse(gate, ThrottledError("SLOW", retry_after=120.0), NOW + 90, endpoint=POLL)
         assert gate.poll_at(NOW + 91) < NOW + 93, "as long as others are answered"
-        for _ in range(9):
+        refuse(gate, ThrottledError("SLOW", retry_after=50.0), NOW + 91)
+        assert create_at(gate, NOW + 92) == NOW + 141, "creates are careful"
+        assert gate.poll_at(NOW + 92) < NOW + 93
+        for _ in range(18):
             refuse(gate, ThrottledError("SLOW", retry_after=100.0), NOW + 92, endpoint=POLL)
-        assert create_at(gate, NOW + 93) == NOW + 192, "but not of nobody else"
+        assert create_at(gate, NOW + 93) == NOW + 192, "twenty, and nobody else is answered"
     else:
         gate.refused(probe, ThrottledError("SLOW", retry_after=120.0), NOW + 16, 0.0)
         assert gate.poll_at(NOW + 16) == NOW + 45
         assert create_at(gate, NOW + 16) == NOW + 136
-        gate.send(POLL, NOW + 45)
+        for _ in range(3):
+            gate.send(POLL, NOW + 45)
         assert gate.poll_at(NOW + 45) == NOW + 105
 
 

@@ -39,7 +39,7 @@ WINDOW: Final = 60.0
 LONGEST_BAN: Final = 3_600.0
 LONGEST_WAIT: Final = 1.1 * (LONGEST_BAN + 20.0)
 PASSED_BY: Final = 3
-TOO_MANY_THROTTLED = 10
+TOO_MANY_THROTTLED = 20
 """So many accepted ones end a pause that one was asked for."""
 UNSAID: Final = {True: 180.0, False: 60.0}
 """How long a ban silences what met it, creates or polls; everything else for the shorter time."""
@@ -84,6 +84,7 @@ class _World(RuleBasedStateMachine):
         self.passed_by = 0  # accepted of what was sent after what silenced it
         self.sent_before = 0  # it was silenced
         self.throttled = 0  # in a row
+        self.asked = 0  # in this pause
         self.loud_until = -inf  # it was not meant for all
         self.asks_at, self.asks_after = -inf, 15.0  # whether that is meant for all
         self.no_creates_until = -inf
@@ -160,7 +161,9 @@ class _World(RuleBasedStateMachine):
         if self.now < self.silent_until:
             assert not create, "paid in a pause"
             assert self.now >= self.asks_at, "sent in a pause"
-            self._ask_again(1.0)
+            self.asked += 1
+            if self.asked % 3 == 0:
+                self._ask_again(1.0)
         assert self.now >= self.banned_until[create], "sent into a ban"
         if create:
             if not self.trusted or self.gate.state == "on trial":
@@ -260,15 +263,21 @@ class _World(RuleBasedStateMachine):
                 self.throttled += 1
                 if self.throttled >= TOO_MANY_THROTTLED:
                     self.loud_until = -inf
-                if wait and self.now >= self.loud_until:
-                    if self.now >= self.silent_until:
-                        self.silenced_by, self.passed_by = request, 0
-                        self.sent_before = self.sent
-                        self._ask_again(1 + luck / 10)
-                    self.silent_until = max(self.silent_until, self.now + wait)
+                if wait:
+                    self._told_to_wait(request, wait, 1 + luck / 10)
             case _:
                 self.no_creates_until = max(self.no_creates_until, self.now + wait)
                 self.trusted |= self.now >= self.banned_until[request.create]
+
+    def _told_to_wait(self, request: Request, wait: float, stretch: float) -> None:
+        if self.now >= self.loud_until:
+            if self.now >= self.silent_until:
+                self.silenced_by, self.passed_by = request, 0
+                self.sent_before, self.asked = self.sent, 0
+                self._ask_again(stretch)
+            self.silent_until = max(self.silent_until, self.now + wait)
+        elif request.create:
+            self.no_creates_until = max(self.no_creates_until, self.now + wait)
 
     @rule(seconds=st.floats(0, 2) | st.floats(0, 100), solved=many)
     def let_time_pass(self, seconds: float, solved: int) -> None:
