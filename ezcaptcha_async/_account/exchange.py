@@ -25,11 +25,13 @@ class Asked:
         permit: With which it is sent.
         number: Which ticket it is for.
         at: When it was sent, on the event loop's clock.
+        timeout: Seconds that its answer may take.
     """
 
     permit: Permit
     number: int | None
     at: float
+    timeout: float
 
     @property
     def endpoint(self) -> Endpoint:
@@ -76,25 +78,24 @@ class Exchange:
 
     def ask(self, permit: Permit, entry: Entry | None = None) -> Asked:
         """Begin a request; what came of it is then told to the account's `Standing`, once."""
-        return Asked(permit, None if entry is None else entry.number, self.clock())
+        timeout = self._request_timeout
+        if permit.endpoint == "getTaskResult":
+            timeout = self.pace.next_deadline(timeout)
+        return Asked(permit, None if entry is None else entry.number, self.clock(), timeout)
 
     async def post(
         self, asked: Asked, body: RequestBody, evidence: Evidence | None = None
     ) -> Reply | NoAnswer:
         """Send a request, and write into `evidence` how far it got."""
         self.requests += 1
-        is_poll = asked.endpoint == "getTaskResult"
-        timeout = self._request_timeout
-        if is_poll:
-            timeout = self.pace.next_deadline(timeout)
-        reason = f"no whole answer within {timeout:g} s"
+        reason = f"no whole answer within {asked.timeout:g} s"
         reply: Reply | NoAnswer | None = None
-        with anyio.CancelScope(deadline=self.clock() + timeout):
+        with anyio.CancelScope(deadline=self.clock() + asked.timeout):
             try:
                 reply = await self._transport.post(
                     f"{self.service.base_url}/{asked.endpoint}",
                     body,
-                    timeout=timeout,
+                    timeout=asked.timeout,
                     evidence=evidence,
                 )
             except BaseException as error:
@@ -103,10 +104,13 @@ class Exchange:
                 reason = "the HTTP client was cancelled by others"
         now = self.clock()
         self.unix_offset = time.time() - now
-        if is_poll:
-            self.pace.poll_took(now - asked.at, timeout, is_answered=isinstance(reply, Reply))
-        elif isinstance(reply, Reply):
+        if asked.endpoint != "getTaskResult" and isinstance(reply, Reply):
             self.pace.answer_took(now - asked.at)
         if reply is None:
             return NoAnswer(reason, unsent=evidence is not None and evidence.unsent)
         return reply
+
+    def poll_took(self, asked: Asked, *, is_answered: bool) -> None:
+        """Learn from how long a poll took; `is_answered` where it said how its task stands."""
+        seconds = self.clock() - asked.at
+        self.pace.poll_took(seconds, asked.timeout, is_answered=is_answered)

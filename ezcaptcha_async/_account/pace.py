@@ -58,7 +58,11 @@ class Pace:
         self._answer_times.guess(seconds)
 
     def poll_took(self, seconds: float, deadline: float, *, is_answered: bool) -> None:
-        """Learn from a poll, which took so many seconds, of those up to its deadline."""
+        """Learn from a poll, which took so many seconds, of those up to its deadline.
+
+        How soon one is refused, or a gateway says that nobody is there, tells nothing of how long
+        an answer takes.
+        """
         if is_answered:
             self._answer_times.answered(seconds)
         elif seconds > _NEARLY * deadline:
@@ -69,6 +73,13 @@ class Pace:
     def backoff(self, failures: int) -> float:
         """Return the seconds to wait after so many failures in a row."""
         return self._backoff.delay(failures, self.rng)
+
+    def asked_of_one(self, seconds: float) -> float:
+        """Return how long a paid task waits by itself where the service asks to wait so long.
+
+        What it asks of the whole account, the gate obeys; a longer wait here is a token expired.
+        """
+        return min(seconds, self._terms.longest_wait)
 
     def spaced(self) -> float:
         """Return the seconds to wait with a poll after one that said nothing of its task."""

@@ -67,10 +67,12 @@ class Poller:
         asked = exchange.ask(command.permit, entry)
         reply = await exchange.post(asked, exchange.encoder.get_task_result(entry.task_id or ""))
         if isinstance(reply, NoAnswer):
+            exchange.poll_took(asked, is_answered=False)
             self._standing.failed(asked, "unanswered", reply.reason)
             self._skip(entry, reply.reason)
             return
         answer = exchange.decoder.result(reply, entry.task, entry.solution_type)
+        exchange.poll_took(asked, is_answered=isinstance(answer, Processing | Ready))
         match answer:
             case Processing():
                 self._standing.answered(asked, "processing")
@@ -112,7 +114,8 @@ class Poller:
             self._settled(entry, error)
         else:
             # Not even a refused key takes it away: that may be good again in time.
-            self._skip(entry, error.code, error.retry_after or 0.0)
+            asked = self._exchange.pace.asked_of_one(error.retry_after or 0.0)
+            self._skip(entry, error.code, asked)
 
     def _settled(self, entry: Entry, result: Reply | ServiceError) -> None:
         """Tell others what a task came to that was created once for its reference."""

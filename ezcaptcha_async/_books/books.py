@@ -146,7 +146,7 @@ class Books:
         """Give out the next command: polls before creates, in the order in which they fell due.
 
         What is near the end of its window goes first. Only that, because oldest first at all
-        times would starve the youngest when slots are short.
+        times would starve the youngest when slots are short. Accounts share the slots evenly.
 
         When polls alone would fill all slots, every ninth command is a create all the same:
         new callers get their turn, and an account's canary is not held up.
@@ -169,7 +169,10 @@ class Books:
         ]
         if not open_lines:
             return None
-        line = min(open_lines, key=lambda item: item.polls_due.next_time())
+        # The account with the fewest under way: one whose polls hang would hold all the slots.
+        line = min(
+            open_lines, key=lambda item: (item.phases[Phase.POLLING], item.polls_due.next_time())
+        )
         entry = cast("Entry", line.polls_due.pop())
         self._move(entry, Phase.POLLING)
         entry.polls += 1
@@ -645,7 +648,7 @@ class Books:
         line.doubtful_in_flight -= 1
         if known is not None:
             entry.is_doubtful = False
-            line.unknown_ids = 0 if known else line.unknown_ids + 1
+            line.note_id(known=known)
 
     def _end_create(self, entry: Entry) -> None:
         entry.request_in_flight = False

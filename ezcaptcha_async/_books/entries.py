@@ -167,6 +167,8 @@ class Line:
     """The same of tickets from elsewhere of which nothing good was heard here."""
     unknown_ids: int = 0
     """How many of those the service did not know, one after the other."""
+    knows_ids: bool = False
+    """Whether it knew one of them, and not as many unknown ones came after it."""
     doubtful_in_flight: int = 0
     creating: set[Entry] = attrs.field(factory=set["Entry"], repr=False)
     paid: dict[str, Entry] = attrs.field(factory=dict[str, "Entry"], repr=False)
@@ -198,11 +200,16 @@ class Line:
         """The due polls of which the next one is taken.
 
         Where several ids in a row were unknown, those of which nothing good was heard go one
-        at a time: the services ban for the same error over and over.
+        at a time: the services ban for the same error over and over. So no more than several
+        are under way until one of them is known.
         """
-        if not self.doubtful or (self.unknown_ids >= _UNKNOWN_IN_A_ROW and self.doubtful_in_flight):
+        if not self.doubtful or self.doubtful_in_flight >= self._most_doubtful:
             return self.ready
         return self.doubtful if self.doubtful.next_time() < self.ready.next_time() else self.ready
+
+    @property
+    def _most_doubtful(self) -> float:
+        return inf if self.knows_ids else max(1, _UNKNOWN_IN_A_ROW - self.unknown_ids)
 
     @property
     def committed_points(self) -> float:
@@ -236,6 +243,11 @@ class Line:
         self.at_service[kind] -= 1
         if not self.at_service[kind]:
             del self.at_service[kind]
+
+    def note_id(self, *, known: bool) -> None:
+        """Note whether the service knew the id of a ticket from elsewhere."""
+        self.unknown_ids = 0 if known else self.unknown_ids + 1
+        self.knows_ids = known or (self.knows_ids and self.unknown_ids < _UNKNOWN_IN_A_ROW)
 
     def create_at(self, now: float) -> float:
         """Return when the next create may go: what could not be polled in time is not bought."""

@@ -5,6 +5,7 @@ happens". It holds back
 
 * every request, while the service throttles the account, above the rate that throttling has
   taught, and above the rates that the user has set; creates or polls or both, while a ban lasts;
+  while the service asks for patience, a few polls ask now and then whether all are meant;
 * all creates but one, while the account is **on trial**: nothing is known of it yet, or nothing
   but failures came back. One goes first; the first good answer lets the others follow, and
   after a failure the next one waits a while. A create costs money when its answer is lost;
@@ -65,6 +66,12 @@ _PASSED_IT: Final = 3
 """So many requests accepted that were sent after a throttled one say that what it asks for is
 asked of it alone: where a limit is reached, hardly one is accepted before the pause begins."""
 
+_ASKS: Final = 3
+"""So many polls ask at a time whether a pause is meant for all."""
+
+_THROTTLED_IN_A_ROW: Final = 20
+"""After so many without another answer a pause is meant for all, whatever was thought before."""
+
 
 @attrs.define(eq=False)
 class Permit:
@@ -113,8 +120,11 @@ class Gate:
         self._all = Pause(terms.first_wait, terms.longest_pause)
         self._creates = Pause(terms.first_wait, terms.longest_pause)
         self._doubt = Pause(terms.first_wait, terms.longest_wait)
-        self._paused_by = 0
+        self._paused_by = self._sent_before = 0
         self._passed_it = 0
+        # Longer and longer: there may be services where each request prolongs the pause.
+        self._asking = Pause(terms.longest_wait, 2 * terms.longest_pause)
+        self._asked = self._throttled_in_a_row = 0
         self._asked_of_one_until = -inf
         self._failed_in_a_row = self._lost_in_a_row = 0
         self._refusals = RefusedInARow()
@@ -170,6 +180,11 @@ class Gate:
         return isinstance(self._shut_by, SubscriptionError)
 
     @property
+    def refuses_tasks(self) -> bool:
+        """Whether it has refused one task after the other, for what they are, and accepted none."""
+        return self._refusals.too_many
+
+    @property
     def state(self) -> str:
         """A word or two: open, on trial, polls on probe, or shut."""
         if self._shut_by is not None:
@@ -206,7 +221,9 @@ class Gate:
 
     def poll_at(self, now: float) -> float:
         """Return when the next poll may go."""
-        at = max(self._request_at(now), self._polls_banned_until, self._poll_pacer.next_at(now))
+        paused_until = min(self._all.until, self._asking.until)
+        at = max(self._rate.next_at(now), paused_until, self._poll_pacer.next_at(now))
+        at = max(at, self._polls_banned_until)
         if not self._polls_on_probe:
             return at
         if self._polls_in_flight >= self._most_probes:
@@ -286,6 +303,10 @@ class Gate:
         elif endpoint == "getTaskResult":
             self._poll_pacer.take(now)
             self._polls_in_flight += 1
+            if now < self._all.until:
+                self._asked += 1
+                if self._asked % _ASKS == 0:
+                    self._asking.extend(now, None, 1.0)
         self._sent += 1
         return Permit(endpoint, now, self._sent)
 
@@ -308,9 +329,11 @@ class Gate:
         since. From then on creates go one at a time, and no more than would earn a ban.
         """
         self._pass(permit, now)
+        were_too_many = self._refusals.too_many
         if not self._refusals.note(code):
             return False
-        self._create_errors.note(now)
+        for _ in range(1 if were_too_many else self._refusals.row):
+            self._create_errors.note(now)
         self._creates_proven = False
         return True
 
@@ -320,12 +343,15 @@ class Gate:
         self._rate.heard(now, permit.at, throttled=False)
         if now < self._all.until and permit.number > self._paused_by:
             self._passed_it += 1
-            if self._passed_it >= _PASSED_IT:
-                self._all.until = now
-                self._asked_of_one_until = now + self._terms.polls_dead_after
+            if self._passed_it >= _PASSED_IT or permit.number > self._sent_before:
+                self._all.until = self._asked_of_one_until = now
+        if now <= self._asked_of_one_until:  # as long as others are answered
+            self._asked_of_one_until = now + self._terms.polls_dead_after
+        self._throttled_in_a_row = 0
         self._quota.succeeded()
         if endpoint == "getTaskResult":
             self.polls_fail_since = inf
+            self._asking.forget()
         # What was sent before a ban tells nothing of what comes after.
         if now >= self.banned_until(endpoint):
             self._pass_trial()
@@ -382,10 +408,9 @@ class Gate:
                 self._banned(error, now, stretch, endpoint)
             case ThrottledError():
                 self._rate.heard(now, permit.at, throttled=True)
-                if error.retry_after and now >= self._asked_of_one_until:
-                    if now >= self._all.until:
-                        self._paused_by, self._passed_it = permit.number, 0
-                    self._all.extend(now, error.retry_after, stretch)
+                self._throttled_in_a_row += 1
+                if error.retry_after:
+                    self._asked_to_wait(permit, error.retry_after, now, stretch)
             case _:
                 if endpoint == "getTaskResult":
                     self.polls_fail_since = min(self.polls_fail_since, now)
@@ -402,6 +427,7 @@ class Gate:
     def pause(self, until: float) -> None:
         """Send nothing until then: another pool was asked to wait."""
         self._all.until = max(self._all.until, until)
+        self._asking.until = max(self._asking.until, until)
 
     def reopen(self) -> None:
         """Take new tasks again: the key and the balance were found good, or the user says so."""
@@ -423,6 +449,18 @@ class Gate:
         self._was_shut_by_poll = is_poll and (self._was_shut_by_poll or not self.is_shut)
         self._shut_by = error
         self._creates_proven = False
+
+    def _asked_to_wait(self, permit: Permit, seconds: float, now: float, stretch: float) -> None:
+        if self._throttled_in_a_row >= _THROTTLED_IN_A_ROW:
+            self._asked_of_one_until = -inf
+        if now >= self._asked_of_one_until:
+            if now >= self._all.until:
+                self._paused_by, self._passed_it = permit.number, 0
+                self._sent_before, self._asked = self._sent, 0
+                self._asking.extend(now, None, stretch)
+            self._all.extend(now, seconds, stretch)
+        elif permit.endpoint == "createTask":
+            self._creates.extend(now, seconds, stretch)
 
     def _banned(self, error: BannedError, now: float, stretch: float, endpoint: Endpoint) -> None:
         """Keep silent as long as the ban lasts.

@@ -242,7 +242,8 @@ class RefusedInARow:
 
     def __init__(self) -> None:
         self._codes = set[str]()
-        self._row = 0
+        self.row = 0
+        """How many were refused, one after the other."""
         self._refused = 0.0
         self._all = 0.0
         self._usual = 0.0
@@ -251,16 +252,21 @@ class RefusedInARow:
         """Note a refusal, and return whether there are too many in a row."""
         self._count(refused=True)
         self._codes.add(code)
-        self._row += 1
-        enough = _SAME_IN_A_ROW if len(self._codes) == 1 else 2 * _SAME_IN_A_ROW
-        return self._row >= enough and self._usual**self._row < _BY_CHANCE
+        self.row += 1
+        return self.too_many
+
+    @property
+    def too_many(self) -> bool:
+        """Whether there are too many in a row."""
+        enough = _SAME_IN_A_ROW if len(self._codes) <= 1 else 2 * _SAME_IN_A_ROW
+        return self.row >= enough and self._usual**self.row < _BY_CHANCE
 
     def end(self) -> None:
         """Note that one was not refused."""
         self._count(refused=False)
         self._usual = self._refused / self._all
         self._codes.clear()
-        self._row = 0
+        self.row = 0
 
     def _count(self, *, refused: bool) -> None:
         self._refused = _STAYS * self._refused + refused

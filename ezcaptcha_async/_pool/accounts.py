@@ -156,6 +156,7 @@ class Accounts:
             if item.line is not entry.line
             and item.gate.refusal(now) is None
             and item.gate.failing_since == inf
+            and not item.gate.refuses_tasks  # they would only be refused once more, by each
             and not (untroubled and item.gate.troubled(now))
             and self._affords(task, item, freed=entry.points or 0.0)
         ]
@@ -217,8 +218,9 @@ class Accounts:
 
     def _is_held_up(self, session: Session, now: float) -> bool:
         # Of an account that has failed, one task finds out whether it does so still.
-        failing = session.gate.failing_since < inf
-        return session.gate.troubled(now) or (failing and session.line.pending > 0)
+        gate = session.gate
+        failing = gate.failing_since < inf or gate.refuses_tasks
+        return gate.troubled(now) or (failing and session.line.pending > 0)
 
     # ------------------------------------------------------------------ paid tasks
 

@@ -99,22 +99,25 @@ def object_in(text: str) -> dict[str, Any] | None:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
-_TYPO: Final = 0.9
+_TYPO: Final = 0.85
+"""MTCaptcha is as near as 0.82 to HCaptcha."""
 _LIKE: Final = 0.8
 _LONG: Final = 4
 """So many letters in common are no accident."""
+_ENDING: Final = re.compile(r"task(prox\w*?(?=s9|$))?")
 _MEANINGS: Final = (
     ("turnstile", "cloudflareturnstiletask"),
     ("hcaptcha", "hcaptcha"),
     ("funcaptcha", "funcaptchataskproxyless"),
     ("arkose", "funcaptchataskproxyless"),
     ("cloudflare", "cloudflare5stask"),
-    ("v3enterprise", "recaptchav3enterprisetaskproxyless"),
-    ("v3", "recaptchav3taskproxyless"),
-    ("enterprise", "recaptchav2enterprisetaskproxyless"),
-    ("captcha", "recaptchav2taskproxyless"),
+    ("nocaptcha", "recaptchav2taskproxyless"),
+    ("recaptcha v3 enterprise", "recaptchav3enterprisetaskproxyless"),
+    ("recaptcha v3", "recaptchav3taskproxyless"),
+    ("recaptcha enterprise", "recaptchav2enterprisetaskproxyless"),
+    ("recaptcha", "recaptchav2taskproxyless"),
 )
-"""What other services call a type → the type, in lower case; the first word that is there."""
+"""What other services call a type → the type, in lower case; the first whose words are there."""
 
 
 def class_of(task_type: str) -> type[Task[Any]]:
@@ -135,14 +138,25 @@ def class_of(task_type: str) -> type[Task[Any]]:
 def _meant(wanted: str) -> str | None:
     """Return the type that was probably meant: a typo of its name, else what it is about.
 
-    By letters alone "TurnstileTask" and "HCaptchaTaskProxyless" are nearest to FunCaptcha, which
-    would be paid for in vain.
+    By letters alone "TurnstileTask" and "NoCaptchaTaskProxyless" are nearest to FunCaptcha, and
+    "GeeTestTaskProxyless" to a reCAPTCHA, which would be paid for in vain. So what most names end
+    in does not count.
     """
-    about = [(word, known) for word, known in _MEANINGS if word in wanted][:1]
-    near = get_close_matches(wanted, _CLASSES, n=len(_CLASSES), cutoff=_TYPO)
-    typos = [known for known in near if all(word in known for word, _ in about)]
-    meant = [*typos, *(known for _, known in about), *get_close_matches(wanted, _CLASSES, n=1)]
+    stem = _stem(wanted)
+    about = [(words, known) for words, known in _MEANINGS if _holds(stem, words)][:1]
+    stems = {_stem(known): known for known in _CLASSES}
+    near = get_close_matches(stem, stems, n=len(stems), cutoff=_TYPO)
+    typos = [stems[known] for known in near if all(_holds(known, words) for words, _ in about)]
+    meant = [*typos, *(known for _, known in about)]
     return meant[0] if meant else None
+
+
+def _stem(name: str) -> str:
+    return _ENDING.sub("", _plain(name))
+
+
+def _holds(name: str, words: str) -> bool:
+    return all(word in name for word in words.split())
 
 
 @lru_cache(maxsize=1024)  # a batch asks for each of its rows

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import anyio
+import attrs
 import pytest
 
-from ezcaptcha_async import EzCaptchaError, ProtocolError, ServiceError, SessionPool
+from ezcaptcha_async import Account, EzCaptchaError, ProtocolError, ServiceError, SessionPool
 from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
@@ -15,6 +17,11 @@ from .conftest import KEY, TASK, DirectTransport, solve_all
 
 BAD_GATEWAY = Reply(502, b"<html>502 Bad Gateway</html>")
 NO_ANSWER = NoAnswer("the connection was reset")
+
+
+def refusal(status: int, code: str, **headers: str) -> Reply:
+    """Answer as the service refuses."""
+    return Reply(status, f'{{"errorId": 1, "errorCode": "{code}"}}'.encode(), **headers)
 
 
 class Sky(DirectTransport):
@@ -29,6 +36,7 @@ class Sky(DirectTransport):
     ) -> None:
         super().__init__(service, latency=0.05)
         self.fails, self.hangs = fails, hangs
+        self.takes = 0.0  # of those that are answered
         self._answers = answers or (BAD_GATEWAY, NO_ANSWER)
         self.polls: list[float] = []
         self._rng = Random(7)
@@ -46,6 +54,8 @@ class Sky(DirectTransport):
                 answer = self._answers[int(luck / self.fails * len(self._answers))]
                 await anyio.sleep(0.05)
                 return answer
+            if self.takes:
+                await anyio.sleep(self.takes)
         return await super().post(url, body, timeout=timeout, evidence=evidence)
 
 
@@ -78,12 +88,63 @@ async def test_a_share_of_the_polls_goes_wrong(fails: float, hangs: float, most_
     assert len(sky.polls) <= 100 * (20 + max(late)) / 3, "never more often than the spacing"
 
 
+@pytest.mark.parametrize("answer", [BAD_GATEWAY, Reply(429, b"<html>")])
+async def test_what_fails_at_once_does_not_tell_how_long_an_answer_takes(answer: Reply) -> None:
+    """Each poll that was answered well would be cut off: all that is paid would lapse."""
+    service = SimulatedService(solve_times=Uniform(8, 30))
+    sky = Sky(service, answer, fails=0.5)
+    sky.takes = 6.0
+    assert await solve(service, sky, 60) == 60
+    late = lags(service)
+    assert sum(late) / len(late) <= 15.0
+
+
+@pytest.mark.parametrize(("count", "status"), [(100, 429), (5, 429), (100, 503)])
+async def test_a_long_wait_that_one_of_several_servers_asks_for(count: int, status: int) -> None:
+    """Two minutes of silence for all that is paid: each token would come expired."""
+    service = SimulatedService(solve_times=Uniform(8, 30))
+    code = "ERROR_REQUEST_LIMIT" if status == 429 else "ERROR_SERVICE_UNAVAILABLE"
+    sky = Sky(service, refusal(status, code, retry_after="600"), fails=0.1)
+    assert await solve(service, sky, count) == count
+    late = lags(service)
+    assert sum(late) / len(late) <= 20.0
+    assert max(late) <= 90.0
+
+
+async def test_a_long_wait_that_four_polls_in_ten_are_asked_for() -> None:
+    """Half of what is paid would come expired, for one poll that asks is too few to find out."""
+    service = SimulatedService(solve_times=Uniform(8, 30))
+    sky = Sky(service, refusal(429, "ERROR_REQUEST_LIMIT", retry_after="60"), fails=0.4)
+    assert await solve(service, sky, 100) == 100
+    late = lags(service)
+    assert sum(late) / len(late) <= 45.0
+    assert max(late) <= 120.0
+
+
+async def test_a_limit_that_asks_for_a_long_wait_is_lived_with() -> None:
+    """Each answer above ten polls a second would be two minutes in which nothing is fetched."""
+    service = SimulatedService(solve_times=Uniform(8, 30))
+    full_at = -60.0
+
+    class Limit(Sky):
+        async def post(  # type: ignore[override]
+            self, url: str, body: RequestBody, **settings: Any
+        ) -> Reply | NoAnswer:
+            nonlocal full_at
+            now = anyio.current_time()
+            if url.endswith("/getTaskResult"):
+                following = max(full_at, now) + 0.1
+                if following > now + 1:
+                    await anyio.sleep(0.05)
+                    return refusal(429, "ERROR_REQUEST_LIMIT", retry_after="120")
+                full_at = following
+            return await super().post(url, body, **settings)
+
+    assert await solve(service, Limit(service), 100) == 100
+    assert max(lags(service)) <= 110.0
+
+
 EMPTY = Reply(200, b'{"errorId": 0, "status": "ready", "solution": {}}')
-
-
-def refusal(status: int, code: str, **headers: str) -> Reply:
-    """Answer as the service refuses."""
-    return Reply(status, f'{{"errorId": 1, "errorCode": "{code}"}}'.encode(), **headers)
 
 
 KINDS: dict[str, tuple[Reply | NoAnswer, ...]] = {
@@ -152,6 +213,41 @@ async def test_half_a_minute_of_trouble_of_the_service_ends_no_task(code: str) -
     async with anyio.create_task_group() as group:
         group.start_soon(clear_up)
         assert await solve(service, sky, 60) == 60
+
+
+class TwoHosts(Sky):
+    """Sends each request to the service whose host it names."""
+
+    def __init__(self, *skies: Sky) -> None:
+        self._skies = skies
+
+    async def post(  # type: ignore[override]
+        self, url: str, body: RequestBody, **settings: Any
+    ) -> Reply | NoAnswer:
+        """Answer as it does."""
+        return await self._skies["/second." in url].post(url, body, **settings)
+
+
+@pytest.mark.parametrize(("hangs", "takes"), [(1.0, 0.0), (0.0, 8.0)])
+async def test_one_host_that_hangs_or_is_slow_holds_up_no_other(hangs: float, takes: float) -> None:
+    """Its polls would hold all the slots, and what is paid elsewhere come a minute late."""
+    bad, good = (SimulatedService(solve_times=Uniform(8, 30)) for _ in range(2))
+    sky = Sky(bad)
+    accounts = [
+        Account(name, service=attrs.evolve(service.profile(), base_url=f"https://{name}.example"))
+        for name, service in (("first", bad), ("second", good))
+    ]
+    transport = TwoHosts(sky, Sky(good))
+    async with (
+        SessionPool(*accounts, transport=transport, rng=Random(7)) as pool,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(solve_all, pool, 400)
+        await anyio.sleep(6)
+        sky.hangs, sky.takes = hangs, takes
+    late = lags(good)
+    assert len(late) == len(good.record.tasks) >= 200
+    assert sum(late) / len(late) <= 10.0
 
 
 async def test_a_total_outage_is_met_with_less_and_less() -> None:

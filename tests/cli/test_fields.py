@@ -128,8 +128,11 @@ def test_what_is_wrong_is_named_and_no_value_repeated(
 MEANT = {
     "HCaptcha": "HCaptchaTaskProxyless HCaptchaTask hCaptcah",
     "CloudFlareTurnstileTask": "CloudflareTurnstyleTask TurnstileTask TurnstileTaskProxyless",
-    "ReCaptchaV2STaskProxyless": "ReCaptchaV2STaskProxyles",
-    "ReCaptchaV2TaskProxyless": "ReCaptchaV2TaskProxyles NoCaptchaTask",
+    "ReCaptchaV2STaskProxyless": "ReCaptchaV2STaskProxyles ReCaptchaV2S",
+    "ReCaptchaV2TaskProxyless": "ReCaptchaV2TaskProxyles NoCaptchaTask NoCaptchaTaskProxyless",
+    "ReCaptchaV3TaskProxyless": "recaptcha_v3 ReCapchaV3",
+    "ReCaptchaV3EnterpriseTaskProxyless": "RecaptchaV3EnterpriseTask",
+    "ReCaptchaV2EnterpriseTaskProxyless": "RecaptchaV2EnterpriseTask",
     "FuncaptchaTaskProxyless": "ArkoseLabs",
     "CloudFlare5STask": "AntiCloudflareTask",
 }
@@ -141,3 +144,16 @@ def test_the_type_that_is_meant_is_named(meant: str) -> None:
     for typed in MEANT[meant].split():
         with pytest.raises(ConfigurationError, match=rf"did you mean {meant}\?"):
             task_from(typed, [])
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("GeeTestTaskProxyless", "GeeTestV3", "AmazonTaskProxyless", "CapyTask", "MTCaptcha"),
+        *("FriendlyCaptchaTaskProxyless", "KeyCaptcha", "CutCaptchaTask", "CaptchaFoxTask"),
+    ],
+)
+def test_what_is_not_served_is_taken_for_no_other_type(typed: str) -> None:
+    """The user would pay for tokens that are of no use on his page."""
+    with pytest.raises(ConfigurationError, match=f"{typed} is not known; 'ezcaptcha types'"):
+        task_from(typed, [])

@@ -97,7 +97,7 @@ def test_a_failure_does_not_keep_those_in_line_from_being_told() -> None:
             standing.turn_away_queued(CredentialError("NO_KEY"))
             standing._relieves_at = -inf
             permit = standing.gate.send("getTaskResult", asyncio.get_running_loop().time())
-            standing.failed(Asked(permit, None, permit.at), "unanswered", "no connection")
+            standing.failed(Asked(permit, None, permit.at, 20.0), "unanswered", "no connection")
             await asyncio.sleep(1)
             assert pool.statistics().queued == 0
             service.clear_faults()

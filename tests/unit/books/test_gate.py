@@ -248,7 +248,8 @@ def test_a_stated_wait_that_others_need_not_keep() -> None:
     gate.succeeded(before, NOW + 1)
     gate.succeeded(later[0], NOW + 1)
     gate.succeeded(later[1], NOW + 1)
-    assert gate.poll_at(NOW + 1) == NOW + 31
+    assert gate.poll_at(NOW + 1) == NOW + 16, "one asks whether that is meant for all"
+    assert create_at(gate, NOW + 1) == NOW + 31
     gate.succeeded(later[2], NOW + 1)
     assert gate.poll_at(NOW + 2) < NOW + 3, "three that were sent later were accepted"
     refuse(gate, ThrottledError("SLOW", retry_after=10.0), NOW + 30, endpoint=POLL)
@@ -257,11 +258,43 @@ def test_a_stated_wait_that_others_need_not_keep() -> None:
     assert gate.poll_at(NOW + 32) == NOW + 42, "for half a minute"
 
 
+@pytest.mark.parametrize("is_accepted", [True, False])
+def test_while_all_are_asked_to_wait_a_few_polls_ask_whether_that_is_meant_for_all(
+    *, is_accepted: bool
+) -> None:
+    """Two minutes of silence, and each token that was ready by then has expired."""
+    gate = open_gate()
+    refuse(gate, ThrottledError("SLOW", retry_after=120.0), NOW, endpoint=POLL)
+    assert gate.poll_at(NOW) == NOW + 15
+    probe, *_ = [gate.send(POLL, NOW + 15) for _ in range(3)]
+    assert gate.poll_at(NOW + 15) == NOW + 45, "then after twice as long"
+    if is_accepted:
+        gate.succeeded(probe, NOW + 16)
+        assert gate.poll_at(NOW + 16) <= create_at(gate, NOW + 16) <= NOW + 17
+        for seconds in (40, 60, 80):
+            passed(gate, NOW + seconds)
+        refuse(gate, ThrottledError("SLOW", retry_after=120.0), NOW + 90, endpoint=POLL)
+        assert gate.poll_at(NOW + 91) < NOW + 93, "as long as others are answered"
+        refuse(gate, ThrottledError("SLOW", retry_after=50.0), NOW + 91)
+        assert create_at(gate, NOW + 92) == NOW + 141, "creates are careful"
+        assert gate.poll_at(NOW + 92) < NOW + 93
+        for _ in range(18):
+            refuse(gate, ThrottledError("SLOW", retry_after=100.0), NOW + 92, endpoint=POLL)
+        assert create_at(gate, NOW + 93) == NOW + 192, "twenty, and nobody else is answered"
+    else:
+        gate.refused(probe, ThrottledError("SLOW", retry_after=120.0), NOW + 16, 0.0)
+        assert gate.poll_at(NOW + 16) == NOW + 45
+        assert create_at(gate, NOW + 16) == NOW + 136
+        for _ in range(3):
+            gate.send(POLL, NOW + 45)
+        assert gate.poll_at(NOW + 45) == NOW + 105
+
+
 def test_refusals_in_a_row_are_bounded_as_a_ban_would_have_it() -> None:
     """A code that no table has would be earned again and again by those who come later."""
     gate = open_gate(max_creates=20)
-    told = [gate.refused_task(gate.send("createTask", NOW), "WHY", NOW) for _ in range(29)]
-    assert told == [False] * 4 + [True] * 25
+    told = [gate.refused_task(gate.send("createTask", NOW), "WHY", NOW) for _ in range(25)]
+    assert told == [False] * 4 + [True] * 21
     assert create_at(gate) == NOW + 60
     assert gate.create_at(NOW + 60, creating=1, in_flight=0) == inf, "one at a time"
     gate.succeeded(gate.send("createTask", NOW), NOW)

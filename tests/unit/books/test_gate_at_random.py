@@ -39,6 +39,7 @@ WINDOW: Final = 60.0
 LONGEST_BAN: Final = 3_600.0
 LONGEST_WAIT: Final = 1.1 * (LONGEST_BAN + 20.0)
 PASSED_BY: Final = 3
+TOO_MANY_THROTTLED = 20
 """So many accepted ones end a pause that one was asked for."""
 UNSAID: Final = {True: 180.0, False: 60.0}
 """How long a ban silences what met it, creates or polls; everything else for the shorter time."""
@@ -81,7 +82,11 @@ class _World(RuleBasedStateMachine):
         self.silent_until = -inf
         self.silenced_by: Request | None = None
         self.passed_by = 0  # accepted of what was sent after what silenced it
+        self.sent_before = 0  # it was silenced
+        self.throttled = 0  # in a row
+        self.asked = 0  # in this pause
         self.loud_until = -inf  # it was not meant for all
+        self.asks_at, self.asks_after = -inf, 15.0  # whether that is meant for all
         self.no_creates_until = -inf
         self.banned_until = {True: -inf, False: -inf}  # creates, and polls
         self.errors = {True: deque[float](), False: deque[float]()}  # that count, likewise
@@ -153,7 +158,12 @@ class _World(RuleBasedStateMachine):
             self._check_pace(create=create)
 
     def _check_may_go(self, *, create: bool) -> None:
-        assert self.now >= self.silent_until, "sent in a pause"
+        if self.now < self.silent_until:
+            assert not create, "paid in a pause"
+            assert self.now >= self.asks_at, "sent in a pause"
+            self.asked += 1
+            if self.asked % 3 == 0:
+                self._ask_again(1.0)
         assert self.now >= self.banned_until[create], "sent into a ban"
         if create:
             if not self.trusted or self.gate.state == "on trial":
@@ -167,6 +177,11 @@ class _World(RuleBasedStateMachine):
             assert len(self.in_flight) - self.creating < most, "one poll too many on probe"
             recent = sum(time + WINDOW > self.now for time in self.errors[False])
             assert recent < MOST_ERRORS
+
+    def _ask_again(self, stretch: float) -> None:
+        if self.now >= self.asks_at:
+            self.asks_at = self.now + self.asks_after * stretch
+            self.asks_after = min(2 * self.asks_after, 120.0)
 
     def _check_pace(self, *, create: bool) -> None:
         """Check that so many were not too many, from each of the last ones on."""
@@ -208,8 +223,13 @@ class _World(RuleBasedStateMachine):
         self.gate.succeeded(request.permit, self.now)
         if self.now < self.silent_until and self.silenced_by is not None:
             self.passed_by += request.number > self.silenced_by.number
-            if self.passed_by == PASSED_BY:
-                self.silent_until, self.loud_until = self.now, self.now + 30
+            if self.passed_by == PASSED_BY or request.number > self.sent_before:
+                self.silent_until = self.loud_until = self.now
+        self.throttled = 0
+        if self.now <= self.loud_until:
+            self.loud_until = self.now + 30
+        if not request.create:
+            self.asks_after = 15.0
         is_news = self.now >= self.banned_until[request.create]
         self.trusted |= is_news
         if request.create:
@@ -240,13 +260,24 @@ class _World(RuleBasedStateMachine):
                 self.creates_proven = False
                 self.polls_probe, self.unanswered_probes = True, 0
             case ThrottledError():
-                if wait and self.now >= self.loud_until:
-                    if self.now >= self.silent_until:
-                        self.silenced_by, self.passed_by = request, 0
-                    self.silent_until = max(self.silent_until, self.now + wait)
+                self.throttled += 1
+                if self.throttled >= TOO_MANY_THROTTLED:
+                    self.loud_until = -inf
+                if wait:
+                    self._told_to_wait(request, wait, 1 + luck / 10)
             case _:
                 self.no_creates_until = max(self.no_creates_until, self.now + wait)
                 self.trusted |= self.now >= self.banned_until[request.create]
+
+    def _told_to_wait(self, request: Request, wait: float, stretch: float) -> None:
+        if self.now >= self.loud_until:
+            if self.now >= self.silent_until:
+                self.silenced_by, self.passed_by = request, 0
+                self.sent_before, self.asked = self.sent, 0
+                self._ask_again(stretch)
+            self.silent_until = max(self.silent_until, self.now + wait)
+        elif request.create:
+            self.no_creates_until = max(self.no_creates_until, self.now + wait)
 
     @rule(seconds=st.floats(0, 2) | st.floats(0, 100), solved=many)
     def let_time_pass(self, seconds: float, solved: int) -> None:
