@@ -179,6 +179,7 @@ class Simulation:
         self._order = count()
         self._heap: list[Waiting] = []
         self._waiting: defaultdict[tuple[str, ...], dict[Job, Waiting]] = defaultdict(dict)
+        self._free_places: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Done]:
         """Yield each task when it is over."""
@@ -187,12 +188,17 @@ class Simulation:
         heap = self._heap
         while heap or job is not None:
             if job is not None and (not heap or job.created <= heap[0].at):
-                self._plan(job, place=len(self._of_type(job)))
+                self.begin(job)
                 job = next(yet_to_come, None)
                 continue
             item = heapq.heappop(heap)
             if self._of_type(item.job).get(item.job) is item:
                 yield from self._poll(item)
+
+    def begin(self, job: Job) -> None:
+        """Plan a task that was created, at the lowest place that is free."""
+        free = self._free_places[job.source.kind[:2]]
+        self._plan(job, place=heapq.heappop(free) if free else len(self._of_type(job)))
 
     def _poll(self, item: Waiting) -> Iterator[Done]:
         now, _, job, polls, after, age, place = item
@@ -201,6 +207,7 @@ class Simulation:
         renewed = self._policy.learn(job.source.kind, after, age, ready=ready)
         if ready or age >= LAST_POLL:
             del self._of_type(job)[job]
+            heapq.heappush(self._free_places[job.source.kind[:2]], place)
             yield Done(job, polls, age - job.solved if ready else 0.0)
         else:
             self._plan(job, polls, age, place=place)

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
+from heapq import heappop, heappush
 from math import inf
 from operator import attrgetter
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -175,6 +176,8 @@ class Line:
     phases: list[int] = attrs.field(factory=lambda: [0] * len(Phase))
     at_service: dict[str, int] = attrs.field(factory=dict[str, int], repr=False)
     """How many tasks of each type are at the service."""
+    free_places: dict[str, list[int]] = attrs.field(factory=dict[str, list[int]], repr=False)
+    """Places of such that have left, of each type one heap; the next ones take them."""
     created: int = 0
     resumed: int = 0
     points: float = 0.0
@@ -232,17 +235,24 @@ class Line:
         return self.pending + self.in_flight
 
     def enter(self, entry: Entry) -> None:
-        """Count one more that is at the service."""
+        """Count one more that is at the service, and give it a place among them.
+
+        It is the lowest that is free. By their number alone, each that comes where so many are
+        at work at a time would have the same one, and all of them or none would be scouts.
+        """
         kind = entry.kind.task_type
-        entry.place = self.at_service.get(kind, 0)
-        self.at_service[kind] = entry.place + 1
+        there = self.at_service.get(kind, 0)
+        free = self.free_places.setdefault(kind, [])
+        entry.place = heappop(free) if free else there
+        self.at_service[kind] = there + 1
 
     def leave(self, entry: Entry) -> None:
         """Count one less."""
         kind = entry.kind.task_type
         self.at_service[kind] -= 1
+        heappush(self.free_places[kind], entry.place)
         if not self.at_service[kind]:
-            del self.at_service[kind]
+            del self.at_service[kind], self.free_places[kind]
 
     def note_id(self, *, known: bool) -> None:
         """Note whether the service knew the id of a ticket from elsewhere."""
@@ -299,7 +309,7 @@ class Entry:
     task_id: str | None = None
     created_at: float = inf
     lapses_at: float = inf
-    place: int = 0  # how many tasks of its type were at the service before it
+    place: int = 0  # the lowest that no other task of its type at the service had
     attempts: int = 0  # createTask requests sent
     first_attempt_at: float | None = None  # when the first of them was turned down
     hand_overs: int = 0  # how often another account took it over

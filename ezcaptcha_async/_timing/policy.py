@@ -144,7 +144,8 @@ class Scouting(Protocol):
 
         Args:
             kind: The kind of task.
-            place: How many tasks of its type its account had in flight before it.
+            place: The lowest number, from 0, that no other task of its type had that its
+                account had in flight.
         """
         ...
 

@@ -81,6 +81,16 @@ async def test_a_hundred_at_once_learn_from_the_first_answers(
     assert summary.spacing_violations == 0
 
 
+async def test_sixteen_at_work_at_a_time_are_not_all_scouts() -> None:
+    """Each would be the sixteenth when it comes, and be polled seven times instead of three."""
+    service = SimulatedService(solve_times=Uniform(15, 25))
+    async with open_pool_directly(service) as pool:
+        async with pool.solve_many([TASK] * 200, max_in_flight=16) as outcomes:
+            async for outcome in outcomes:
+                assert outcome.error is None
+        assert pool.statistics().polls < 200 * 4
+
+
 async def test_a_policy_of_ones_own_may_have_scouts_and_plan_anew() -> None:
     """Only our own policy could react to what the first answers of a burst say."""
     seen: list[float] = []

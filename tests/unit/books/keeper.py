@@ -214,6 +214,9 @@ def check(schedule: Books, entries: list[Entry]) -> None:
         assert set(queued) == {*line.queue, *retries}
         there = count_of[Phase.CREATING] + sum(count_of[phase] for phase in PAID)
         assert line.at_service == ({KIND.task_type: there} if there else {})
+        places = [entry.place for entry in (*line.creating, *line.paid.values())]
+        places += line.free_places.get(KIND.task_type, [])
+        assert sorted(places) == list(range(len(places))), "each has one of its own"
         assert line.creating == {entry for entry in mine if entry.phase is Phase.CREATING}
         assert line.paid == {entry.task_id: entry for entry in mine if entry.phase in PAID}
         assert set(line.orphans()) == {item for item in mine if item.phase is Phase.ORPHANED}

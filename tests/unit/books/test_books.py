@@ -907,6 +907,16 @@ def test_what_waits_is_planned_anew() -> None:
     assert keeper.books.next_time(12.0) == 13.0
 
 
+def test_whoever_comes_takes_the_lowest_place_that_is_free() -> None:
+    """Of 16 at work at a time each would come as the sixteenth, and each be a scout."""
+    keeper = Keeper()
+    there = [keeper.orphaned() for _ in range(4)]
+    assert [entry.place for entry in there] == [0, 1, 2, 3]
+    for entry in (there[2], there[0]):
+        keeper.books.failed(entry, GAVE_UP)
+    assert [keeper.orphaned().place for _ in range(3)] == [0, 2, 4]
+
+
 def test_polls_that_had_failed_go_soon_once_others_are_answered() -> None:
     """After an outage each ticket would wait out a pause of its own, of up to fifteen seconds."""
     keeper = Keeper()
