@@ -171,6 +171,7 @@ class SolveTimes:
         self._against = 0.0
         # All of it counts for one task from now on.
         self._weight = max(self._weight, *self._at_risk)
+        self.restore(*self.evidence())
         return True
 
     def _age(self) -> None:

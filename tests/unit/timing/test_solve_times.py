@@ -95,6 +95,19 @@ def test_it_finds_the_solve_times(median: float) -> None:
     assert times.age_at(0.05) == pytest.approx(1.64 * median, rel=0.2)
 
 
+def test_it_can_be_refuted_again_and_again() -> None:
+    """Where 50,000 are ready at one age, its weights would be infinite, and no plan be made."""
+    times = SolveTimes()
+    refuted = 0
+    for _ in range(60):
+        for _ in range(300):
+            times.learn(60.0, 63.0, ready=False)
+        refuted += sum(times.learn(60.0, 63.0, ready=True).refutes for _ in range(40))
+        times.refresh()
+        check(times)
+    assert refuted > 50
+
+
 def test_what_is_refuted_is_dropped() -> None:
     """After a change for the better, tasks would be fetched late until hundreds were."""
     times, rng = SolveTimes(), Random(3)
