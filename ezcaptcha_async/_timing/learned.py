@@ -24,6 +24,10 @@ from ezcaptcha_async.tasks import Kind
 _LOWEST_PRICE: Final = 0.01
 _HIGHEST_PRICE: Final = 60.0
 
+_MORE: Final = 1 / 8
+"""How much older a task is when it is asked again that takes longer than any that is known. In a
+large burst the scale may be far off for a while, and that be all of them."""
+
 _JITTER: Final = 0.05
 """By how much a first poll comes sooner or later than planned: all the exploration that is
 needed to see when tasks become ready, and enough to spread those created together."""
@@ -102,8 +106,7 @@ class LearnedPolling:
         scale = self._scale(kind)
         index = edge_near(age / scale)
         if index == BINS:
-            # Nothing is known of what takes so long; ask again when it has taken twice that.
-            return max(spacing, age)
+            return max(spacing, _MORE * age)
         plan = self._plan(self._kinds.type_of(kind), kind, spacing)
         return max(spacing, EDGES[plan.following[index]] * scale - age)
 

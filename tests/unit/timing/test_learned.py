@@ -135,7 +135,21 @@ def test_a_task_beyond_all_that_is_known() -> None:
     policy, rng = LearnedPolling(), Random(8)
     for _ in range(300):
         poll_one(policy, 10.0, rng)
-    assert policy.next_poll(KIND, SPACING, 100_000.0, 1, rng) == 100_000.0
+    assert policy.next_poll(KIND, SPACING, 100_000.0, 1, rng) == 12_500.0
+
+
+def test_a_scale_that_is_far_off_lets_no_token_expire() -> None:
+    """In bursts of thousands, tasks of a minute would come 90 s late: asked at 60, then at 120."""
+    policy, rng = LearnedPolling(), Random(8)
+    for _ in range(300):
+        poll_one(policy, 60.0, rng)
+    saved = policy.to_dict()
+    for site in saved["sites"]:
+        site[-1] = -1.6  # as it was seen: five times as fast
+    saved["services"][0][-1] = -1.6
+    policy.restore(saved)
+    for age in (15.0, 30.0, 60.0, 90.0):
+        assert policy.next_poll(KIND, SPACING, age, 1, rng) <= max(SPACING, age / 8)
 
 
 def test_the_time_that_remains() -> None:
