@@ -377,8 +377,10 @@ class Books:
                 if abs(at - entry.due_at) > _WORTH_MOVING * entry.line.spacing:
                     self._arm(entry, at)
 
-        waiting = (entry for line in self.lines for entry in line.paid.values())
-        self.rounds.begin(("replan", kind[:2]), waiting, look)
+        def paid() -> Iterator[Entry]:
+            return (entry for line in self.lines for entry in line.paid.values())
+
+        self.rounds.renew(("replan", kind[:2]), paid, look)
 
     def has_room_for(self, entry: Entry, kept: Reply) -> bool:
         """Return whether a solution is taken: whoever waits takes it away again at once.

@@ -17,6 +17,7 @@ class Rounds:
 
     def __init__(self) -> None:
         self._current: dict[Hashable, _Round] = {}
+        self._following: dict[Hashable, Callable[[], None]] = {}
         self.on_begin: Callable[[], None] = lambda: None
         """Called when there are many to be seen to, for which time must be let pass."""
 
@@ -39,6 +40,21 @@ class Rounds:
         self._current[what] = (iter(tuple(entries)), look, holds)
         self.on_begin()
 
+    def renew(
+        self,
+        what: Hashable,
+        entries: Callable[[], Iterable[Entry]],
+        look: Callable[[Entry], None],
+    ) -> None:
+        """Begin a round; where one for the same is being made, let that come to its end first.
+
+        Begun again and again, it would never come to those at its end.
+        """
+        if what in self._current:
+            self._following[what] = lambda: self.begin(what, entries(), look)
+        else:
+            self.begin(what, entries(), look)
+
     def go(self) -> None:
         """See to one entry, or note that all were seen to."""
         what, (entries, look, holds) = next(iter(self._current.items()))
@@ -49,7 +65,10 @@ class Rounds:
             del self._current[what]
             if holds is not None:
                 holds.held_since = -inf
+            if what in self._following:
+                self._following.pop(what)()
 
     def clear(self) -> None:
         """Leave all of them unfinished."""
         self._current.clear()
+        self._following.clear()

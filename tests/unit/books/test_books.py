@@ -907,6 +907,23 @@ def test_what_waits_is_planned_anew() -> None:
     assert keeper.books.next_time(12.0) == 13.0
 
 
+def test_planning_anew_again_and_again_comes_to_everybody() -> None:
+    """In a burst of thousands the estimate moves faster than all of them can be looked at."""
+    keeper = Keeper()
+    first, second, third = entries = [keeper.waiting(poll_at=20.0) for _ in range(3)]
+    for at in (30.0, 31.0, 32.0):
+        keeper.books.replan(KIND, lambda _entry, at=at: at)
+        assert keeper.books.advance(12.0, 1)
+    assert [entry.due_at for entry in entries] == [30.0, 30.0, 30.0]
+    keeper.advance(12.0)
+    assert [entry.due_at for entry in entries] == [32.0, 32.0, 32.0], "then by what is known last"
+    keeper.books.replan(KIND, lambda _entry: 40.0)
+    keeper.books.replan(KIND, lambda _entry: 41.0)
+    keeper.books.close(CLOSED)
+    keeper.advance(12.0)
+    assert first.due_at == second.due_at == third.due_at == 32.0, "nobody waits any more"
+
+
 def test_whoever_comes_takes_the_lowest_place_that_is_free() -> None:
     """Of 16 at work at a time each would come as the sixteenth, and each be a scout."""
     keeper = Keeper()
