@@ -53,6 +53,10 @@ else would see for long that it has become faster."""
 _SCOUTS: Final = 0.5
 """Scouts for the square root of the tasks that learn from them: ten for 400."""
 
+_WITNESSES: Final = 2.0
+"""The same while a type's estimate is in doubt, seven of twenty: one task that was ready too early
+may be an odd one, and a few more tell whether all are."""
+
 _LEAST_CROWD: Final = 30
 """Tasks among which there is the first scout. Of fewer, each costs more than it tells."""
 
@@ -66,7 +70,7 @@ V = TypeVar("V")
 class TypeModel:
     """One type: its solve times and the plans that were made from them."""
 
-    __slots__ = ("_plans", "_polls", "_refresh_at", "_revised", "tasks", "times")
+    __slots__ = ("_doubt_at", "_plans", "_polls", "_refresh_at", "_revised", "tasks", "times")
 
     def __init__(self) -> None:
         self.times = SolveTimes()
@@ -74,6 +78,7 @@ class TypeModel:
         self._revised = self.times.survival
         self._polls = 0
         self._refresh_at = 1.0
+        self._doubt_at = 0.0
         self._plans: dict[tuple[float, float, float], Plan] = {}
 
     def plan(self, log_scale: float, spacing: float, price: float) -> Plan:
@@ -92,19 +97,25 @@ class TypeModel:
 
     def scouts(self, place: int) -> bool:
         """Tell whether a task goes first, for others to learn from: see `Scouting`."""
+        if self.times.in_doubt and _is_one_of(_WITNESSES, place):
+            return True
         if self.times.known >= _KNOWN_AFTER:
             return place % _WATCHED == _FIRST_WATCH
-        return place >= _LEAST_CROWD and int(_SCOUTS * sqrt(place + 1)) > int(_SCOUTS * sqrt(place))
+        return place >= _LEAST_CROWD and _is_one_of(_SCOUTS, place)
 
-    def polled(self, *, refutes: bool = False) -> bool:
+    def polled(self, *, refutes: bool = False, doubted: bool = False) -> bool:
         """Count an answered poll, and renew the estimate when enough of them are new.
 
         One that `refutes` the estimate lets all begin anew. Return whether the estimate has moved
-        so far that what waits is to be planned anew.
+        so far, or is `doubted` since that poll, that what waits is to be planned anew.
         """
         if refutes:
-            self._polls, self._refresh_at = 0, 1.0
+            self._polls, self._refresh_at, self._doubt_at = 0, 1.0, 0.0
         self._polls += 1
+        if doubted and self._polls >= self._doubt_at:
+            # Among very many there are odd ones all the time, and scouts enough.
+            self._doubt_at = self._polls * (1 + _FRESH)
+            return True
         if self._polls < self._refresh_at:
             return False
         self._refresh_at = self._polls + 1 + min(self._polls * _FRESH, _MOST_FRESH)
@@ -164,13 +175,15 @@ class Kinds:
         model, site = self.type_of(kind), self.site_of(kind)
         health = _recall(self._health, kind.service, float, _MOST_SERVICES)
         scale = exp(health + site.drift)
+        was_in_doubt = model.times.in_doubt
         seen = model.times.learn(after / scale, age / scale, ready=ready)
         site.polls += 1
         if seen.solved_at is not None:
             model.tasks += 1
             site.tasks += 1
             site.overshoot += max(0.0, age - seen.solved_at * scale)
-        revised = model.polled(refutes=seen.refutes)
+        doubted = model.times.in_doubt > was_in_doubt
+        revised = model.polled(refutes=seen.refutes, doubted=doubted)
         # The sum of the surprises over a task's polls is 0 on average when the scale is
         # right, whatever was polled when: what is left over says which way it is wrong.
         gain = max(_GAIN, _FIRST_GAIN / (1 + site.tasks / 3))
@@ -227,6 +240,11 @@ class Kinds:
             site.polls = int(_number(polls, 0, _LARGEST))
             site.overshoot = _number(overshoot, 0, _LARGEST)
             site.drift = _number(drift, -_WIDEST, _WIDEST)
+
+
+def _is_one_of(share: float, place: int) -> bool:
+    """Tell whether the square root of so many, times a share, grows by one with this place."""
+    return int(share * sqrt(place + 1)) > int(share * sqrt(place))
 
 
 def _rounded(numbers: Iterable[float]) -> list[float]:

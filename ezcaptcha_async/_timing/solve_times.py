@@ -37,6 +37,10 @@ _REFUTED_AT: Final = 9.0
 estimate did, for the estimate to be dropped: the world has changed. Without a change that comes
 about once in 8,000 polls."""
 
+_IN_DOUBT_AT: Final = -log(2 * 0.01)
+"""The same for one task that was ready so early that it had one chance in a hundred. More are
+asked then, and none waits meanwhile for what may have become quick."""
+
 _LEAST_CHANCE: Final = 0.002
 """So unlikely is what the estimate rules out; a single answer is not to refute it."""
 
@@ -67,9 +71,19 @@ class SolveTimes:
         survival: For each of `EDGES` the share of tasks that take longer; falls from 1 and
             never reaches 0.
         known: How many solved tasks the estimate is made from; old ones count for less.
+        in_doubt: Whether a task was ready far too early, and nothing has made up for it.
     """
 
-    __slots__ = ("_against", "_at_risk", "_credit", "_ready", "_weight", "known", "survival")
+    __slots__ = (
+        "_against",
+        "_at_risk",
+        "_credit",
+        "_ready",
+        "_weight",
+        "in_doubt",
+        "known",
+        "survival",
+    )
 
     def __init__(self) -> None:
         self.survival: Sequence[float] = ()
@@ -78,6 +92,7 @@ class SolveTimes:
         # New evidence weighs more and more, instead of all the old less and less.
         self._weight = 1.0
         self._against = 0.0
+        self.in_doubt = False
         self.refresh()
 
     def learn(self, after: float, age: float, *, ready: bool) -> Seen:
@@ -92,7 +107,7 @@ class SolveTimes:
         # Not by bins: where they are wider than the spacing, polls in one would look alike.
         unsolved = min(1.0, self.survival_at(age) / self.survival_at(after))
         credit = self._credit[last - 1] if last else 0.0
-        refutes = self._refutes(1 - unsolved if ready else unsolved)
+        refutes = self._refutes(1 - unsolved if ready else unsolved, ready=ready)
         at_risk, events, weight = self._at_risk, self._ready, self._weight
         if not ready:
             for index in range(first, last):
@@ -159,16 +174,19 @@ class SolveTimes:
         """Take over the `evidence` of another time; `refresh` makes it tell."""
         self._at_risk, self._ready, self._weight = list(at_risk), list(ready), 1.0
 
-    def _refutes(self, chance: float) -> bool:
+    def _refutes(self, chance: float, *, ready: bool) -> bool:
         """Weigh an answer that the estimate gave a chance, and drop all evidence if it must be.
 
         This is Page's test (1954) of the estimate against a coin: answers as unlikely as a
         change brings add up, those that the estimate foresees make up for them.
         """
-        self._against = max(0.0, self._against - log(2 * max(_LEAST_CHANCE, chance)))
+        weight = -log(2 * max(_LEAST_CHANCE, chance))
+        self._against = max(0.0, self._against + weight)
+        is_early = ready and weight >= _IN_DOUBT_AT
+        self.in_doubt = is_early or (self.in_doubt and self._against >= _IN_DOUBT_AT)
         if self._against < _REFUTED_AT:
             return False
-        self._against = 0.0
+        self._against, self.in_doubt = 0.0, False
         # All of it counts for one task from now on.
         self._weight = max(self._weight, *self._at_risk)
         self.restore(*self.evidence())

@@ -81,6 +81,19 @@ async def test_a_hundred_at_once_learn_from_the_first_answers(
     assert summary.spacing_violations == 0
 
 
+async def test_what_has_become_quick_does_not_wait_as_it_used_to() -> None:
+    """The next run of a script would fetch after 12 s what a known type does in 4 s by now."""
+    polling = LearnedPolling()
+    async with open_pool_directly(
+        SimulatedService(solve_times=Uniform(15, 20)), polling=polling
+    ) as pool:
+        await solve_slowly(pool, 200)
+    service = SimulatedService(solve_times=Uniform(2, 5))
+    async with open_pool_directly(service, polling=polling) as pool:
+        await solve_all(pool, 40)
+    assert service.record.summary().lag_mean < 4
+
+
 async def test_sixteen_at_work_at_a_time_are_not_all_scouts() -> None:
     """Each would be the sixteenth when it comes, and be polled seven times instead of three."""
     service = SimulatedService(solve_times=Uniform(15, 25))

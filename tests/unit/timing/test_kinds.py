@@ -141,6 +141,27 @@ def test_few_of_many_are_scouts_until_much_is_known() -> None:
     assert len(watches) == 20
 
 
+def test_one_task_that_is_ready_far_too_early_has_others_asked() -> None:
+    """Twenty would wait for 18 s for what a known type does in 3 s since today."""
+    kinds = Kinds()
+    model = kinds.type_of(KIND)
+    for _ in range(200):
+        kinds.learn(KIND, 0.0, 15.0, ready=False)
+        kinds.learn(KIND, 15.0, 18.0, ready=True)
+    model.refresh()
+    assert sum(map(model.scouts, range(20))) == 1
+    assert kinds.learn(KIND, 0.0, 3.0, ready=True), "what waits is planned anew"
+    assert sum(map(model.scouts, range(20))) == 7
+    assert sum(map(model.scouts, range(10_000))) < 500
+    for _ in range(3):
+        assert not kinds.learn(KIND, 0.0, 3.0, ready=False)
+    assert sum(map(model.scouts, range(20))) == 1, "it was an odd one"
+    assert not kinds.learn(KIND, 0.0, 3.0, ready=True), "not again and again among thousands"
+    kinds.learn(KIND, 0.0, 3.0, ready=True)
+    assert not model.times.in_doubt, "it is dropped"
+    assert model.times.survival_at(12.0) < 0.5
+
+
 def test_a_slow_site_is_told_from_its_type() -> None:
     """Its tasks would be polled as early as those of all others."""
     kinds, rng = Kinds(), Random(3)
