@@ -70,7 +70,16 @@ V = TypeVar("V")
 class TypeModel:
     """One type: its solve times and the plans that were made from them."""
 
-    __slots__ = ("_doubt_at", "_plans", "_polls", "_refresh_at", "_revised", "tasks", "times")
+    __slots__ = (
+        "_answers",
+        "_doubt_at",
+        "_plans",
+        "_polls",
+        "_refresh_at",
+        "_revised",
+        "tasks",
+        "times",
+    )
 
     def __init__(self) -> None:
         self.times = SolveTimes()
@@ -78,6 +87,7 @@ class TypeModel:
         self._revised = self.times.survival
         self._polls = 0
         self._refresh_at = 1.0
+        self._answers = 0
         self._doubt_at = 0.0
         self._plans: dict[tuple[float, float, float], Plan] = {}
 
@@ -110,11 +120,12 @@ class TypeModel:
         so far, or is `doubted` since that poll, that what waits is to be planned anew.
         """
         if refutes:
-            self._polls, self._refresh_at, self._doubt_at = 0, 1.0, 0.0
+            self._polls, self._refresh_at = 0, 1.0
         self._polls += 1
-        if doubted and self._polls >= self._doubt_at:
+        self._answers += 1
+        if doubted and self._answers >= self._doubt_at:
             # Among very many there are odd ones all the time, and scouts enough.
-            self._doubt_at = self._polls * (1 + _FRESH)
+            self._doubt_at = self._answers * (1 + _FRESH)
             return True
         if self._polls < self._refresh_at:
             return False

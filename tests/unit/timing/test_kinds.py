@@ -305,3 +305,10 @@ def test_any_json_is_read_or_refused(services: object, types: object, sites: obj
     except ConfigurationError:
         return
     kinds.learn(KIND, 0.0, 10.0, ready=True)
+
+
+def test_doubts_let_all_be_planned_anew_only_now_and_then() -> None:
+    """In a burst of thousands there are odd ones all the time: each would cost a pass over all."""
+    model = TypeModel()
+    passes = sum(model.polled(doubted=True, refutes=turn % 50 == 0) for turn in range(10_000))
+    assert 10 < passes < 100
