@@ -51,7 +51,9 @@ class Pace:
         """
         if self._has_scout and self._answer_times.usual is None:
             return most  # one that is cut off would not tell how long a poll takes
-        return self._answer_times.next_deadline(most, at_a_time=self._line.in_flight)
+        return self._answer_times.next_deadline(
+            most, at_a_time=self._line.in_flight, luck=self.rng.random
+        )
 
     def answer_took(self, seconds: float) -> None:
         """Learn from an answer to another request, until polls have been answered."""

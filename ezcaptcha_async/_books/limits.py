@@ -10,6 +10,7 @@ and the gate measure in seconds is one value, `Terms`, made for the speed at whi
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from random import Random
 from typing import Final
@@ -357,11 +358,14 @@ class AnswerTimes:
         """Note that one did not come in time."""
         self._unanswered += 1
 
-    def next_deadline(self, most: float, *, at_a_time: int) -> float:
+    def next_deadline(
+        self, most: float, *, at_a_time: int, luck: Callable[[], float] = lambda: 0.0
+    ) -> float:
         """Return the seconds to wait for one that goes out, `most` at most.
 
         There is something to ask for so many `at_a_time`: of a few, one takes its time sooner
-        while none was ever answered.
+        while none was ever answered. `luck` returns random numbers from 0 to 1, against going in
+        step with a service that is away by turns.
         """
         self._sent += 1
         row = _IN_A_ROW if self._mean is not None else max(_SOME, min(at_a_time, _IN_A_ROW))
@@ -370,7 +374,8 @@ class AnswerTimes:
         mean = self._guess if self._mean is None else self._mean
         usual = _TIMES_AS_LONG * ((mean or 0.0) + 4 * self._deviation)
         doublings = min(self._unanswered // _IN_A_ROW, _MOST_DOUBLINGS)
-        return min(most, max(self._least, usual) * 2.0**doublings)
+        seconds = min(most, max(self._least, usual) * 2.0**doublings)
+        return seconds * (1 - luck() / 4) if doublings else seconds
 
 
 def _nearer(mean: float | None, seconds: float) -> float:

@@ -88,6 +88,23 @@ async def test_a_share_of_the_polls_goes_wrong(fails: float, hangs: float, most_
     assert len(sky.polls) <= 100 * (20 + max(late)) / 3, "never more often than the spacing"
 
 
+class ByTurns(Sky):
+    """Polls hang for 17 s, are answered for 3 s, and hang again."""
+
+    async def post(  # type: ignore[override]
+        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
+    ) -> Reply | NoAnswer:
+        """Answer, or do not."""
+        self.hangs = float(anyio.current_time() % 20.0 >= 3.0)
+        return await super().post(url, body, timeout=timeout, evidence=evidence)
+
+
+async def test_polls_do_not_go_in_step_with_a_service_that_is_away_by_turns() -> None:
+    """Each place would be free again at the same moment of each turn, and all 60 would lapse."""
+    service = SimulatedService(solve_times=Uniform(8, 30))
+    assert await solve(service, ByTurns(service), 60) >= 57
+
+
 @pytest.mark.parametrize("answer", [BAD_GATEWAY, Reply(429, b"<html>")])
 async def test_what_fails_at_once_does_not_tell_how_long_an_answer_takes(answer: Reply) -> None:
     """Each poll that was answered well would be cut off: all that is paid would lapse."""

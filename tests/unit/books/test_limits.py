@@ -185,6 +185,7 @@ def test_a_deadline_that_is_too_short_grows_again() -> None:
     for _ in range(30_000):
         times.unanswered()
     assert times.next_deadline(20.0, at_a_time=200) == 20.0, "after hours of it"
+    assert times.next_deadline(20.0, at_a_time=200, luck=lambda: 1.0) == 15.0, "out of step"
 
 
 @pytest.mark.parametrize(("at_a_time", "sent"), [(1, 5), (10, 10), (200, 20)])
