@@ -39,6 +39,7 @@ from ezcaptcha_async._books.limits import (
     RetryQuota,
     Terms,
 )
+from ezcaptcha_async._books.patience import Patience
 from ezcaptcha_async.errors import (
     BannedError,
     CredentialError,
@@ -61,16 +62,6 @@ twenty lost by chance comes to that once in 8,000."""
 
 _FAILED_IN_A_ROW: Final = 10
 """The same of those that fail in whatever way, and may cost nothing."""
-
-_PASSED_IT: Final = 3
-"""So many requests accepted that were sent after a throttled one say that what it asks for is
-asked of it alone: where a limit is reached, hardly one is accepted before the pause begins."""
-
-_ASKS: Final = 3
-"""So many polls ask at a time whether a pause is meant for all."""
-
-_THROTTLED_IN_A_ROW: Final = 20
-"""After so many without another answer a pause is meant for all, whatever was thought before."""
 
 
 @attrs.define(eq=False)
@@ -117,15 +108,9 @@ class Gate:
         self._create_pacer = Pacer(creates_per_second or inf)
         self._poll_pacer = Pacer(polls_per_second or inf)
         self._rate = AdaptiveRate(terms.second)
-        self._all = Pause(terms.first_wait, terms.longest_pause)
+        self._patience = Patience(terms)
         self._creates = Pause(terms.first_wait, terms.longest_pause)
         self._doubt = Pause(terms.first_wait, terms.longest_wait)
-        self._paused_by = self._sent_before = 0
-        self._passed_it = 0
-        # Longer and longer: there may be services where each request prolongs the pause.
-        self._asking = Pause(terms.longest_wait, 2 * terms.longest_pause)
-        self._asked = self._throttled_in_a_row = 0
-        self._asked_of_one_until = -inf
         self._failed_in_a_row = self._lost_in_a_row = 0
         self._refusals = RefusedInARow()
         self._quota = RetryQuota()
@@ -221,9 +206,12 @@ class Gate:
 
     def poll_at(self, now: float) -> float:
         """Return when the next poll may go."""
-        paused_until = min(self._all.until, self._asking.until)
-        at = max(self._rate.next_at(now), paused_until, self._poll_pacer.next_at(now))
-        at = max(at, self._polls_banned_until)
+        at = max(
+            self._rate.next_at(now),
+            self._patience.polls_until,
+            self._polls_banned_until,
+            self._poll_pacer.next_at(now),
+        )
         if not self._polls_on_probe:
             return at
         if self._polls_in_flight >= self._most_probes:
@@ -270,7 +258,7 @@ class Gate:
             )
             if room_at > now:
                 return self._shut_by
-        pause = self._all.until - now
+        pause = self._patience.until - now
         if pause > 0:
             return ThrottledError(
                 "ERROR_REQUEST_LIMIT", "the account is throttled for now", retry_after=pause
@@ -286,11 +274,11 @@ class Gate:
 
     def troubled(self, now: float) -> bool:
         """Tell whether creates are held back by what came back: another account may be quicker."""
-        until = max(self._all.until, self._creates.until, self._doubt.until, self._trial_at)
+        until = max(self._patience.until, self._creates.until, self._doubt.until, self._trial_at)
         return max(self._creates_banned_until, until) > now
 
     def _request_at(self, now: float) -> float:
-        return max(now, self._all.until, self._rate.next_at(now))
+        return max(now, self._patience.until, self._rate.next_at(now))
 
     # ------------------------------------------------------- what went, and came back
 
@@ -303,10 +291,7 @@ class Gate:
         elif endpoint == "getTaskResult":
             self._poll_pacer.take(now)
             self._polls_in_flight += 1
-            if now < self._all.until:
-                self._asked += 1
-                if self._asked % _ASKS == 0:
-                    self._asking.extend(now, None, 1.0)
+            self._patience.poll_sent(now)
         self._sent += 1
         return Permit(endpoint, now, self._sent)
 
@@ -341,17 +326,10 @@ class Gate:
         """Note that the service is there and knows the key."""
         endpoint = self._use(permit)
         self._rate.heard(now, permit.at, throttled=False)
-        if now < self._all.until and permit.number > self._paused_by:
-            self._passed_it += 1
-            if self._passed_it >= _PASSED_IT or permit.number > self._sent_before:
-                self._all.until = self._asked_of_one_until = now
-        if now <= self._asked_of_one_until:  # as long as others are answered
-            self._asked_of_one_until = now + self._terms.polls_dead_after
-        self._throttled_in_a_row = 0
+        self._patience.passed(permit.number, now, is_poll=endpoint == "getTaskResult")
         self._quota.succeeded()
         if endpoint == "getTaskResult":
             self.polls_fail_since = inf
-            self._asking.forget()
         # What was sent before a ban tells nothing of what comes after.
         if now >= self.banned_until(endpoint):
             self._pass_trial()
@@ -408,9 +386,11 @@ class Gate:
                 self._banned(error, now, stretch, endpoint)
             case ThrottledError():
                 self._rate.heard(now, permit.at, throttled=True)
-                self._throttled_in_a_row += 1
-                if error.retry_after:
-                    self._asked_to_wait(permit, error.retry_after, now, stretch)
+                for_all = self._patience.throttled(
+                    permit.number, error.retry_after, now, stretch, sent=self._sent
+                )
+                if not for_all and endpoint == "createTask":
+                    self._creates.extend(now, error.retry_after, stretch)
             case _:
                 if endpoint == "getTaskResult":
                     self.polls_fail_since = min(self.polls_fail_since, now)
@@ -426,8 +406,7 @@ class Gate:
 
     def pause(self, until: float) -> None:
         """Send nothing until then: another pool was asked to wait."""
-        self._all.until = max(self._all.until, until)
-        self._asking.until = max(self._asking.until, until)
+        self._patience.extend(until)
 
     def reopen(self) -> None:
         """Take new tasks again: the key and the balance were found good, or the user says so."""
@@ -449,18 +428,6 @@ class Gate:
         self._was_shut_by_poll = is_poll and (self._was_shut_by_poll or not self.is_shut)
         self._shut_by = error
         self._creates_proven = False
-
-    def _asked_to_wait(self, permit: Permit, seconds: float, now: float, stretch: float) -> None:
-        if self._throttled_in_a_row >= _THROTTLED_IN_A_ROW:
-            self._asked_of_one_until = -inf
-        if now >= self._asked_of_one_until:
-            if now >= self._all.until:
-                self._paused_by, self._passed_it = permit.number, 0
-                self._sent_before, self._asked = self._sent, 0
-                self._asking.extend(now, None, stretch)
-            self._all.extend(now, seconds, stretch)
-        elif permit.endpoint == "createTask":
-            self._creates.extend(now, seconds, stretch)
 
     def _banned(self, error: BannedError, now: float, stretch: float, endpoint: Endpoint) -> None:
         """Keep silent as long as the ban lasts.
