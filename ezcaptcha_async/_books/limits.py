@@ -317,6 +317,11 @@ class InquiryHold:
         return error
 
 
+_OUT_OF_STEP: Final = 1 / 4
+"""Share by which a deadline that has grown is shortened by chance, so that places are not free
+again at the same moment of each turn of a service that is away by turns."""
+
+
 class AnswerTimes:
     """Learns from how long answers take when to stop waiting for one.
 
@@ -375,7 +380,7 @@ class AnswerTimes:
         usual = _TIMES_AS_LONG * ((mean or 0.0) + 4 * self._deviation)
         doublings = min(self._unanswered // _IN_A_ROW, _MOST_DOUBLINGS)
         seconds = min(most, max(self._least, usual) * 2.0**doublings)
-        return seconds * (1 - luck() / 4) if doublings else seconds
+        return seconds * (1 - _OUT_OF_STEP * luck()) if doublings else seconds
 
 
 def _nearer(mean: float | None, seconds: float) -> float:
