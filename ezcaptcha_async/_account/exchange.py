@@ -17,7 +17,7 @@ from ezcaptcha_async.events import Endpoint
 from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody, Transport
 
 
-@attrs.frozen
+@attrs.define
 class Asked:
     """A request, from its sending until it is told what came of it.
 
@@ -26,12 +26,14 @@ class Asked:
         number: Which ticket it is for.
         at: When it was sent, on the event loop's clock.
         timeout: Seconds that its answer may take.
+        took: Seconds that it took, known when it is over.
     """
 
     permit: Permit
     number: int | None
     at: float
     timeout: float
+    took: float = 0.0
 
     @property
     def endpoint(self) -> Endpoint:
@@ -88,29 +90,25 @@ class Exchange:
     ) -> Reply | NoAnswer:
         """Send a request, and write into `evidence` how far it got."""
         self.requests += 1
-        reason = f"no whole answer within {asked.timeout:g} s"
+        endpoint, timeout = asked.permit.endpoint, asked.timeout
         reply: Reply | NoAnswer | None = None
-        with anyio.CancelScope(deadline=self.clock() + asked.timeout):
+        stray = False
+        with anyio.CancelScope(deadline=asked.at + timeout):
             try:
                 reply = await self._transport.post(
-                    f"{self.service.base_url}/{asked.endpoint}",
-                    body,
-                    timeout=asked.timeout,
-                    evidence=evidence,
+                    f"{self.service.base_url}/{endpoint}", body, timeout=timeout, evidence=evidence
                 )
             except BaseException as error:
-                if not is_stray(error):
+                stray = is_stray(error)
+                if not stray:
                     raise
-                reason = "the HTTP client was cancelled by others"
         now = self.clock()
+        asked.took = now - asked.at
         self.unix_offset = time.time() - now
-        if asked.endpoint != "getTaskResult" and isinstance(reply, Reply):
-            self.pace.answer_took(now - asked.at)
         if reply is None:
+            late = f"no whole answer within {timeout:g} s"
+            reason = "the HTTP client was cancelled by others" if stray else late
             return NoAnswer(reason, unsent=evidence is not None and evidence.unsent)
+        if endpoint != "getTaskResult" and isinstance(reply, Reply):
+            self.pace.answer_took(asked.took)
         return reply
-
-    def poll_took(self, asked: Asked, *, is_answered: bool) -> None:
-        """Learn from how long a poll took; `is_answered` where it said how its task stands."""
-        seconds = self.clock() - asked.at
-        self.pace.poll_took(seconds, asked.timeout, is_answered=is_answered)

@@ -67,12 +67,13 @@ class Poller:
         asked = exchange.ask(command.permit, entry)
         reply = await exchange.post(asked, exchange.encoder.get_task_result(entry.task_id or ""))
         if isinstance(reply, NoAnswer):
-            exchange.poll_took(asked, is_answered=False)
+            exchange.pace.poll_took(asked.took, asked.timeout, is_answered=False)
             self._standing.failed(asked, "unanswered", reply.reason)
             self._skip(entry, reply.reason)
             return
         answer = exchange.decoder.result(reply, entry.task, entry.solution_type)
-        exchange.poll_took(asked, is_answered=isinstance(answer, Processing | Ready))
+        is_answered = isinstance(answer, Processing | Ready)
+        exchange.pace.poll_took(asked.took, asked.timeout, is_answered=is_answered)
         match answer:
             case Processing():
                 self._standing.answered(asked, "processing")

@@ -94,6 +94,7 @@ class AiohttpTransport:
             max_requests = min([max_requests, *filter(None, limits)])
         self.max_requests = max_requests
         self._session = session
+        self._clock = asyncio.get_running_loop().time
         # A middleware may send another body in the place of ours, which then knows nothing.
         # aiohttp has no public name for them.
         self._knows = not getattr(session, "_middlewares", ())
@@ -120,7 +121,7 @@ class AiohttpTransport:
             data = _Body(body.content, evidence if self._knows else Evidence())
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
-        deadline = asyncio.get_running_loop().time() + OWN_SHARE * timeout
+        deadline = self._clock() + OWN_SHARE * timeout
         # A name for the fault, not the exception: that one holds the request.
         try:
             target, options, _ = self._targets.get(url) or self._target(url)
@@ -205,11 +206,14 @@ async def _read(response: aiohttp.ClientResponse, deadline: float) -> Reply | No
     coding = headers.get("content-encoding", "")
     content = bytearray()
     try:
-        async with asyncio.timeout_at(deadline):
-            while chunk := await response.content.readany():
-                content += chunk
-                if len(content) > MAX_BODY:
-                    break
+        if response.content.is_eof():  # it came with its head, as nearly every answer does
+            content += response.content.read_nowait()
+        else:
+            async with asyncio.timeout_at(deadline):
+                while chunk := await response.content.readany():
+                    content += chunk
+                    if len(content) > MAX_BODY:
+                        break
     except (aiohttp.ClientError, OSError):  # a TimeoutError is one
         # What comes in one turn with the break stays there; aiohttp has no public name for it.
         content += b"".join(getattr(response.content, "_buffer", ()))
