@@ -706,7 +706,7 @@ def test_nobody_in_line_is_created_until_all_were_told() -> None:
     error = InsufficientBalanceError("EMPTY")
     keeper.books.see_to_queued(keeper.line, lambda entry: keeper.books.refuse(entry, error))
     newcomer = keeper.queued()
-    assert keeper.books.rounds
+    assert keeper.books.rounds.current
     assert keeper.books.next_time(0.0) == 0.0
     assert keeper.books.advance(0.0, 1)
     assert first.outcome is error
