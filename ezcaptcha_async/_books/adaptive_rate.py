@@ -81,7 +81,9 @@ class AdaptiveRate:
 
     def next_at(self, now: float) -> float:
         """Return when the next request may go."""
-        return now if self.rate(now) == inf else max(now, self._due - SLACK_SECONDS)
+        if self._base == inf or self.rate(now) == inf:
+            return now
+        return max(now, self._due - SLACK_SECONDS)
 
     def take(self, now: float) -> None:
         """Note that a request goes out."""
@@ -89,13 +91,15 @@ class AdaptiveRate:
         if now > self._due + self._second:  # a silence is no load
             self._look(now)
         self._count += 1
-        self._due = max(now, self._due) + 1.0 / self.rate(now)
+        self._due = max(now, self._due)
+        if self._base < inf:
+            self._due += 1.0 / self.rate(now)
 
     def heard(self, now: float, sent_at: float, *, throttled: bool) -> None:
         """Note an answer; one asked for before the rate was set tells of the load before."""
         if sent_at < self._since:
             return
-        is_free = self.rate(now) == inf and self._hints < _SURE
+        is_free = self._hints < _SURE and (self._base == inf or self.rate(now) == inf)
         seconds = (now - self._looking_from) / self._second
         if is_free and (seconds >= _LOOKS_FOR or self._answers >= _MANY):
             self._look(now)

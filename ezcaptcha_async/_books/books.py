@@ -378,8 +378,8 @@ class Books:
                 if abs(at - entry.due_at) > _WORTH_MOVING * entry.line.spacing:
                     self._arm(entry, at)
 
-        def paid() -> Iterator[Entry]:
-            return (entry for line in self.lines for entry in line.paid.values())
+        def paid() -> list[Entry]:
+            return [entry for line in self.lines for entry in line.paid.values()]
 
         self.rounds.renew(("replan", kind[:2]), paid, look)
 

@@ -361,7 +361,7 @@ class Entry:
                 waiter.answer(outcome)
 
 
-@attrs.frozen
+@attrs.define
 class Command:
     """What the books have done next for one entry: what the permit is for."""
 

@@ -166,14 +166,13 @@ class Pacer:
     def __init__(self, per_second: float) -> None:
         self._gap = 1.0 / per_second
         self._due = -inf
-
-    def next_at(self, now: float) -> float:
-        """Return when the next one may pass."""
-        return max(now, self._due - SLACK_SECONDS)
+        self.next_at = -inf
+        """When the next one may pass; what is past means at once."""
 
     def take(self, now: float) -> None:
         """Note that one passes."""
         self._due = max(now, self._due) + self._gap
+        self.next_at = self._due - SLACK_SECONDS
 
 
 class RetryQuota:
@@ -197,7 +196,8 @@ class RetryQuota:
 
     def succeeded(self) -> None:
         """Note a success; the first one after an outage gives half of the quota back."""
-        self._left = min(_QUOTA, self._left + 1 if self._left else _QUOTA // 2)
+        if self._left < _QUOTA:
+            self._left = self._left + 1 if self._left else _QUOTA // 2
 
 
 class RecentErrors:
@@ -223,6 +223,8 @@ class RecentErrors:
         That is `now`, or when enough errors leave the window; infinity when even then requests
         in flight fill it.
         """
+        if len(self._times) + pending < self._most:
+            return now
         # A mere look, also at a later time: what has left the window by then stays noted.
         gone = sum(time + self._seconds <= now for time in self._times)
         excess = len(self._times) - gone + pending + 1 - self._most
@@ -355,9 +357,11 @@ class AnswerTimes:
     def answered(self, seconds: float) -> None:
         """Note how long an answer took."""
         self._unanswered = self._sent = 0
-        surprise = 0.0 if self._mean is None else abs(seconds - self._mean)
-        self._mean = _nearer(self._mean, seconds)
-        self._deviation = _nearer(self._deviation, surprise)
+        if self._mean is None:
+            self._mean = seconds
+        off = seconds - self._mean
+        self._mean += _WEIGHT * off
+        self._deviation += _WEIGHT * (abs(off) - self._deviation)
 
     def unanswered(self) -> None:
         """Note that one did not come in time."""
