@@ -87,7 +87,8 @@ class AdaptiveRate:
 
     def take(self, now: float) -> None:
         """Note that a request goes out."""
-        self._roll(now)
+        if now - self._counting_from >= self._second:
+            self._roll(now)
         if now > self._due + self._second:  # a silence is no load
             self._look(now)
         self._count += 1
@@ -153,7 +154,8 @@ class AdaptiveRate:
         self._set(now, max(self._least, min(self.rate(now), sent) / 2))
 
     def _sent(self, now: float) -> float:
-        self._roll(now)
+        if now - self._counting_from >= self._second:
+            self._roll(now)
         return max(self._count, self._peak) / self._second
 
     def _set(self, now: float, base: float) -> None:
@@ -168,8 +170,7 @@ class AdaptiveRate:
 
     def _roll(self, now: float) -> None:
         seconds = (now - self._counting_from) / self._second
-        if seconds >= 1:
-            stays = _PEAK_STAYS ** (min(seconds, 1_000) - 1)
-            self._peak = stays * max(_PEAK_STAYS * self._peak, self._count)
-            self._count = 0
-            self._counting_from = now
+        stays = _PEAK_STAYS ** (min(seconds, 1_000) - 1)
+        self._peak = stays * max(_PEAK_STAYS * self._peak, self._count)
+        self._count = 0
+        self._counting_from = now

@@ -163,18 +163,18 @@ class Books:
         return command
 
     def _take_poll(self, now: float) -> Command | None:
-        open_lines = [
-            (line, polls)
-            for line in self.lines
-            if (polls := line.polls_due).next_time < inf and line.gate.poll_at(now) <= now
-        ]
-        if not open_lines:
+        chosen, least = None, (inf, inf)
+        for line in self.lines:
+            polls = line.polls_due
+            if polls.next_time < inf and line.gate.poll_at(now) <= now:
+                # The one with the fewest under way: one whose polls hang would hold all the slots.
+                rank = line.phases[Phase.POLLING], polls.next_time
+                if rank < least:
+                    chosen, least = polls, rank
+        if chosen is None:
             return None
-        # The account with the fewest under way: one whose polls hang would hold all the slots.
-        line, polls = min(
-            open_lines, key=lambda item: (item[0].phases[Phase.POLLING], item[1].next_time)
-        )
-        entry = polls.pop()
+        entry = chosen.pop()
+        line = entry.line
         self._move(entry, Phase.POLLING)
         entry.polls += 1
         entry.request_in_flight = True

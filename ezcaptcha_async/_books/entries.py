@@ -261,8 +261,7 @@ class Line:
         creating, in_flight = self.phases[Phase.CREATING], self.in_flight
         if self.held_since > -inf or creating + in_flight >= self.most_in_flight:
             return inf
-        first = self.ready.first()
-        if first is not None and now - first.due_at > self.most_late:
+        if self.ready.next_time < inf and now - self.ready.first().due_at > self.most_late:
             return inf
         return self.gate.create_at(now, creating=creating, in_flight=in_flight)
 

@@ -377,13 +377,15 @@ class AnswerTimes:
         step with a service that is away by turns.
         """
         self._sent += 1
-        row = _IN_A_ROW if self._mean is not None else max(_SOME, min(at_a_time, _IN_A_ROW))
-        if self._unanswered and self._sent % row == 0:
-            return most
         mean = self._guess if self._mean is None else self._mean
-        usual = _TIMES_AS_LONG * ((mean or 0.0) + 4 * self._deviation)
+        seconds = max(self._least, _TIMES_AS_LONG * ((mean or 0.0) + 4 * self._deviation))
+        if not self._unanswered:
+            return min(most, seconds)
+        row = _IN_A_ROW if self._mean is not None else max(_SOME, min(at_a_time, _IN_A_ROW))
+        if self._sent % row == 0:
+            return most
         doublings = min(self._unanswered // _IN_A_ROW, _MOST_DOUBLINGS)
-        seconds = min(most, max(self._least, usual) * 2.0**doublings)
+        seconds = min(most, seconds * 2.0**doublings)
         return seconds * (1 - _OUT_OF_STEP * luck()) if doublings else seconds
 
 

@@ -55,7 +55,8 @@ class Rounds:
 
     def go(self) -> None:
         """See to one entry, or note that all were seen to."""
-        what, (entries, look, holds) = next(iter(self.current.items()))
+        what = next(iter(self.current))
+        entries, look, holds = self.current[what]
         for entry in entries:
             look(entry)
             break

@@ -51,9 +51,6 @@ class TimeQueue(Generic[T]):
         self._items[number] = item
         heapq.heappush(self._heap, (time, number))
         self.next_time = self._heap[0][0]
-        if len(self._heap) > _SWEEP_ABOVE and len(self._heap) > 3 * len(self._items):
-            self._heap = [place for place in self._heap if place[1] in self._items]
-            heapq.heapify(self._heap)
 
     def discard(self, item: T) -> None:
         """Take `item` out, if it is there."""
@@ -62,10 +59,13 @@ class TimeQueue(Generic[T]):
             del self._items[number]
             if number == self._heap[0][1]:
                 self._surface()
+            elif len(self._heap) >= _SWEEP_ABOVE and len(self._heap) > 3 * len(self._items):
+                self._heap = [place for place in self._heap if place[1] in self._items]
+                heapq.heapify(self._heap)
 
-    def first(self) -> T | None:
-        """Return the earliest item without taking it out; None when nothing is there."""
-        return None if self.next_time == inf else self._items[self._heap[0][1]]
+    def first(self) -> T:
+        """Return the earliest item without taking it out; there must be one."""
+        return self._items[self._heap[0][1]]
 
     def pop(self) -> T:
         """Take out the earliest item; there must be one."""
