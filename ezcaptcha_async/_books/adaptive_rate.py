@@ -81,9 +81,8 @@ class AdaptiveRate:
 
     def next_at(self, now: float) -> float:
         """Return when the next request may go."""
-        if self._base == inf or self.rate(now) == inf:
-            return now
-        return max(now, self._due - SLACK_SECONDS)
+        is_free = self._base == inf or self.rate(now) == inf
+        return now if is_free else max(now, self._due - SLACK_SECONDS)
 
     def take(self, now: float) -> None:
         """Note that a request goes out."""

@@ -621,8 +621,7 @@ class Books:
     def _arm(self, entry: Entry, poll_at: float) -> None:
         """Set the next poll: not sooner than the service asks, nor too late to be of use."""
         if entry.polls < _MOST_POLLS:
-            at = max(entry.spaced_until, min(poll_at, entry.last_poll_at))
-            tick = entry.line.tick
+            tick, at = entry.line.tick, max(entry.spaced_until, min(poll_at, entry.last_poll_at))
             if tick and at < entry.urgent_at:
                 # The next moment at which others are polled too, and not the nearest one: what
                 # is polled just before it is solved waits for another poll.

@@ -206,10 +206,10 @@ class Line:
         at a time: the services ban for the same error over and over. So no more than several
         are under way until one of them is known.
         """
-        if self.doubtful.next_time >= self.ready.next_time:
-            return self.ready
-        most = inf if self.knows_ids else max(1, _UNKNOWN_IN_A_ROW - self.unknown_ids)
-        return self.ready if self.doubtful_in_flight >= most else self.doubtful
+        if self.doubtful.next_time < self.ready.next_time:
+            most = inf if self.knows_ids else max(1, _UNKNOWN_IN_A_ROW - self.unknown_ids)
+            return self.doubtful if self.doubtful_in_flight < most else self.ready
+        return self.ready
 
     @property
     def committed_points(self) -> float:

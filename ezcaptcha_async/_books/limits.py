@@ -171,8 +171,9 @@ class Pacer:
 
     def take(self, now: float) -> None:
         """Note that one passes."""
-        self._due = max(now, self._due) + self._gap
-        self.next_at = self._due - SLACK_SECONDS
+        if self._gap:
+            self._due = max(now, self._due) + self._gap
+            self.next_at = self._due - SLACK_SECONDS
 
 
 class RetryQuota:
