@@ -166,7 +166,7 @@ class Pacer:
     def __init__(self, per_second: float) -> None:
         self._gap = 1.0 / per_second
         self._due = -inf
-        self.next_at = -inf
+        self.next_at: float = -inf
         """When the next one may pass; what is past means at once."""
 
     def take(self, now: float) -> None:

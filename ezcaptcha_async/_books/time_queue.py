@@ -27,7 +27,7 @@ class TimeQueue(Generic[T]):
         self._items: dict[int, T] = {}
         self._numbers: dict[T, int] = {}
         self._last = 0
-        self.next_time = inf
+        self.next_time: float = inf
         """The earliest time, infinity when nothing is there."""
 
     def __len__(self) -> int:
