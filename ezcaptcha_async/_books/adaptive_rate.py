@@ -81,21 +81,25 @@ class AdaptiveRate:
 
     def next_at(self, now: float) -> float:
         """Return when the next request may go."""
-        return now if self.rate(now) == inf else max(now, self._due - SLACK_SECONDS)
+        is_free = self._base == inf or self.rate(now) == inf
+        return now if is_free else max(now, self._due - SLACK_SECONDS)
 
     def take(self, now: float) -> None:
         """Note that a request goes out."""
-        self._roll(now)
+        if now - self._counting_from >= self._second:
+            self._roll(now)
         if now > self._due + self._second:  # a silence is no load
             self._look(now)
         self._count += 1
-        self._due = max(now, self._due) + 1.0 / self.rate(now)
+        self._due = max(now, self._due)
+        if self._base < inf:
+            self._due += 1.0 / self.rate(now)
 
     def heard(self, now: float, sent_at: float, *, throttled: bool) -> None:
         """Note an answer; one asked for before the rate was set tells of the load before."""
         if sent_at < self._since:
             return
-        is_free = self.rate(now) == inf and self._hints < _SURE
+        is_free = self._hints < _SURE and (self._base == inf or self.rate(now) == inf)
         seconds = (now - self._looking_from) / self._second
         if is_free and (seconds >= _LOOKS_FOR or self._answers >= _MANY):
             self._look(now)
@@ -149,7 +153,8 @@ class AdaptiveRate:
         self._set(now, max(self._least, min(self.rate(now), sent) / 2))
 
     def _sent(self, now: float) -> float:
-        self._roll(now)
+        if now - self._counting_from >= self._second:
+            self._roll(now)
         return max(self._count, self._peak) / self._second
 
     def _set(self, now: float, base: float) -> None:
@@ -164,8 +169,7 @@ class AdaptiveRate:
 
     def _roll(self, now: float) -> None:
         seconds = (now - self._counting_from) / self._second
-        if seconds >= 1:
-            stays = _PEAK_STAYS ** (min(seconds, 1_000) - 1)
-            self._peak = stays * max(_PEAK_STAYS * self._peak, self._count)
-            self._count = 0
-            self._counting_from = now
+        stays = _PEAK_STAYS ** (min(seconds, 1_000) - 1)
+        self._peak = stays * max(_PEAK_STAYS * self._peak, self._count)
+        self._count = 0
+        self._counting_from = now

@@ -100,16 +100,14 @@ class Books:
 
     def next_time(self, now: float) -> float:
         """Return when something will have to be done next; infinity when idle."""
-        if self.rounds:
+        if self.rounds.current:
             return now
-        earliest = min(
-            self._due.next_time(), self._deadlines.next_time(), self._retries.next_time()
-        )
+        earliest = min(self._due.next_time, self._deadlines.next_time, self._retries.next_time)
         for line in self.lines:
             # What may go now is taken as soon as a slot is free; that needs no alarm.
             if line.queue and now < (at := line.create_at(now)) < earliest:
                 earliest = at
-            if line.polls_due and now < (at := line.gate.poll_at(now)) < earliest:
+            if line.polls_due.next_time < inf and now < (at := line.gate.poll_at(now)) < earliest:
                 earliest = at
         return earliest
 
@@ -122,16 +120,17 @@ class Books:
         again: list[Entry] = []
         more = True
         for _ in range(limit):
-            if (entry := self._deadlines.pop(now)) is not None:
-                self._expire(entry, now)
-            elif (entry := self._due.pop(now)) is not None:
-                line, at = entry.line, min(entry.due_at, self._urgent_at(entry))
-                (line.doubtful if entry.is_doubtful else line.ready).set(entry, at)
-            elif (entry := self._retries.pop(now)) is not None:
-                again.append(entry)
-            elif self.references.forget_one(now):
-                continue
-            elif self.rounds:
+            if self._deadlines.next_time <= now:
+                self._expire(self._deadlines.pop(), now)
+            elif self._due.next_time <= now:
+                entry = self._due.pop()
+                polls = entry.line.doubtful if entry.is_doubtful else entry.line.ready
+                polls.set(entry, min(entry.due_at, entry.urgent_at))
+            elif self._retries.next_time <= now:
+                again.append(self._retries.pop())
+            elif self.references.finished.next_time <= now:
+                self.references.forget_one()
+            elif self.rounds.current:
                 self.rounds.go()
             else:
                 more = False
@@ -164,16 +163,18 @@ class Books:
         return command
 
     def _take_poll(self, now: float) -> Command | None:
-        open_lines = [
-            line for line in self.lines if line.polls_due and line.gate.poll_at(now) <= now
-        ]
-        if not open_lines:
+        chosen, least = None, (inf, inf)
+        for line in self.lines:
+            polls = line.polls_due
+            if polls.next_time < inf and line.gate.poll_at(now) <= now:
+                # The one with the fewest under way: one whose polls hang would hold all the slots.
+                rank = line.phases[Phase.POLLING], polls.next_time
+                if rank < least:
+                    chosen, least = polls, rank
+        if chosen is None:
             return None
-        # The account with the fewest under way: one whose polls hang would hold all the slots.
-        line = min(
-            open_lines, key=lambda item: (item.phases[Phase.POLLING], item.polls_due.next_time())
-        )
-        entry = cast("Entry", line.polls_due.pop())
+        entry = chosen.pop()
+        line = entry.line
         self._move(entry, Phase.POLLING)
         entry.polls += 1
         entry.request_in_flight = True
@@ -278,6 +279,7 @@ class Books:
     def found(self, entry: Entry, task_id: str, outcome: AnyOutcome, *, created_at: float) -> None:
         """Others have had it created, and this is what it came to."""
         self._move(entry, Phase.WAITING)
+        self._leave_queue(entry)
         entry.line.resumed += 1
         entry.task_id = task_id
         entry.created_at = created_at
@@ -304,8 +306,7 @@ class Books:
         if entry.phase is not Phase.QUEUED:
             self._move(entry, Phase.QUEUED)
             self._end_create(entry)
-        entry.line.queue.pop(entry, None)
-        self._retries.discard(entry)
+        self._leave_queue(entry)
         entry.line.phases[Phase.QUEUED] -= 1
         entry.line.pending_points -= entry.points or 0.0
         entry.line, entry.kind, entry.points = line, kind, points
@@ -372,13 +373,13 @@ class Books:
         """
 
         def look(entry: Entry) -> None:
-            if entry.kind[:2] == kind[:2] and entry in self._due and not entry.faults:
+            if entry.kind[:2] == kind[:2] and not entry.faults and entry in self._due:
                 at = poll_at(entry)
                 if abs(at - entry.due_at) > _WORTH_MOVING * entry.line.spacing:
                     self._arm(entry, at)
 
-        def paid() -> Iterator[Entry]:
-            return (entry for line in self.lines for entry in line.paid.values())
+        def paid() -> list[Entry]:
+            return [entry for line in self.lines for entry in line.paid.values()]
 
         self.rounds.renew(("replan", kind[:2]), paid, look)
 
@@ -519,7 +520,7 @@ class Books:
         """Answer everybody now, whatever was on its way."""
         if self._closed_by is None:
             self.close(error)
-        while self.rounds:
+        while self.rounds.current:
             self.rounds.go()
         for line in self.lines:
             for entry in list(line.paid.values()):
@@ -576,16 +577,16 @@ class Books:
         entry.phase = phase
 
     def _finish(self, entry: Entry, phase: Phase, outcome: AnyOutcome | None) -> None:
-        was_left = entry.phase is Phase.ORPHANED
+        before = entry.phase
         self._move(entry, phase)
         self._deadlines.discard(entry)
-        entry.line.queue.pop(entry, None)
-        self._aside.pop(entry, None)
-        self._retries.discard(entry)
-        if entry.task_id is not None:
+        if before is Phase.QUEUED:
+            self._leave_queue(entry)
+        elif before is Phase.WAITING:
             self._disarm(entry)
+        if entry.task_id is not None:
             entry.line.paid.pop(entry.task_id, None)
-        if was_left and entry.outcome is not None:
+        if before is Phase.ORPHANED and entry.outcome is not None:
             entry.outcome = outcome  # for whoever asks next; those who left were told already
         elif outcome is not None:
             entry.answer(outcome)
@@ -601,12 +602,12 @@ class Books:
 
     def _keep(self, entry: Entry) -> None:
         """List a paid entry, and see to it that it leaves the list again."""
+        window = entry.line.result_window
+        entry.last_poll_at = entry.created_at + _LAST_POLL_AT * window
+        entry.urgent_at = entry.lapses_at - _URGENT * window
         entry.line.paid[cast("str", entry.task_id)] = entry
         self.references.list(entry)
         self._watch(entry)
-
-    def _urgent_at(self, entry: Entry) -> float:
-        return entry.lapses_at - _URGENT * entry.line.result_window
 
     def _watch(self, entry: Entry) -> None:
         """Register the one moment at which this entry ends, whatever happens."""
@@ -620,14 +621,22 @@ class Books:
     def _arm(self, entry: Entry, poll_at: float) -> None:
         """Set the next poll: not sooner than the service asks, nor too late to be of use."""
         if entry.polls < _MOST_POLLS:
-            entry.due_at = max(entry.spaced_until, min(poll_at, _last_poll_at(entry)))
-            if entry.due_at < self._urgent_at(entry):
-                entry.due_at = _with_others(entry.due_at, entry.line.tick)
-            self._due.set(entry, entry.due_at)
+            tick, at = entry.line.tick, max(entry.spaced_until, min(poll_at, entry.last_poll_at))
+            if tick and at < entry.urgent_at:
+                # The next moment at which others are polled too, and not the nearest one: what
+                # is polled just before it is solved waits for another poll.
+                at = max(at, ceil(at / tick) * tick)
+            entry.due_at = at
+            self._due.set(entry, at)
 
     def _rearm(self, entry: Entry, now: float, poll_at: float) -> None:
+        spacing, left = entry.line.spacing, _MOST_POLLS - entry.polls
+        if 0 < left <= _MOST_POLLS / 2:
+            # What is left is to last to the end of the window. Half of them are free: most tasks
+            # are solved long before, and not to be delayed for the few that are not.
+            spacing = max(spacing, (entry.last_poll_at - now) / left)
         # The service may have seen a poll that failed, so its spacing counts in any case.
-        entry.spaced_until = now + max(entry.line.spacing, _stretched_spacing(entry, now))
+        entry.spaced_until = now + spacing
         if entry.phase is not Phase.POLLING:
             return
         self._move(entry, Phase.WAITING)
@@ -635,6 +644,11 @@ class Books:
             self.abandon(entry, self._closed_by)
         else:
             self._arm(entry, poll_at)
+
+    def _leave_queue(self, entry: Entry) -> None:
+        entry.line.queue.pop(entry, None)
+        self._aside.pop(entry, None)
+        self._retries.discard(entry)
 
     def _disarm(self, entry: Entry) -> None:
         self._due.discard(entry)
@@ -655,27 +669,3 @@ class Books:
     def _end_create(self, entry: Entry) -> None:
         entry.request_in_flight = False
         entry.line.creating.discard(entry)
-
-
-def _with_others(at: float, tick: float) -> float:
-    """Return the next moment at which others are polled too.
-
-    Not the nearest one: what is polled just before it is solved waits for another poll.
-    """
-    return max(at, ceil(at / tick) * tick) if tick else at
-
-
-def _last_poll_at(entry: Entry) -> float:
-    return entry.created_at + _LAST_POLL_AT * entry.line.result_window
-
-
-def _stretched_spacing(entry: Entry, now: float) -> float:
-    """Return a spacing at which the polls that are left last to the end of the window.
-
-    Half of them are free: most tasks are solved long before, and are not to be delayed for
-    the sake of the few that are not.
-    """
-    left = _MOST_POLLS - entry.polls
-    if not 0 < left <= _MOST_POLLS / 2:
-        return 0.0
-    return (_last_poll_at(entry) - now) / left

@@ -206,13 +206,10 @@ class Line:
         at a time: the services ban for the same error over and over. So no more than several
         are under way until one of them is known.
         """
-        if not self.doubtful or self.doubtful_in_flight >= self._most_doubtful:
-            return self.ready
-        return self.doubtful if self.doubtful.next_time() < self.ready.next_time() else self.ready
-
-    @property
-    def _most_doubtful(self) -> float:
-        return inf if self.knows_ids else max(1, _UNKNOWN_IN_A_ROW - self.unknown_ids)
+        if self.doubtful.next_time < self.ready.next_time:
+            most = inf if self.knows_ids else max(1, _UNKNOWN_IN_A_ROW - self.unknown_ids)
+            return self.doubtful if self.doubtful_in_flight < most else self.ready
+        return self.ready
 
     @property
     def committed_points(self) -> float:
@@ -261,16 +258,12 @@ class Line:
 
     def create_at(self, now: float) -> float:
         """Return when the next create may go: what could not be polled in time is not bought."""
-        creating = self.phases[Phase.CREATING]
-        if self.held_since > -inf:
+        creating, in_flight = self.phases[Phase.CREATING], self.in_flight
+        if self.held_since > -inf or creating + in_flight >= self.most_in_flight:
             return inf
-        if creating + self.in_flight >= self.most_in_flight or self._is_late(now):
+        if self.ready.next_time < inf and now - self.ready.first().due_at > self.most_late:
             return inf
-        return self.gate.create_at(now, creating=creating, in_flight=self.in_flight)
-
-    def _is_late(self, now: float) -> bool:
-        first = self.ready.first()
-        return first is not None and now - first.due_at > self.most_late
+        return self.gate.create_at(now, creating=creating, in_flight=in_flight)
 
     def orphans(self) -> Iterator[Entry]:
         """Yield the paid entries that nobody waits for."""
@@ -323,6 +316,8 @@ class Entry:
     processing_at: float | None = None  # when the last "processing" was received
     spaced_until: float = -inf  # before when the service wants no poll
     due_at: float = inf  # when the next poll should go out
+    last_poll_at: float = inf  # when one is due at the latest
+    urgent_at: float = inf  # from when on its polls go before others
     request_in_flight: bool = False
     is_doubtful: bool = False  # it came from elsewhere, and nothing good was heard of it yet
     holders: int = 1  # how many wait, or hold the ticket and may wait later
@@ -365,7 +360,7 @@ class Entry:
                 waiter.answer(outcome)
 
 
-@attrs.frozen
+@attrs.define
 class Command:
     """What the books have done next for one entry: what the permit is for."""
 

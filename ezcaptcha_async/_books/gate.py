@@ -121,6 +121,7 @@ class Gate:
         self._banned_by: BannedError | None = None
         self._creates_banned_until = -inf
         self._polls_banned_until = -inf
+        self._last_ban_until = -inf  # whomever it concerns
         self._shut_by: ServiceError | None = None
         self._was_shut_by_poll = False
         self._sent = 0
@@ -195,12 +196,14 @@ class Gate:
         if self._on_trial and self._in_flight > self._polls_in_flight:
             return inf
         return max(
-            self._request_at(now),
+            now,
+            self._patience.until,
+            self._rate.next_at(now),
             self._trial_at,
             self._creates_banned_until,
             self._creates.until,
             self._doubt.until,
-            self._create_pacer.next_at(now),
+            self._create_pacer.next_at,
             self._create_errors.room_at(now, counting),
         )
 
@@ -210,7 +213,7 @@ class Gate:
             self._rate.next_at(now),
             self._patience.polls_until,
             self._polls_banned_until,
-            self._poll_pacer.next_at(now),
+            self._poll_pacer.next_at,
         )
         if not self._polls_on_probe:
             return at
@@ -221,8 +224,7 @@ class Gate:
 
     def ban(self, now: float, endpoint: Endpoint) -> BannedError | None:
         """Return the ban that such a request would meet now, with what is left of it."""
-        until = self.banned_until(endpoint)
-        if now >= until:
+        if now >= self._last_ban_until or now >= (until := self.banned_until(endpoint)):
             return None
         by = self._banned_by or BannedError(_OF_ALL, "the service bans this account for now")
         return BannedError(
@@ -237,7 +239,7 @@ class Gate:
             case "getTaskResult":
                 return self._polls_banned_until
             case _:  # neither says anything of it: the careful reading
-                return max(self._creates_banned_until, self._polls_banned_until)
+                return self._last_ban_until
 
     def restore_ban(self, *, creates_until: float = -inf, polls_until: float = -inf) -> None:
         """Keep silent until then: the service said so here, to an earlier process or pool."""
@@ -245,6 +247,7 @@ class Gate:
         if polls_until > self._polls_banned_until:
             self._polls_banned_until = polls_until
             self._probe_polls()
+        self._last_ban_until = max(self._creates_banned_until, self._polls_banned_until)
 
     def inquiry_refusal(self, now: float) -> ServiceError | None:
         """Return why the balance cannot be asked for now; None when it can."""
@@ -276,9 +279,6 @@ class Gate:
         """Tell whether creates are held back by what came back: another account may be quicker."""
         until = max(self._patience.until, self._creates.until, self._doubt.until, self._trial_at)
         return max(self._creates_banned_until, until) > now
-
-    def _request_at(self, now: float) -> float:
-        return max(now, self._patience.until, self._rate.next_at(now))
 
     # ------------------------------------------------------- what went, and came back
 
@@ -325,16 +325,20 @@ class Gate:
     def _pass(self, permit: Permit, now: float) -> Endpoint:
         """Note that the service is there and knows the key."""
         endpoint = self._use(permit)
+        is_poll = endpoint == "getTaskResult"
         self._rate.heard(now, permit.at, throttled=False)
-        self._patience.passed(permit.number, now, is_poll=endpoint == "getTaskResult")
+        self._patience.passed(permit.number, now, is_poll=is_poll)
         self._quota.succeeded()
-        if endpoint == "getTaskResult":
+        if is_poll:
             self.polls_fail_since = inf
         # What was sent before a ban tells nothing of what comes after.
-        if now >= self.banned_until(endpoint):
-            self._pass_trial()
+        if now >= self._last_ban_until or now >= self.banned_until(endpoint):
+            if self._on_trial:
+                self._pass_trial()
             # At first, any good answer tells that the key is good.
-            if endpoint == "getTaskResult" or not self._polls_known:
+            if (self._polls_on_probe or self._was_shut_by_poll) and (
+                is_poll or not self._polls_known
+            ):
                 self._pass_probe()
         if endpoint == "createTask":
             self._creates.forget()

@@ -166,14 +166,14 @@ class Pacer:
     def __init__(self, per_second: float) -> None:
         self._gap = 1.0 / per_second
         self._due = -inf
-
-    def next_at(self, now: float) -> float:
-        """Return when the next one may pass."""
-        return max(now, self._due - SLACK_SECONDS)
+        self.next_at: float = -inf
+        """When the next one may pass; what is past means at once."""
 
     def take(self, now: float) -> None:
         """Note that one passes."""
-        self._due = max(now, self._due) + self._gap
+        if self._gap:
+            self._due = max(now, self._due) + self._gap
+            self.next_at = self._due - SLACK_SECONDS
 
 
 class RetryQuota:
@@ -197,7 +197,8 @@ class RetryQuota:
 
     def succeeded(self) -> None:
         """Note a success; the first one after an outage gives half of the quota back."""
-        self._left = min(_QUOTA, self._left + 1 if self._left else _QUOTA // 2)
+        if self._left < _QUOTA:
+            self._left = self._left + 1 if self._left else _QUOTA // 2
 
 
 class RecentErrors:
@@ -223,6 +224,8 @@ class RecentErrors:
         That is `now`, or when enough errors leave the window; infinity when even then requests
         in flight fill it.
         """
+        if len(self._times) + pending < self._most:
+            return now
         # A mere look, also at a later time: what has left the window by then stays noted.
         gone = sum(time + self._seconds <= now for time in self._times)
         excess = len(self._times) - gone + pending + 1 - self._most
@@ -355,9 +358,11 @@ class AnswerTimes:
     def answered(self, seconds: float) -> None:
         """Note how long an answer took."""
         self._unanswered = self._sent = 0
-        surprise = 0.0 if self._mean is None else abs(seconds - self._mean)
-        self._mean = _nearer(self._mean, seconds)
-        self._deviation = _nearer(self._deviation, surprise)
+        if self._mean is None:
+            self._mean = seconds
+        off = seconds - self._mean
+        self._mean += _WEIGHT * off
+        self._deviation += _WEIGHT * (abs(off) - self._deviation)
 
     def unanswered(self) -> None:
         """Note that one did not come in time."""
@@ -373,13 +378,15 @@ class AnswerTimes:
         step with a service that is away by turns.
         """
         self._sent += 1
-        row = _IN_A_ROW if self._mean is not None else max(_SOME, min(at_a_time, _IN_A_ROW))
-        if self._unanswered and self._sent % row == 0:
-            return most
         mean = self._guess if self._mean is None else self._mean
-        usual = _TIMES_AS_LONG * ((mean or 0.0) + 4 * self._deviation)
+        seconds = max(self._least, _TIMES_AS_LONG * ((mean or 0.0) + 4 * self._deviation))
+        if not self._unanswered:
+            return min(most, seconds)
+        row = _IN_A_ROW if self._mean is not None else max(_SOME, min(at_a_time, _IN_A_ROW))
+        if self._sent % row == 0:
+            return most
         doublings = min(self._unanswered // _IN_A_ROW, _MOST_DOUBLINGS)
-        seconds = min(most, max(self._least, usual) * 2.0**doublings)
+        seconds = min(most, seconds * 2.0**doublings)
         return seconds * (1 - _OUT_OF_STEP * luck()) if doublings else seconds
 
 

@@ -13,16 +13,14 @@ _Round: TypeAlias = tuple[Iterator[Entry], Callable[[Entry], None], Line | None]
 
 
 class Rounds:
-    """The rounds that are being made, one after the other; true while there is one."""
+    """The rounds that are being made, one after the other."""
 
     def __init__(self) -> None:
-        self._current: dict[Hashable, _Round] = {}
+        self.current: dict[Hashable, _Round] = {}
+        """What is being seen to, and how; empty while nothing is."""
         self._following: dict[Hashable, Callable[[], None]] = {}
         self.on_begin: Callable[[], None] = lambda: None
         """Called when there are many to be seen to, for which time must be let pass."""
-
-    def __bool__(self) -> bool:
-        return bool(self._current)
 
     def begin(
         self,
@@ -37,7 +35,7 @@ class Rounds:
         Each may have moved on when it is looked at. Of the line that it `holds` nothing is
         created meanwhile.
         """
-        self._current[what] = (iter(tuple(entries)), look, holds)
+        self.current[what] = (iter(tuple(entries)), look, holds)
         self.on_begin()
 
     def renew(
@@ -50,19 +48,20 @@ class Rounds:
 
         Begun again and again, it would never come to those at its end.
         """
-        if what in self._current:
+        if what in self.current:
             self._following[what] = lambda: self.begin(what, entries(), look)
         else:
             self.begin(what, entries(), look)
 
     def go(self) -> None:
         """See to one entry, or note that all were seen to."""
-        what, (entries, look, holds) = next(iter(self._current.items()))
-        entry = next(entries, None)
-        if entry is not None:
+        what = next(iter(self.current))
+        entries, look, holds = self.current[what]
+        for entry in entries:
             look(entry)
+            break
         else:
-            del self._current[what]
+            del self.current[what]
             if holds is not None:
                 holds.held_since = -inf
             if what in self._following:
@@ -70,5 +69,5 @@ class Rounds:
 
     def clear(self) -> None:
         """Leave all of them unfinished."""
-        self._current.clear()
+        self.current.clear()
         self._following.clear()

@@ -1,14 +1,14 @@
 """A heap of items by time, each item in it once, removable at any moment.
 
-After trio's ``Deadlines``: a removed entry stays in the heap and is passed over when it
-surfaces; once such entries outnumber the live ones two to one they are swept out, so that
-a burst of cancellations cannot make it grow. A removed entry lets go of its item at once.
+After trio's ``Deadlines``: a removed entry stays in the heap until it surfaces; once such
+entries outnumber the live ones two to one they are swept out, so that a burst of cancellations
+cannot make it grow. A removed entry lets go of its item at once. What is on top is never a
+removed one, for the earliest time is asked for far more often than anything changes.
 """
 
 from __future__ import annotations
 
 import heapq
-from itertools import count
 from math import inf
 from typing import Final, Generic, TypeVar
 
@@ -26,7 +26,9 @@ class TimeQueue(Generic[T]):
         self._heap: list[tuple[float, int]] = []
         self._items: dict[int, T] = {}
         self._numbers: dict[T, int] = {}
-        self._count = count()
+        self._last = 0
+        self.next_time: float = inf
+        """The earliest time, infinity when nothing is there."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -35,7 +37,7 @@ class TimeQueue(Generic[T]):
         return item in self._numbers
 
     def __repr__(self) -> str:
-        return f"<TimeQueue of {len(self)}, next at {self.next_time()}>"
+        return f"<TimeQueue of {len(self)}, next at {self.next_time}>"
 
     def items(self) -> list[T]:
         """Return all items, in no particular order."""
@@ -43,35 +45,38 @@ class TimeQueue(Generic[T]):
 
     def set(self, item: T, time: float) -> None:
         """Put `item` at `time`, wherever it was before."""
-        self.discard(item)
-        number = self._numbers[item] = next(self._count)
+        if item in self._numbers:
+            self.discard(item)
+        number = self._numbers[item] = self._last = self._last + 1
         self._items[number] = item
         heapq.heappush(self._heap, (time, number))
-        if len(self._heap) > _SWEEP_ABOVE and len(self._heap) > 3 * len(self._items):
-            self._heap = [place for place in self._heap if place[1] in self._items]
-            heapq.heapify(self._heap)
+        self.next_time = self._heap[0][0]
 
     def discard(self, item: T) -> None:
         """Take `item` out, if it is there."""
         number = self._numbers.pop(item, None)
         if number is not None:
             del self._items[number]
+            if number == self._heap[0][1]:
+                self._surface()
+            elif len(self._heap) >= _SWEEP_ABOVE and len(self._heap) > 3 * len(self._items):
+                self._heap = [place for place in self._heap if place[1] in self._items]
+                heapq.heapify(self._heap)
 
-    def next_time(self) -> float:
-        """Return the earliest time, infinity when nothing is there."""
-        heap = self._heap
-        while heap and heap[0][1] not in self._items:
-            heapq.heappop(heap)
-        return heap[0][0] if heap else inf
+    def first(self) -> T:
+        """Return the earliest item without taking it out; there must be one."""
+        return self._items[self._heap[0][1]]
 
-    def first(self) -> T | None:
-        """Return the earliest item without taking it out; None when nothing is there."""
-        return None if self.next_time() == inf else self._items[self._heap[0][1]]
-
-    def pop(self, until: float = inf) -> T | None:
-        """Take out the earliest item at or before `until`; None when there is none."""
-        if self.next_time() > until or not self._heap:
-            return None
-        item = self._items.pop(heapq.heappop(self._heap)[1])
+    def pop(self) -> T:
+        """Take out the earliest item; there must be one."""
+        item = self._items.pop(self._heap[0][1])
         del self._numbers[item]
+        self._surface()
         return item
+
+    def _surface(self) -> None:
+        """Bring the next one to the top."""
+        heap, items = self._heap, self._items
+        while heap and heap[0][1] not in items:
+            heapq.heappop(heap)
+        self.next_time = heap[0][0] if heap else inf

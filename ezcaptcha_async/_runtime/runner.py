@@ -102,7 +102,7 @@ class Runner:
 
     async def wait_quiet(self) -> None:
         """Wait until no request is in flight, and the books have seen to everybody."""
-        while self._at_work or self._books.rounds:
+        while self._at_work or self._books.rounds.current:
             self._quiet = anyio.Event()
             await self._quiet.wait()
 

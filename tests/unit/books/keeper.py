@@ -181,7 +181,7 @@ def snapshot(schedule: Books, *entries: Entry) -> Any:
     ready = [line.ready for line in schedule.lines]
     timelines = (schedule._due, *ready, schedule._retries, schedule._deadlines)
     return (
-        [(set(timeline.items()), timeline.next_time()) for timeline in timelines],
+        [(set(timeline.items()), timeline.next_time) for timeline in timelines],
         [
             (counts(line), list(line.queue), set(line.creating), dict(line.paid))
             for line in schedule.lines

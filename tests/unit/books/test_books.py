@@ -663,6 +663,8 @@ def test_what_was_bought_once_stands_beside_what_is_bought_again() -> None:
     keeper.books.solved(first, READY, 2.0)
     keeper.books.created(plain, "8", now=3.0, poll_at=9.0)
     assert keeper.books.references.standing_for("job 17", 3.0) is first
+    keeper.books.delivered(plain)
+    assert keeper.books.references.standing_for("job 17", 3.0) is first
     keeper.books.created(again, "9", now=4.0, poll_at=9.0)
     assert keeper.books.references.standing_for("job 17", 4.0) is again, (
         "another machine may have paid"
@@ -706,7 +708,7 @@ def test_nobody_in_line_is_created_until_all_were_told() -> None:
     error = InsufficientBalanceError("EMPTY")
     keeper.books.see_to_queued(keeper.line, lambda entry: keeper.books.refuse(entry, error))
     newcomer = keeper.queued()
-    assert keeper.books.rounds
+    assert keeper.books.rounds.current
     assert keeper.books.next_time(0.0) == 0.0
     assert keeper.books.advance(0.0, 1)
     assert first.outcome is error

@@ -43,7 +43,7 @@ def test_a_pacer_keeps_its_rate_over_any_span(waits: list[float], per_second: fl
     """A limit that the user agreed on with the service would be broken in a burst."""
     pacer, now, passed = Pacer(per_second), NOW, []
     for wait in waits:
-        now = max(now + wait, pacer.next_at(now))
+        now = max(now + wait, pacer.next_at)
         pacer.take(now)
         passed.append(now)
     for i, start in enumerate(passed):
@@ -56,7 +56,7 @@ def test_a_pacer_without_a_limit_holds_nobody() -> None:
     pacer = Pacer(inf)
     for _ in range(1_000):
         pacer.take(NOW)
-    assert pacer.next_at(NOW) == NOW
+    assert pacer.next_at <= NOW
 
 
 def test_a_late_event_loop_does_not_cost_a_pacer_its_rate() -> None:
@@ -64,7 +64,7 @@ def test_a_late_event_loop_does_not_cost_a_pacer_its_rate() -> None:
     pacer, passed = Pacer(200), 0
     for step in range(500):
         now = NOW + step / 50
-        while pacer.next_at(now) <= now:
+        while pacer.next_at <= now:
             pacer.take(now)
             passed += 1
     assert passed == pytest.approx(2_000, rel=0.01)
