@@ -189,19 +189,19 @@ class Kinds:
         site, health = self.site_and_health_of(kind)
         scale = exp(health + site.drift)
         was_in_doubt = model.times.in_doubt
-        seen = model.times.learn(after / scale, age / scale, ready=ready)
+        surprise, solved_at, refutes = model.times.learn(after / scale, age / scale, ready=ready)
         site.polls += 1
-        if seen.solved_at is not None:
+        if solved_at is not None:
             model.tasks += 1
             site.tasks += 1
-            site.overshoot += max(0.0, age - seen.solved_at * scale)
+            site.overshoot += max(0.0, age - solved_at * scale)
         doubted = model.times.in_doubt > was_in_doubt
-        revised = model.polled(refutes=seen.refutes, doubted=doubted)
+        revised = model.polled(refutes=refutes, doubted=doubted)
         # The sum of the surprises over a task's polls is 0 on average when the scale is
         # right, whatever was polled when: what is left over says which way it is wrong.
         gain = max(_GAIN, _FIRST_GAIN / (1 + site.tasks / 3))
-        site.drift = _moved(site.drift, gain * seen.surprise)
-        _put(self._health, kind.service, _moved(health, _GAIN * seen.surprise), _MOST_SERVICES)
+        site.drift = _moved(site.drift, gain * surprise)
+        _put(self._health, kind.service, _moved(health, _GAIN * surprise), _MOST_SERVICES)
         self._types.move_to_end(kind[:2])
         self.sites.move_to_end(kind)
         return revised
