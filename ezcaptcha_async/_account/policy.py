@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isnan
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from ezcaptcha_async._books import Entry
 from ezcaptcha_async._runtime import Callback, WrongAnswerError
-from ezcaptcha_async._timing import PollTiming, Scouting
+from ezcaptcha_async._timing import LearnedPolling, PollPolicy, PollTiming, Scouting
 
 T = TypeVar("T")
+
+_OURS: Final = frozenset({LearnedPolling, PollPolicy})
+"""Policies that always answer, and as they should. Those derived from them may not."""
 
 
 class Policy:
@@ -23,8 +26,11 @@ class Policy:
     """
 
     def __init__(self, timing: PollTiming, rng: Random) -> None:
-        def asked(name: str, read: Callable[[Any], T], default: T) -> Callback[T]:
-            return Callback(f"polling.{name}", getattr(timing, name), read, default)
+        def asked(name: str, read: Callable[[Any], T], default: T) -> Callable[..., T]:
+            function = getattr(timing, name)
+            if type(timing) in _OURS and getattr(function, "__self__", None) is timing:
+                return cast("Callable[..., T]", function)  # and nobody has put theirs in its place
+            return Callback(f"polling.{name}", function, read, default)
 
         self._rng = rng
         self._first_poll = asked("first_poll", _seconds, None)
@@ -42,18 +48,19 @@ class Policy:
 
     def first_poll(self, entry: Entry) -> float:
         """Return the age, in seconds, at which to poll a task for the first time."""
-        return self._wait(entry, self._first_poll)
-
-    def next_poll(self, entry: Entry, age: float, polls: int) -> float:
-        """Return the seconds to wait after a poll at an age that said ``processing``."""
-        return self._wait(entry, self._next_poll, age, polls)
-
-    def _wait(self, entry: Entry, asked: Callback[float | None], *arguments: float) -> float:
         spacing = entry.line.spacing
         if self._scouts is not None and self._scouts(entry.kind, entry.place):
             return spacing
-        answer = asked(entry.kind, spacing, *arguments, self._rng)
-        return spacing if answer is None else answer
+        age = self._first_poll(entry.kind, spacing, self._rng)
+        return spacing if age is None else age
+
+    def next_poll(self, entry: Entry, age: float, polls: int) -> float:
+        """Return the seconds to wait after a poll at an age that said ``processing``."""
+        spacing = entry.line.spacing
+        if self._scouts is not None and self._scouts(entry.kind, entry.place):
+            return spacing
+        wait = self._next_poll(entry.kind, spacing, age, polls, self._rng)
+        return spacing if wait is None else wait
 
 
 def _seconds(answer: Any) -> float | None:

@@ -25,7 +25,9 @@ BINS: Final = len(EDGES) - 1
 
 def edge_near(age: float) -> int:
     """Return the index of the edge that is nearest to an age."""
-    index = min(bisect_left(EDGES, age), BINS)
+    index = bisect_left(EDGES, age)
+    if index > BINS:
+        return BINS
     if index and age - EDGES[index - 1] < EDGES[index] - age:
         return index - 1
     return index

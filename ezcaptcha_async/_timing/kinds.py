@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
-from math import exp, sqrt
+from math import copysign, exp, sqrt
 from operator import sub
 from typing import Any, Final, TypeVar, cast
 
@@ -156,7 +156,7 @@ class Site:
 
 
 class Kinds:
-    """All that was learned; the least recently used is forgotten first."""
+    """All that was learned; what is learned from least recently is forgotten first."""
 
     def __init__(self) -> None:
         self.sites: OrderedDict[Kind, Site] = OrderedDict()
@@ -165,11 +165,13 @@ class Kinds:
 
     def type_of(self, kind: Kind) -> TypeModel:
         """Return the model of a kind's type, a new one if need be."""
-        return _recall(self._types, kind[:2], TypeModel, _MOST_TYPES)
+        model = self._types.get(kind[:2])
+        return model or _put(self._types, kind[:2], TypeModel(), _MOST_TYPES)
 
-    def site_of(self, kind: Kind) -> Site:
-        """Return what is known of a kind's site, a new record if need be."""
-        return _recall(self.sites, kind, Site, _MOST_SITES)
+    def site_and_health_of(self, kind: Kind) -> tuple[Site, float]:
+        """Return what is known of a kind's site, a new record if need be, and of its service."""
+        site = self.sites.get(kind) or _put(self.sites, kind, Site(), _MOST_SITES)
+        return site, self._health.get(kind.service, 0.0)
 
     def known_type_of(self, kind: Kind) -> TypeModel | None:
         """Return the model of a kind's type where there is one with a task solved."""
@@ -183,23 +185,25 @@ class Kinds:
 
     def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> bool:
         """Take notice of one answered poll: as `PollTiming.learn`."""
-        model, site = self.type_of(kind), self.site_of(kind)
-        health = _recall(self._health, kind.service, float, _MOST_SERVICES)
+        model = self.type_of(kind)
+        site, health = self.site_and_health_of(kind)
         scale = exp(health + site.drift)
         was_in_doubt = model.times.in_doubt
-        seen = model.times.learn(after / scale, age / scale, ready=ready)
+        surprise, solved_at, refutes = model.times.learn(after / scale, age / scale, ready=ready)
         site.polls += 1
-        if seen.solved_at is not None:
+        if solved_at is not None:
             model.tasks += 1
             site.tasks += 1
-            site.overshoot += max(0.0, age - seen.solved_at * scale)
+            site.overshoot += max(0.0, age - solved_at * scale)
         doubted = model.times.in_doubt > was_in_doubt
-        revised = model.polled(refutes=seen.refutes, doubted=doubted)
+        revised = model.polled(refutes=refutes, doubted=doubted)
         # The sum of the surprises over a task's polls is 0 on average when the scale is
         # right, whatever was polled when: what is left over says which way it is wrong.
         gain = max(_GAIN, _FIRST_GAIN / (1 + site.tasks / 3))
-        site.drift = _moved(site.drift, gain * seen.surprise)
-        self._health[kind.service] = _moved(health, _GAIN * seen.surprise)
+        site.drift = _moved(site.drift, gain * surprise)
+        _put(self._health, kind.service, _moved(health, _GAIN * surprise), _MOST_SERVICES)
+        self._types.move_to_end(kind[:2])
+        self.sites.move_to_end(kind)
         return revised
 
     # ------------------------------------------------------------------ written down
@@ -255,7 +259,7 @@ class Kinds:
 
 def _is_one_of(share: float, place: int) -> bool:
     """Tell whether the square root of so many, times a share, grows by one with this place."""
-    return int(share * sqrt(place + 1)) > int(share * sqrt(place))
+    return place < (int(share * sqrt(place + 1)) / share) ** 2
 
 
 def _rounded(numbers: Iterable[float]) -> list[float]:
@@ -282,16 +286,14 @@ def _numbers(values: list[object]) -> list[float]:
 
 def _moved(log_factor: float, step: float) -> float:
     """Return a factor after a surprise; without any, it returns slowly to 1."""
-    return min(_WIDEST, max(-_WIDEST, log_factor * (1 - _FORGET) - step))
+    moved = log_factor * (1 - _FORGET) - step
+    return moved if -_WIDEST <= moved <= _WIDEST else copysign(_WIDEST, moved)
 
 
-def _recall(memory: OrderedDict[K, V], key: K, make: type[V], most: int) -> V:
-    """Return an item of a bounded memory, which is the one used last from now on."""
-    item = memory.get(key)
-    if item is None:
-        if len(memory) >= most:
-            memory.popitem(last=False)
-        item = memory[key] = make()
-    else:
-        memory.move_to_end(key)
+def _put(memory: OrderedDict[K, V], key: K, item: V, most: int) -> V:
+    """Put an item into a bounded memory, as the one used last, and return it."""
+    memory[key] = item
+    memory.move_to_end(key)
+    if len(memory) > most:
+        memory.popitem(last=False)
     return item

@@ -95,19 +95,15 @@ class LearnedPolling:
 
     def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
         """Return the age at which the first poll is worth its price, about."""
-        # The records are made with the first question, so that the type's plans have a home.
-        self._kinds.site_of(kind)
-        plan = self._plan(self._kinds.type_of(kind), kind, spacing)
-        age = EDGES[plan.first] * self._scale(kind)
-        return age * (1 + _JITTER * (2 * rng.random() - 1))
+        plan, scale = self._plan(kind, spacing)
+        return EDGES[plan.first] * scale * (1 + _JITTER * (2 * rng.random() - 1))
 
     def next_poll(self, kind: Kind, spacing: float, age: float, polls: int, rng: Random) -> float:
         """Return the seconds until the next poll is worth its price; never below `spacing`."""
-        scale = self._scale(kind)
+        plan, scale = self._plan(kind, spacing)
         index = edge_near(age / scale)
         if index == BINS:
             return max(spacing, _MORE * age)
-        plan = self._plan(self._kinds.type_of(kind), kind, spacing)
         return max(spacing, EDGES[plan.following[index]] * scale - age)
 
     def scouts(self, kind: Kind, place: int) -> bool:
@@ -116,8 +112,9 @@ class LearnedPolling:
 
     def learn(self, kind: Kind, after: float, age: float, *, ready: bool) -> bool:
         """Learn from one answered poll, and say when that changes much."""
-        speed = self._speed
-        after, age = (min(max(0.0, item * speed), _LONGEST_AGE) for item in (after, age))
+        after, age = after * self._speed, age * self._speed
+        if not 0 <= after <= age <= _LONGEST_AGE:
+            after, age = (min(max(0.0, item), _LONGEST_AGE) for item in (after, age))
         return self._kinds.learn(kind, after, age, ready=ready)
 
     def paced(self, late: float, now: float) -> None:
@@ -171,8 +168,12 @@ class LearnedPolling:
         """Return the factor from the type's ages at scale 1 to this kind's, at present."""
         return exp(self._kinds.log_scale(kind)) / self._speed
 
-    def _plan(self, model: TypeModel, kind: Kind, spacing: float) -> Plan:
-        return model.plan(self._kinds.log_scale(kind), spacing * self._speed, self._price.now)
+    def _plan(self, kind: Kind, spacing: float) -> tuple[Plan, float]:
+        """Return the plan for a kind, and the factor from its ages to those of the kind."""
+        site, health = self._kinds.site_and_health_of(kind)
+        log_scale, speed = health + site.drift, self._speed
+        plan = self._kinds.type_of(kind).plan(log_scale, spacing * speed, self._price.now)
+        return plan, exp(log_scale) / speed
 
     def _statistics(self, kind: Kind, model: TypeModel) -> KindStatistics:
         site, scale = self._kinds.sites[kind], self._scale(kind)

@@ -8,7 +8,6 @@ dynamic programming from the last age backwards.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -49,16 +48,19 @@ def make_plan(
     last = len(ages) - 1
     onward = [0.0] * (last + 1)  # the cost of all polls from each age on
     following = [0] * (last + 1)
-    best = last
+    best = first = final = last
     for index in range(last - 1, -1, -1):
         alive, age = survival[index], ages[index]
-        first, end = 1, last + 1  # the first poll may come at any age
         if index:
-            first = min(last, bisect_left(ages, age + spacing, index + 1))
+            while first - 1 > index and ages[first - 1] >= age + spacing:
+                first -= 1
             # An earlier poll never wants a later successor than a later one does.
-            end = min(best + 1, bisect_right(ages, age * (1 + _LONGEST_WAIT)))
+            while final > best or ages[final] > age * (1 + _LONGEST_WAIT):
+                final -= 1
+        else:
+            first, final = 1, last  # the first poll may come at any age
         least, best = alive * ages[first] + onward[first], first
-        for later in range(first + 1, end):
+        for later in range(first + 1, final + 1):
             cost = alive * ages[later] + onward[later]
             if cost < least:
                 least, best = cost, later

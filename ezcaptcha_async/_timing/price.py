@@ -8,7 +8,7 @@ on time. Taking the likeliest polls first instead would starve the slow kinds.
 
 from __future__ import annotations
 
-from math import exp, floor, log
+from math import exp, floor, inf, log
 from typing import Final
 
 _LATE: Final = 1.0
@@ -25,26 +25,22 @@ class PollPrice:
 
     Args:
         base: The price while polls go out on time.
+
+    Attributes:
+        now: The price, in steps of a tenth, so that plans can be kept for each.
     """
 
-    __slots__ = ("_base", "_late", "_paced", "_rise", "_since")
+    __slots__ = ("_base", "_late", "_paced", "_rise", "_since", "now")
 
     def __init__(self, base: float) -> None:
-        self._base = base
+        self.now = self._base = base
         self._rise = 0.0
-        self._since: float | None = None
+        self._since = -inf
         self._late = 0.0
         self._paced = 0
 
-    @property
-    def now(self) -> float:
-        """The price, in steps of a tenth, so that plans can be kept for each."""
-        return self._base * exp(floor(self._rise * _STEPS) / _STEPS)
-
     def paced(self, late: float, now: float) -> None:
         """Take notice of how many seconds late a poll went out, on any clock that runs steadily."""
-        if self._since is None:
-            self._since = now
         passed = now - self._since
         if passed >= _TICK:
             # A second without polls is one in which none was late.
@@ -53,6 +49,8 @@ class PollPrice:
                 self._rise += _RISE
                 falls -= 1
             self._rise = min(_HIGHEST, max(0.0, self._rise - _FALL * max(0.0, falls)))
+            self.now = self._base * exp(floor(self._rise * _STEPS) / _STEPS)
             self._since, self._late, self._paced = now, 0.0, 0
-        self._late += max(0.0, late)
+        if late > 0:
+            self._late += late
         self._paced += 1

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import log
 from operator import neg
-from typing import Final, NamedTuple
+from typing import Final
 
-from ezcaptcha_async._timing.ages import BINS, EDGES, edge_near
+from ezcaptcha_async._timing.ages import BINS, EDGES
 from ezcaptcha_async._timing.expectations import LEAST_SHARE, MOST_SHARE, expected_survival
 
 _WINDOW: Final = 400
@@ -47,21 +47,6 @@ _LEAST_CHANCE: Final = 0.002
 _MOST_WEIGHT: Final = 1e6
 
 _MIDDLES: Final = [(low + high) / 2 for low, high in pairwise(EDGES)]
-
-
-class Seen(NamedTuple):
-    """What one answered poll said, against what was expected of it.
-
-    Args:
-        surprise: 1 for ready and 0 for processing, less the probability of ready; less of
-            it at ages at which little was seen.
-        solved_at: For ready: the age at which the task is thought to have been solved.
-        refutes: Whether the estimate cannot be upheld; all that it was made from is gone.
-    """
-
-    surprise: float
-    solved_at: float | None
-    refutes: bool
 
 
 class SolveTimes:
@@ -95,24 +80,32 @@ class SolveTimes:
         self.in_doubt = False
         self.refresh()
 
-    def learn(self, after: float, age: float, *, ready: bool) -> Seen:
+    def learn(self, after: float, age: float, *, ready: bool) -> tuple[float, float | None, bool]:
         """Take notice of one answered poll; `refresh` makes it tell.
 
         It was sent at `age`, and the one before it at `after`, which is 0 for the first.
+
+        Returns:
+            The surprise: 1 for ready and 0 for processing, less the probability of ready; less
+            of it at ages at which little was seen. For ready, the age at which the task is
+            thought to have been solved. And whether the answer refutes the estimate; all that
+            it was made from is gone then.
         """
+        survival = self.survival
+        first, before = 0, 1.0
         if after <= 0:
             self._age()
-        survival = self.survival
-        first, last = edge_near(after), edge_near(age)
+        else:
+            first, before = self._at(after)
+        last, alive = self._at(age)
         # Not by bins: where they are wider than the spacing, polls in one would look alike.
-        unsolved = min(1.0, self.survival_at(age) / self.survival_at(after))
+        unsolved = alive / before if alive < before else 1.0
         credit = self._credit[last - 1] if last else 0.0
         refutes = self._refutes(1 - unsolved if ready else unsolved, ready=ready)
         at_risk, events, weight = self._at_risk, self._ready, self._weight
         if not ready:
-            for index in range(first, last):
-                at_risk[index] += weight
-            return Seen(credit * (unsolved - 1), None, refutes)
+            at_risk[first:last] = [risk + weight for risk in at_risk[first:last]]
+            return credit * (unsolved - 1), None, refutes
         first = min(first, BINS - 1)
         last = max(last, first + 1)
         now, left = survival[first], survival[last]
@@ -124,7 +117,7 @@ class SolveTimes:
             at_risk[index] += weight * (now - left) * share
             solved_at += event * _MIDDLES[index]
             now = then
-        return Seen(credit * unsolved, solved_at, refutes)
+        return credit * unsolved, solved_at, refutes
 
     def refresh(self) -> None:
         """Let what was learned become the estimate."""
@@ -145,14 +138,8 @@ class SolveTimes:
 
     def survival_at(self, age: float) -> float:
         """Return the share of tasks that take longer than `age`."""
-        index = bisect_left(EDGES, age)
-        if index == 0:
-            return 1.0
-        if index > BINS:
-            return self.survival[BINS]
-        low, high = EDGES[index - 1], EDGES[index]
-        before, after = self.survival[index - 1], self.survival[index]
-        return before + (after - before) * (age - low) / (high - low)
+        _, share = self._at(age)
+        return share
 
     def age_at(self, share: float) -> float:
         """Return the age at which this share of tasks is not ready yet; at most 300 s."""
@@ -173,6 +160,18 @@ class SolveTimes:
     def restore(self, at_risk: Sequence[float], ready: Sequence[float]) -> None:
         """Take over the `evidence` of another time; `refresh` makes it tell."""
         self._at_risk, self._ready, self._weight = list(at_risk), list(ready), 1.0
+
+    def _at(self, age: float) -> tuple[int, float]:
+        """Return the index of the edge nearest to an age, and `survival_at` it."""
+        index = bisect_left(EDGES, age)
+        if index == 0:
+            return 0, 1.0
+        if index > BINS:
+            return BINS, self.survival[BINS]
+        low, high = EDGES[index - 1], EDGES[index]
+        before, after = self.survival[index - 1], self.survival[index]
+        nearest = index - 1 if age - low < high - age else index
+        return nearest, before + (after - before) * (age - low) / (high - low)
 
     def _refutes(self, chance: float, *, ready: bool) -> bool:
         """Weigh an answer that the estimate gave a chance, and drop all evidence if it must be.

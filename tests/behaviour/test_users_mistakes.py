@@ -164,6 +164,22 @@ async def test_whatever_a_policy_answers_what_is_paid_is_fetched(question: str) 
         service.assert_charged(1)
 
 
+@on_one_loop
+async def test_a_method_put_in_place_of_ours_costs_no_task() -> None:
+    """Our own methods are asked without a guard: what fails in their place would end the pool."""
+
+    def fail(*_arguments: object, **_options: object) -> float:
+        raise ValueError("a mistake")
+
+    polling = LearnedPolling()
+    for question in QUESTIONS:
+        setattr(polling, question, fail)
+    service = SimulatedService(solve_times=Fixed(25))
+    async with open_pool_directly(service, polling=polling) as pool:
+        await solve_all(pool, 2)
+    service.assert_charged(2)
+
+
 @pytest.mark.parametrize("mistake", [KeyError, SystemError, GeneratorExit])
 async def test_a_log_that_fails_costs_no_task(mistake: type[BaseException], tmp_path: Path) -> None:
     """A filter of the user's would end the pool with the first line that it cannot read."""

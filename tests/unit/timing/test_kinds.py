@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from math import exp, inf, nan
+from operator import itemgetter
 from random import Random
 from typing import Any
 
@@ -17,6 +18,7 @@ from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.tasks import Kind
 
 KIND = Kind("ezcaptcha", "ReCaptchaV2TaskProxyless", "example.com")
+refutes = itemgetter(2)
 
 
 def learn_from(kinds: Kinds, kind: Kind, solved: float, first: float) -> None:
@@ -115,12 +117,12 @@ def test_a_refuted_estimate_is_renewed_at_once() -> None:
     for _ in range(300):
         after, age, solved = 0.0, 12.0, rng.uniform(14, 22)
         while age < solved:
-            model.polled(refutes=model.times.learn(after, age, ready=False).refutes)
+            model.polled(refutes=refutes(model.times.learn(after, age, ready=False)))
             after, age = age, age + 3.0
-        model.polled(refutes=model.times.learn(after, age, ready=True).refutes)
+        model.polled(refutes=refutes(model.times.learn(after, age, ready=True)))
     assert model.times.survival_at(12.0) > 0.9
     renewed = [
-        model.polled(refutes=model.times.learn(0.0, 3.0, ready=True).refutes) for _ in range(2)
+        model.polled(refutes=refutes(model.times.learn(0.0, 3.0, ready=True))) for _ in range(2)
     ]
     assert renewed == [False, True]
     assert model.times.survival_at(12.0) < 0.4
