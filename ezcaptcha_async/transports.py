@@ -45,7 +45,7 @@ def _one_of(*types: type) -> _Check:
     """Refuse what a transport made of the wrong things, where it made it."""
 
     def check(_value: object, field: attrs.Attribute[Any], given: object) -> None:
-        if not isinstance(given, types) or (isinstance(given, bool) and bool not in types):
+        if type(given) not in types and (isinstance(given, bool) or not isinstance(given, types)):
             names = " or ".join("None" if item is NoneType else item.__name__ for item in types)
             raise ConfigurationError(f"{field.name} must be {names}, not {type(given).__name__}")
 

@@ -38,7 +38,7 @@ class BroughtTransport:
             reason = f"transport.post raised {type(error).__name__}"
             remark = _place_of(error)
         else:
-            if isinstance(reply, Reply | NoAnswer):
+            if isinstance(reply, (Reply, NoAnswer)):
                 return reply
             reason = f"transport.post returned a {type(reply).__name__}"
             remark = "it must return a Reply or a NoAnswer"

@@ -201,10 +201,10 @@ class Decoder:
         if usual == self._usual:
             return _PROCESSING
         said = self._said(reply)
-        raw = solution_in(said.answer)
         solution = said.members.get("solution")
         if is_solution(solution_type, solution, is_denied=said.denies_solution):
-            return Ready(kept_of(solution_type, reply, raw))
+            return Ready(kept_of(solution_type, reply, said.members))
+        raw = solution_in(said.members)
         # In so many words, it says that the task is not solved yet.
         says_not_yet = said.is_envelope and said.word in PROCESSING_WORDS
         if self._service.means_processing(said.code) if said.is_known else says_not_yet:
@@ -219,7 +219,7 @@ class Decoder:
         # A task of any type may be answered with any word, such as "false".
         is_empty = holds_nothing(raw, may_be_words=solution_type is CustomSolution)
         if said.word == "ready" or (is_done and not is_empty) or is_beside:
-            return Ready(kept_of(solution_type, reply, raw), is_empty=is_empty)
+            return Ready(kept_of(solution_type, reply, said.members), is_empty=is_empty)
         is_of_service = "errorId" in said.members or "status" in said.members
         return _PROCESSING if is_of_service else nothing
 
@@ -250,11 +250,12 @@ class Decoder:
         in_place = id_in(members.get("taskId"))
         if not code and isinstance(in_place, str) and self._is_code(in_place):
             code = in_place
-        said = Said(answer, reply.status, code, is_known=bool(code) and self._knows(code))
-        texts = () if said.is_known else texts_with_a_code(members)
-        others = (self._code_in(text, said, name) for name, text in texts)
-        other = next(filter(None, others), None)
-        return said if other is None else attrs.evolve(said, code=other, is_known=True)
+        said = Said(members, answer.is_whole, reply.status, code, bool(code) and self._knows(code))
+        for name, text in () if said.is_known else texts_with_a_code(members):
+            other = self._code_in(text, said, name)
+            if other is not None:
+                return attrs.evolve(said, code=other, is_known=True)
+        return said
 
     def _is_code(self, text: str) -> bool:
         """Return whether a text in the place of an id is an error code, known or not."""
@@ -358,7 +359,7 @@ def _unreadable(said: Said, missing: str) -> Unreadable:
     """Return that an answer says nothing, or one of the service not what was asked for."""
     if said.is_envelope:
         return Unreadable(missing, said.status)
-    what = "an object without errorId" if said.answer.is_whole else "no JSON object"
+    what = "an object without errorId" if said.is_whole else "no JSON object"
     in_front = _IN_FRONT.get(said.status)
     why = f"; {in_front}" if in_front else ""
     return Unreadable(f"HTTP {said.status} with {what}{why}", said.status)

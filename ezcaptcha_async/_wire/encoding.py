@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable
 from functools import cache
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
@@ -14,6 +14,7 @@ from ezcaptcha_async.services import Offer
 from ezcaptcha_async.tasks import CustomTask, Task
 from ezcaptcha_async.transports import RequestBody
 
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
 _Writer: TypeAlias = Callable[[str], Any]
 
 
@@ -63,12 +64,12 @@ class Encoder:
 
     def create_task(self, task: Task[Any], offer: Offer | None) -> RequestBody:
         """Encode createTask; `offer` is None for a type that the profile does not list."""
-        fields = json.dumps(task_fields(task, offer), separators=(",", ":"))
+        fields = _COMPACT.encode(task_fields(task, offer))
         return RequestBody(f'{self._create},"task":{fields}}}'.encode())
 
     def get_task_result(self, task_id: str) -> RequestBody:
         """Encode getTaskResult."""
-        return RequestBody(f"{self._ask}{json.dumps(task_id)}}}".encode())
+        return RequestBody(f"{self._ask}{_COMPACT.encode(task_id)}}}".encode())
 
     def get_balance(self) -> RequestBody:
         """Encode getBalance."""

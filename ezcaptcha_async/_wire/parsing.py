@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from encodings.aliases import aliases
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, TypeAlias, cast
 from urllib.parse import unquote
@@ -154,6 +155,7 @@ def id_in(value: object) -> object:
     return value
 
 
+@lru_cache(maxsize=16)
 def charset_named(content_type: str) -> str | None:
     """Return the charset that a ``Content-Type`` names, if this Python knows it.
 
@@ -161,15 +163,20 @@ def charset_named(content_type: str) -> str | None:
         >>> charset_named('application/json; charset="GBK"')
         'gbk'
     """
-    _, found, rest = content_type.lower().replace(" ", "").partition("charset=")
-    return _CHARSETS.get(plain(rest.partition(";")[0].strip("\"'"))) if found else None
+    _, _, rest = content_type.lower().replace(" ", "").partition("charset=")
+    return _codec(rest.partition(";")[0].strip("\"'"))
+
+
+@lru_cache(maxsize=64)
+def _codec(charset: str) -> str | None:
+    # Only codecs of charsets: others take a second for a megabyte, or warn of what is in it.
+    return _CHARSETS.get(plain(charset))
 
 
 def _readings(reply: Reply) -> Iterator[str]:
     """Yield the body as a text, in the charset that is likeliest first."""
-    detected = json.detect_encoding(reply.body)
-    # Only codecs of charsets: others take a second for a megabyte, or warn of what is in it.
-    named = _CHARSETS.get(plain(reply.charset or ""), detected)
+    detected = "utf-8" if reply.body.startswith(b'{"') else json.detect_encoding(reply.body)
+    named = _codec(reply.charset or "") or detected
     for charset in dict.fromkeys((named, detected)):
         try:
             yield reply.body.decode(charset)
@@ -237,6 +244,8 @@ def _in_json(loose: re.Match[str]) -> str:
 
 def _answer_within(value: object) -> Answer | None:
     """Return the object in a value, with what the wrappers in it hold: lists, texts, objects."""
+    if isinstance(value, dict) and value.keys() <= _DOCUMENTED:
+        return Answer(cast("Json", value))  # as nearly every answer is
     found: Json | None = None
     level: list[tuple[str, object]] = [("", value)]
     for _ in range(_MOST_WRAPPINGS):
@@ -308,7 +317,7 @@ def _value_at(text: str, start: int = 0) -> tuple[object, int]:
     """Return the JSON value that begins there, and where it ends; None when none does."""
     try:
         value, end = _JSON.raw_decode(text, start)
-        if not _is_too_deep(value):
+        if text.count("[") + text.count("{") <= MOST_LEVELS or not _is_too_deep(value):
             return value, end
     except ValueError:
         return None, start

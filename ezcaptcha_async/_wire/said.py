@@ -9,7 +9,7 @@ from typing import Final, cast
 
 import attrs
 
-from ezcaptcha_async._wire.parsing import Answer, Json, unwrapped
+from ezcaptcha_async._wire.parsing import Json, unwrapped
 from ezcaptcha_async._wire.scrubbing import MAX_TEXT
 from ezcaptcha_async._wire.words import (
     DONE_WORDS,
@@ -59,27 +59,24 @@ class Said:
     """What an answer says of what was asked for.
 
     Args:
-        answer: The answer; where it is no JSON object, one that is not whole.
+        members: The members of the answer; where it is no JSON object, what stands for them.
+        is_whole: Whether that is a JSON object, and all of it.
         status: Its HTTP status.
         code: The error code that it names; empty where it names none.
         is_known: Whether the service's table has that code.
     """
 
-    answer: Answer
+    members: Json
+    is_whole: bool
     status: int
     code: str
     is_known: bool
 
     @property
-    def members(self) -> Json:
-        """Its members."""
-        return self.answer.members
-
-    @property
     def word(self) -> str:
         """Its status as names are compared; empty where it has none."""
         status = self.members.get("status")
-        if not isinstance(status, str | int | float):
+        if not isinstance(status, (str, int, float)):
             return "" if status is None else "?"
         return plain(str(status)[:MAX_TEXT])
 
@@ -91,7 +88,7 @@ class Said:
     @property
     def denies_solution(self) -> bool:
         """Whether it says that there is none, or none yet; or it is cut off, perhaps in one."""
-        is_doubtful = bool(self.code) or not self.answer.is_whole
+        is_doubtful = bool(self.code) or not self.is_whole
         return is_doubtful or self.word in PROCESSING_WORDS or self.has_failed
 
     @property
@@ -142,11 +139,13 @@ class Said:
     @property
     def is_envelope(self) -> bool:
         """Whether it is a whole answer of the service, and none of what stands before it."""
-        return self.answer.is_whole and (self.has_error_id or self.status < _REDIRECTION)
+        return self.is_whole and (self.has_error_id or self.status < _REDIRECTION)
 
 
 def says_something(value: object) -> bool:
     """Return whether an errorCode or errorId is more than a way to say that there is none."""
+    if not value:
+        return False
     value = unwrapped(value)
     if not isinstance(value, str | int | float):
         return not holds_nothing(value)
@@ -160,14 +159,12 @@ def texts_with_a_code(members: Json) -> Iterator[tuple[str, str]]:
     for _ in range(_MOST_LEVELS_OF_ERRORS):
         inner: list[Json] = []
         for place in places:
-            for name in _PLACES_OF_A_CODE:
-                value = place.get(name)
-                if value and isinstance(text := unwrapped(value), str):
+            for name in filter(place.get, _PLACES_OF_A_CODE):
+                text = unwrapped(place[name])
+                if isinstance(text, str) and "_" in text:
                     yield name, text[:MAX_TEXT]
-            for name in ("error", "errors", "errorCode"):
-                value = place.get(name)
-                if not value:
-                    continue
+            for name in filter(place.get, ("error", "errors", "errorCode")):
+                value = place[name]
                 parts = cast("list[object]", value) if isinstance(value, list) else [value]
                 inner += (
                     cast("Json", part) if isinstance(part, dict) else {"error": part}

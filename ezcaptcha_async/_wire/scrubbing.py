@@ -46,6 +46,8 @@ _MOST_LAYERS: Final = 4
 
 _NO_CHANCE: Final = 8
 """Least characters of a secret that stands in an id of a service by no chance."""
+_PLAIN_ID: Final = re.compile(r"[\w.:/=-]*", re.ASCII)
+"""An id without escapes, and without what secrets are compared without."""
 
 _LONG: Final = 20_000
 """Characters from which a text is not looked through with its escapes undone: that takes a
@@ -102,12 +104,15 @@ class Scrubber:
     def repeats_secret(self, text: str, task: Task[Any] | None, sent: RequestBody) -> bool:
         """Return whether an id holds a secret of what was sent, and not by chance."""
         # Finding the secrets takes far longer than seeing that there is nothing of what was sent,
-        # which an id with escapes in it does not show.
-        written, content = json.dumps(text)[1:-1].lower().encode(), sent.content.lower()
-        starts = range(len(written) - _NO_CHANCE + 1)
-        is_plain = not any(mark in text for mark in "%&\\")
-        is_sent = any(written[at : at + _NO_CHANCE] in content for at in starts)
-        if is_plain and not is_sent and not self._secrets.may_be_in(text):
+        # or of the account's secrets however encoded.
+        secret = sent.content.decode("latin-1").lower() + self._secrets.beginnings
+        bare, half = text.lower(), _NO_CHANCE // 2
+        # Of whatever is there by no chance, one of these halves is a part.
+        halves = [at for at in range(0, len(bare), half) if bare[at : at + half] in secret]
+        near = (start for at in halves for start in range(at - half + 1, at + 1))
+        starts = (start for start in near if 0 <= start <= len(bare) - _NO_CHANCE)
+        is_sent = any(bare[start : start + _NO_CHANCE] in secret for start in starts)
+        if not is_sent and _PLAIN_ID.fullmatch(text):
             return False
         return any(length >= _NO_CHANCE for _, _, length in _spans(text, self._known(task)))
 
@@ -131,7 +136,7 @@ class Secrets:
         secrets: The secrets, in their spellings.
     """
 
-    __slots__ = ("_by_head", "_heads", "_secrets", "longest")
+    __slots__ = ("_by_head", "_heads", "_secrets", "beginnings", "longest")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = spellings(secrets)
@@ -140,6 +145,7 @@ class Secrets:
         for secret in filter(None, dict.fromkeys(map(_bare, (*self._secrets, *encoded)))):
             self._by_head.setdefault(secret[:_HEAD], []).append(secret)
         self._heads = sorted(set(map(len, self._by_head)))
+        self.beginnings = "\n".join(self._by_head)
         self.longest = max(map(len, self._secrets), default=0)
 
     def __repr__(self) -> str:
@@ -147,11 +153,6 @@ class Secrets:
 
     def __iter__(self) -> Iterator[str]:
         yield from self._secrets
-
-    def may_be_in(self, text: str) -> bool:
-        """Return whether one of them, however encoded, seems to begin in a text without escapes."""
-        bare = _bare(text)
-        return any(bare[at : at + _HEAD] in self._by_head for at in range(len(bare)))
 
     def spans(self, view: str) -> Iterator[tuple[int, int]]:
         """Yield where each secret stands in a text as they are compared, and its length."""

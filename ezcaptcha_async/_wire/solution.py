@@ -14,7 +14,6 @@ from ezcaptcha_async._wire.parsing import (
     KNOWN_MEMBERS,
     MOST_NAMES,
     WRAPPERS,
-    Answer,
     Json,
     answer_in,
     text_of,
@@ -70,7 +69,7 @@ def decode_solution(
         ProtocolError: With the path of the value at fault, and what was paid for.
     """
     answer = answer_in(reply)
-    raw = None if answer is None else solution_in(answer)
+    raw = None if answer is None else solution_in(answer.members)
     try:
         fields, extra = _decoded(solution_type, raw)
     except _MisshapenError as error:
@@ -83,17 +82,17 @@ def decode_solution(
     raise ProtocolError(problem, payload=payload)
 
 
-def solution_in(answer: Answer) -> object:
+def solution_in(members: Json) -> object:
     """Return what stands where a solution belongs, or a token beside it."""
-    raw = answer.members.get("solution")
+    raw = members.get("solution")
     if not holds_nothing(raw):
         return raw
-    members = islice(answer.members.items(), MOST_NAMES)
-    beside = {name: value for name, value in members if plain(name) not in KNOWN_MEMBERS}
-    wanted = (_ANY_TOKEN, _PARTS[CloudFlare5SSolution])
-    if any(_is_complete(parts, beside) for parts in wanted):
+    items = islice(members.items(), MOST_NAMES)
+    beside = {name: value for name, value in items if plain(name) not in KNOWN_MEMBERS}
+    wanted = (_ANY_TOKEN, _REQUIRED[CloudFlare5SSolution])
+    if any(all(any(_readings(part, beside)) for part in parts) for parts in wanted):
         return beside
-    if plain(str(answer.members.get("status"))) not in _DONE:
+    if plain(str(members.get("status"))) not in _DONE:
         return raw
     texts = (beside[name] for name in beside if plain(name) in WRAPPERS)
     return next((text for text in texts if _is_token(text)), raw)
@@ -108,43 +107,41 @@ def is_solution(solution_type: type[Solution], raw: object, *, is_denied: bool =
         is_denied: Whether the answer says that there is none. Then it must be a whole one, in
             its place and with a token as long as they are, and no template to be filled in.
     """
-    if _is_token(raw):
-        return True
-    required = [part for part in _PARTS.get(solution_type, ()) if part.is_required] or _ANY_TOKEN
+    required = _REQUIRED.get(solution_type, _ANY_TOKEN)
     if is_denied:
         outermost: Json = next(_objects_in(raw), cast("Json", {}))
-        return all(
+        return _is_token(raw) or all(
             any(_is_filled(value) for _, value in _readings(part, outermost)) for part in required
         )
-    return any(
+    values = (
         value
         for item in _objects_in(raw)
         for part in required
         for _, value in _readings(part, item)
     )
+    return any(values) or _is_token(raw)
 
 
 def _is_filled(value: object) -> bool:
     return len(value) >= _LEAST_TOKEN if isinstance(value, str) else bool(value)
 
 
-def kept_of(solution_type: type[Solution], reply: Reply, raw: object) -> Reply:
+def kept_of(solution_type: type[Solution], reply: Reply, members: Json) -> Reply:
     """Return what a ticket keeps of a ready answer until somebody asks for the solution.
 
     Args:
         solution_type: The class of the solution.
         reply: The answer.
-        raw: What stands in it where a solution belongs.
+        members: Its members.
     """
     whole = Reply(reply.status, reply.body, charset=reply.charset)
     if solution_type not in _TOKENS or len(reply.body) <= MOST_OF_A_TOKEN:
         return whole
-    parts = _PARTS.get(solution_type, ())
     try:
-        fields, _ = _decoded(solution_type, raw)
+        fields, _ = _decoded(solution_type, solution_in(members))
     except _MisshapenError:
         fields = {}
-    for needed in (parts, [part for part in parts if part.is_required]):
+    for needed in (_PARTS[solution_type], _REQUIRED[solution_type]):
         documented = {part.names[0]: fields[part.field] for part in needed if part.field in fields}
         body = json.dumps({"solution": documented}).encode()
         if documented and len(body) <= MOST_OF_A_TOKEN:
@@ -159,19 +156,26 @@ class _MisshapenError(Exception):
 def _decoded(solution_type: type[Solution], raw: object) -> tuple[Json, Json]:
     """Return the fields of a solution and what it has no field for."""
     parts = _PARTS.get(solution_type, ())
+    for item in _objects_in(raw) if parts else ():
+        try:
+            return _fields_in(item, parts)
+        except _MisshapenError:
+            continue
     outermost = unwrapped(raw)
     rest = cast("Json", outermost) if isinstance(outermost, dict) else None
-    if parts:
-        rest = next((item for item in _objects_in(raw) if _is_complete(parts, item)), rest)
-    if solution_type in _TOKENS and not (rest and _is_complete(parts, rest)):
+    if solution_type in _TOKENS:
         token = _token_in(raw) if rest is None else _only_token_in(rest)
         rest = rest if token is None else {parts[0].names[0]: token}
     if rest is None:
         raise _MisshapenError(f"$.solution: expected an object, got {_shape(raw)}")
-    rest = rest.copy()
+    return _fields_in(rest, parts)
+
+
+def _fields_in(item: Json, parts: tuple[_Part, ...]) -> tuple[Json, Json]:
     fields: Json = {}
+    rest = item.copy()
     for part in parts:
-        for name, value in _readings(part, rest):
+        for name, value in _readings(part, rest) if rest else ():
             fields[part.field] = value
             del rest[name]
             break
@@ -179,10 +183,6 @@ def _decoded(solution_type: type[Solution], raw: object) -> tuple[Json, Json]:
             if part.is_required:
                 raise _MisshapenError(_complaint(part, rest.get(part.names[0])))
     return fields, rest
-
-
-def _is_complete(parts: tuple[_Part, ...], item: Json) -> bool:
-    return all(any(_readings(part, item)) for part in parts if part.is_required)
 
 
 def _objects_in(raw: object) -> Iterator[Json]:
@@ -313,9 +313,9 @@ def _readings(part: _Part, item: Json) -> Iterator[tuple[str, Any]]:
     is_plain = part.names[0] in item
     spelled = {} if is_plain else {plain(name): name for name in islice(item, MOST_NAMES)}
     for name in part.names:
-        found = name if name in item else spelled.get(plain(name))
-        value = None if found is None else part.read(item[found])
-        if found is not None and value is not None:
+        found = spelled.get(plain(name), name) if spelled and name not in item else name
+        value = part.read(item[found]) if found in item else None
+        if value is not None:
             yield found, value
 
 
@@ -363,6 +363,10 @@ _PARTS: Final[Mapping[type[Solution], tuple[_Part, ...]]] = {
         _token_named("generated_pass_UUID"),
         _Part("user_agent", ("ua", "user_agent")),
     ),
+}
+_REQUIRED: Final[Mapping[type[Solution], tuple[_Part, ...]]] = {
+    solution_type: tuple(part for part in parts if part.is_required)
+    for solution_type, parts in _PARTS.items()
 }
 _TOKENS: Final = frozenset(
     solution_type for solution_type, parts in _PARTS.items() if parts[0].field == "token"

@@ -73,7 +73,7 @@ def reply_from(
         headers: The headers, whatever the case of their names.
         coding: The compression that the headers name; we asked for none.
     """
-    body = _uncompressed(content, coding.lower())
+    body = content if _is_json(content) else _uncompressed(content, coding.lower())
     if not _is_json(body):
         is_packed = body and body is content and coding.lower() not in {"", "identity"}
         if is_packed and _answer_in(Reply(status, body[:MAX_BODY])) is None:

@@ -30,6 +30,7 @@ FAILED_WORDS: Final = re.compile(
 
 _CODE: Final = re.compile(r"error(_[a-z0-9]+)+|([a-z]+_)*capt?cha(_[a-z]+)*", re.IGNORECASE)
 """A code, also of a service that is like these: CAPCHA_NOT_READY."""
+_DIGIT: Final = re.compile(r"\d")
 _LONGEST: Final = 100
 _MOST_PLACES: Final = 1_000
 """Most values in a template that has to be filled in."""
@@ -42,9 +43,9 @@ def plain(name: str) -> str:
 
 def is_nothing(text: str) -> bool:
     """Return whether a text, however it is put in brackets, says that there is none."""
-    if len(text) > _LONGEST:
-        return False
-    return text == "-1" or "".join(filter(str.isalnum, text)).casefold() in _NOTHING_WORDS
+    if len(text) > _LONGEST or _DIGIT.search(text):  # none of these words has one
+        return text == "-1"
+    return "".join(filter(str.isalnum, text)).casefold() in _NOTHING_WORDS
 
 
 def holds_nothing(value: object, *, may_be_words: bool = False) -> bool:

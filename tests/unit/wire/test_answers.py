@@ -30,7 +30,7 @@ from ezcaptcha_async._wire.decoding import (
     Refused,
     Unreadable,
 )
-from ezcaptcha_async._wire.parsing import MOST_LEVELS
+from ezcaptcha_async._wire.parsing import MOST_LEVELS, answer_in
 from ezcaptcha_async._wire.solution import MOST_OF_A_TOKEN, decode_solution
 from ezcaptcha_async._wire.transport import MAX_BODY, reply_from
 from ezcaptcha_async.errors import (
@@ -57,7 +57,7 @@ from ezcaptcha_async.solutions import (
 )
 from ezcaptcha_async.transports import Reply
 
-from .test_codec import wild_values
+from .test_codec import wild_envelopes, wild_values
 from .test_solution import RECEIPT
 
 KEY = "5ecret-key-0123456789"
@@ -844,6 +844,16 @@ noise = st.dictionaries(
 
 def _dressed(body: dict[str, Any], dress: str) -> Reply:
     return DRESSES[dress](json.dumps(body | {"x": None}).encode())
+
+
+@given(wild_envelopes)
+def test_what_is_documented_is_read_as_it_is_among_other_members(envelope: dict[str, Any]) -> None:
+    """There is a shortcut for an answer of which all is documented, and for how one begins."""
+    whole, odd = answer_in(reply(envelope)), answer_in(reply(f" {json.dumps(envelope | {'x': 0})}"))
+    assert whole is not None
+    assert odd is not None
+    assert str(whole.members | {"x": 0}) == str(odd.members)  # NaN is not equal to itself
+    assert whole.is_whole is odd.is_whole is True
 
 
 @given(ids, noise, st.sampled_from(sorted(DRESSES)))

@@ -323,8 +323,9 @@ def test_an_id_holds_no_secret_but_by_chance() -> None:
     task = CustomTask("NewTask", {"proxyPassword": "12"})
     sent = Encoder(KEY).create_task(task, None)
     assert DECODER.scrubber.repeats_secret(f"id-{quote(KEY)}", task, sent)
-    for encoded in (KEY.upper(), KEY.encode().hex(), b64encode(f"id:{KEY}".encode()).decode()):
-        assert DECODER.scrubber.repeats_secret(encoded, task, sent), encoded
+    encodings = (KEY.upper(), KEY.encode().hex(), b64encode(f"id:{KEY}".encode()).decode())
+    for encoded, before in product(encodings, range(9)):
+        assert DECODER.scrubber.repeats_secret("-" * before + encoded, task, sent), encoded
     for spelled in ("%{:02x}", "&#{};", "\\u{:04x}"):
         escaped = "".join(spelled.format(ord(char)) for char in KEY)
         assert DECODER.scrubber.repeats_secret(f"id-{escaped}", task, sent), escaped
