@@ -13,7 +13,9 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Final, Protocol
+from weakref import WeakSet
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -37,10 +39,19 @@ class EventLoop(ABC):
     clock: Callable[[], float]
     """The loop's own clock, in seconds."""
 
+    waiter: Callable[[], Waiter]
+    """Returns a new wait."""
+
+    is_inherited = False
+    """True in a process that was forked later: it has a copy of the loop, and of its sockets.
+
+    The other ends of those are still the parent's, so the copy must leave them alone.
+    """
+
     def __init__(self, current: Callable[[], object]) -> None:
-        self._process = os.getpid()
         self._current = current
         self._own = current()
+        _LOOPS.add(self)
 
     @property
     def is_running(self) -> bool:
@@ -50,21 +61,24 @@ class EventLoop(ABC):
         except RuntimeError:
             return False
 
-    @property
-    def is_inherited(self) -> bool:
-        """True in a process that was forked later: it has a copy of the loop, and of its sockets.
-
-        The other ends of those are still the parent's, so the copy must leave them alone.
-        """
-        return os.getpid() != self._process
-
-    @abstractmethod
-    def waiter(self) -> Waiter:
-        """Return a new wait."""
-
     @abstractmethod
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
         """Start a coroutine function in the background; it must not raise."""
+
+
+_LOOPS: Final = WeakSet[EventLoop]()
+
+
+def inherit() -> None:
+    """Note that this process is a forked child: the event loops that it has are its parent's."""
+    for loop in _LOOPS:
+        loop.is_inherited = True
+
+
+if sys.platform == "win32":
+    pass  # nothing forks there
+else:
+    os.register_at_fork(after_in_child=inherit)
 
 
 def current_event_loop() -> EventLoop:
@@ -93,11 +107,9 @@ class _AsyncioLoop(EventLoop):
         super().__init__(asyncio.get_running_loop)
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
+        self.waiter = partial(_AsyncioWaiter, loop=self._loop)
         # asyncio itself keeps only a weak reference to a running task.
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def waiter(self) -> Waiter:
-        return _AsyncioWaiter(loop=self._loop)
 
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
         async def background() -> None:
@@ -123,9 +135,7 @@ class _TrioLoop(EventLoop):
         super().__init__(trio.lowlevel.current_trio_token)
         self._lowlevel = trio.lowlevel
         self.clock = trio.current_time
-
-    def waiter(self) -> Waiter:
-        return _TrioWaiter()
+        self.waiter = _TrioWaiter
 
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
         self._lowlevel.spawn_system_task(run)

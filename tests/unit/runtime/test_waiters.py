@@ -1,11 +1,11 @@
-"""One wait for one answer, on both event loops."""
+"""An event loop and its waits for one answer, on asyncio and on trio."""
 
 from __future__ import annotations
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from ezcaptcha_async._runtime.event_loop import current_event_loop
+from ezcaptcha_async._runtime.event_loop import current_event_loop, inherit
 
 
 async def test_the_first_answer_stands() -> None:
@@ -28,3 +28,13 @@ async def test_whoever_was_cancelled_can_still_be_answered() -> None:
         await checkpoint()
         group.cancel_scope.cancel()
     waiter.answer("too late")
+
+
+async def test_a_forked_child_knows_that_the_loop_is_its_parents() -> None:
+    """It would use the connections of its parent."""
+    loop = current_event_loop()
+    assert loop.is_running
+    inherit()  # as Python calls it in the child
+    assert loop.is_inherited
+    assert not loop.is_running
+    assert current_event_loop().is_running, "the child's own"
