@@ -96,8 +96,9 @@ class Runner:
             self._starts += 1
             return None
         waiter = self._loop.waiter()
+        if not self._starters:
+            self.wake()
         self._starters.append(waiter)
-        self.wake()
         return waiter
 
     async def wait_quiet(self) -> None:
