@@ -223,9 +223,8 @@ class Standing:
         Or only `entry`, whose request was under way when the ban became known.
         """
         until = self.gate.banned_until("getTaskResult")
-        if entry is not None and entry.lapses_at > until:
-            return
-        ban = self.gate.ban(self._clock(), "getTaskResult")
+        is_concerned = entry is None or entry.lapses_at <= until
+        ban = self.gate.ban(self._clock(), "getTaskResult") if is_concerned else None
         if ban is None:
             return
         if entry is None:
