@@ -25,11 +25,11 @@ from anyio.lowlevel import checkpoint
 
 
 class Waiter(Awaitable[Any], Protocol):
-    """One wait for one answer; the first answer stands."""
+    """One wait for one answer, which is given as to a future: see `_books.answer`."""
 
-    def answer(self, outcome: Any) -> None:
-        """Give the answer to whoever awaits this; in the event loop only."""
-        ...
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Any, /) -> None: ...
 
 
 class EventLoop(ABC):
@@ -113,7 +113,7 @@ class _AsyncioLoop(EventLoop):
         super().__init__(asyncio.get_running_loop)
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
-        self.waiter = partial(_AsyncioWaiter, loop=self._loop)
+        self.waiter = self._loop.create_future
         self.deadline = partial(_AsyncioDeadline, self._loop)
         # asyncio itself keeps only a weak reference to a running task.
         self._tasks: set[asyncio.Task[None]] = set()
@@ -125,14 +125,6 @@ class _AsyncioLoop(EventLoop):
         task = self._loop.create_task(background())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-class _AsyncioWaiter(asyncio.Future[Any]):
-    __slots__ = ()
-
-    def answer(self, outcome: Any) -> None:
-        if not self.done():
-            self.set_result(outcome)
 
 
 _current_task: Final[Callable[[], Any]] = asyncio.current_task
@@ -196,10 +188,12 @@ class _TrioWaiter:
         self._answered = anyio.Event()
         self._outcome: Any = None
 
-    def answer(self, outcome: Any) -> None:
-        if not self._answered.is_set():
-            self._outcome = outcome
-            self._answered.set()
+    def done(self) -> bool:
+        return self._answered.is_set()
+
+    def set_result(self, result: Any, /) -> None:
+        self._outcome = result
+        self._answered.set()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         yield from self._answered.wait().__await__()

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from ezcaptcha_async._books import Books, Command
+from ezcaptcha_async._books import Books, Command, answer
 from ezcaptcha_async._runtime.event_loop import EventLoop, Waiter
 
 _TICK: Final = 0.01
@@ -147,7 +147,7 @@ class Runner:
         """
         first = [self._starters.popleft() for _ in range(min(_STARTS, len(self._starters)))]
         for starter in first:
-            starter.answer(None)
+            answer(starter, None)
         # Whoever comes before they had their turn comes after those who wait.
         self._starts = _STARTS if self._starters else len(first)
         self._is_crowded = bool(first)
@@ -159,7 +159,7 @@ class Runner:
             if command is None:
                 break
             if self._resting:
-                self._resting.pop().answer(command)
+                answer(self._resting.pop(), command)
             else:
                 lanes.start_soon(self._lane, command)
 

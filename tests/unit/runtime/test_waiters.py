@@ -8,6 +8,7 @@ from contextlib import suppress
 import anyio
 from anyio.lowlevel import checkpoint
 
+from ezcaptcha_async._books import answer
 from ezcaptcha_async._runtime.event_loop import current_event_loop, inherit, on_trio
 from ezcaptcha_async.testing import VirtualTimeLoop
 
@@ -15,8 +16,8 @@ from ezcaptcha_async.testing import VirtualTimeLoop
 async def test_the_first_answer_stands() -> None:
     """A caller would be told of the second thing that happened in one turn of the loop."""
     waiter = current_event_loop().waiter()
-    waiter.answer("first")
-    waiter.answer("second")
+    answer(waiter, "first")
+    answer(waiter, "second")
     assert await waiter == "first"
 
 
@@ -31,7 +32,7 @@ async def test_whoever_was_cancelled_can_still_be_answered() -> None:
         group.start_soon(wait)
         await checkpoint()
         group.cancel_scope.cancel()
-    waiter.answer("too late")
+    answer(waiter, "too late")
 
 
 async def test_a_deadline_cuts_off_what_is_awaited() -> None:
@@ -67,11 +68,11 @@ async def test_what_has_come_at_the_deadline_counts() -> None:
         return  # it sees to that itself
     loop = current_event_loop()
     waiter, at = loop.waiter(), loop.clock() + 0.1
-    asyncio.get_running_loop().call_at(at, waiter.answer, "in time")
-    answer = None
+    asyncio.get_running_loop().call_at(at, answer, waiter, "in time")
+    heard = None
     with loop.deadline(at):
-        answer = await waiter
-    assert answer == "in time"
+        heard = await waiter
+    assert heard == "in time"
 
 
 async def test_what_goes_on_all_the_same_is_cut_off_again() -> None:
