@@ -309,11 +309,12 @@ class Service(GuardedConstructor):
     @cached_property
     def _offers_by_spelling(self) -> Mapping[str, Offer]:
         # Where several have the same spelling, the first of them counts; so too below.
-        return {
+        known = {
             spelling.casefold(): offer
             for offer in reversed(self.offers)
             for spelling in (offer.wire_type, offer.type)
         }
+        return known | {offer.type: known[offer.type.casefold()] for offer in self.offers}
 
     @cached_property
     def _errors_by_words(self) -> Mapping[str, type[ServiceError]]:
@@ -326,7 +327,8 @@ class Service(GuardedConstructor):
             >>> EZCAPTCHA.offer_for("ReCaptchaV2TaskProxyless").points
             6
         """
-        return self._offers_by_spelling.get(task_type.casefold())
+        known = self._offers_by_spelling
+        return known.get(task_type) or known.get(task_type.casefold())
 
     def takes_proxy(self, proxy: str | None) -> bool:
         """Return whether a task with that proxy may be sent there; no name is looked up.

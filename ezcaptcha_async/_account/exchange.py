@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
-import anyio
 import attrs
 
 from ezcaptcha_async._account.pace import Pace
 from ezcaptcha_async._books import Entry, Permit
-from ezcaptcha_async._runtime import is_stray
+from ezcaptcha_async._runtime import EventLoop, is_stray
 from ezcaptcha_async._wire import Decoder, Encoder
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.events import Endpoint
@@ -47,7 +45,7 @@ class Exchange:
     Args:
         account: The account.
         pace: How long a poll may take; learns from each.
-        clock: The event loop's clock.
+        loop: The event loop.
         transport: Sends the requests.
         request_timeout: Total deadline of one request, in seconds.
     """
@@ -57,7 +55,7 @@ class Exchange:
         account: Account,
         *,
         pace: Pace,
-        clock: Callable[[], float],
+        loop: EventLoop,
         transport: Transport,
         request_timeout: float,
     ) -> None:
@@ -65,13 +63,14 @@ class Exchange:
         self.service = account.service
         self.fingerprint = account.fingerprint
         self.pace = pace
-        self.clock = clock
+        self.clock = loop.clock
         self.encoder = Encoder(account.client_key, account.app_id)
         self.decoder = Decoder(self.service, secrets=[account.client_key])
         self.requests = 0
         # Unix time minus the event loop's clock, taken anew after each request, because the
         # two drift apart over days and when the machine sleeps.
-        self.unix_offset = time.time() - clock()
+        self.unix_offset = time.time() - self.clock()
+        self._deadline = loop.deadline
         self._transport = transport
         self._request_timeout = request_timeout
 
@@ -93,7 +92,7 @@ class Exchange:
         endpoint, timeout = asked.permit.endpoint, asked.timeout
         reply: Reply | NoAnswer | None = None
         stray = False
-        with anyio.CancelScope(deadline=asked.at + timeout):
+        with self._deadline(asked.at + timeout):
             try:
                 reply = await self._transport.post(
                     f"{self.service.base_url}/{endpoint}", body, timeout=timeout, evidence=evidence

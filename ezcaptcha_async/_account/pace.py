@@ -92,11 +92,10 @@ class Pace:
 
         It tells how long a poll takes, and so how many tasks can be polled.
         """
-        is_short = self._line.load >= self._line.most_in_flight
-        if not is_short or self._has_scout or self._answer_times.usual is not None:
+        if self._has_scout or self._answer_times.usual is not None:
             return False
-        self._has_scout = True
-        return True
+        self._has_scout = self._line.load >= self._line.most_in_flight
+        return self._has_scout
 
     def _most_in_flight(self) -> float:
         """Return how many tasks can be polled in time.

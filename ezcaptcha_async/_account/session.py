@@ -225,23 +225,23 @@ class Session:
         return error.for_ticket(entry.task_id, self.saved(entry).to_dict())
 
     def _decoded(self, entry: Entry, solved: Solved) -> Solution | ProtocolError:
-        saved = self.saved(entry)
+        offset, heard = self.unix_offset, entry.processing_at
         receipt = Receipt(
-            task_id=saved.task_id,
-            service=saved.service,
-            task_type=saved.type,
-            created_at=saved.created_at,
-            processing_at=saved.processing_at,
-            ready_at=solved.at + self.unix_offset,
-            polls=saved.polls,
-            points=saved.points,
+            task_id=entry.task_id or "",
+            service=entry.kind.service,
+            task_type=entry.kind.task_type,
+            created_at=entry.created_at + offset,
+            processing_at=None if heard is None else heard + offset,
+            ready_at=solved.at + offset,
+            polls=entry.polls,
+            points=entry.points,
         )
         try:
             return decode_solution(
                 entry.solution_type,
                 solved.kept,
                 receipt=receipt,
-                expires_at=entry.unsolved_at + self.unix_offset + self.service.token_validity,
+                expires_at=entry.unsolved_at + offset + self.service.token_validity,
             )
         except ProtocolError as error:
             scrubber = self._exchange.decoder.scrubber

@@ -126,11 +126,13 @@ class Standing:
             self.turn_away_queued(error, since=now - self.create_patience)
 
     def _note_success(self, asked: Asked) -> None:
-        now, was_shut, was_dead = self._clock(), self.gate.is_shut, self.polls_seem_dead
-        self.gate.succeeded(asked.permit, now)
-        if was_shut and not self.gate.is_shut:
+        now, gate = self._clock(), self.gate
+        was_shut, failing_since = gate.is_shut, gate.polls_fail_since
+        gate.succeeded(asked.permit, now)
+        if was_shut and not gate.is_shut:
             self._note_reopened()
-        if was_dead and not self.polls_seem_dead:
+        is_over = gate.polls_fail_since != failing_since
+        if is_over and now - failing_since > self._terms.polls_dead_after:
             spread = self._terms.retry_spread
             self.books.hasten(self.line, lambda: now + spread * self._rng.random())
 
@@ -220,10 +222,11 @@ class Standing:
 
         Or only `entry`, whose request was under way when the ban became known.
         """
-        ban = self.gate.ban(self._clock(), "getTaskResult")
+        until = self.gate.banned_until("getTaskResult")
+        is_concerned = entry is None or entry.lapses_at <= until
+        ban = self.gate.ban(self._clock(), "getTaskResult") if is_concerned else None
         if ban is None:
             return
-        until = self.gate.banned_until("getTaskResult")
         if entry is None:
             self.books.fail_lapsing(self.line, ban, until=until)
         else:

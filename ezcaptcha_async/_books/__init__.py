@@ -13,6 +13,7 @@ from ezcaptcha_async._books.entries import (
     Phase,
     Solved,
     Waiters,
+    answer,
 )
 from ezcaptcha_async._books.gate import MOST_ERRORS, Gate, Permit
 from ezcaptcha_async._books.leave import LeaveKeeper
@@ -39,4 +40,5 @@ __all__ = [
     "Solved",
     "Terms",
     "Waiters",
+    "answer",
 ]

@@ -27,6 +27,7 @@ from ezcaptcha_async._books.entries import (
     Room,
     Solved,
     Watcher,
+    answer,
 )
 from ezcaptcha_async._books.references import References
 from ezcaptcha_async._books.rounds import Rounds
@@ -230,7 +231,7 @@ class Books:
         else:
             self.abandon(entry, self._closed_by)
         for creator in entry.creators:
-            creator.answer(entry.outcome)
+            answer(creator, entry.outcome)
 
     def wants(self, entry: Entry) -> bool:
         """Return whether a task that is not paid yet is to be: somebody waits for it."""
@@ -289,7 +290,7 @@ class Books:
         solved = isinstance(outcome, Solved)
         self._finish(entry, Phase.SOLVED if solved else Phase.FAILED, outcome)
         for creator in entry.creators:
-            creator.answer(outcome)
+            answer(creator, outcome)
 
     def refuse(self, entry: Entry, error: EzCaptchaError) -> None:
         """The task was not accepted, and nothing was paid."""

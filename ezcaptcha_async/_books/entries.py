@@ -85,7 +85,15 @@ class IllegalMoveError(Exception):
 
 
 class Waiting(Protocol):
-    def answer(self, outcome: AnyOutcome | None) -> None: ...
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Any, /) -> None: ...
+
+
+def answer(waiter: Waiting, outcome: object) -> None:
+    """Give one who waits the outcome; the first one stands."""
+    if not waiter.done():
+        waiter.set_result(outcome)
 
 
 Waiters: TypeAlias = tuple[()] | tuple[Waiting] | dict[Waiting, None]
@@ -357,7 +365,7 @@ class Entry:
         if self.outcome is None:
             self.outcome = outcome
             for waiter in self.waiters:
-                waiter.answer(outcome)
+                answer(waiter, outcome)
 
 
 @attrs.define

@@ -15,13 +15,13 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, TypeAlias, TypeVar, assert_never, cast
+from typing import Any, Final, TypeAlias, TypeVar, assert_never
 
 import attrs
 from attrs.validators import optional
 
 from ezcaptcha_async._checks import checked, filled_problem, number_problem, str_problem
-from ezcaptcha_async._journal.saved import SavedTask
+from ezcaptcha_async._journal.saved import SavedTask, made
 
 VERSION: Final = 1
 
@@ -41,7 +41,6 @@ MOST_LAPSED: Final = 1_000
 """Most paid tasks whose window is over that are kept, the newest ones, for the same reason."""
 
 
-T = TypeVar("T")
 P = TypeVar("P", bound="Paid | Delivered")
 Key: TypeAlias = tuple[str, str | None, str]
 """Service, fingerprint of the account and task id: what a paid task is known by."""
@@ -50,9 +49,11 @@ Key: TypeAlias = tuple[str, str | None, str]
 # ------------------------------------------------------------------------------- records
 
 
-_check_text: Final = checked(filled_problem)
-_check_text_or_none: Final = optional(_check_text)
-_check_number: Final = checked(number_problem)
+_TEXT: Final = {"check": checked(filled_problem)}
+_TEXT_OR_NONE: Final = {"check": optional(_TEXT["check"])}
+_NUMBER: Final = {"check": checked(number_problem)}
+_NUMBER_OR_NONE: Final = {"check": optional(_NUMBER["check"])}
+_ANY_TEXT: Final = {"check": checked(str_problem)}
 
 
 @attrs.frozen(kw_only=True)
@@ -77,18 +78,18 @@ class Submission:
         [('ReCaptchaV2TaskProxyless', 6)]
     """
 
-    service: str = attrs.field(validator=_check_text)
-    account: str = attrs.field(validator=_check_text)
-    type: str = attrs.field(validator=_check_text)
-    host: str = attrs.field(default="", validator=checked(str_problem))
-    points: float | None = attrs.field(default=None, validator=optional(_check_number))
-    sent_at: float = attrs.field(validator=_check_number)
-    reference: str | None = attrs.field(default=None, validator=_check_text_or_none)
+    service: str = attrs.field(metadata=_TEXT)
+    account: str = attrs.field(metadata=_TEXT)
+    type: str = attrs.field(metadata=_TEXT)
+    host: str = attrs.field(default="", metadata=_ANY_TEXT)
+    points: float | None = attrs.field(default=None, metadata=_NUMBER_OR_NONE)
+    sent_at: float = attrs.field(metadata=_NUMBER)
+    reference: str | None = attrs.field(default=None, metadata=_TEXT_OR_NONE)
 
 
 def submission_of(value: Submission | Mapping[str, Any]) -> Submission:
     """Return a submission, made of those fields that it knows where it is none yet."""
-    return value if isinstance(value, Submission) else _made(Submission, value)
+    return value if isinstance(value, Submission) else made(Submission, value)
 
 
 def _as_task(value: SavedTask | Mapping[str, Any]) -> SavedTask:
@@ -104,7 +105,7 @@ def key_of(task: SavedTask) -> Key:
 class Intent:
     """A createTask is about to be sent; `attempt` is a name that no other one has."""
 
-    attempt: str = attrs.field(validator=_check_text)
+    attempt: str = attrs.field(metadata=_TEXT)
     submission: Submission = attrs.field(converter=submission_of)
 
 
@@ -115,9 +116,9 @@ class Paid:
     `attempt` is None when it was created without this journal.
     """
 
-    attempt: str | None = attrs.field(validator=_check_text_or_none)
+    attempt: str | None = attrs.field(metadata=_TEXT_OR_NONE)
     task: SavedTask = attrs.field(converter=_as_task)
-    window: float = attrs.field(validator=_check_number)
+    window: float = attrs.field(metadata=_NUMBER)
 
     @property
     def ends_at(self) -> float:
@@ -129,14 +130,14 @@ class Paid:
 class NotPaid:
     """A createTask was refused, or certainly never sent."""
 
-    attempt: str = attrs.field(validator=_check_text)
+    attempt: str = attrs.field(metadata=_TEXT)
 
 
 @attrs.frozen
 class Unknown:
     """The answer to a createTask was lost."""
 
-    attempt: str = attrs.field(validator=_check_text)
+    attempt: str = attrs.field(metadata=_TEXT)
     submission: Submission = attrs.field(converter=submission_of)
 
 
@@ -144,9 +145,9 @@ class Unknown:
 class Done:
     """A paid task's solution, or its final error, was given to the caller."""
 
-    service: str = attrs.field(validator=_check_text)
-    account: str | None = attrs.field(validator=_check_text_or_none)
-    task_id: str = attrs.field(validator=_check_text)
+    service: str = attrs.field(metadata=_TEXT)
+    account: str | None = attrs.field(metadata=_TEXT_OR_NONE)
+    task_id: str = attrs.field(metadata=_TEXT)
 
 
 @attrs.frozen
@@ -157,7 +158,7 @@ class Delivered:
     """
 
     task: SavedTask = attrs.field(converter=_as_task)
-    until: float = attrs.field(validator=_check_number)
+    until: float = attrs.field(metadata=_NUMBER)
 
 
 @attrs.frozen
@@ -167,11 +168,11 @@ class Banned:
     Versions that knew no difference have written the first only, for both.
     """
 
-    service: str = attrs.field(validator=_check_text)
-    account: str = attrs.field(validator=_check_text)
-    until: float = attrs.field(validator=_check_number)
+    service: str = attrs.field(metadata=_TEXT)
+    account: str = attrs.field(metadata=_TEXT)
+    until: float = attrs.field(metadata=_NUMBER)
     polls_until: float = attrs.field(
-        default=attrs.Factory(lambda ban: ban.until, takes_self=True), validator=_check_number
+        default=attrs.Factory(lambda ban: ban.until, takes_self=True), metadata=_NUMBER
     )
 
     def joined(self, other: Banned) -> Banned:
@@ -214,17 +215,9 @@ def decoded(line: bytes) -> Record | None:
         return None
     try:
         value = json.loads(line)
-        return _made(_EVENTS[value["event"]], value) if value["v"] == VERSION else None
+        return made(_EVENTS[value["event"]], value) if value["v"] == VERSION else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-
-
-def _made(record: type[T], fields: Mapping[str, Any]) -> T:
-    """Make a record of the fields that it knows; a later release may write more."""
-    if not isinstance(fields, Mapping):
-        raise TypeError("expected an object")
-    known = [field.name for field in attrs.fields(cast("Any", record))]
-    return record(**{name: fields[name] for name in known if name in fields})
 
 
 # -------------------------------------------------------------------- what they come to

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 from attrs.validators import optional
@@ -17,13 +17,34 @@ from ezcaptcha_async._checks import (
 )
 from ezcaptcha_async.errors import ConfigurationError, SavedTicket
 
+T = TypeVar("T")
+
 _VERSION: Final = 1
 
 
+def made(record: type[T], fields: Mapping[str, Any]) -> T:
+    """Make what was written down of those fields that it knows; a later release may write more.
+
+    They come from outside, so each is checked as the ``metadata["check"]`` of its field says.
+
+    Raises:
+        ConfigurationError: A value has not the right form.
+    """
+    known = attrs.fields(cast("Any", record))
+    read = record(**{field.name: fields[field.name] for field in known if field.name in fields})
+    for field in known:
+        if "check" in field.metadata:
+            field.metadata["check"](read, field, getattr(read, field.name))
+    return read
+
+
 _WHOSE: Final = "the saved ticket's "
-_check_filled: Final = checked(filled_problem, _WHOSE)
-_check_number: Final = checked(number_problem, _WHOSE)
-_check_number_or_none: Final = optional(_check_number)
+_FILLED: Final = {"check": checked(filled_problem, _WHOSE)}
+_FILLED_OR_NONE: Final = {"check": optional(_FILLED["check"])}
+_NUMBER: Final = {"check": checked(number_problem, _WHOSE)}
+_NUMBER_OR_NONE: Final = {"check": optional(_NUMBER["check"])}
+_TEXT: Final = {"check": checked(str_problem, _WHOSE)}
+_REFERENCE: Final = {"check": optional(checked(reference_problem, _WHOSE))}
 
 
 def _id_problem(value: object) -> str | None:
@@ -34,7 +55,7 @@ def _id_problem(value: object) -> str | None:
 
 @attrs.frozen(kw_only=True)
 class SavedTask:
-    """The fields of a saved ticket, checked.
+    """The fields of a saved ticket.
 
     Args:
         task_id: The service's id.
@@ -47,23 +68,18 @@ class SavedTask:
         polls: How many polls were sent so far.
         points: Listed price.
         reference: What the task is to whoever had it solved.
-
-    Raises:
-        ConfigurationError: A value is missing or has not the right form.
     """
 
-    task_id: str = attrs.field(validator=checked(_id_problem, _WHOSE))
-    service: str = attrs.field(validator=_check_filled)
-    account: str | None = attrs.field(default=None, validator=optional(_check_filled))
-    type: str = attrs.field(validator=_check_filled)
-    host: str = attrs.field(default="", validator=checked(str_problem, _WHOSE))
-    created_at: float = attrs.field(validator=_check_number)
-    processing_at: float | None = attrs.field(default=None, validator=_check_number_or_none)
-    polls: int = attrs.field(default=0, validator=_check_number)
-    points: float | None = attrs.field(default=None, validator=_check_number_or_none)
-    reference: str | None = attrs.field(
-        default=None, validator=optional(checked(reference_problem, _WHOSE))
-    )
+    task_id: str = attrs.field(metadata={"check": checked(_id_problem, _WHOSE)})
+    service: str = attrs.field(metadata=_FILLED)
+    account: str | None = attrs.field(default=None, metadata=_FILLED_OR_NONE)
+    type: str = attrs.field(metadata=_FILLED)
+    host: str = attrs.field(default="", metadata=_TEXT)
+    created_at: float = attrs.field(metadata=_NUMBER)
+    processing_at: float | None = attrs.field(default=None, metadata=_NUMBER_OR_NONE)
+    polls: int = attrs.field(default=0, metadata=_NUMBER)
+    points: float | None = attrs.field(default=None, metadata=_NUMBER_OR_NONE)
+    reference: str | None = attrs.field(default=None, metadata=_REFERENCE)
 
     def to_dict(self) -> SavedTicket:
         """Return the JSON-able form."""
@@ -74,7 +90,8 @@ class SavedTask:
         """Read the JSON-able form. Unknown keys are passed over.
 
         Raises:
-            ConfigurationError: It is no saved ticket, or one of a newer version.
+            ConfigurationError: It is no saved ticket, one of a newer version, or a value has not
+                the right form.
         """
         if not isinstance(saved, Mapping):
             raise ConfigurationError(f"expected a saved ticket, not {type(saved).__name__}")
@@ -85,10 +102,9 @@ class SavedTask:
         missing = sorted(_REQUIRED - saved.keys())
         if missing:
             raise ConfigurationError(f"the saved ticket has no {missing[0]}")
-        return cls(**{name: value for name, value in saved.items() if name in _NAMES})
+        return made(cls, saved)
 
 
-_NAMES: Final = frozenset(field.name for field in attrs.fields(SavedTask))
 _REQUIRED: Final = frozenset(
     field.name for field in attrs.fields(SavedTask) if field.default is attrs.NOTHING
 )

@@ -82,8 +82,9 @@ class Accounts:
         refusal = session.creator.refusal_of(task)
         if refusal is not None:
             raise refusal.for_ticket(None, None)
-        offer = session.service.offer_for(task.type)
-        self._budget.check(task.type, offer)
+        task_type = task.type
+        offer = session.service.offer_for(task_type)
+        self._budget.check(task_type, offer)
         price = None if offer is None else offer.points
         if lost is not None and not self._budget.may_repeat(price):
             raise SubmissionUnknownError(
@@ -187,10 +188,14 @@ class Accounts:
 
     def _that_serve(self, task: Task[Any]) -> Sequence[Session]:
         # Nothing here is named that an error tracker would show: the proxy has a password.
-        return [item for item in self._that_know(task) if item.service.takes_proxy(proxy_of(task))]
+        known = self._that_know(task)
+        if proxy_of(task) is None:
+            return known
+        return [item for item in known if item.service.takes_proxy(proxy_of(task))]
 
     def _that_know(self, task: Task[Any]) -> Sequence[Session]:
-        known = [item for item in self.sessions if item.service.offer_for(task.type)]
+        task_type = task.type
+        known = [item for item in self.sessions if item.service.offer_for(task_type)]
         if not known and isinstance(task, CustomTask):
             return self.sessions  # the profiles cannot know it
         return known

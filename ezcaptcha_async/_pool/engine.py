@@ -99,7 +99,7 @@ class Engine:
         exchange = Exchange(
             account,
             pace=Pace(account, line, slots=slots, rng=settings.rng),
-            clock=self.loop.clock,
+            loop=self.loop,
             transport=self._transport,
             request_timeout=settings.request_timeout,
         )

@@ -413,7 +413,10 @@ class SessionPool(GuardedConstructor):
                 return solution
             saved = saved.to_dict()
         task = SavedTask.from_dict(saved)
-        await self._turn(engine)
+        turn = engine.runner.turn()
+        if turn is not None:
+            await turn
+            engine.check_not_closed()
         return await redeem(engine.accounts.take_up(task), self._sessions(), deadline)
 
     def solve_many(
@@ -686,17 +689,13 @@ class SessionPool(GuardedConstructor):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
         deadline = self._deadline(timeout)
         check_flag("once", once)
-        await self._turn(engine)
-        if once:
-            return engine.accounts.begin_once(task), deadline
-        return engine.accounts.begin(task, deadline), None
-
-    async def _turn(self, engine: Engine) -> None:
-        """Wait until this caller may begin: thousands at once leave turns to others."""
         turn = engine.runner.turn()
         if turn is not None:
             await turn
             engine.check_not_closed()
+        if once:
+            return engine.accounts.begin_once(task), deadline
+        return engine.accounts.begin(task, deadline), None
 
     def _deadline(self, timeout: float | None) -> float:
         if timeout is None:

@@ -199,7 +199,12 @@ async def redeem(entry: Entry, sessions: Sessions, deadline: float | None = None
     """
     try:
         if deadline is None:  # in line since this very moment: `shared` would find nothing out
-            outcome = await _heard(entry, sessions, sessions[entry.line].loop.waiter(), inf)
+            waiter = sessions[entry.line].loop.waiter()
+            entry.waiters = _with(entry.waiters, waiter)
+            try:
+                outcome = await waiter
+            finally:
+                entry.waiters = _without(entry.waiters, waiter)
         else:
             outcome = await shared(entry, sessions, deadline)
     except BaseException:

@@ -3,7 +3,8 @@
 anyio has all of this too, and finds out anew at each call which loop is running. A pool
 lives in one loop, reads its clock several times for each poll and starts a wait for each
 caller, so it asks once: a wait is then one object instead of six, a look at the clock
-twenty times as fast, and thousands of callers that start at once delay nobody.
+twenty times as fast, a deadline three times, and thousands of callers that start at once
+delay nobody.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Protocol
+from contextlib import AbstractContextManager
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Protocol
+from weakref import WeakSet
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 
 class Waiter(Awaitable[Any], Protocol):
-    """One wait for one answer; the first answer stands."""
+    """One wait for one answer, which is given as to a future: see `_books.answer`."""
 
-    def answer(self, outcome: Any) -> None:
-        """Give the answer to whoever awaits this; in the event loop only."""
-        ...
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Any, /) -> None: ...
 
 
 class EventLoop(ABC):
@@ -37,10 +42,22 @@ class EventLoop(ABC):
     clock: Callable[[], float]
     """The loop's own clock, in seconds."""
 
+    waiter: Callable[[], Waiter]
+    """Returns a new wait."""
+
+    deadline: Callable[[float], AbstractContextManager[object]]
+    """Returns what cuts off, at a time on the clock, whatever is awaited within it."""
+
+    is_inherited = False
+    """True in a process that was forked later: it has a copy of the loop, and of its sockets.
+
+    The other ends of those are still the parent's, so the copy must leave them alone.
+    """
+
     def __init__(self, current: Callable[[], object]) -> None:
-        self._process = os.getpid()
         self._current = current
         self._own = current()
+        _LOOPS.add(self)
 
     @property
     def is_running(self) -> bool:
@@ -50,21 +67,24 @@ class EventLoop(ABC):
         except RuntimeError:
             return False
 
-    @property
-    def is_inherited(self) -> bool:
-        """True in a process that was forked later: it has a copy of the loop, and of its sockets.
-
-        The other ends of those are still the parent's, so the copy must leave them alone.
-        """
-        return os.getpid() != self._process
-
-    @abstractmethod
-    def waiter(self) -> Waiter:
-        """Return a new wait."""
-
     @abstractmethod
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
         """Start a coroutine function in the background; it must not raise."""
+
+
+_LOOPS: Final = WeakSet[EventLoop]()
+
+
+def inherit() -> None:
+    """Note that this process is a forked child: the event loops that it has are its parent's."""
+    for loop in _LOOPS:
+        loop.is_inherited = True
+
+
+if sys.platform == "win32":
+    pass  # nothing forks there
+else:
+    os.register_at_fork(after_in_child=inherit)
 
 
 def current_event_loop() -> EventLoop:
@@ -93,11 +113,10 @@ class _AsyncioLoop(EventLoop):
         super().__init__(asyncio.get_running_loop)
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
+        self.waiter = self._loop.create_future
+        self.deadline = partial(_AsyncioDeadline, self._loop)
         # asyncio itself keeps only a weak reference to a running task.
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def waiter(self) -> Waiter:
-        return _AsyncioWaiter(loop=self._loop)
 
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
         async def background() -> None:
@@ -108,12 +127,44 @@ class _AsyncioLoop(EventLoop):
         task.add_done_callback(self._tasks.discard)
 
 
-class _AsyncioWaiter(asyncio.Future[Any]):
-    __slots__ = ()
+_current_task: Final[Callable[[], Any]] = asyncio.current_task
 
-    def answer(self, outcome: Any) -> None:
-        if not self.done():
-            self.set_result(outcome)
+
+class _AsyncioDeadline:
+    __slots__ = ("_alarm", "_at", "_before", "_cancels", "_loop", "_task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        self._loop = loop
+        self._at = at
+        self._cancels = 0
+
+    def __enter__(self) -> None:
+        self._task = _current_task()
+        self._before = self._task.cancelling()
+        self._alarm: asyncio.Handle = self._loop.call_at(self._at, self._cut_off)
+
+    def _cut_off(self) -> None:
+        if self._loop.time() < self._at:  # by less than the resolution of its clock
+            self._alarm = self._loop.call_at(self._at, self._cut_off)
+            return
+        # What has come by now counts: the loop may have stood still meanwhile.
+        waits_for = self._task._fut_waiter  # noqa: SLF001 - as anyio finds it out
+        if waits_for is None or not waits_for.done():
+            self._cancels += 1
+            self._task.cancel()
+        self._alarm = self._loop.call_soon(self._cut_off)  # where it goes on all the same
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        self._alarm.cancel()
+        for _ in range(self._cancels):
+            self._task.uncancel()
+        is_ours = self._cancels > 0 and self._task.cancelling() <= self._before
+        return is_ours and exc_type is asyncio.CancelledError
 
 
 class _TrioLoop(EventLoop):
@@ -123,9 +174,8 @@ class _TrioLoop(EventLoop):
         super().__init__(trio.lowlevel.current_trio_token)
         self._lowlevel = trio.lowlevel
         self.clock = trio.current_time
-
-    def waiter(self) -> Waiter:
-        return _TrioWaiter()
+        self.waiter = _TrioWaiter
+        self.deadline = lambda at: trio.CancelScope(deadline=at)
 
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
         self._lowlevel.spawn_system_task(run)
@@ -138,10 +188,12 @@ class _TrioWaiter:
         self._answered = anyio.Event()
         self._outcome: Any = None
 
-    def answer(self, outcome: Any) -> None:
-        if not self._answered.is_set():
-            self._outcome = outcome
-            self._answered.set()
+    def done(self) -> bool:
+        return self._answered.is_set()
+
+    def set_result(self, result: Any, /) -> None:
+        self._outcome = result
+        self._answered.set()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         yield from self._answered.wait().__await__()

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from ezcaptcha_async._books import Books, Command
+from ezcaptcha_async._books import Books, Command, answer
 from ezcaptcha_async._runtime.event_loop import EventLoop, Waiter
 
 _TICK: Final = 0.01
@@ -96,8 +96,9 @@ class Runner:
             self._starts += 1
             return None
         waiter = self._loop.waiter()
+        if not self._starters:
+            self.wake()
         self._starters.append(waiter)
-        self.wake()
         return waiter
 
     async def wait_quiet(self) -> None:
@@ -146,7 +147,7 @@ class Runner:
         """
         first = [self._starters.popleft() for _ in range(min(_STARTS, len(self._starters)))]
         for starter in first:
-            starter.answer(None)
+            answer(starter, None)
         # Whoever comes before they had their turn comes after those who wait.
         self._starts = _STARTS if self._starters else len(first)
         self._is_crowded = bool(first)
@@ -158,7 +159,7 @@ class Runner:
             if command is None:
                 break
             if self._resting:
-                self._resting.pop().answer(command)
+                answer(self._resting.pop(), command)
             else:
                 lanes.start_soon(self._lane, command)
 

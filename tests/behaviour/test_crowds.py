@@ -99,6 +99,22 @@ async def test_an_account_that_is_reopened_meanwhile_takes_whoever_comes_then() 
     assert service.summary().charges == 1
 
 
+async def test_thousands_may_resume_one_ticket() -> None:
+    """The event loop would stand still until each of them has come, or each would pay."""
+    tokens = Counter[str]()
+    async with open_pool(SimulatedService(solve_times=Fixed(12))) as pool:
+        saved = (await pool.submit(TASK)).to_dict()
+
+        async def resume() -> None:
+            tokens[(await pool.resume(saved)).token] += 1
+
+        async with anyio.create_task_group() as group:
+            for _ in range(CALLERS):
+                group.start_soon(resume)
+    assert [*tokens.values()] == [CALLERS]
+    assert pool.statistics().created == 1
+
+
 async def test_a_pool_that_is_closed_meanwhile_answers_all() -> None:
     """Some of them would wait for ever."""
     async with anyio.create_task_group() as group:

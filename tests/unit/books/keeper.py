@@ -32,9 +32,13 @@ class Listener:
     def __init__(self) -> None:
         self.told: list[AnyOutcome | None] = []
 
-    def answer(self, outcome: AnyOutcome | None) -> None:
+    def done(self) -> bool:
+        """Return that it hears whatever it is told."""
+        return False
+
+    def set_result(self, result: AnyOutcome | None, /) -> None:
         """Keep it."""
-        self.told.append(outcome)
+        self.told.append(result)
 
 
 class PlainGate:

@@ -27,8 +27,8 @@ class Wanting:
         self.keeper = LeaveKeeper(
             self.gate,
             rated_polls=rated_polls,
-            want_creates=lambda: self.creates.answer(None),
-            want_polls=lambda: self.polls.answer(None),
+            want_creates=lambda: self.creates.set_result(None),
+            want_polls=lambda: self.polls.set_result(None),
         )
 
     def create_at(self, now: float) -> float:
