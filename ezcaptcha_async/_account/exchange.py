@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
+import anyio
 import attrs
 
 from ezcaptcha_async._account.pace import Pace
 from ezcaptcha_async._books import Entry, Permit
-from ezcaptcha_async._runtime import EventLoop, is_stray
+from ezcaptcha_async._runtime import is_stray
 from ezcaptcha_async._wire import Decoder, Encoder
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.events import Endpoint
@@ -45,7 +47,7 @@ class Exchange:
     Args:
         account: The account.
         pace: How long a poll may take; learns from each.
-        loop: The event loop.
+        clock: The event loop's clock.
         transport: Sends the requests.
         request_timeout: Total deadline of one request, in seconds.
     """
@@ -55,7 +57,7 @@ class Exchange:
         account: Account,
         *,
         pace: Pace,
-        loop: EventLoop,
+        clock: Callable[[], float],
         transport: Transport,
         request_timeout: float,
     ) -> None:
@@ -63,14 +65,13 @@ class Exchange:
         self.service = account.service
         self.fingerprint = account.fingerprint
         self.pace = pace
-        self.clock = loop.clock
+        self.clock = clock
         self.encoder = Encoder(account.client_key, account.app_id)
         self.decoder = Decoder(self.service, secrets=[account.client_key])
         self.requests = 0
         # Unix time minus the event loop's clock, taken anew after each request, because the
         # two drift apart over days and when the machine sleeps.
-        self.unix_offset = time.time() - self.clock()
-        self._deadline = loop.deadline
+        self.unix_offset = time.time() - clock()
         self._transport = transport
         self._request_timeout = request_timeout
 
@@ -92,7 +93,7 @@ class Exchange:
         endpoint, timeout = asked.permit.endpoint, asked.timeout
         reply: Reply | NoAnswer | None = None
         stray = False
-        with self._deadline(asked.at + timeout):
+        with anyio.CancelScope(deadline=asked.at + timeout):
             try:
                 reply = await self._transport.post(
                     f"{self.service.base_url}/{endpoint}", body, timeout=timeout, evidence=evidence

@@ -99,7 +99,7 @@ class Engine:
         exchange = Exchange(
             account,
             pace=Pace(account, line, slots=slots, rng=settings.rng),
-            loop=self.loop,
+            clock=self.loop.clock,
             transport=self._transport,
             request_timeout=settings.request_timeout,
         )

@@ -3,8 +3,7 @@
 anyio has all of this too, and finds out anew at each call which loop is running. A pool
 lives in one loop, reads its clock several times for each poll and starts a wait for each
 caller, so it asks once: a wait is then one object instead of six, a look at the clock
-twenty times as fast, a deadline three times, and thousands of callers that start at once
-delay nobody.
+twenty times as fast, and thousands of callers that start at once delay nobody.
 """
 
 from __future__ import annotations
@@ -14,9 +13,6 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import AbstractContextManager
-from functools import partial
-from types import TracebackType
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
@@ -44,9 +40,6 @@ class EventLoop(ABC):
 
     waiter: Callable[[], Waiter]
     """Returns a new wait."""
-
-    deadline: Callable[[float], AbstractContextManager[object]]
-    """Returns what cuts off, at a time on the clock, whatever is awaited within it."""
 
     is_inherited = False
     """True in a process that was forked later: it has a copy of the loop, and of its sockets.
@@ -81,9 +74,7 @@ def inherit() -> None:
         loop.is_inherited = True
 
 
-if sys.platform == "win32":
-    pass  # nothing forks there
-else:
+if sys.platform != "win32":  # nothing forks there
     os.register_at_fork(after_in_child=inherit)
 
 
@@ -114,7 +105,6 @@ class _AsyncioLoop(EventLoop):
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
         self.waiter = self._loop.create_future
-        self.deadline = partial(_AsyncioDeadline, self._loop)
         # asyncio itself keeps only a weak reference to a running task.
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -127,46 +117,6 @@ class _AsyncioLoop(EventLoop):
         task.add_done_callback(self._tasks.discard)
 
 
-_current_task: Final[Callable[[], Any]] = asyncio.current_task
-
-
-class _AsyncioDeadline:
-    __slots__ = ("_alarm", "_at", "_before", "_cancels", "_loop", "_task")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
-        self._loop = loop
-        self._at = at
-        self._cancels = 0
-
-    def __enter__(self) -> None:
-        self._task = _current_task()
-        self._before = self._task.cancelling()
-        self._alarm: asyncio.Handle = self._loop.call_at(self._at, self._cut_off)
-
-    def _cut_off(self) -> None:
-        if self._loop.time() < self._at:  # by less than the resolution of its clock
-            self._alarm = self._loop.call_at(self._at, self._cut_off)
-            return
-        # What has come by now counts: the loop may have stood still meanwhile.
-        waits_for = self._task._fut_waiter  # noqa: SLF001 - as anyio finds it out
-        if waits_for is None or not waits_for.done():
-            self._cancels += 1
-            self._task.cancel()
-        self._alarm = self._loop.call_soon(self._cut_off)  # where it goes on all the same
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        self._alarm.cancel()
-        for _ in range(self._cancels):
-            self._task.uncancel()
-        is_ours = self._cancels > 0 and self._task.cancelling() <= self._before
-        return is_ours and exc_type is asyncio.CancelledError
-
-
 class _TrioLoop(EventLoop):
     def __init__(self) -> None:
         import trio  # noqa: PLC0415 - may be missing where asyncio runs
@@ -175,7 +125,6 @@ class _TrioLoop(EventLoop):
         self._lowlevel = trio.lowlevel
         self.clock = trio.current_time
         self.waiter = _TrioWaiter
-        self.deadline = lambda at: trio.CancelScope(deadline=at)
 
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
         self._lowlevel.spawn_system_task(run)
