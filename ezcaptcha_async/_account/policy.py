@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isnan
 from random import Random
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar
 
 from ezcaptcha_async._books import Entry
 from ezcaptcha_async._runtime import Callback, WrongAnswerError
-from ezcaptcha_async._timing import LearnedPolling, PollPolicy, PollTiming, Scouting
+from ezcaptcha_async._timing import PollTiming, Scouting
 
 T = TypeVar("T")
-
-_OURS: Final = frozenset({LearnedPolling, PollPolicy})
-"""Policies that always answer, and as they should. Those derived from them may not."""
 
 
 class Policy:
@@ -26,11 +23,8 @@ class Policy:
     """
 
     def __init__(self, timing: PollTiming, rng: Random) -> None:
-        def asked(name: str, read: Callable[[Any], T], default: T) -> Callable[..., T]:
-            function = getattr(timing, name)
-            if type(timing) in _OURS and getattr(function, "__self__", None) is timing:
-                return cast("Callable[..., T]", function)  # and nobody has put theirs in its place
-            return Callback(f"polling.{name}", function, read, default)
+        def asked(name: str, read: Callable[[Any], T], default: T) -> Callback[T]:
+            return Callback(f"polling.{name}", getattr(timing, name), read, default)
 
         self._rng = rng
         self._first_poll = asked("first_poll", _seconds, None)
@@ -69,6 +63,8 @@ def _seconds(answer: Any) -> float | None:
     Raises:
         WrongAnswerError: It is no number.
     """
+    if type(answer) is float and answer >= 0:
+        return answer
     if not isinstance(answer, int | float) or isinstance(answer, bool) or isnan(answer):
         raise WrongAnswerError(f"it must return seconds, not {answer!r}")
     return max(0.0, float(answer))

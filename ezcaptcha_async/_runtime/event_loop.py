@@ -13,8 +13,7 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final, Protocol
-from weakref import WeakSet
+from typing import Any, Protocol
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -41,16 +40,10 @@ class EventLoop(ABC):
     waiter: Callable[[], Waiter]
     """Returns a new wait."""
 
-    is_inherited = False
-    """True in a process that was forked later: it has a copy of the loop, and of its sockets.
-
-    The other ends of those are still the parent's, so the copy must leave them alone.
-    """
-
     def __init__(self, current: Callable[[], object]) -> None:
+        self._process = os.getpid()
         self._current = current
         self._own = current()
-        _LOOPS.add(self)
 
     @property
     def is_running(self) -> bool:
@@ -60,22 +53,17 @@ class EventLoop(ABC):
         except RuntimeError:
             return False
 
+    @property
+    def is_inherited(self) -> bool:
+        """True in a process that was forked later: it has a copy of the loop, and of its sockets.
+
+        The other ends of those are still the parent's, so the copy must leave them alone.
+        """
+        return os.getpid() != self._process
+
     @abstractmethod
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
         """Start a coroutine function in the background; it must not raise."""
-
-
-_LOOPS: Final = WeakSet[EventLoop]()
-
-
-def inherit() -> None:
-    """Note that this process is a forked child: the event loops that it has are its parent's."""
-    for loop in _LOOPS:
-        loop.is_inherited = True
-
-
-if sys.platform != "win32":  # nothing forks there
-    os.register_at_fork(after_in_child=inherit)
 
 
 def current_event_loop() -> EventLoop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import anyio
 import pytest
 
 from ezcaptcha_async import ConfigurationError, SessionPool
-from ezcaptcha_async._runtime.event_loop import EventLoop
 from ezcaptcha_async.testing import Fixed, SimulatedService
 
 from .conftest import KEY, TASK, DirectTransport, open_pool
@@ -25,7 +25,8 @@ async def test_a_copy_sends_nothing_and_closes_nothing(
         ticket = await pool.submit(TASK)
         before, written = service.summary(), journal.read_bytes()
         with monkeypatch.context() as forked:
-            forked.setattr(EventLoop, "is_inherited", True)
+            child = os.getpid() + 1
+            forked.setattr(os, "getpid", lambda: child)
             for use in (pool.solve(TASK), pool.submit(TASK), pool.balance(), ticket):
                 with pytest.raises(ConfigurationError, match="another event loop or process"):
                     await use
@@ -63,7 +64,8 @@ def test_a_copy_whose_event_loop_ends_leaves_the_connections_alone(
         pool = SessionPool(KEY, service=service.profile(), transport=transport)
         assert (await (await pool.open()).balance()).points
         if is_copy:
-            monkeypatch.setattr(EventLoop, "is_inherited", True)
+            child = os.getpid() + 1
+            monkeypatch.setattr(os, "getpid", lambda: child)
 
     backend, options = anyio_backend
     anyio.run(main, backend=backend, backend_options=options)

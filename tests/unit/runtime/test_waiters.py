@@ -1,4 +1,4 @@
-"""An event loop and its waits for one answer, on asyncio and on trio."""
+"""One wait for one answer, on both event loops."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._books import answer
-from ezcaptcha_async._runtime.event_loop import current_event_loop, inherit
+from ezcaptcha_async._runtime.event_loop import current_event_loop
 
 
 async def test_the_first_answer_stands() -> None:
@@ -29,13 +29,3 @@ async def test_whoever_was_cancelled_can_still_be_answered() -> None:
         await checkpoint()
         group.cancel_scope.cancel()
     answer(waiter, "too late")
-
-
-async def test_a_forked_child_knows_that_the_loop_is_its_parents() -> None:
-    """It would use the connections of its parent."""
-    loop = current_event_loop()
-    assert loop.is_running
-    inherit()  # as Python calls it in the child
-    assert loop.is_inherited
-    assert not loop.is_running
-    assert current_event_loop().is_running, "the child's own"
