@@ -36,7 +36,7 @@ SOLVE_TIMES = ((8.0, 28.0),)
 ALL_TASKS = (50, 200, 1_000, 5_000)
 ALL_SOLVE_TIMES = ((10.0, 10.0), (8.0, 28.0), (10.0, 80.0))
 
-SHOWN = Load(tls=False, low=8.0, high=28.0, tasks=1_000)
+SHOWN = Load(tls=True, low=8.0, high=28.0, tasks=1_000)
 """The load that the picture shows."""
 
 SERVICE_NOTE = "The service runs in another process and answers after {latency:g} s."
@@ -68,7 +68,9 @@ def arguments() -> argparse.Namespace:
         default=SOLVE_TIMES,
         help="seconds: 8-28, or 10 for all the same",
     )
-    parser.add_argument("--tls", action="store_true", help="TLS instead of plain HTTP")
+    parser.add_argument(
+        "--plain", action="store_true", help="plain HTTP instead of TLS, which the services speak"
+    )
     parser.add_argument(
         "--full", action="store_true", help="all sizes and solve times, plain and TLS: many hours"
     )
@@ -84,7 +86,7 @@ def loads(options: argparse.Namespace) -> list[Load]:
     """Return the loads that are asked for, smallest first."""
     sizes = ALL_TASKS if options.full else options.tasks
     times = ALL_SOLVE_TIMES if options.full else options.solve_times
-    protocols = (False, True) if options.full else (options.tls,)
+    protocols = (False, True) if options.full else (not options.plain,)
     return sorted(
         Load(tls=tls, low=low, high=high, tasks=tasks)
         for tls in protocols
@@ -149,7 +151,7 @@ def show(results: dict[str, Any], path: Path | None) -> None:
     tables = by_load(results["runs"])
     for load, rows in tables.items():
         print(f"\n{load}\n\n{table(rows)}\n")
-        for line in (*troubles(rows), *(aims(rows) if load == SHOWN else ())):
+        for line in (*troubles(rows), *(aims(rows) if load.tasks == SHOWN.tasks else ())):
             print(line)
     for name, reason in results["left_out"].items():
         print(f"left out: {name}: {reason}")
