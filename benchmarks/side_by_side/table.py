@@ -79,15 +79,14 @@ def _median(row: Row, figure: str) -> float:
 
 
 def aims(rows: Sequence[Row]) -> list[str]:
-    """Return how each row of ours stands to the peers that solved every task in every round.
+    """Return how each row of ours stands to the best peer that solved every task in every round.
 
-    The best of them in CPU and the best in requests need not be the same.
+    That is the one with the least CPU: one that hardly gets to ask sends the fewest requests.
     """
     peers = [row for row in rows if not row.ours and _solves_everything(row)]
     if not peers:
         return []
-    cheapest = min(peers, key=lambda peer: _median(peer, "cpu_ms_per_solved"))
-    frugal = min(peers, key=lambda peer: _median(peer, "requests_per_solved"))
+    best = min(peers, key=lambda peer: _median(peer, "cpu_ms_per_solved"))
     lines: list[str] = []
 
     def judge(row: Row, what: str, value: float, most: float) -> None:
@@ -99,12 +98,12 @@ def aims(rows: Sequence[Row]) -> list[str]:
             lines.append(f"{row.library}: not every task solved")
             continue
         cpu_aim = next(most for client, most in CPU_AIM.items() if client in row.stack)
-        for what, figure, other, most in (
-            ("client CPU per solved task", "cpu_ms_per_solved", cheapest, cpu_aim),
-            ("requests per solved task", "requests_per_solved", frugal, REQUESTS_AIM),
-            ("lag", "lag_mean_s", frugal, LAG_AIM),
+        for what, figure, most in (
+            ("client CPU per solved task", "cpu_ms_per_solved", cpu_aim),
+            ("requests per solved task", "requests_per_solved", REQUESTS_AIM),
+            ("lag", "lag_mean_s", LAG_AIM),
         ):
-            ratio = _median(row, figure) / _median(other, figure)
-            judge(row, f"{what} {{:.3f}} x {other.library}", ratio, most)
+            ratio = _median(row, figure) / _median(best, figure)
+            judge(row, f"{what} {{:.3f}} x {best.library}", ratio, most)
         judge(row, "longest stall {:.0f} ms", _median(row, "stall_ms"), LONGEST_STALL)
     return lines

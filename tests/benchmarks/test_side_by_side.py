@@ -82,10 +82,10 @@ def test_the_table_is_markdown_with_every_row_equally_long() -> None:
     [
         (1.2, 3_600, ["met", "met", "met", "met"]),
         (1.3, 3_600, ["missed", "met", "met", "met"]),
-        (1.2, 3_700, ["met", "missed", "met", "met"]),
+        (1.2, 4_300, ["met", "missed", "met", "met"]),
     ],
 )
-def test_aims_are_held_against_the_best_peers(
+def test_aims_are_held_against_the_best_peer(
     cpu: float, requests: int, verdicts: list[str]
 ) -> None:
     """An aim that is missed would be told as met."""
@@ -93,7 +93,7 @@ def test_aims_are_held_against_the_best_peers(
         [
             run_of("ezcaptcha_async", cpu=cpu, requests=requests),
             run_of("cheap 1", cpu=2.0, requests=7_000),
-            run_of("frugal 1", cpu=3.0, requests=6_000),
+            run_of("choking 1", cpu=3.0, requests=2_000),
             run_of("lossy 1", cpu=0.1, requests=1_000, solved=999),
         ]
     )
