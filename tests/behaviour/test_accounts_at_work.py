@@ -63,28 +63,6 @@ async def test_each_type_goes_where_it_is_served() -> None:
                 assert (await pool.balance(account.name)).points > 0
 
 
-async def test_an_account_in_trouble_gets_no_new_tasks() -> None:
-    """The other key can do the work."""
-    service = SimulatedService(client_keys=["good"], solve_times=Fixed(10))
-    accounts = [Account(key, service=service.profile()) for key in ("bad", "good")]
-    async with open_pool(service, *accounts) as pool:
-        for _ in range(5):
-            assert (await pool.solve(TASK)).token
-    assert [counts.solved for counts in pool.statistics().accounts] == [0, 5]
-    assert service.summary().refused == {"ERROR_KEY_DOES_NOT_EXIST": 1}
-
-
-async def test_several_pools_in_one_loop() -> None:
-    """Two libraries of one application may each have their own."""
-    service = SimulatedService(solve_times=Fixed(10))
-    async with open_pool(service) as one, open_pool(service) as two:
-        async with anyio.create_task_group() as group:
-            for pool in (one, two):
-                for _ in range(10):
-                    group.start_soon(pool.solve, TASK)
-        assert one.statistics().solved == two.statistics().solved == 10
-
-
 async def test_what_is_no_task_is_refused() -> None:
     """A dict in the wire format is the commonest guess of a newcomer."""
     async with open_pool(SimulatedService()) as pool:
@@ -107,14 +85,6 @@ def test_settings_that_exclude_each_other_or_mean_nothing() -> None:
         SessionPool(KEY, KEY)
     with pytest.raises(ConfigurationError, match="max_requests"):
         SessionPool(KEY, max_requests=0)
-
-
-async def test_a_client_that_is_none_is_refused() -> None:
-    """An ``aiohttp`` session or a synchronous client cannot be used here."""
-    with httpx.Client() as client:
-        with pytest.raises(ConfigurationError, match=r"httpx\.AsyncClient"):
-            async with SessionPool(KEY, http_client=client):
-                pass
 
 
 def test_configuration_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from random import Random
 import anyio
 import pytest
 
-from ezcaptcha_async import SolveTimeoutError, TicketCancelledError
+from ezcaptcha_async import TicketCancelledError
 from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
 
 from .conftest import TASK, open_pool, open_pool_directly
@@ -148,26 +148,6 @@ async def test_cancelling_a_ticket_tells_who_awaits_it() -> None:
         assert not ticket.cancel()
         assert (await pool.resume(ticket)).token
         assert not ticket.cancel()
-
-
-async def test_one_of_two_who_resume_may_go_away() -> None:
-    """Two callers of one paid task: the other one still gets the solution."""
-    service = SimulatedService(solve_times=Fixed(30))
-    async with open_pool(service) as pool:
-        with anyio.move_on_after(1):
-            await pool.solve(TASK)
-        (orphan,) = pool.orphans()
-        tokens: list[str] = []
-
-        async def resume() -> None:
-            tokens.append((await pool.resume(orphan)).receipt.task_id)
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(resume)
-            await anyio.sleep(1)
-            with pytest.raises(SolveTimeoutError):
-                await pool.resume(orphan, timeout=1)
-        assert tokens == [orphan.task_id]
 
 
 @pytest.mark.parametrize("resumes", [True, False])

@@ -173,18 +173,6 @@ async def test_a_closed_pool_says_so_and_stays_closed() -> None:
     assert "closed" in repr(pool)
 
 
-async def test_opening_in_one_place_and_closing_in_another() -> None:
-    """A framework's hooks and a notebook's cells have no block that could hold the pool."""
-    service = SimulatedService(solve_times=Fixed(1))
-    async with service.client() as client:
-        pool = await SessionPool(KEY, service=service.profile(), http_client=client).open()
-        assert (await pool.solve(TASK)).token
-        with pytest.raises(PoolClosedError, match="once"):
-            await pool.open()
-        await pool.aclose()
-    assert "closed" in repr(pool)
-
-
 async def test_a_solved_ticket_outlives_its_pool() -> None:
     """What was delivered stays delivered."""
     async with open_pool(SimulatedService(solve_times=Fixed(1))) as pool:

@@ -185,18 +185,6 @@ async def test_the_lag_of_a_solution_that_came_when_nobody_waited() -> None:
     assert only(events, "solved").lag == pytest.approx(3, abs=0.2)
 
 
-async def test_a_task_that_another_account_takes_over() -> None:
-    """The figures of the two accounts would not add up."""
-    service = SimulatedService(client_keys=["good"], solve_times=Fixed(15))
-    accounts = [Account(key, service=service.profile()) for key in ("bad", "good")]
-    events: list[Event] = []
-    async with open_pool(service, *accounts, on_event=events.append) as pool:
-        await pool.solve(TASK)
-    assert states(events) == {1: ["queued", "queued", "created", "solved"]}
-    by_account = [item.account for item in events if isinstance(item, TaskEvent)]
-    assert by_account == [accounts[0].name, *[accounts[1].name] * 3]
-
-
 async def test_an_account_in_trouble(caplog: pytest.LogCaptureFixture) -> None:
     """Whoever is on call would learn of an empty account from angry users."""
     service = SimulatedService(balance=0, solve_times=Fixed(15))

@@ -35,7 +35,7 @@ from ezcaptcha_async import (
     TaskFailedError,
 )
 from ezcaptcha_async.fleets import Funds, Intention, Known, Overspent, Trouble
-from ezcaptcha_async.testing import Fault, Fixed, SimulatedReply, SimulatedService, Uniform
+from ezcaptcha_async.testing import Fault, Fixed, SimulatedReply, SimulatedService
 
 from .conftest import KEY, TASK, all_of, on_one_loop, open_pool
 from .shared_books import ModelBooks, ModelFleet
@@ -107,22 +107,6 @@ async def test_the_server_is_asked_for_many_references_in_parts(
     assert max(asked) == 500
     assert 5_000 < sum(asked) < 12_000 * 3
     service.assert_charged(0)
-
-
-async def test_a_fleet_pays_once_for_a_reference() -> None:
-    """The same jobs at three machines would be paid for three times."""
-    service = SimulatedService(solve_times=Uniform(10, 40))
-    jobs = [attrs.evolve(TASK, reference=f"job {number}") for number in range(20)]
-    async with pools(service, new_fleet(), 3) as members:
-        solutions = await all_of(
-            *(lambda j=j, p=p: p.solve(j, once=True) for j in jobs for p in members)
-        )
-        for index in range(0, 60, 3):
-            assert len({item.token for item in solutions[index : index + 3]}) == 1
-        assert all(pool.statistics().unaccounted == 0 for pool in members)
-        status = [await pool.fleet_status() for pool in members][-1]  # each has told all by then
-        assert (status.created, status.done, status.spent) == (20, 20, 120)
-    assert service.summary().charges == 20
 
 
 async def test_no_poll_waits_for_what_is_shared() -> None:

@@ -25,6 +25,7 @@ from ezcaptcha_async import (
     Journal,
     JournalError,
     PoolClosedError,
+    ProtocolError,
     ResultWindowLapsedError,
     Resumed,
     SessionPool,
@@ -400,7 +401,9 @@ async def test_a_create_that_a_crash_cut_off_is_unknown(path: Path) -> None:
             assert await resumed(pool) == []
 
 
-@pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.THROTTLED, Fault.UNAVAILABLE])
+@pytest.mark.parametrize(
+    "fault", [Fault.REFUSED, Fault.RESET_BEFORE, Fault.THROTTLED, Fault.UNAVAILABLE]
+)
 async def test_what_was_certainly_not_paid_is_not_unknown(path: Path, fault: Fault) -> None:
     """A list of charges that never were hides the ones that may have been."""
     service = SimulatedService(solve_times=Fixed(12))
@@ -421,8 +424,9 @@ async def test_an_http_error_without_words_is_not_unknown(path: Path) -> None:
         httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client,
         SessionPool(KEY, http_client=client, journal=path) as pool,
     ):
-        with pytest.raises(EzCaptchaError):
+        with pytest.raises(ProtocolError, match="HTTP 404") as caught:
             await pool.solve(TASK)
+    assert caught.value.status == 404
     assert events(path) == ["intent", "not_paid"]
 
 

@@ -144,15 +144,6 @@ async def test_a_ticket_says_how_long_it_will_take() -> None:
         assert ticket.estimated_remaining is None
 
 
-async def test_a_plain_policy_knows_nothing() -> None:
-    """It would claim to know what it never learned."""
-    async with open_pool(SimulatedService(), polling=PollPolicy()) as pool:
-        ticket = await pool.submit(TASK)
-        assert ticket.estimated_remaining is None
-        await ticket
-        assert pool.statistics().kinds == ()
-
-
 async def test_what_was_learned_survives_a_restart(tmp_path: Path) -> None:
     """A scraper that is restarted every hour would start cold every hour."""
     path = tmp_path / "timing.json"

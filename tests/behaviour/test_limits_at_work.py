@@ -235,19 +235,6 @@ class Refusing(DirectTransport):
         return self.answer or reply
 
 
-async def test_thousands_of_callers_on_a_bad_key_cost_one_refused_request() -> None:
-    """Thirty refusals in a minute earn a ban of ten minutes."""
-    service = SimulatedService(client_keys=["another-key"])
-    async with open_pool_directly(service) as pool:
-        _, errors = await solve_all(pool, 1_000)
-        with pytest.raises(CredentialError):
-            await pool.solve(TASK)
-    assert len(errors) == 1_000
-    assert all(isinstance(error, CredentialError) for error in errors)
-    assert len({id(error) for error in errors}) == 1_000
-    assert service.summary().requests == 1
-
-
 async def test_a_balance_that_runs_out_costs_few_refused_requests() -> None:
     """Creates in flight at that moment are refused, and no more; paid tasks are fetched."""
     service = SimulatedService(balance=50 * 6, solve_times=Fixed(15))
@@ -311,20 +298,6 @@ async def test_a_wrong_site_key_is_the_callers_own_problem() -> None:
         with pytest.raises(InvalidTaskError):
             await pool.solve(wrong)
         assert (await pool.solve(TASK)).token
-
-
-async def test_no_more_than_max_in_flight_are_paid_for() -> None:
-    """The user's limit on the money that is out at any moment."""
-    service = SimulatedService(solve_times=Fixed(15))
-    account = Account(KEY, service=service.profile(), max_in_flight=7)
-    most = 0
-    async with open_pool(service, account) as pool, anyio.create_task_group() as group:
-        for _ in range(40):
-            group.start_soon(pool.solve, TASK)
-        while pool.statistics().solved < 40:
-            most = max(most, pool.statistics().waiting + pool.statistics().creating)
-            await anyio.sleep(0.05)
-    assert most == 7
 
 
 REFUSALS: dict[str, tuple[Reply, type[EzCaptchaError], int]] = {

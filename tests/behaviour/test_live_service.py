@@ -150,14 +150,6 @@ async def test_what_is_wrong_with_a_task_or_a_request(
     assert isinstance(caught.value, ProtocolError) is (expected is RequestError)
 
 
-async def test_a_service_that_takes_too_long_is_tried_again() -> None:
-    """A passing fault would be final."""
-    live = Live(createTask=lambda n: refusal("ERROR_SERVICE_TIMEOUT") if n < 3 else created(n))
-    async with pool_on(live) as pool:
-        assert (await pool.solve(TASK)).token == "a-token"
-    assert live.asked["createTask"] == 3
-
-
 @pytest.mark.parametrize("error_id", [0, 1])
 @pytest.mark.parametrize("code", ["ERROR_CAPTCHA_UNSOLVABLE", "WORKER_HAS_A_NAME_FOR_IT"])
 async def test_a_failed_task_ends_at_once(code: str, error_id: int) -> None:

@@ -13,10 +13,7 @@ import attrs
 import pytest
 
 from ezcaptcha_async import (
-    InsufficientBalanceError,
     ProtocolError,
-    ServiceError,
-    TaskFailedError,
 )
 from ezcaptcha_async.testing import Fixed, Rewrite, SimulatedReply, SimulatedService
 
@@ -105,83 +102,6 @@ async def test_no_dress_costs_a_paid_task(dress: str, path: str) -> None:
     summary = service.summary()
     assert (summary.charges, summary.fetched) == (1, 1)
     assert solution.receipt.polls < 6
-
-
-@pytest.mark.parametrize("status", ["Ready", "READY", "done", "completed", None, 1, "error"])
-async def test_a_token_is_given_out_whatever_the_status_says(status: Any) -> None:
-    """It stood in every answer, and was polled for ninety times."""
-
-    def rewrite(reply: SimulatedReply) -> SimulatedReply:
-        return reply if b"processing" in reply.body else changed(status=status)(reply)
-
-    service = SimulatedService(solve_times=Fixed(15))
-    service.inject(rewrite, path="/getTaskResult", times=None)
-    async with open_pool(service) as pool:
-        assert (await pool.solve(TASK)).receipt.polls < 5
-
-
-@pytest.mark.parametrize("status", ["failed", "Failed", "FAILURE", "unsolvable"])
-async def test_what_says_that_it_failed_ends_at_once(status: str) -> None:
-    """The caller would wait for five minutes, and hear that the service was slow."""
-    service = SimulatedService(solve_times=Fixed(15))
-    service.inject(
-        changed(errorId=0, status=status, solution=None), path="/getTaskResult", times=None
-    )
-    async with open_pool(service) as pool:
-        with pytest.raises(TaskFailedError) as caught:
-            await pool.solve(TASK)
-    assert caught.value.ticket is not None
-    assert service.summary().polls == 1
-
-
-@pytest.mark.parametrize("code", ["CAPTCHA_NOT_READY", "ERROR_TOO_MUCH_REQUESTS"])
-async def test_codes_that_say_nothing_of_a_task_end_none(code: str) -> None:
-    """A paid task would be taken away because it is not ready, or others ask too often."""
-    service = SimulatedService(solve_times=Fixed(15))
-    service.inject(code, path="/getTaskResult", times=3)
-    async with open_pool(service) as pool:
-        assert (await pool.solve(TASK)).token
-
-
-@pytest.mark.parametrize(
-    "no",
-    [
-        *({"errorId": given, "errorCode": "error_zero_balance"} for given in (0, None)),
-        *({"taskId": "ERROR_ZERO_BALANCE"}, {"data": ["ZERO_BALANCE"]}),
-    ],
-)
-async def test_a_clear_no_is_no_lost_answer(no: dict[str, Any]) -> None:
-    """Whoever has no points would hear that a task may be paid for, or wait for one that is not."""
-    service = SimulatedService()
-    service.inject(changed(**{"errorCode": None, "taskId": None} | no), path="/createTask")
-    async with open_pool(service) as pool:
-        with pytest.raises(InsufficientBalanceError) as caught:
-            await pool.solve(TASK)
-        assert not caught.value.may_be_charged
-        assert pool.statistics().unknown == 0
-    assert service.summary().polls == 0
-
-
-@pytest.mark.parametrize("solution", [{}, "", {"gRecaptchaResponse": ""}, "pending"])
-async def test_an_empty_solution_without_a_status_is_waited_for(solution: Any) -> None:
-    """A paid task would end with nothing because the template of its answer came early."""
-    early = changed(status=None, solution=solution)
-    service = SimulatedService(solve_times=Fixed(15))
-    service.inject(early, path="/getTaskResult", times=2)
-    async with open_pool(service) as pool:
-        assert (await pool.solve(TASK)).token.startswith("simulated.recaptcha")
-    assert service.summary().charges == 1
-
-
-async def test_a_code_that_nobody_knows_is_told_as_it_is() -> None:
-    """The service said why, and the caller would hear that its answer was lost."""
-    no = changed(errorId=0, errorCode="ERROR_OF_TOMORROW", errorDescription="why", taskId=None)
-    service = SimulatedService()
-    service.inject(no, path="/createTask")
-    async with open_pool(service) as pool:
-        with pytest.raises(ServiceError) as caught:
-            await pool.solve(TASK)
-    assert (caught.value.code, caught.value.description) == ("ERROR_OF_TOMORROW", "why")
 
 
 def with_solution(solution: Any) -> Rewrite:

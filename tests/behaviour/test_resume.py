@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import time
 from typing import Any
 
@@ -11,8 +10,6 @@ import anyio
 import pytest
 
 from ezcaptcha_async import (
-    Account,
-    ConfigurationError,
     FuncaptchaSolution,
     FuncaptchaTaskProxyless,
     ResultWindowLapsedError,
@@ -42,18 +39,6 @@ async def test_a_ticket_written_down_is_solved_by_another_pool() -> None:
     assert solution.receipt.points == 18
     assert service.summary().charges == 1
     assert service.summary().spacing_violations == 0
-
-
-async def test_the_ticket_of_an_error_can_be_resumed_also_after_pickling() -> None:
-    """Errors travel between processes; the money in them must survive it."""
-    service = SimulatedService(solve_times=Fixed(40))
-    async with open_pool(service) as pool:
-        with pytest.raises(SolveTimeoutError) as caught:
-            await pool.solve(TASK, timeout=5)
-    error = pickle.loads(pickle.dumps(caught.value))
-    assert error.ticket
-    async with open_pool(service) as pool:
-        assert (await pool.resume(error.ticket)).token
 
 
 async def test_a_ticket_in_flight_can_be_resumed_beside_itself() -> None:
@@ -92,33 +77,6 @@ async def test_a_ticket_from_a_clock_that_is_ahead_gets_its_whole_window() -> No
     async with open_pool(service) as pool:
         solution = await pool.resume({**saved, "created_at": time.time() + 500})
         assert solution.receipt.waited < 60
-
-
-async def test_only_the_account_that_paid_can_fetch() -> None:
-    """With another key the service would say that the task does not exist."""
-    service = SimulatedService(solve_times=Fixed(20))
-    profile = service.profile()
-    first, second = (Account(key, service=profile) for key in ("key-1", "key-2"))
-    async with open_pool(service, first) as pool:
-        saved = (await pool.submit(TASK)).to_dict()
-    assert first.fingerprint in saved["account"]
-    async with open_pool(service, second) as pool:
-        with pytest.raises(ConfigurationError, match=saved["account"]):
-            await pool.resume(saved)
-    async with open_pool(service, second, first) as pool:
-        assert (await pool.resume(saved)).token
-
-
-async def test_a_ticket_written_by_hand_needs_little() -> None:
-    """Ids noted by another program are worth the same money."""
-    service = SimulatedService(solve_times=Fixed(20))
-    async with open_pool(service) as pool:
-        task_id = (await pool.submit(TASK)).task_id
-    saved = {"service": "ezcaptcha", "type": TASK.type, "created_at": time.time()}
-    async with open_pool(service) as pool:
-        assert (await pool.resume({**saved, "task_id": task_id})).token
-        with pytest.raises(ConfigurationError, match="has no created_at"):
-            await pool.resume({"service": "ezcaptcha"})
 
 
 async def test_resuming_with_a_timeout_leaves_the_ticket_resumable() -> None:

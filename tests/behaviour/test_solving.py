@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -213,18 +212,6 @@ async def test_a_task_that_times_out_in_line_costs_nothing() -> None:
     assert service.summary().charges == 1
 
 
-async def test_a_failed_task_raises_with_its_ticket() -> None:
-    """The user needs the id to ask the service for the points back."""
-    service = SimulatedService(failure_rate=1.0)
-    async with open_pool(service) as pool:
-        with pytest.raises(TaskFailedError) as caught:
-            await pool.solve(TASK)
-    assert caught.value.code == "ERROR_CAPTCHA_UNSOLVABLE"
-    assert caught.value.ticket is not None
-    assert caught.value.ticket["task_id"] == caught.value.task_id
-    assert pool.statistics().failed == 1
-
-
 @on_both_loops
 async def test_a_ticket_can_be_awaited_by_several_and_again() -> None:
     """Whoever holds a ticket may await it; each gets the solution."""
@@ -246,31 +233,6 @@ async def test_a_ticket_can_be_awaited_by_several_and_again() -> None:
         await wait()
     assert len(got) == 4
     assert len(set(got)) == 1
-
-
-async def test_integer_ids_and_errors_as_http_status() -> None:
-    """Services send ids as numbers and errors as 4xx; both are normal."""
-    service = SimulatedService(integer_ids=True, errors_as_http_status=True, failure_rate=0.5)
-    async with open_pool(service) as pool:
-        tickets = [await pool.submit(TASK) for _ in range(6)]
-        for ticket in tickets:
-            with suppress(TaskFailedError):
-                await ticket
-    counts = pool.statistics()
-    assert counts.solved + counts.failed == 6
-    assert counts.failed
-    assert all(ticket.task_id for ticket in tickets)
-
-
-async def test_what_falls_due_at_one_moment_is_taken_in_turns() -> None:
-    """Thousands of polls at one moment must not keep the event loop from everybody else."""
-    service = SimulatedService(solve_times=Fixed(5))
-    policy = PollPolicy(first_delay=10, jitter=0)
-    async with open_pool_directly(service, latency=0.0, polling=policy) as pool:
-        tickets = [await pool.submit(TASK) for _ in range(600)]
-        for ticket in tickets:
-            await ticket
-    assert service.summary().fetched == 600
 
 
 @pytest.mark.parametrize("call", ["solve", "submit", "solve_many"])
@@ -332,20 +294,6 @@ async def test_the_input_is_read_only_as_far_as_there_is_room() -> None:
         for orphan in pool.orphans():
             assert (await orphan).token
     assert service.summary().lost == 0
-
-
-async def test_a_slow_reader_holds_back_new_tasks() -> None:
-    """Tokens live two minutes; solving ahead of the reader would waste them."""
-    service = SimulatedService(solve_times=Fixed(5))
-    async with (
-        open_pool(service) as pool,
-        pool.solve_many([TASK] * 30, max_in_flight=5) as outcomes,
-    ):
-        async for _ in outcomes:
-            await anyio.sleep(60)
-            assert service.summary().charges <= 30
-            in_hand = pool.statistics().solved + pool.statistics().waiting
-            assert pool.statistics().created - in_hand <= 5
 
 
 async def test_errors_are_outcomes_and_stop_nothing() -> None:

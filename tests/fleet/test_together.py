@@ -10,12 +10,8 @@ import pytest
 
 from ezcaptcha_async import (
     Account,
-    AccountEvent,
     BudgetExceededError,
     ConfigurationError,
-    CredentialError,
-    Event,
-    EzCaptchaError,
     SessionPool,
 )
 from ezcaptcha_async.redis import Fleet
@@ -98,20 +94,6 @@ async def test_whoever_waits_outlives_the_first_who_asked(lasting: RedisServer, 
     assert service.summary().charges == 2
 
 
-async def test_a_job_that_was_not_paid_is_free_again(lasting: RedisServer, name: str) -> None:
-    """A reference that was refused at one machine could be solved at none."""
-    service = new_service(solve_times=Fixed(5))
-    bad = type(TASK)(website_url=TASK.website_url, website_key="<key>", reference="job 1")
-    async with crew(service, lasting, name) as members:
-        first, second = await members.pools(2)
-        with pytest.raises(EzCaptchaError):
-            await first.solve(bad, once=True)
-        assert await second.solve(job(1), once=True)
-        status = await first.fleet_status()
-        assert status.spent == 6
-    assert service.summary().charges == 1
-
-
 # -------------------------------------------------------------------------------- one limit
 
 
@@ -143,29 +125,6 @@ async def test_one_limit_in_flight_and_one_budget_are_kept_together(
 
 
 # --------------------------------------------------------------------------------- one gate
-
-
-async def test_a_withdrawn_key_is_known_to_all(lasting: RedisServer, name: str) -> None:
-    """Each machine would find out by itself, and all together earn a ban."""
-    service = new_service(solve_times=Fixed(5))
-    async with crew(service, lasting, name) as members:
-        told: list[str] = []
-
-        def note(event: Event) -> None:
-            if isinstance(event, AccountEvent):
-                told.append(event.state)
-
-        pools = await members.pools(4, on_event=note)
-        await all_of(*(pool.solve(TASK) for pool in pools))
-        service.ban_key(KEY)
-        with pytest.raises(CredentialError):
-            await pools[0].solve(TASK)
-        await until(lambda: told == ["shut"] * 4)
-        results = await all_of(*(pool.solve(TASK) for _ in range(50) for pool in pools))
-        assert {type(item) for item in results} == {CredentialError}
-        (account,) = (await pools[1].fleet_status()).accounts
-        assert account.state.startswith("shut by ERROR_KEY")
-    assert sum(service.summary().refused.values()) < 10
 
 
 async def test_pools_must_agree_on_their_limits(lasting: RedisServer, name: str) -> None:
