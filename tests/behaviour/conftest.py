@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from ezcaptcha_async import EzCaptchaError, ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async.testing import SimulatedService
-from ezcaptcha_async.transports import Evidence, Reply, RequestBody
+from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
 
 from .virtual_time import CountingLoop
 
@@ -60,6 +60,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in superfluous]
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a journal is."""
+    return tmp_path / "paid.jsonl"
+
+
+def copied(path: Path) -> Path:
+    """Return a copy of a journal as it is: what a process that is killed now leaves."""
+    copy = path.with_name(f"killed-{len(list(path.parent.iterdir()))}.jsonl")
+    copy.write_bytes(path.read_bytes())
+    return copy
+
+
 async def all_of(*calls: Callable[[], Awaitable[Any]]) -> list[Any]:
     """Return what each of them comes to, result or error, all at once."""
     results: list[Any] = [None] * len(calls)
@@ -85,13 +98,19 @@ class DirectTransport:
         self._service = service
         self._half = latency / 2
 
+    async def before(self, path: str) -> Reply | NoAnswer | None:
+        """Do what comes before an answer; what is returned comes instead of it."""
+
     async def post(
         self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
-    ) -> Reply:
+    ) -> Reply | NoAnswer:
         """Answer as the service does."""
+        path = url[url.rindex("/") :]
+        instead = await self.before(path)
+        if instead is not None:
+            return instead
         if self._half:
             await anyio.sleep(self._half)
-        path = url[url.rindex("/") :]
         reply = self._service.handle(path, body.content, anyio.current_time())
         if self._half:
             await anyio.sleep(self._half)

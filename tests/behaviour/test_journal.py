@@ -35,20 +35,15 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, on_both_loops, open_pool, open_pool_directly, solve_all
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the journal is."""
-    return tmp_path / "paid.jsonl"
-
-
-def copied(path: Path) -> Path:
-    """Return a copy of the journal as it is: what a process that is killed now leaves."""
-    copy = path.with_name(f"killed-{len(list(path.parent.iterdir()))}.jsonl")
-    copy.write_bytes(path.read_bytes())
-    return copy
+from .conftest import (
+    KEY,
+    TASK,
+    copied,
+    on_both_loops,
+    open_pool,
+    open_pool_directly,
+    solve_all,
+)
 
 
 def events(path: Path) -> list[str]:

@@ -35,7 +35,7 @@ from ezcaptcha_async import (
     ThrottledError,
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
-from ezcaptcha_async.transports import Evidence, Reply, RequestBody
+from ezcaptcha_async.transports import Reply
 
 from .conftest import KEY, TASK, DirectTransport, open_pool, open_pool_directly, solve_all
 
@@ -222,17 +222,15 @@ class Refusing(DirectTransport):
     """Answers everything alike, and counts; lets it through where it has no answer."""
 
     def __init__(self, service: SimulatedService, answer: Reply | None) -> None:
-        super().__init__(service, latency=0.1)
+        super().__init__(service, latency=0.0)
         self.answer = answer
         self.sent = 0
 
-    async def post(
-        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
-    ) -> Reply:
+    async def before(self, path: str) -> Reply | None:
         """Answer."""
         self.sent += 1
-        reply = await super().post(url, body, timeout=timeout, evidence=evidence)
-        return self.answer or reply
+        await anyio.sleep(0.1)
+        return self.answer
 
 
 async def test_a_balance_that_runs_out_costs_few_refused_requests() -> None:

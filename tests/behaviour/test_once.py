@@ -33,26 +33,13 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, all_of, open_pool
+from .conftest import KEY, TASK, all_of, copied, open_pool
 
 JOB: Final = attrs.evolve(TASK, reference="job 17")
 VALID: Final = 120.0
 """Seconds for which a token is valid."""
 WINDOW: Final = 300.0
 """Seconds for which a result can be fetched."""
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the journal is."""
-    return tmp_path / "paid.jsonl"
-
-
-def copied(path: Path) -> Path:
-    """Return a copy of the journal as it is: what a process that is killed now leaves."""
-    copy = path.with_name(f"killed-{len(list(path.parent.iterdir()))}.jsonl")
-    copy.write_bytes(path.read_bytes())
-    return copy
 
 
 async def solved(pool: SessionPool, task: ReCaptchaV2TaskProxyless = JOB) -> ReCaptchaSolution:

@@ -31,7 +31,6 @@ from ezcaptcha_async import (
     TaskEvent,
 )
 from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
-from ezcaptcha_async.transports import Evidence, Reply, RequestBody
 
 from .conftest import (
     KEY,
@@ -83,12 +82,9 @@ class Slow(DirectTransport):
         super().__init__(service, latency=0.0)
         self._create, self._poll = create, poll
 
-    async def post(
-        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
-    ) -> Reply:
-        """Answer late."""
-        await anyio.sleep(self._poll if url.endswith("/getTaskResult") else self._create)
-        return await super().post(url, body, timeout=timeout, evidence=evidence)
+    async def before(self, path: str) -> None:
+        """Take it."""
+        await anyio.sleep(self._poll if path == "/getTaskResult" else self._create)
 
 
 @pytest.mark.parametrize(("count", "poll"), [(400, 5.0), (250, 18.0)])

@@ -11,7 +11,7 @@ import pytest
 
 from ezcaptcha_async import Account, EzCaptchaError, ProtocolError, ServiceError, SessionPool
 from ezcaptcha_async.testing import Fixed, SimulatedService, Uniform
-from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody
+from ezcaptcha_async.transports import NoAnswer, Reply, RequestBody
 
 from .conftest import KEY, TASK, DirectTransport, solve_all
 
@@ -41,22 +41,21 @@ class Sky(DirectTransport):
         self.polls: list[float] = []
         self._rng = Random(7)
 
-    async def post(  # type: ignore[override]
-        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
-    ) -> Reply | NoAnswer:
-        """Answer, or do not."""
-        if url.endswith("/getTaskResult"):
-            self.polls.append(anyio.current_time())
-            luck = self._rng.random()
-            if luck < self.hangs:
-                await anyio.sleep_forever()
-            if luck < self.fails:
-                answer = self._answers[int(luck / self.fails * len(self._answers))]
-                await anyio.sleep(0.05)
-                return answer
-            if self.takes:
-                await anyio.sleep(self.takes)
-        return await super().post(url, body, timeout=timeout, evidence=evidence)
+    async def before(self, path: str) -> Reply | NoAnswer | None:
+        """Let a poll fail, hang or take its time."""
+        if path != "/getTaskResult":
+            return None
+        self.polls.append(anyio.current_time())
+        luck = self._rng.random()
+        if luck < self.hangs:
+            await anyio.sleep_forever()
+        if luck < self.fails:
+            answer = self._answers[int(luck / self.fails * len(self._answers))]
+            await anyio.sleep(0.05)
+            return answer
+        if self.takes:
+            await anyio.sleep(self.takes)
+        return None
 
 
 async def solve(service: SimulatedService, sky: Sky, count: int) -> int:
@@ -91,12 +90,10 @@ async def test_a_share_of_the_polls_goes_wrong(fails: float, hangs: float, most_
 class ByTurns(Sky):
     """Polls hang for 17 s, are answered for 3 s, and hang again."""
 
-    async def post(  # type: ignore[override]
-        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
-    ) -> Reply | NoAnswer:
-        """Answer, or do not."""
+    async def before(self, path: str) -> Reply | NoAnswer | None:
+        """Hang, or do not."""
         self.hangs = float(anyio.current_time() % 20.0 >= 3.0)
-        return await super().post(url, body, timeout=timeout, evidence=evidence)
+        return await super().before(path)
 
 
 async def test_polls_do_not_go_in_step_with_a_service_that_is_away_by_turns() -> None:
@@ -144,18 +141,16 @@ async def test_a_limit_that_asks_for_a_long_wait_is_lived_with() -> None:
     full_at = -60.0
 
     class Limit(Sky):
-        async def post(  # type: ignore[override]
-            self, url: str, body: RequestBody, **settings: Any
-        ) -> Reply | NoAnswer:
+        async def before(self, path: str) -> Reply | NoAnswer | None:
             nonlocal full_at
             now = anyio.current_time()
-            if url.endswith("/getTaskResult"):
+            if path == "/getTaskResult":
                 following = max(full_at, now) + 0.1
                 if following > now + 1:
                     await anyio.sleep(0.05)
                     return refusal(429, "ERROR_REQUEST_LIMIT", retry_after="120")
                 full_at = following
-            return await super().post(url, body, **settings)
+            return await super().before(path)
 
     assert await solve(service, Limit(service), 100) == 100
     assert max(lags(service)) <= 110.0
@@ -238,9 +233,7 @@ class TwoHosts(Sky):
     def __init__(self, *skies: Sky) -> None:
         self._skies = skies
 
-    async def post(  # type: ignore[override]
-        self, url: str, body: RequestBody, **settings: Any
-    ) -> Reply | NoAnswer:
+    async def post(self, url: str, body: RequestBody, **settings: Any) -> Reply | NoAnswer:
         """Answer as it does."""
         return await self._skies["/second." in url].post(url, body, **settings)
 
