@@ -101,8 +101,6 @@ async def solve_all(
         ("ERROR_KEY_NOT_AVAILABLE", CredentialError, "check the client key"),
         ("ERROR_ZERO_BALANCE", InsufficientBalanceError, "top up"),
         ("ERROR_SUBSCRIPTION_EXPIRED", SubscriptionError, "renew the subscription"),
-        ("ERROR_PACKAGE_NOT_EXIST", SubscriptionError, "renew the subscription"),
-        ("ERROR_PACKAGE_TASK_TYPE_NOT_SUPPORTED", SubscriptionError, "renew the subscription"),
     ],
 )
 @pytest.mark.parametrize("status", [200, 500])
@@ -124,14 +122,7 @@ async def test_what_is_wrong_with_the_account_is_met_once(
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("ERROR_TASK_TYPE_NOT_SUPPORTED", InvalidTaskError),
-        ("ERROR_TASK_TYPE_NOT_AVAILABLE", InvalidTaskError),
-        ("ERROR_TASK_TYPE_NOT_ALLOWED", InvalidTaskError),
-        ("ERROR_WEBSITE_NOT_ALLOWED", InvalidTaskError),
         ("ERROR_REQUEST_PARAMETERS", InvalidTaskError),
-        ("ERROR_REQUEST_PROXY_MISSING", InvalidTaskError),
-        ("ERROR_CONTENT_TYPE_ERROR", RequestError),
-        ("ERROR_REQUEST_METHOD", RequestError),
         ("ERROR_NOT_FOUND", RequestError),
     ],
 )

@@ -33,7 +33,7 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
 
-from .conftest import KEY, TASK, all_of, copied, open_pool
+from .conftest import TASK, all_of, copied, open_pool
 
 JOB: Final = attrs.evolve(TASK, reference="job 17")
 VALID: Final = 120.0
@@ -415,20 +415,6 @@ async def test_what_may_have_been_paid_for_is_bought_again_where_that_is_wanted(
         await anyio.sleep(VALID + 20)
         assert await solved(pool) != first, "what came of the lost one was known at last"
     assert service.summary().charges == 6
-
-
-async def test_a_type_without_a_price_is_not_bought_again() -> None:
-    """Nobody knows what that would cost."""
-    service = SimulatedService(solve_times=Fixed(20))
-    service.inject(Fault.RESET_AFTER, path="/createTask")
-    profile = service.profile()
-    offers = [attrs.evolve(offer, points=None) for offer in profile.offers]
-    account = Account(KEY, service=attrs.evolve(profile, offers=offers))
-    async with open_pool(service, account, on_unknown="retry", unknown_budget=99) as pool:
-        for _ in range(2):
-            with pytest.raises(SubmissionUnknownError):
-                await solved(pool)
-    assert service.summary().charges == 1
 
 
 # --------------------------------------------------------------------- what is refused

@@ -328,18 +328,11 @@ def test_orphans_are_listed_when_the_event_loop_has_ended() -> None:
 
 
 def test_what_is_brought_is_looked_at_when_the_pool_is_made() -> None:
-    """What has no limit, or answers nobody, would come out only when tasks are paid."""
-
-    class Later(PollPolicy):
-        async def first_poll(self, *_arguments: object) -> float:  # type: ignore[override]
-            return 10.0
-
+    """What has no limit would come out only when tasks are paid."""
     unlimited = DirectTransport(SimulatedService(), latency=0.1)
     for most in (None, 0, 2.5, "32", True):
         unlimited.max_requests = most  # type: ignore[assignment]
         with pytest.raises(ConfigurationError, match="transport must have max_requests"):
             SessionPool(KEY, transport=unlimited)
-    with pytest.raises(ConfigurationError, match="polling must have plain methods, and first_poll"):
-        SessionPool(KEY, polling=Later())
     with pytest.raises(ConfigurationError, match=r"PollPolicy; make one: PollPolicy\("):
         SessionPool(KEY, polling=PollPolicy)  # type: ignore[arg-type]

@@ -123,18 +123,6 @@ async def test_a_late_answer_comes_late_or_not_at_all() -> None:
     assert service.summary().charges == 2
 
 
-async def test_a_code_is_the_answer_on_a_real_port_as_well() -> None:
-    """A program in another process could not be told that its subscription is over."""
-    service = SimulatedService()
-    service.inject("ERROR_SUBSCRIPTION_EXPIRED", path=CREATE)
-    async with client_of(service) as client:
-        refused = await client.post(CREATE, content=CREATE_V2)
-        assert (refused.status_code, refused.json()["errorId"]) == (500, 1)
-        assert refused.json()["errorCode"] == "ERROR_SUBSCRIPTION_EXPIRED"
-        assert (await client.post(CREATE, content=CREATE_V2)).status_code == 200
-    assert service.summary().charges == 1
-
-
 async def test_lifespan_and_unknown_protocols() -> None:
     """A server that starts applications by the book would report an error."""
     service = SimulatedService()

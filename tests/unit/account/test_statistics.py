@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 
 import attrs
-import pytest
 
 from ezcaptcha_async._account.statistics import PoolStatistics, Statistics, sum_up
 from ezcaptcha_async.polling import KindStatistics
@@ -43,14 +42,6 @@ def test_a_paid_task_that_is_in_no_count_is_noticed() -> None:
     assert books.unaccounted == 0
     assert attrs.evolve(books, created=11).unaccounted == 2
     assert sum_up([books, attrs.evolve(books, solved=4)], requests_in_flight=0).unaccounted == 1
-
-
-def test_a_snapshot_is_frozen() -> None:
-    """Numbers that a display holds would change under its hands."""
-    with pytest.raises(TypeError):
-        Statistics("a", 5)  # type: ignore[call-arg]
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        PoolStatistics().solved = 1  # type: ignore[misc]
 
 
 def test_every_count_is_explained() -> None:

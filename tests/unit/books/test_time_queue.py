@@ -12,24 +12,6 @@ from ezcaptcha_async._books import time_queue
 from ezcaptcha_async._books.time_queue import TimeQueue
 
 
-def test_items_need_not_be_comparable() -> None:
-    """Two entries that are due at once would end the scheduler with a TypeError."""
-    timeline: TimeQueue[object] = TimeQueue()
-    first, second = object(), object()
-    timeline.set(first, 1.0)
-    timeline.set(second, 1.0)
-    assert (timeline.pop(), timeline.pop()) == (first, second)
-
-
-def test_cancelled_items_do_not_pile_up() -> None:
-    """Hours of cancelled tickets would fill the memory."""
-    timeline: TimeQueue[int] = TimeQueue()
-    for item in range(20_000):
-        timeline.set(item, float(item))
-        timeline.discard(item)
-    assert len(timeline._heap) <= time_queue._SWEEP_ABOVE
-
-
 @pytest.mark.parametrize("step", [1.0, 0.0])
 def test_an_item_that_is_moved_often_does_not_pile_up(step: float) -> None:
     """A ticket that is resumed and let go of over and over would fill the memory."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ezcaptcha_async import LearnedPolling
+from ezcaptcha_async import LearnedPolling, PollPolicy
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.polling import PollTiming
 from ezcaptcha_async.tasks import Kind
@@ -230,8 +230,9 @@ def test_at_speed_keeps_nothing() -> None:
 @pytest.mark.parametrize("speed", [0, -1, nan, inf])
 def test_at_no_speed(speed: float) -> None:
     """A negative speed would make polls that lie in the past."""
-    with pytest.raises(ConfigurationError, match="speed must be a positive number"):
-        LearnedPolling().at_speed(speed)
+    for policy in (LearnedPolling(), PollPolicy()):
+        with pytest.raises(ConfigurationError, match="speed must be a positive number"):
+            policy.at_speed(speed)
 
 
 @pytest.mark.parametrize("price", [0, 0.009, 60.1, -1, nan, inf, "1", None, True, 1j])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from math import exp
 
 import pytest
 from hypothesis import given
@@ -80,47 +79,3 @@ def test_a_plan_goes_forward(
     assert 1 <= plan.first < len(ages)
     for index, later in enumerate(plan.following):
         assert later == 0 or later > index
-
-
-def _uniform(low: float, high: float) -> tuple[list[float], list[float]]:
-    ages = [step / 2 for step in range(400)]
-    return ages, [max(1e-9, min(1.0, (high - age) / (high - low))) for age in ages]
-
-
-def test_the_first_poll_of_sure_things() -> None:
-    """Tasks that take 2 to 5 s are worth one poll at 5 s; more would be wasted."""
-    plan = make_plan(*_uniform(2, 5), spacing=3, price=0.5)
-    assert _uniform(2, 5)[0][plan.first] == 5.0
-
-
-def test_a_dearer_poll_is_a_rarer_poll() -> None:
-    """The one knob would do nothing, or turn the wrong way."""
-    ages, survival = _uniform(10, 80)
-    polls = []
-    for price in (0.1, 0.5, 2.0, 10.0):
-        plan = make_plan(ages, survival, spacing=3, price=price)
-        index, count = plan.first, 1
-        while ages[index] < 80:
-            index = plan.following[index] or index + 6
-            count += 1
-        polls.append(count)
-    assert polls == sorted(polls, reverse=True)
-    assert polls[0] > 2 * polls[-1]
-
-
-def test_between_two_humps_nobody_is_asked() -> None:
-    """Where some tasks take 12 s and the others 45 s, polls at 25 s are wasted."""
-    ages = [step / 2 for step in range(400)]
-    survival = [0.7 / (1 + exp(2 * (age - 12))) + 0.3 / (1 + exp(age - 45)) + 1e-9 for age in ages]
-    survival[0] = 1.0
-    plan = make_plan(ages, survival, spacing=3, price=0.5)
-    assert ages[plan.following[2 * 18]] >= 30
-
-
-def test_it_is_never_sure_that_nothing_comes() -> None:
-    """When the solve times change to what was impossible, nobody would look before 290 s."""
-    ages = [step / 2 for step in range(600)]
-    survival = [1 - 0.9 * min(1.0, age / 10) + 1e-12 * (600 - age) for age in ages]
-    plan = make_plan(ages, survival, spacing=3, price=0.5)
-    for index in range(40, 299):
-        assert ages[plan.following[index] or index + 6] <= 2 * ages[index]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -146,11 +145,3 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.warns(RuntimeWarning, match="could not be saved to .*; set state_path"):
         save_timing(taught(directory))
     assert [item.name for item in tmp_path.iterdir()] == ["directory"]
-
-
-def test_nobody_is_warned_without_need(tmp_path: Path) -> None:
-    """A warning that always comes is one that nobody reads."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        save_timing(taught(tmp_path / "timing.json"))
-        load_timing(LearnedPolling(state_path=tmp_path / "timing.json"))

@@ -13,7 +13,7 @@ import pytest
 
 from ezcaptcha_async._wire.encoding import task_fields
 from ezcaptcha_async.errors import ConfigurationError
-from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA
+from ezcaptcha_async.services import EZCAPTCHA
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
     CloudFlareTurnstileSolution,
@@ -171,17 +171,6 @@ def test_a_reference_is_short_printable_text(wrong: Any) -> None:
     """A whole document as a reference would fill the journal, a line end would break a log."""
     with pytest.raises(ConfigurationError, match=r"reference must be printable .* 1 to 200"):
         ReCaptchaV2TaskProxyless(**PAGE, reference=wrong)
-
-
-@pytest.mark.parametrize(("flag", "text"), [(True, "true"), (False, "false")])
-def test_wire_fields_at_1captcha(flag: bool, text: str) -> None:  # noqa: FBT001
-    """1captcha spells the type in its own way and documents the boolean as a string."""
-    task = ReCaptchaV2TaskProxyless(**PAGE, is_invisible=flag)
-    assert task_fields(task, ONECAPTCHA.offer_for(task.type)) == {
-        "type": "RecaptchaV2TaskProxyless",
-        **WIRE_PAGE,
-        "isInvisible": text,
-    }
 
 
 @pytest.mark.parametrize("task_class", TASK_TYPES, ids=name_of)
