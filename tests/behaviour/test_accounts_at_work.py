@@ -87,18 +87,6 @@ def test_settings_that_exclude_each_other_or_mean_nothing() -> None:
         SessionPool(KEY, max_requests=0)
 
 
-def test_configuration_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys belong into the environment, not into source code."""
-    with pytest.raises(ConfigurationError, match="EZCAPTCHA_CLIENT_KEY"):
-        SessionPool()
-    monkeypatch.setenv("EZCAPTCHA_CLIENT_KEY", f" {KEY}\n")
-    monkeypatch.setenv("EZCAPTCHA_BASE_URL", "http://127.0.0.1:8000")
-    assert Account(KEY).fingerprint in repr(SessionPool())
-    monkeypatch.setenv("EZCAPTCHA_BASE_URL", "http://example.com")
-    with pytest.raises(ConfigurationError, match=r"EZCAPTCHA_BASE_URL.*https"):
-        SessionPool()
-
-
 # ------------------------------------------------------------- proxies at private addresses
 
 

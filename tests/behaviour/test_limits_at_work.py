@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -24,11 +23,9 @@ from ezcaptcha_async import (
     CredentialError,
     EzCaptchaError,
     InsufficientBalanceError,
-    InvalidTaskError,
     Offer,
     PollPolicy,
     ProtocolError,
-    ReCaptchaV2TaskProxyless,
     ResultWindowLapsedError,
     ServiceError,
     SessionPool,
@@ -125,29 +122,6 @@ async def test_a_service_that_throttles_is_asked_more_slowly() -> None:
         solved, errors = await solve_all(pool, 250)
     assert (solved, errors) == (250, [])
     assert service.summary().refused["ERROR_REQUEST_LIMIT"] <= 0.15 * service.summary().requests
-
-
-async def test_an_outage_costs_fewer_and_fewer_requests_and_no_paid_task() -> None:
-    """Thousands of tickets would beat on a service that is down; or give up too early."""
-    service = SimulatedService(solve_times=Uniform(10, 40))
-    async with open_pool(service) as pool, anyio.create_task_group() as group:
-        for _ in range(60):
-            group.start_soon(pool.solve, TASK)
-        while pool.statistics().created < 60:
-            await anyio.sleep(0.1)
-        service.set_fault_rates({Fault.RESET_BEFORE: 1.0})
-        sent = [pool.statistics().requests]
-        for _ in range(3):
-            await anyio.sleep(40)
-            sent.append(pool.statistics().requests)
-        first, _, last = (after - before for before, after in pairwise(sent))
-        assert first <= 60 * 40 / 3, "never more often than the spacing"
-        assert last < first / 2
-        service.clear_faults()
-        while pool.statistics().solved < 60:
-            await anyio.sleep(0.5)
-        assert pool.statistics().lapsed == 0
-    assert service.summary().charges == 60
 
 
 async def test_one_probe_decides_when_a_ban_ends() -> None:
@@ -286,16 +260,6 @@ async def test_a_key_that_stays_refused_earns_no_ban() -> None:
         # Those under way when the key was withdrawn, and a probe now and then.
         assert service.summary().polls <= 32 + 25
         assert set(service.summary().refused) == {"ERROR_KEY_BANNED"}
-
-
-async def test_a_wrong_site_key_is_the_callers_own_problem() -> None:
-    """It says nothing of the account, so others go on."""
-    service = SimulatedService()
-    wrong = ReCaptchaV2TaskProxyless(website_url="https://example.com", website_key="?")
-    async with open_pool(service) as pool:
-        with pytest.raises(InvalidTaskError):
-            await pool.solve(wrong)
-        assert (await pool.solve(TASK)).token
 
 
 REFUSALS: dict[str, tuple[Reply, type[EzCaptchaError], int]] = {

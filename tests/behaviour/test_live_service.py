@@ -26,7 +26,6 @@ from ezcaptcha_async import (
     ReCaptchaV2TaskProxyless,
     RequestError,
     RequestEvent,
-    ResultWindowLapsedError,
     ServiceError,
     SessionPool,
     SubscriptionError,
@@ -183,15 +182,6 @@ async def test_what_says_nothing_of_a_task_ends_none(code: str) -> None:
         for ticket in tickets:
             assert (await ticket).token == "a-token"
     assert live.asked["getTaskResult"] <= 3 + 3 + 3
-
-
-async def test_what_the_last_poll_met_is_said_in_the_end() -> None:
-    """A caller would be told that the service was slow."""
-    live = Live(getTaskResult=lambda _: refusal("ERROR_KEY_NOT_AVAILABLE"))
-    async with pool_on(live) as pool:
-        with pytest.raises(ResultWindowLapsedError, match="last poll: ERROR_KEY_NOT_AVAILABLE"):
-            await pool.solve(TASK)
-    assert live.asked["getTaskResult"] <= 25
 
 
 async def test_a_key_that_is_good_again_takes_new_tasks() -> None:

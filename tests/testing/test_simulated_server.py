@@ -18,28 +18,7 @@ import uvicorn
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.testing import Fault, SimulatedServer, SimulatedService, run, serve
-from tests.testing.simulated_calls import CREATE, CREATE_V2, JSON, RESULT, body_of
-
-
-def test_a_task_is_created_and_fetched_at_ten_times_speed() -> None:
-    """A user's program in any language could not be tried against the simulator."""
-    service = SimulatedService(solve_times=10.0, min_poll_interval=1.0)
-    with serve(service, time_scale=10) as server:
-        assert server.url == f"http://127.0.0.1:{server.port}"
-        assert server.profile.base_url == server.url
-        assert server.profile.min_poll_interval == 0.1
-        with httpx.Client(base_url=server.url, headers=JSON) as client:
-            task_id = client.post(CREATE, content=CREATE_V2).json()["taskId"]
-            poll = body_of(taskId=task_id)
-            asked = time.monotonic()
-            while client.post(RESULT, content=poll).json()["status"] == "processing":
-                time.sleep(0.1)
-            assert time.monotonic() - asked < 10
-            assert client.get("/record").json()["fetched"] == 1
-    assert server.service.summary().lost == 0
-    assert server.service.summary().spacing_violations == 0
-    with pytest.raises(httpx.ConnectError):
-        httpx.post(server.url)
+from tests.testing.simulated_calls import CREATE, CREATE_V2, JSON
 
 
 def test_faults_strike_on_a_real_port() -> None:

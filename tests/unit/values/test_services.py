@@ -117,14 +117,6 @@ def test_codes_that_no_table_has(
     assert own.error_class("ERROR_NEW") is CapacityError
 
 
-def test_private_proxies_are_for_services_that_permit_them() -> None:
-    """A proxy that the service cannot reach would be paid for, or one's own gateway be useless."""
-    private, public = "http://me:pa55@10.0.0.1:3128", "http://me:pa55@proxy.example:3128"
-    own = attrs.evolve(EZCAPTCHA, allow_private_proxies=True)
-    assert [EZCAPTCHA.takes_proxy(item) for item in (None, public, private)] == [True, True, False]
-    assert [own.takes_proxy(item) for item in (None, public, private)] == [True, True, True]
-
-
 def test_offers_and_prices() -> None:
     """A wrong price lets a budget be overspent; a missing type cannot be solved at all."""
     (offer,) = ONECAPTCHA.offers
