@@ -13,16 +13,15 @@ import argparse
 import asyncio
 import json
 import platform
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 import httpx
+from elsewhere import served_by
 
 from ezcaptcha_async import EZCAPTCHA, PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
 
@@ -38,18 +37,6 @@ run(
     on_ready=lambda server: print(server.url, flush=True),
 )
 """
-
-
-@contextmanager
-def service_elsewhere(solve_seconds: float, latency: float) -> Iterator[str]:
-    """Run the simulated service in another process and yield its URL."""
-    command = [sys.executable, "-c", _SERVER, str(solve_seconds), str(latency)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 class Stalls:
@@ -136,7 +123,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object a round")
     options = parser.parse_args()
     for _ in range(options.rounds):
-        with service_elsewhere(options.solve_seconds, options.latency) as url:
+        with served_by("-c", _SERVER, f"{options.solve_seconds}", f"{options.latency}") as url:
             figures = asyncio.run(burst(url, options.tasks, options.transport))
         if options.json:
             print(json.dumps(figures))

@@ -28,8 +28,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from math import inf
 from random import Random
 from typing import Any
@@ -39,6 +39,7 @@ import attrs
 import httptools
 import httpx
 import httpx2
+from elsewhere import served_by
 
 from ezcaptcha_async import EZCAPTCHA, PollPolicy, ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async.tasks import Kind
@@ -89,18 +90,6 @@ async def serve() -> None:
     server = await asyncio.get_running_loop().create_server(Service, "127.0.0.1", 0)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
-
-
-@contextmanager
-def service_elsewhere() -> Iterator[str]:
-    """Serve in another process and yield the URL."""
-    command = [sys.executable, __file__, "--serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 # ---------------------------------------------------------------------- against a bare loop
@@ -327,7 +316,7 @@ def main() -> None:
         found = asyncio.run(hold(options.url, options.hold, options.rate, options.seconds))
         print(json.dumps(found))
         return
-    with service_elsewhere() as url:
+    with served_by(__file__, "--serve") as url:
         figures = compare(url, options)
         if options.tickets:
             figures |= grow(url, options)

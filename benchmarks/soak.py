@@ -23,13 +23,13 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import anyio
 import attrs
+from elsewhere import served_by
 
 from ezcaptcha_async import (
     EZCAPTCHA,
@@ -154,17 +154,6 @@ async def in_virtual_time(tasks: int) -> dict[str, float]:
     return {**figures, **growth.figures, "seconds": time.perf_counter() - started}
 
 
-@contextmanager
-def service_elsewhere() -> Iterator[str]:
-    """Run the simulated service in another process and yield its URL."""
-    with subprocess.Popen([sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, text=True) as it:
-        assert it.stdout is not None
-        try:
-            yield it.stdout.readline().strip()
-        finally:
-            it.terminate()
-
-
 async def on_real_sockets(url: str, seconds: float) -> dict[str, float]:
     """Solve tasks for so long and return what grew."""
     service = attrs.evolve(EZCAPTCHA, base_url=url).at_speed(SPEED)
@@ -206,7 +195,7 @@ def main() -> None:
     parser.add_argument("--sockets-only", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.sockets_only:
-        with service_elsewhere() as url:
+        with served_by("-c", _SERVER) as url:
             print(json.dumps(asyncio.run(on_real_sockets(url, 60 * options.sockets_only))))
         return
     parts: dict[str, dict[str, float]] = {}
