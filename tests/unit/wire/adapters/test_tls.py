@@ -21,6 +21,12 @@ RESET_AT_ONCE: Final = Script(read=0, end=End.RESET)
 SILENT: Final = Script(end=End.HANG)
 
 
+@pytest.fixture
+def trusting(certificate: Path) -> ssl.SSLContext:
+    """Return a client's TLS settings that trust the self-signed certificate."""
+    return ssl.create_default_context(cafile=certificate)
+
+
 async def test_a_certificate_that_nobody_vouches_for(kind: str, tls: ssl.SSLContext) -> None:
     """The key must not go to an impostor, and trying again changes nothing."""
     with RawServer(GOOD, tls=tls) as server:
@@ -34,10 +40,9 @@ async def test_a_certificate_that_nobody_vouches_for(kind: str, tls: ssl.SSLCont
 
 
 async def test_a_certificate_for_another_host(
-    injected: str, tls: ssl.SSLContext, certificate: Path
+    injected: str, tls: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
     """It is as bad as none."""
-    trusting = ssl.create_default_context(cafile=certificate)
     with RawServer(GOOD, tls=tls) as server:
         async with opened(injected, verify=trusting) as transport:
             fault = await fault_of(transport, server.url.replace("127.0.0.1", "localhost"))
@@ -48,10 +53,9 @@ async def test_a_certificate_for_another_host(
 
 
 async def test_a_certificate_that_is_trusted(
-    injected: str, tls: ssl.SSLContext, certificate: Path
+    injected: str, tls: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
     """A gateway with a private authority works with an injected client."""
-    trusting = ssl.create_default_context(cafile=certificate)
     with RawServer(GOOD, tls=tls) as server:
         async with opened(injected, verify=trusting) as transport:
             for _ in range(3):
@@ -60,10 +64,9 @@ async def test_a_certificate_that_is_trusted(
 
 
 async def test_a_break_after_a_request_over_tls(
-    injected: str, tls: ssl.SSLContext, certificate: Path
+    injected: str, tls: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
     """Encryption changes nothing: what was sent may have been paid for."""
-    trusting = ssl.create_default_context(cafile=certificate)
     with RawServer(Script(end=End.RESET), tls=tls) as server:
         async with opened(injected, verify=trusting) as transport:
             fault = await fault_of(transport, server.url)
