@@ -4,9 +4,9 @@
 
 Every library gets a virtual environment of its own, and each run a fresh client process and
 a fresh service process on a loopback port. The service takes 0.08 s for each answer and
-solves the same tasks after the same times for everybody. Rounds go through the libraries
-forwards and backwards in turn; medians are printed. The scripts in ``side_by_side/drivers``
-say how each library is driven and with which settings.
+solves the same tasks after the same times for everybody, each round after others. Rounds go
+through the libraries forwards and backwards in turn; medians are printed. The scripts in
+``side_by_side/drivers`` say how each library is driven and with which settings.
 
 With its defaults this takes some 12 minutes a round. It needs Linux, and Python 3.12 for
 ezcapsolver-py.
@@ -113,7 +113,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         for number in range(options.rounds):
             for load in loads(options):
                 for library, python in chosen if number % 2 == 0 else reversed(chosen):
-                    result = run(service, python, library, load)
+                    result = run(service, python, library, load, seed=number)
                     runs.append(
                         {"library": library.name, "ours": library.ours, "round": number}
                         | {"load": vars(load)}

@@ -133,12 +133,14 @@ def both_sides(
         return {"client": saw, "service": running.figures(), "machine_load_before": before}
 
 
-def run(service_python: Path, library_python: Path, library: Library, load: Load) -> dict[str, Any]:
-    """Run one library under one load; as `both_sides`."""
+def run(
+    service_python: Path, library_python: Path, library: Library, load: Load, *, seed: int
+) -> dict[str, Any]:
+    """Run one library under one load, whose solve times come from a seed; as `both_sides`."""
     return both_sides(
         service_python,
         library_python,
         library,
-        service={"low": load.low, "high": load.high, "tls": load.tls},
+        service={"low": load.low, "high": load.high, "tls": load.tls, "seed": seed},
         client={"tasks": load.tasks, "longest": load.high, "limit": LIMIT},
     )

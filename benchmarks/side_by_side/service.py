@@ -164,11 +164,11 @@ def _cpu_seconds() -> float:
 
 
 def _service(settings: Message) -> SimulatedService:
-    solve_times = Uniform(settings["low"], settings["high"])
+    seed, solve_times = settings["seed"], Uniform(settings["low"], settings["high"])
     if "plan" not in settings:
-        return SimulatedService(solve_times=solve_times, request_ids=REQUEST_IDS)
+        return SimulatedService(seed=seed, solve_times=solve_times, request_ids=REQUEST_IDS)
     return WatchedService(
-        seed=settings["seed"],
+        seed=seed,
         solve_times=solve_times,
         request_ids=REQUEST_IDS,
         fault_rates=RATES,
