@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,10 +49,10 @@ def test_scrapy(
     assert "Deprecat" not in done.stderr
     items = (tmp_path / "items.jsonl").read_text("utf-8").splitlines()
     check([json.loads(item) for item in items], site, service)
-    # One after the other, each would be paid for when the one before it is solved.
+    # One after the other, each would be paid for when the one before it is fetched.
     tasks = service.record.tasks
-    first_solved = min(task.ready_at for task in tasks)
-    assert sum(task.created_at < first_solved for task in tasks) > 1
+    first_fetched = min(task.fetched_at or inf for task in tasks)
+    assert sum(task.created_at < first_fetched for task in tasks) > 1
 
 
 def test_crawlee(
