@@ -8,7 +8,6 @@ twenty times as fast, and thousands of callers that start at once delay nobody.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -84,11 +83,15 @@ async def prepare_anyio() -> None:
     It does so at its first use, and the event loop would stand still for 15 to 50 ms.
     """
     if not on_trio() and "anyio._backends._asyncio" not in sys.modules:
+        import asyncio  # noqa: PLC0415 - it is what runs
+
         await asyncio.to_thread(anyio.run, checkpoint)
 
 
 class _AsyncioLoop(EventLoop):
     def __init__(self) -> None:
+        import asyncio  # noqa: PLC0415 - nothing for those who have trio
+
         super().__init__(asyncio.get_running_loop)
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
