@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ezcaptcha_async._journal.records import Banned, Intent, Key, Submission, key_of
 from ezcaptcha_async._journal.saved import SavedTask
 from ezcaptcha_async.errors import ServiceError
-from ezcaptcha_async.fleets import Known
 from ezcaptcha_async.transports import Reply
+
+if TYPE_CHECKING:
+    from ezcaptcha_async.fleets import Known
 
 
 class Ledger(Protocol):
