@@ -3,11 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from ezcaptcha_async._journal.file_ledger import open_ledger
 from ezcaptcha_async._journal.journal import Journal
+from ezcaptcha_async._journal.opening import open_ledger, prepare_ledger
 from ezcaptcha_async._journal.protocols import Ledger
-from ezcaptcha_async._journal.records import Intent, Submission
 from ezcaptcha_async._journal.saved import SavedTask
+from ezcaptcha_async._journal.submissions import Intent, Submission
 
 if TYPE_CHECKING:
     from ezcaptcha_async._journal.shared_ledger import SharedLedger, result_of
@@ -30,5 +30,6 @@ __all__ = [
     "SharedLedger",
     "Submission",
     "open_ledger",
+    "prepare_ledger",
     "result_of",
 ]

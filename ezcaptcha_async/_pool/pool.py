@@ -23,6 +23,7 @@ from ezcaptcha_async._journal import (
     SavedTask,
     Submission,
     open_ledger,
+    prepare_ledger,
 )
 from ezcaptcha_async._pool.engine import Engine
 from ezcaptcha_async._pool.many import Outcome, Resumed, resumed, solved
@@ -211,13 +212,13 @@ class SessionPool(GuardedConstructor):
             >>> solution = await pool.solve(TASK)
             >>> await pool.aclose()
         """
-        if self._settings.opens_client:
-            await prepare_anyio()
+        await prepare_anyio(in_thread=self._settings.opens_client)
         way: dict[str, Any] = {
             "urls": [account.service.base_url for account in self._accounts],
             "on_trio": on_trio(),
         }
         await prepare(self._settings.http_client, self._settings.transport, **way)
+        await prepare_ledger(self._settings.journal)
         joined = await self._joined()
         # From here on nobody else gets a turn who may open it as well, unless a long journal is
         # read; and that one is in use then.

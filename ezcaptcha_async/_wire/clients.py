@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import to_thread
+from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._wire.brought import BroughtTransport
 from ezcaptcha_async._wire.tls import certificates_named, pipe_named, ssl_context, tls_problem
@@ -24,6 +25,9 @@ TRANSPORTS: Final = ("aiohttp", "httpx")
 
 _PREPARED: Final[set[object]] = set()
 """What `prepare` has done in this process."""
+
+_SHARED: Final = (f"{__package__}.faults", f"{__package__}.transport")
+"""What all adapters to clients import; 3 ms each."""
 
 _LOWEST_AIOHTTP: Final = (3, 14)
 
@@ -49,7 +53,9 @@ async def prepare(
     """Do in a worker thread, once a process, what `transport_for` would take long for.
 
     Importing an HTTP client and reading certificates takes 0.2 to 0.6 s, for which the event
-    loop would stand still. What it takes is what `transport_for` does.
+    loop would stand still. With a client of the user's it takes a few ms, and no thread: what
+    such a client sends to may be a simulated service, under a virtual clock. What it takes is
+    what `transport_for` does.
 
     Raises:
         ConfigurationError: What the environment names cannot be used.
@@ -64,6 +70,11 @@ async def prepare(
                 partial(_load, with_aiohttp=with_aiohttp, speaks_tls=speaks_tls)
             )
             _PREPARED.add(work)
+    elif client is not None:
+        for module in _SHARED:
+            if module not in sys.modules:
+                import_module(module)
+                await checkpoint()
 
 
 def _proxies() -> Proxies:
