@@ -185,7 +185,6 @@ class _ReCaptchaV3Task(_ReCaptchaTask):
     )
 
 
-@attrs.frozen(kw_only=True, repr=False)
 class ReCaptchaV2TaskProxyless(_ReCaptchaV2Task):
     """reCAPTCHA v2, visible or invisible. At EzCaptcha and at 1captcha.
 
@@ -210,8 +209,9 @@ class ReCaptchaV2TaskProxyless(_ReCaptchaV2Task):
         'simulated.recaptcha...'
     """
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True, repr=False)
+
 class ReCaptchaV2TaskProxylessS9(_ReCaptchaV2Task):
     """reCAPTCHA v2 with a score of 0.9 or more. Fields as `ReCaptchaV2TaskProxyless`.
 
@@ -223,8 +223,9 @@ class ReCaptchaV2TaskProxylessS9(_ReCaptchaV2Task):
         12
     """
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True, repr=False)
+
 class ReCaptchaV2STaskProxyless(_ReCaptchaV2Task):
     """reCAPTCHA v2 on a page with an ``s`` parameter. Fields as `ReCaptchaV2TaskProxyless`.
 
@@ -238,8 +239,9 @@ class ReCaptchaV2STaskProxyless(_ReCaptchaV2Task):
         'simulated.recaptcha...'
     """
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True, repr=False)
+
 class ReCaptchaV2EnterpriseTaskProxyless(_ReCaptchaV2Task):
     """reCAPTCHA v2 Enterprise. Fields as `ReCaptchaV2TaskProxyless`.
 
@@ -253,8 +255,9 @@ class ReCaptchaV2EnterpriseTaskProxyless(_ReCaptchaV2Task):
         18
     """
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True, repr=False)
+
 class ReCaptchaV2SEnterpriseTaskProxyless(_ReCaptchaV2Task):
     """reCAPTCHA v2 Enterprise with ``s``. Fields as `ReCaptchaV2TaskProxyless`.
 
@@ -268,8 +271,9 @@ class ReCaptchaV2SEnterpriseTaskProxyless(_ReCaptchaV2Task):
         30
     """
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True, repr=False)
+
 class ReCaptchaV3TaskProxyless(_ReCaptchaV3Task):
     """reCAPTCHA v3.
 
@@ -292,8 +296,9 @@ class ReCaptchaV3TaskProxyless(_ReCaptchaV3Task):
         'simulated.recaptcha...'
     """
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True, repr=False)
+
 class ReCaptchaV3TaskProxylessS9(_ReCaptchaV3Task):
     """reCAPTCHA v3 with a score of 0.9 or more. Fields as `ReCaptchaV3TaskProxyless`.
 
@@ -305,8 +310,9 @@ class ReCaptchaV3TaskProxylessS9(_ReCaptchaV3Task):
         15
     """
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True, repr=False)
+
 class ReCaptchaV3EnterpriseTaskProxyless(_ReCaptchaV3Task):
     """reCAPTCHA v3 Enterprise. Fields as `ReCaptchaV3TaskProxyless`.
 
@@ -320,8 +326,9 @@ class ReCaptchaV3EnterpriseTaskProxyless(_ReCaptchaV3Task):
         18
     """
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True, repr=False)
+
 class ReCaptchaV3EnterpriseTaskProxylessS9(_ReCaptchaV3Task):
     """reCAPTCHA v3 Enterprise with a score of 0.9 or more. Fields as `ReCaptchaV3TaskProxyless`.
 
@@ -332,6 +339,8 @@ class ReCaptchaV3EnterpriseTaskProxylessS9(_ReCaptchaV3Task):
         >>> EZCAPTCHA.offer_for(task.type).points is None  # no page states a price
         True
     """
+
+    __slots__ = ()
 
 
 @attrs.frozen(kw_only=True, repr=False)

@@ -2,7 +2,7 @@
 
 from ezcaptcha_async._account.emitter import Emitter
 from ezcaptcha_async._account.exchange import Exchange
-from ezcaptcha_async._account.limits import gate_of, line_of, member_of
+from ezcaptcha_async._account.limits import gate_of, line_of
 from ezcaptcha_async._account.pace import Pace
 from ezcaptcha_async._account.policy import Policy
 from ezcaptcha_async._account.session import Session
@@ -20,6 +20,5 @@ __all__ = [
     "Statistics",
     "gate_of",
     "line_of",
-    "member_of",
     "sum_up",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, assert_never, cast
+from typing import TYPE_CHECKING, Any, Final, assert_never, cast
 
 import attrs
 
@@ -28,9 +28,11 @@ from ezcaptcha_async.errors import (
     SubmissionUnknownError,
     TransportError,
 )
-from ezcaptcha_async.fleets import Known
 from ezcaptcha_async.tasks import Task
 from ezcaptcha_async.transports import Evidence, NoAnswer
+
+if TYPE_CHECKING:
+    from ezcaptcha_async.fleets import Known
 
 _NOT_PROCESSED: Final = range(300, 500)
 """HTTP statuses that say, without an envelope, that createTask was not carried out."""
@@ -105,7 +107,7 @@ class Creator:
                 self._books.retry_create(entry, now)
             else:
                 self._standing.turn_away(entry, refusal)
-        elif isinstance(intent, Known):
+        elif not isinstance(intent, EzCaptchaError):
             self._books.set_aside(entry)
             self._ledger.looks_up()
         elif intent.retry_after is not None:

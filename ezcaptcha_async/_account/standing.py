@@ -7,7 +7,7 @@ conclusions, and those whom they concern are told.
 from __future__ import annotations
 
 from math import inf
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from ezcaptcha_async._account.emitter import Emitter
 from ezcaptcha_async._account.exchange import Asked, Exchange
@@ -23,7 +23,9 @@ from ezcaptcha_async.errors import (
     TransportError,
 )
 from ezcaptcha_async.events import AccountEvent, AccountState, RequestEvent, RequestOutcome
-from ezcaptcha_async.fleets import Gates
+
+if TYPE_CHECKING:
+    from ezcaptcha_async.fleets import Gates
 
 
 class PassOn(Protocol):

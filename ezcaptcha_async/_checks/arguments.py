@@ -120,6 +120,9 @@ def _guarded(constructor: Callable[..., None]) -> Callable[..., None]:
             if isinstance(error, TypeError) and is_deep:  # somebody's mistake, and not in the call
                 raise
             refused = error.with_traceback(None)
+            if isinstance(error, TypeError):  # it names the class that the fields are written in
+                ours = f"{type(self).__qualname__}.{constructor.__name__}"
+                refused = TypeError(str(error).replace(constructor.__qualname__, ours, 1))
         else:
             return
         del self, arguments, given

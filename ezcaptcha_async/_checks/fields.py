@@ -7,7 +7,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Hashable, Mapping
-from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -256,6 +255,8 @@ def is_misspelt(name: str, known: str) -> bool:
 
     Two in eight or more; no new name, such as proxyType beside proxy, is so near.
     """
+    from difflib import SequenceMatcher  # noqa: PLC0415 - for mistakes alone
+
     most, longer = min(len(known) // 4, 2), max(len(name), len(known))
     if abs(len(name) - len(known)) > most:
         return False

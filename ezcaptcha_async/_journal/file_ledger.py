@@ -17,26 +17,21 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._journal.file import JournalFile, reason_of
-from ezcaptcha_async._journal.journal import Journal, open_journal
 from ezcaptcha_async._journal.protocols import Ledger
 from ezcaptcha_async._journal.records import (
-    DAY,
     MAX_LINE,
     Banned,
     Delivered,
     Done,
-    Intent,
-    Key,
     NotPaid,
     Paid,
     Reading,
     Record,
-    Submission,
     Unknown,
     encoded,
-    key_of,
 )
-from ezcaptcha_async._journal.saved import SavedTask
+from ezcaptcha_async._journal.saved import Key, SavedTask, key_of
+from ezcaptcha_async._journal.submissions import Intent, Submission
 from ezcaptcha_async._log import log
 from ezcaptcha_async.errors import ConfigurationError, JournalError
 
@@ -49,21 +44,6 @@ not do: it and the event loop would fight for the interpreter, for a second at a
 
 LEAST_SIZE: Final = 1024 * 1024
 """Bytes below which it is not rewritten while the pool is open."""
-
-
-async def open_ledger(journal: Journal | None, unix_time: Callable[[], float]) -> FileLedger:
-    """Open the books of one pool.
-
-    Args:
-        journal: Where to write; None to remember only what is unknown.
-        unix_time: Returns Unix time in seconds.
-
-    Raises:
-        ConfigurationError: The journal cannot be used; the message names the path and the reason.
-    """
-    if journal is None:
-        return FileLedger(None, unix_time, Reading())
-    return await ledger_in(open_journal(journal), unix_time)
 
 
 async def ledger_in(file: JournalFile, unix_time: Callable[[], float]) -> FileLedger:
@@ -92,17 +72,15 @@ async def ledger_in(file: JournalFile, unix_time: Callable[[], float]) -> FileLe
 
 
 class FileLedger(Ledger):
-    """The books of one pool that outlive it, where there is a file; see `Ledger`.
+    """The books of one pool that outlive it in a file; see `Ledger`.
 
     Args:
-        file: Where to write; None to remember only what is unknown.
+        file: Where to write.
         unix_time: Returns Unix time in seconds.
         reading: What earlier processes have left there.
     """
 
-    def __init__(
-        self, file: JournalFile | None, unix_time: Callable[[], float], reading: Reading
-    ) -> None:
+    def __init__(self, file: JournalFile, unix_time: Callable[[], float], reading: Reading) -> None:
         self._file = file
         self._unix_time = unix_time
         self._contents = reading.contents
@@ -117,9 +95,10 @@ class FileLedger(Ledger):
         self._damaged = reading.skipped  # lines that are not kept anywhere else yet
         self._rewrite_at = LEAST_SIZE
         self._rewriting_due = anyio.Event()
-        if file is not None and file.size:
+        if file.size:
             self._rewriting_due.set()
         self._failing = False
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<FileLedger in {self._file}, {self._contents}>"
@@ -137,14 +116,12 @@ class FileLedger(Ledger):
         del permit, once, again  # nobody else is there who could have the same reference
         intent = Intent(f"{self._run}.{next(self._numbers)}", submission)
         self._contents.apply(intent)
-        if self._file is None:
-            return intent
         self._owed.append(encoded(intent))
-        problem = self._pay(self._file)
+        problem = self._pay()
         if problem is not None:
             self._owed.pop()
             self._contents.apply(NotPaid(intent.attempt))
-        elif problem := await self._flush(self._file):
+        elif problem := await self._flush():
             self.not_paid(intent)
         if problem is not None:
             raise JournalError(
@@ -153,11 +130,8 @@ class FileLedger(Ledger):
         return intent
 
     async def created(self, intent: Intent, task: SavedTask, window: float) -> None:
-        if self._file is None:
-            self._contents.apply(NotPaid(intent.attempt))
-            return
         self._note(Paid(intent.attempt, task, window))
-        await self._flush(self._file)
+        await self._flush()
 
     def not_paid(self, intent: Intent) -> None:
         self._note(NotPaid(intent.attempt))
@@ -167,7 +141,7 @@ class FileLedger(Ledger):
 
     def adopted(self, task: SavedTask, window: float) -> None:
         self.taken_up(task)
-        if self._file is not None and key_of(task) not in self._contents.unfinished:
+        if key_of(task) not in self._contents.unfinished:
             self._note(Paid(None, task, window))
 
     def done(self, service: str, account: str | None, task_id: str) -> None:
@@ -201,43 +175,41 @@ class FileLedger(Ledger):
         return delivered.task if delivered is not None and now < delivered.until else None
 
     def lost_for(self, reference: str) -> Submission | None:
-        attempt = self._contents.lost.get(reference)
-        lost = None if attempt is None else self._contents.unknown[attempt]
-        return lost if lost is not None and lost.sent_at > self._unix_time() - DAY else None
+        return self._contents.lost_for(reference, self._unix_time())
 
     def unknown_submissions(self) -> list[Submission]:
-        oldest = self._unix_time() - DAY
-        return [item for item in self._contents.unknown.values() if item.sent_at > oldest]
+        return self._contents.lost_since_yesterday(self._unix_time())
 
     async def run(self) -> None:
-        while self._file is not None:
+        while True:
             await self._rewriting_due.wait()
-            await self._rewrite(self._file)
+            await self._rewrite()
 
     async def aclose(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         self._contents.settle()
-        file, self._file = self._file, None
-        if file is not None:
-            # Where the file was removed, the first time finds it out, and the second makes it anew.
-            if self._pay(file) is not None:
-                self._pay(file)
-            try:
-                if self._rewriting_due.is_set():
-                    await self._rewrite(file)
-            finally:
-                file.close()
+        # Where the file was removed, the first time finds it out, and the second makes it anew.
+        if self._pay() is not None:
+            self._pay()
+        try:
+            if self._rewriting_due.is_set():
+                await self._rewrite()
+        finally:
+            self._file.close()
 
     # ------------------------------------------------------------------------- details
 
     def _note(self, record: Record) -> None:
         self._contents.apply(record)
-        if self._file is not None:
+        if not self._closed:
             self._owed.append(encoded(record))
-            self._pay(self._file)
+            self._pay()
 
-    def _pay(self, file: JournalFile) -> str | None:
+    def _pay(self) -> str | None:
         """Write the lines that are owed; return why that is not possible, if it is not."""
-        reason = None
+        file, reason = self._file, None
         try:
             file.append(b"".join(self._owed))
         except OSError as error:
@@ -258,8 +230,8 @@ class FileLedger(Ledger):
             self._rewriting_due.set()
         return None
 
-    async def _flush(self, file: JournalFile) -> str | None:
-        reason = None
+    async def _flush(self) -> str | None:
+        file, reason = self._file, None
         try:
             await file.flush()
         except OSError as error:
@@ -268,11 +240,12 @@ class FileLedger(Ledger):
             log.error("the journal %s may not be on the disk (%s)", file.path, reason)
         return reason
 
-    async def _rewrite(self, file: JournalFile) -> None:
+    async def _rewrite(self) -> None:
         """Leave out all that is over. Where that fails, the longer file is as good.
 
         If lines of it are damaged, the old content is kept beside it.
         """
+        file = self._file
         try:
             if self._damaged:
                 log.warning(

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ezcaptcha_async._journal.records import Banned, Intent, Key, Submission, key_of
-from ezcaptcha_async._journal.saved import SavedTask
+from ezcaptcha_async._journal.saved import Key, SavedTask, key_of
+from ezcaptcha_async._journal.submissions import Intent, Submission
 from ezcaptcha_async.errors import ServiceError
-from ezcaptcha_async.fleets import Known
 from ezcaptcha_async.transports import Reply
+
+if TYPE_CHECKING:
+    from ezcaptcha_async._journal.records import Banned
+    from ezcaptcha_async.fleets import Known
 
 
 class Ledger(Protocol):
@@ -69,11 +72,11 @@ class Ledger(Protocol):
 
     def adopted(self, task: SavedTask, window: float) -> None:
         """Write down a paid task that is taken up here, unless it stands there already."""
-        ...
+        return
 
     def done(self, service: str, account: str | None, task_id: str) -> None:
         """Write down that a paid task came to its end, and that its caller was told."""
-        ...
+        return
 
     def settled(self, task: SavedTask, until: float, result: Reply | ServiceError) -> None:
         """Tell what a task came to that was created once for its reference.
@@ -92,11 +95,11 @@ class Ledger(Protocol):
             task: The task.
             until: Unix time in seconds until which that is of use.
         """
-        ...
+        return
 
     def banned(self, service: str, account: str, until: float, polls_until: float) -> None:
         """Write down until when, in Unix time, the service wants no createTask, and no poll."""
-        ...
+        return
 
     def refused(self, service: str, account: str, error: ServiceError) -> None:
         """Tell of an error for a key, a balance, or too many requests: others have it too."""
@@ -149,7 +152,7 @@ class Ledger(Protocol):
 
     async def run(self) -> None:
         """Do what nobody waits for, until cancelled."""
-        ...
+        return
 
     async def aclose(self) -> None:
         """Write what is still owed, and let others have it. Twice is fine."""

@@ -18,95 +18,37 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias, TypeVar, assert_never
 
 import attrs
-from attrs.validators import optional
 
-from ezcaptcha_async._checks import checked, filled_problem, number_problem, str_problem
-from ezcaptcha_async._journal.saved import SavedTask, made
+from ezcaptcha_async._journal.saved import Key, SavedTask, key_of, made
+from ezcaptcha_async._journal.submissions import (
+    DAY,
+    NUMBER,
+    TEXT,
+    TEXT_OR_NONE,
+    Creates,
+    Intent,
+    Submission,
+    submission_of,
+)
 
 VERSION: Final = 1
 
 MAX_LINE: Final = 1024 * 1024
 """Most bytes of a line that is read; no record comes near it."""
 
-DAY: Final = 86_400.0
-"""Seconds for which a create whose answer was lost is listed, so that somebody sees it, and
-for which a paid task is that can no more be fetched,
-and by which a time may lie in the future: a clock that was wrong must not keep a line for ever."""
-
-MOST_UNKNOWN: Final = 1_000
-"""Most creates whose answer was lost that are listed, the newest ones: a service whose answers
-are lost for hours must not fill the memory."""
-
 MOST_LAPSED: Final = 1_000
-"""Most paid tasks whose window is over that are kept, the newest ones, for the same reason."""
+"""Most paid tasks whose window is over that are kept, the newest ones: a service that fails for
+hours must not fill the memory."""
 
 
 P = TypeVar("P", bound="Paid | Delivered")
-Key: TypeAlias = tuple[str, str | None, str]
-"""Service, fingerprint of the account and task id: what a paid task is known by."""
 
 
 # ------------------------------------------------------------------------------- records
 
 
-_TEXT: Final = {"check": checked(filled_problem)}
-_TEXT_OR_NONE: Final = {"check": optional(_TEXT["check"])}
-_NUMBER: Final = {"check": checked(number_problem)}
-_NUMBER_OR_NONE: Final = {"check": optional(_NUMBER["check"])}
-_ANY_TEXT: Final = {"check": checked(str_problem)}
-
-
-@attrs.frozen(kw_only=True)
-class Submission:
-    """One createTask request, as it is written down; it holds no secret.
-
-    Args:
-        service: Name of the service.
-        account: Fingerprint of the account that pays.
-        type: The task's type, as this library names it.
-        host: Host of the task's page; empty when there is none.
-        points: Listed price; None when there is none.
-        sent_at: Unix time in seconds at which it was about to be sent.
-        reference: What the task is to whoever wanted it solved.
-
-    Example:
-        >>> service = SimulatedService()
-        >>> service.inject(Fault.RESET_AFTER, path="/createTask")
-        >>> async with SessionPool(http_client=service.client()) as pool:
-        ...     lost = await asyncio.gather(pool.solve(TASK), return_exceptions=True)
-        >>> [(submission.type, submission.points) for submission in pool.unknowns()]
-        [('ReCaptchaV2TaskProxyless', 6)]
-    """
-
-    service: str = attrs.field(metadata=_TEXT)
-    account: str = attrs.field(metadata=_TEXT)
-    type: str = attrs.field(metadata=_TEXT)
-    host: str = attrs.field(default="", metadata=_ANY_TEXT)
-    points: float | None = attrs.field(default=None, metadata=_NUMBER_OR_NONE)
-    sent_at: float = attrs.field(metadata=_NUMBER)
-    reference: str | None = attrs.field(default=None, metadata=_TEXT_OR_NONE)
-
-
-def submission_of(value: Submission | Mapping[str, Any]) -> Submission:
-    """Return a submission, made of those fields that it knows where it is none yet."""
-    return value if isinstance(value, Submission) else made(Submission, value)
-
-
 def _as_task(value: SavedTask | Mapping[str, Any]) -> SavedTask:
     return value if isinstance(value, SavedTask) else SavedTask.from_dict(value)
-
-
-def key_of(task: SavedTask) -> Key:
-    """Return what a paid task is known by."""
-    return task.service, task.account, task.task_id
-
-
-@attrs.frozen
-class Intent:
-    """A createTask is about to be sent; `attempt` is a name that no other one has."""
-
-    attempt: str = attrs.field(metadata=_TEXT)
-    submission: Submission = attrs.field(converter=submission_of)
 
 
 @attrs.frozen
@@ -116,9 +58,9 @@ class Paid:
     `attempt` is None when it was created without this journal.
     """
 
-    attempt: str | None = attrs.field(metadata=_TEXT_OR_NONE)
+    attempt: str | None = attrs.field(metadata=TEXT_OR_NONE)
     task: SavedTask = attrs.field(converter=_as_task)
-    window: float = attrs.field(metadata=_NUMBER)
+    window: float = attrs.field(metadata=NUMBER)
 
     @property
     def ends_at(self) -> float:
@@ -130,14 +72,14 @@ class Paid:
 class NotPaid:
     """A createTask was refused, or certainly never sent."""
 
-    attempt: str = attrs.field(metadata=_TEXT)
+    attempt: str = attrs.field(metadata=TEXT)
 
 
 @attrs.frozen
 class Unknown:
     """The answer to a createTask was lost."""
 
-    attempt: str = attrs.field(metadata=_TEXT)
+    attempt: str = attrs.field(metadata=TEXT)
     submission: Submission = attrs.field(converter=submission_of)
 
 
@@ -145,9 +87,9 @@ class Unknown:
 class Done:
     """A paid task's solution, or its final error, was given to the caller."""
 
-    service: str = attrs.field(metadata=_TEXT)
-    account: str | None = attrs.field(metadata=_TEXT_OR_NONE)
-    task_id: str = attrs.field(metadata=_TEXT)
+    service: str = attrs.field(metadata=TEXT)
+    account: str | None = attrs.field(metadata=TEXT_OR_NONE)
+    task_id: str = attrs.field(metadata=TEXT)
 
 
 @attrs.frozen
@@ -158,7 +100,7 @@ class Delivered:
     """
 
     task: SavedTask = attrs.field(converter=_as_task)
-    until: float = attrs.field(metadata=_NUMBER)
+    until: float = attrs.field(metadata=NUMBER)
 
 
 @attrs.frozen
@@ -168,11 +110,11 @@ class Banned:
     Versions that knew no difference have written the first only, for both.
     """
 
-    service: str = attrs.field(metadata=_TEXT)
-    account: str = attrs.field(metadata=_TEXT)
-    until: float = attrs.field(metadata=_NUMBER)
+    service: str = attrs.field(metadata=TEXT)
+    account: str = attrs.field(metadata=TEXT)
+    until: float = attrs.field(metadata=NUMBER)
     polls_until: float = attrs.field(
-        default=attrs.Factory(lambda ban: ban.until, takes_self=True), metadata=_NUMBER
+        default=attrs.Factory(lambda ban: ban.until, takes_self=True), metadata=NUMBER
     )
 
     def joined(self, other: Banned) -> Banned:
@@ -223,20 +165,15 @@ def decoded(line: bytes) -> Record | None:
 # -------------------------------------------------------------------- what they come to
 
 
-class Contents:
+class Contents(Creates):
     """What stands in a journal after its records so far."""
 
     def __init__(self) -> None:
-        self.unanswered: dict[str, Submission] = {}
-        """Attempt → createTask requests that may be under way."""
-        self.unknown: dict[str, Submission] = {}
-        """Attempt → createTask requests whose answer was lost, oldest first."""
+        super().__init__()
         self.unfinished: dict[Key, Paid] = {}
         """The paid tasks whose outcome nobody has been given."""
         self.delivered: dict[Key, Delivered] = {}
         """Those whose outcome may be asked for again."""
-        self.lost: dict[str | None, str] = {}
-        """Reference → the last attempt in `unknown`, as long as nothing was paid for it since."""
         self.bans: dict[tuple[str, str], Banned] = {}
         """Service and account → the ban that ends last."""
 
@@ -257,8 +194,7 @@ class Contents:
             case NotPaid(attempt):
                 self.unanswered.pop(attempt, None)
             case Unknown(attempt, submission):
-                self.unanswered.pop(attempt, None)
-                self._list_unknown(attempt, submission)
+                self.note_lost(attempt, submission)
             case Done(service, account, task_id):
                 self.unfinished.pop((service, account, task_id), None)
             case Delivered(task):
@@ -270,12 +206,6 @@ class Contents:
                 self.bans[service, account] = record if known is None else known.joined(record)
             case _:
                 assert_never(record)
-
-    def settle(self) -> None:
-        """Nobody waits for an answer any more: what has none is unknown."""
-        for attempt, submission in self.unanswered.items():
-            self._list_unknown(attempt, submission)
-        self.unanswered.clear()
 
     def expire(self, now: float) -> None:
         """Drop what is of no more use: paid tasks whose window is long over, for one.
@@ -325,16 +255,6 @@ class Contents:
         }
         self.lost = {name: last for name, last in self.lost.items() if last in self.unknown}
         self.bans = {key: ban for key, ban in self.bans.items() if now < ban.until < now + DAY}
-
-    def _list_unknown(self, attempt: str, submission: Submission) -> None:
-        self.unknown[attempt] = submission
-        if submission.reference is not None:
-            self.lost[submission.reference] = attempt
-        if len(self.unknown) > MOST_UNKNOWN:
-            oldest = next(iter(self.unknown))
-            let_go = self.unknown.pop(oldest)
-            if self.lost.get(let_go.reference) == oldest:
-                del self.lost[let_go.reference]
 
     def _note_paid(self, task: SavedTask) -> None:
         # By time and not by order, which is another one in a file that was rewritten.

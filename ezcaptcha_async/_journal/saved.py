@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import attrs
 from attrs.validators import optional
@@ -18,6 +18,9 @@ from ezcaptcha_async._checks import (
 from ezcaptcha_async.errors import ConfigurationError, SavedTicket
 
 T = TypeVar("T")
+
+Key: TypeAlias = tuple[str, str | None, str]
+"""Service, fingerprint of the account and task id: what a paid task is known by."""
 
 _VERSION: Final = 1
 
@@ -103,6 +106,11 @@ class SavedTask:
         if missing:
             raise ConfigurationError(f"the saved ticket has no {missing[0]}")
         return made(cls, saved)
+
+
+def key_of(task: SavedTask) -> Key:
+    """Return what a paid task is known by."""
+    return task.service, task.account, task.task_id
 
 
 _REQUIRED: Final = frozenset(

@@ -19,8 +19,8 @@ import attrs
 
 from ezcaptcha_async import errors
 from ezcaptcha_async._journal.protocols import Ledger
-from ezcaptcha_async._journal.records import Intent, Key, Submission, key_of, submission_of
-from ezcaptcha_async._journal.saved import SavedTask
+from ezcaptcha_async._journal.saved import Key, SavedTask, key_of
+from ezcaptcha_async._journal.submissions import Intent, Submission, submission_of
 from ezcaptcha_async.errors import BudgetExceededError, JournalError, ServiceError
 from ezcaptcha_async.fleets import (
     Created,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -18,19 +18,20 @@ from ezcaptcha_async._account import (
     Standing,
     gate_of,
     line_of,
-    member_of,
 )
 from ezcaptcha_async._books import Books, Budget, Gate, Gatekeeper, Line
 from ezcaptcha_async._journal import Ledger
 from ezcaptcha_async._log import log
 from ezcaptcha_async._pool.accounts import Accounts
-from ezcaptcha_async._pool.membership import Join, Membership, Post
 from ezcaptcha_async._pool.settings import Settings
 from ezcaptcha_async._runtime import Callback, Runner, current_event_loop, unwrapped
 from ezcaptcha_async._timing import save_timing
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import PoolClosedError
 from ezcaptcha_async.transports import Transport
+
+if TYPE_CHECKING:
+    from ezcaptcha_async._pool.membership import Joined, Membership, Post
 
 _NUMBERS: Final = count(1)
 """Shared by all pools: whoever watches several of them can tell their tasks apart."""
@@ -44,7 +45,7 @@ class Engine:
         transport: Sends the requests; closed with the engine.
         ledger: Where what is paid is written down; likewise.
         settings: How.
-        join: Makes the pool one of a fleet; None where it is alone.
+        joined: The fleet that the pool is one of; None where it is alone.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Engine:
         transport: Transport,
         ledger: Ledger,
         settings: Settings,
-        join: Join | None,
+        joined: Joined | None,
     ) -> None:
         self.ledger = ledger
         self._transport = transport
@@ -71,21 +72,16 @@ class Engine:
         self.accounts = Accounts(self._books, self._budget, ledger, self.loop.clock)
         most = settings.max_requests or transport.max_requests
         self.runner = Runner(self._books, self.accounts.perform, max_requests=most, loop=self.loop)
-        gates = [gate_of(account, shared=join is not None) for account in accounts]
-        posts: list[Post] = []
-        if join is not None:
-            members = [
-                member_of(account, request_timeout=settings.request_timeout) for account in accounts
-            ]
-            posts = list(map(Post, members, gates))
+        gates = [gate_of(account, shared=joined is not None) for account in accounts]
+        posts: list[Post] = [] if joined is None else joined.posts(gates)
         keepers: Sequence[Gatekeeper] = [post.keeper for post in posts] or gates
         for account, gate, keeper in zip(accounts, gates, keepers, strict=True):
             line = line_of(account, keeper)
             self.accounts.add(self._session(account, gate, line, slots=most / len(accounts)))
         self.sessions = self.accounts.sessions
         self.membership: Membership | None = None
-        if join is not None:
-            self.membership = join(
+        if joined is not None:
+            self.membership = joined.membership(
                 dict(zip(posts, self.sessions, strict=True)),
                 books=self._books,
                 budget=self._budget,

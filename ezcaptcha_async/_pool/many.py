@@ -14,11 +14,10 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from functools import partial
 from itertools import count
 from math import exp, inf
-from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import anyio
 import attrs
-from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._books import AnyOutcome, Entry
@@ -34,6 +33,9 @@ from ezcaptcha_async.errors import (
 )
 from ezcaptcha_async.solutions import Solution
 from ezcaptcha_async.tasks import Task
+
+if TYPE_CHECKING:
+    from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 MOST_IN_FLIGHT: Final = 500
 """Most tasks begun and not taken, where the user names no number."""

@@ -7,19 +7,21 @@ is owed until it can be told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
 
 from ezcaptcha_async._account import Session
-from ezcaptcha_async._books import Books, Budget, Entry, Gate, LeaveKeeper, Phase
+from ezcaptcha_async._books import MOST_ERRORS, Books, Budget, Entry, Gate, LeaveKeeper, Phase
 from ezcaptcha_async._journal import SharedLedger, result_of
 from ezcaptcha_async._log import log
+from ezcaptcha_async._pool.settings import Settings
 from ezcaptcha_async._pool.ticket import shared
 from ezcaptcha_async._runtime import EventLoop, Runner
+from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
     ConfigurationError,
     JournalError,
@@ -29,10 +31,12 @@ from ezcaptcha_async.fleets import (
     Beat,
     DeliveredBeforeError,
     FleetStatus,
+    Funds,
     Known,
     Legacy,
     Member,
     SharedBooks,
+    Sharing,
 )
 
 _PATIENCE: Final = 10.0
@@ -49,6 +53,9 @@ answered meanwhile."""
 
 _LINGER: Final = 0.01
 """Seconds for which the first question waits for others that are looked up with it."""
+
+_HOLD: Final = 10.0
+"""Seconds beyond the deadline of a request for which leave to send it counts as used."""
 
 
 class Post:
@@ -357,10 +364,27 @@ class Membership:
                 pass  # another pool sees to it
 
 
-class Join(Protocol):
-    """Makes a pool one of the fleet that it was given; see `Membership`."""
+class Joined:
+    """A fleet that a pool has joined, before it works.
 
-    def __call__(
+    Args:
+        fleet: What its pools share.
+        members: What the accounts are to it.
+        unix_time: Returns Unix time in seconds.
+    """
+
+    def __init__(
+        self, fleet: SharedBooks, members: Sequence[Member], unix_time: Callable[[], float]
+    ) -> None:
+        self.fleet = fleet
+        self.ledger = SharedLedger(fleet, unix_time)
+        self._members = members
+
+    def posts(self, gates: Sequence[Gate]) -> list[Post]:
+        """Return the accounts, each with its own gate."""
+        return list(map(Post, self._members, gates))
+
+    def membership(
         self,
         posts: Mapping[Post, Session],
         *,
@@ -368,4 +392,34 @@ class Join(Protocol):
         budget: Budget,
         runner: Runner,
         loop: EventLoop,
-    ) -> Membership: ...
+    ) -> Membership:
+        """Return the pool's part in it; see `Membership`."""
+        return Membership(
+            self.fleet, self.ledger, posts, books=books, budget=budget, runner=runner, loop=loop
+        )
+
+
+async def join(
+    fleet: Sharing, accounts: Sequence[Account], settings: Settings, unix_time: Callable[[], float]
+) -> Joined:
+    """Join a fleet.
+
+    Raises:
+        ConfigurationError: It cannot be used, or its pools have other limits.
+    """
+    members = [_member_of(account, settings.request_timeout) for account in accounts]
+    funds = Funds(budget=settings.budget, unknown_budget=settings.unknown_budget)
+    return Joined(await fleet.join(members, funds), members, unix_time)
+
+
+def _member_of(account: Account, request_timeout: float) -> Member:
+    return Member(
+        account=account.name,
+        creates_per_second=account.creates_per_second,
+        polls_per_second=account.polls_per_second,
+        max_creates=account.max_creates,
+        max_in_flight=account.max_in_flight,
+        most_errors=MOST_ERRORS,
+        error_window=account.service.ban_window,
+        hold=request_timeout + _HOLD,
+    )

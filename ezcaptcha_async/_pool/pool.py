@@ -10,24 +10,23 @@ from functools import partial
 from math import inf
 from random import Random
 from types import TracebackType
-from typing import Any, Literal, Never, NoReturn, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self, TypeVar, cast, overload
 
 import anyio
 
-from ezcaptcha_async._account import PoolStatistics, member_of, sum_up
+from ezcaptcha_async._account import PoolStatistics, sum_up
 from ezcaptcha_async._books import Entry
 from ezcaptcha_async._checks import GuardedConstructor, refuse_unknown
 from ezcaptcha_async._journal import (
     Journal,
     Ledger,
     SavedTask,
-    SharedLedger,
     Submission,
     open_ledger,
+    prepare_ledger,
 )
 from ezcaptcha_async._pool.engine import Engine
 from ezcaptcha_async._pool.many import Outcome, Resumed, resumed, solved
-from ezcaptcha_async._pool.membership import Membership
 from ezcaptcha_async._pool.settings import (
     Settings,
     accounts_from,
@@ -43,11 +42,18 @@ from ezcaptcha_async._wire import prepare, transport_for
 from ezcaptcha_async.accounts import Account, Balance
 from ezcaptcha_async.errors import ConfigurationError, PoolClosedError
 from ezcaptcha_async.events import Event
-from ezcaptcha_async.fleets import FleetStatus, Funds, SharedBooks, Sharing
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.solutions import Solution
 from ezcaptcha_async.tasks import Task
 from ezcaptcha_async.transports import Transport
+
+if TYPE_CHECKING:
+    from ezcaptcha_async._pool.membership import Joined
+    from ezcaptcha_async.fleets import FleetStatus, Sharing
+else:
+    # What annotations are resolved to while a program runs: most have no fleet, and its 20
+    # classes would take a tenth of the time of the whole import.
+    FleetStatus = Sharing = Any
 
 S = TypeVar("S", bound=Solution)
 
@@ -206,27 +212,26 @@ class SessionPool(GuardedConstructor):
             >>> solution = await pool.solve(TASK)
             >>> await pool.aclose()
         """
-        if self._settings.opens_client:
-            await prepare_anyio()
+        await prepare_anyio(in_thread=self._settings.opens_client)
         way: dict[str, Any] = {
             "urls": [account.service.base_url for account in self._accounts],
             "on_trio": on_trio(),
         }
         await prepare(self._settings.http_client, self._settings.transport, **way)
-        fleet = await self._joined()
+        await prepare_ledger(self._settings.journal)
+        joined = await self._joined()
         # From here on nobody else gets a turn who may open it as well, unless a long journal is
         # read; and that one is in use then.
         if self._engine is not None:
-            if fleet is not None:
-                await fleet.aclose()
+            if joined is not None:
+                await joined.fleet.aclose()
             raise PoolClosedError("a pool is opened once; make a new one")
         # First the journal: where it is in use, nothing has been opened that must be closed.
         ledger: Ledger
-        if fleet is None:
-            ledger, join = await open_ledger(self._settings.journal, time.time), None
+        if joined is None:
+            ledger = await open_ledger(self._settings.journal, time.time)
         else:
-            ledger = SharedLedger(fleet, time.time)
-            join = partial(Membership, fleet, ledger)
+            ledger = joined.ledger
         try:
             load_timing(self._settings.polling)
             transport = transport_for(
@@ -235,7 +240,7 @@ class SessionPool(GuardedConstructor):
                 max_requests=self._settings.max_requests,
                 **way,
             )
-            self._engine = Engine(self._accounts, transport, ledger, self._settings, join)
+            self._engine = Engine(self._accounts, transport, ledger, self._settings, joined)
         except BaseException:
             await ledger.aclose()
             raise
@@ -652,16 +657,12 @@ class SessionPool(GuardedConstructor):
 
     # ---------------------------------------------------------------------- details
 
-    async def _joined(self) -> SharedBooks | None:
-        settings = self._settings
-        if settings.fleet is None:
+    async def _joined(self) -> Joined | None:
+        if self._settings.fleet is None:
             return None
-        members = [
-            member_of(account, request_timeout=settings.request_timeout)
-            for account in self._accounts
-        ]
-        funds = Funds(budget=settings.budget, unknown_budget=settings.unknown_budget)
-        return await settings.fleet.join(members, funds)
+        from ezcaptcha_async._pool.membership import join  # noqa: PLC0415 - most pools are alone
+
+        return await join(self._settings.fleet, self._accounts, self._settings, time.time)
 
     def _entered(self) -> Engine:
         if self._engine is None:

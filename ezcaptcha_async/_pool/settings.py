@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from inspect import iscoroutinefunction
 from random import Random
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 from attrs.validators import optional
@@ -19,9 +19,11 @@ from ezcaptcha_async._wire import check_transport
 from ezcaptcha_async.accounts import Account, Balance, default_key
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.events import Event
-from ezcaptcha_async.fleets import Sharing
 from ezcaptcha_async.services import Service
 from ezcaptcha_async.transports import Transport
+
+if TYPE_CHECKING:
+    from ezcaptcha_async.fleets import Sharing
 
 _POLL_TIMING: Final = ("first_poll", "next_poll", "learn", "paced", "remaining", "kinds")
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 import traceback
-from asyncio import isfuture
 from collections.abc import Callable
 from functools import partial
 from inspect import (
@@ -96,12 +95,17 @@ def _refuse_deferred(answer: object) -> None:
     """
     if isgenerator(answer) or iscoroutine(answer):
         answer.close()  # else Python warns that it was never awaited
-    elif not (isasyncgen(answer) or (isawaitable(answer) and not isfuture(answer))):
+    elif not (isasyncgen(answer) or (isawaitable(answer) and not _is_future(answer))):
         return
     raise WrongAnswerError(
         f"it must be a plain function, and returned a {type(answer).__name__}, which nobody "
         "awaits: let it put what it is told into a queue, or start a task of its own"
     )
+
+
+def _is_future(answer: object) -> bool:
+    asyncio = sys.modules.get("asyncio")  # on trio it may be missing, and it takes 15 ms
+    return asyncio is not None and bool(asyncio.isfuture(answer))
 
 
 def is_stray(error: BaseException) -> bool:
@@ -110,7 +114,8 @@ def is_stray(error: BaseException) -> bool:
     What a user's code awaits may have been cancelled by others: a session that is closed, a
     future of theirs. Let through, it would end the task group of the whole pool.
     """
-    if not isinstance(error, asyncio.CancelledError):
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or not isinstance(error, asyncio.CancelledError):
         return False
     try:
         task = asyncio.current_task()

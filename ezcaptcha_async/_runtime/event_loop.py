@@ -8,7 +8,6 @@ twenty times as fast, and thousands of callers that start at once delay nobody.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -78,17 +77,29 @@ def on_trio() -> bool:
     return trio is not None and bool(trio.lowlevel.in_trio_task())
 
 
-async def prepare_anyio() -> None:
-    """Have anyio import in a worker thread, once a process, what it needs for asyncio.
+async def prepare_anyio(*, in_thread: bool) -> None:
+    """Have anyio import, once a process, what it needs for asyncio: 15 to 50 ms.
 
-    It does so at its first use, and the event loop would stand still for 15 to 50 ms.
+    It does so at its first use. In a worker thread, the event loop does not stand still for it;
+    but a virtual clock would run on meanwhile, so where no real client is opened, it is given
+    turns of its own.
     """
-    if not on_trio() and "anyio._backends._asyncio" not in sys.modules:
+    if on_trio() or "anyio._backends._asyncio" in sys.modules:
+        return
+    import asyncio  # noqa: PLC0415 - it is what runs
+
+    if in_thread:
         await asyncio.to_thread(anyio.run, checkpoint)
+    else:
+        _ = anyio.CancelScope  # which has anyio import the first part of it
+        await asyncio.sleep(0)
+        await checkpoint()
 
 
 class _AsyncioLoop(EventLoop):
     def __init__(self) -> None:
+        import asyncio  # noqa: PLC0415 - nothing for those who have trio
+
         super().__init__(asyncio.get_running_loop)
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time

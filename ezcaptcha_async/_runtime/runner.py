@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from math import inf
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
-from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._books import Books, Command, answer
 from ezcaptcha_async._runtime.event_loop import EventLoop, Waiter
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
 
 _TICK: Final = 0.01
 """Least seconds between two alarms: what falls due within one tick goes out as one batch."""

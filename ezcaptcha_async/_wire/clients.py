@@ -7,22 +7,27 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from anyio import to_thread
+from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._wire.brought import BroughtTransport
-from ezcaptcha_async._wire.httpx import HttpxTransport
 from ezcaptcha_async._wire.tls import certificates_named, pipe_named, ssl_context, tls_problem
-from ezcaptcha_async.environment import Proxies
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.transports import Transport
+
+if TYPE_CHECKING:
+    from ezcaptcha_async.environment import Proxies
 
 TRANSPORTS: Final = ("aiohttp", "httpx")
 """What can be asked for by name."""
 
 _PREPARED: Final[set[object]] = set()
 """What `prepare` has done in this process."""
+
+_SHARED: Final = (f"{__package__}.faults", f"{__package__}.transport")
+"""What all adapters to clients import; 3 ms each."""
 
 _LOWEST_AIOHTTP: Final = (3, 14)
 
@@ -48,25 +53,39 @@ async def prepare(
     """Do in a worker thread, once a process, what `transport_for` would take long for.
 
     Importing an HTTP client and reading certificates takes 0.2 to 0.6 s, for which the event
-    loop would stand still. What it takes is what `transport_for` does.
+    loop would stand still. With a client of the user's it takes a few ms, and no thread: what
+    such a client sends to may be a simulated service, under a virtual clock. What it takes is
+    what `transport_for` does.
 
     Raises:
         ConfigurationError: What the environment names cannot be used.
     """
     if client is None and (choice is None or isinstance(choice, str)):
         with_aiohttp = choice != "httpx" and not on_trio
-        speaks_tls = Proxies().check(urls)
+        proxies = _proxies() if _PREPARED else await to_thread.run_sync(_proxies)
+        speaks_tls = proxies.check(urls)
         work = (with_aiohttp, speaks_tls, certificates_named())
         if work not in _PREPARED:
             await to_thread.run_sync(
                 partial(_load, with_aiohttp=with_aiohttp, speaks_tls=speaks_tls)
             )
             _PREPARED.add(work)
+    elif client is not None:
+        for module in _SHARED:
+            if module not in sys.modules:
+                import_module(module)
+                await checkpoint()
+
+
+def _proxies() -> Proxies:
+    from ezcaptcha_async.environment import Proxies  # noqa: PLC0415 - 20 ms with what it imports
+
+    return Proxies()
 
 
 def _load(*, with_aiohttp: bool, speaks_tls: bool) -> None:
     if not with_aiohttp or _aiohttp_problem() is not None:
-        HttpxTransport()
+        _httpx_transport()
     if speaks_tls:
         ssl_context()
 
@@ -98,7 +117,7 @@ def transport_for(
         aiohttp = sys.modules.get("aiohttp")
         if aiohttp is not None and isinstance(client, aiohttp.ClientSession):
             return _aiohttp_transport({"session": client, **limit}, on_trio=on_trio)
-        return HttpxTransport(client, **limit)
+        return _httpx_transport(client=client, **limit)
     if choice is not None and not isinstance(choice, str):
         return BroughtTransport(choice)
     settings: dict[str, Any] = {**limit, "urls": tuple(urls)}
@@ -107,6 +126,12 @@ def transport_for(
     if choice is None:
         with suppress(ConfigurationError):
             return _aiohttp_transport(settings, on_trio=on_trio)
+    return _httpx_transport(**settings)
+
+
+def _httpx_transport(**settings: Any) -> Transport:
+    from ezcaptcha_async._wire.httpx import HttpxTransport  # noqa: PLC0415 - likewise not for all
+
     return HttpxTransport(**settings)
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Any, Final, cast
 
@@ -349,6 +348,8 @@ def retry_delay(reply: Reply, *, most: float = MAX_RETRY_AFTER) -> float | None:
 
 
 def _seconds_between(start: str | None, end: str) -> float:
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - nearly always it is a number
+
     try:
         return (parsedate_to_datetime(end) - parsedate_to_datetime(start or "")).total_seconds()
     except (TypeError, ValueError, OverflowError):

@@ -99,7 +99,7 @@ class Injected:
         """Leave it open: its owner closes it."""
 
 
-_ROOM: Final = WeakKeyDictionary[Any, tuple[object, anyio.CapacityLimiter]]()
+_ROOM: Final[WeakKeyDictionary[Any, tuple[object, anyio.CapacityLimiter]]] = WeakKeyDictionary()
 """For each injected client the event loop in which it works, and what may be sent at a time."""
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import ssl
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ezcaptcha_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import ssl
 
 _CERT_FILE: Final = "SSL_CERT_FILE"
 _CERT_DIR: Final = "SSL_CERT_DIR"
@@ -61,6 +63,8 @@ def tls_problem(error: OSError) -> str:
     reason = getattr(error, "reason", None) or error.strerror
     file, folders, keys = certificates_named()
     if keys:
+        import ssl  # noqa: PLC0415 - whoever had an error of TLS has imported it
+
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).keylog_filename = keys
         except OSError:

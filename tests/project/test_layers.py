@@ -62,6 +62,8 @@ PURE: Final = (
     "_wire.solution",
     "_wire.words",
     "_journal.records",
+    "_journal.saved",
+    "_journal.submissions",
 )
 IMPURE_PARTS: Final = ("_timing.state_file",)
 IMPURE: Final = (

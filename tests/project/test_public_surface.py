@@ -286,3 +286,30 @@ print(*imported)
 """
     imported = {name.partition(".")[0] for name in _python(code).split()}
     assert not imported & {"anyio", "httpx", "httpcore", "aiohttp", "yarl", "trio", "ssl"}
+
+
+def test_opening_with_a_client_of_the_users_imports_in_turns(tmp_path: Path) -> None:
+    """All else in the event loop would stand still for all of it, and that is twice as long."""
+    code = f"""
+import asyncio, httpx, sys
+from ezcaptcha_async import SessionPool
+turns = []
+async def watch():
+    while True:
+        before = set(sys.modules)
+        await asyncio.sleep(0)
+        turns.append({{name for name in sys.modules if name not in before}})
+async def main():
+    client, watcher = httpx.AsyncClient(), asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    async with client, SessionPool("a-key", http_client=client, journal={str(tmp_path / "j")!r}):
+        pass
+    watcher.cancel()
+asyncio.run(main())
+for turn in filter(None, turns):
+    print(*turn)
+"""
+    turns = [line.split() for line in _python(code).splitlines()]
+    ours = [turn for turn in turns if any("ezcaptcha_async" in name for name in turn)]
+    assert len(ours) >= 4
+    assert not [turn for turn in ours if "anyio._backends._asyncio" in turn]

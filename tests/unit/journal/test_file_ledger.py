@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,13 +17,13 @@ from anyio.lowlevel import checkpoint
 from ezcaptcha_async import ConfigurationError, JournalError
 from ezcaptcha_async._journal.file import JournalFile
 from ezcaptcha_async._journal.file_ledger import GROWTH, LEAST_SIZE, FileLedger, ledger_in
+from ezcaptcha_async._journal.memory_ledger import MemoryLedger
+from ezcaptcha_async._journal.protocols import Ledger
 from ezcaptcha_async._journal.records import (
-    DAY,
     MAX_LINE,
     Banned,
     Delivered,
     Done,
-    Intent,
     NotPaid,
     Paid,
     Record,
@@ -31,6 +32,7 @@ from ezcaptcha_async._journal.records import (
     encoded,
     replay,
 )
+from ezcaptcha_async._journal.submissions import DAY, Intent
 
 from .test_records import NOW, SUBMISSION, TASK
 
@@ -129,10 +131,9 @@ async def at_rest(ledger: FileLedger) -> None:
         group.cancel_scope.cancel()
 
 
-def new_ledger(disk: Disk | None, clock: Clock | None = None) -> FileLedger:
+def new_ledger(disk: Disk, clock: Clock | None = None) -> FileLedger:
     """Return a ledger on that disk."""
-    reading = replay([] if disk is None else disk.lines(MAX_LINE))
-    return FileLedger(cast("Any", disk), clock or Clock(), reading)
+    return FileLedger(cast("Any", disk), clock or Clock(), replay(disk.lines(MAX_LINE)))
 
 
 async def test_each_step_is_written_when_it_is_known() -> None:
@@ -171,7 +172,7 @@ async def test_two_processes_never_use_one_name_twice() -> None:
 
 async def test_without_a_file_what_is_unknown_is_remembered() -> None:
     """A pool without a journal could not say what it may have paid for."""
-    ledger = new_ledger(None)
+    ledger = MemoryLedger(Clock())
     lost = await ledger.intend(SUBMISSION)
     paid = await ledger.intend(SUBMISSION)
     refused = await ledger.intend(SUBMISSION)
@@ -182,6 +183,9 @@ async def test_without_a_file_what_is_unknown_is_remembered() -> None:
     ledger.done(*KEY)
     ledger.not_paid(refused)
     assert ledger.unknown_submissions() == [SUBMISSION]
+    assert "1 unknown" in repr(ledger)
+    assert ledger.inherited() == [], "nothing outlives such a pool"
+    assert ledger.is_over(TASK)
     await ledger.aclose()
     await ledger.aclose()
     assert ledger.unknown_submissions() == [SUBMISSION, cut_off.submission]
@@ -227,17 +231,21 @@ async def test_what_is_not_delivered_goes_before_what_is() -> None:
 
 async def test_a_lost_create_is_known_for_a_day_also_by_its_reference() -> None:
     """Its job would be paid for again; for months, it would be listed in vain."""
-    clock = Clock()
-    ledger = new_ledger(None, clock)
-    assert ledger.lost_for("job 17") is None
-    ledger.unknown(await ledger.intend(SUBMISSION))
-    clock.now += DAY - 1
-    assert ledger.unknown_submissions() == [SUBMISSION]
-    assert ledger.lost_for("job 17") == SUBMISSION
-    assert ledger.lost_for("job 18") is None
-    clock.now += 2
-    assert not ledger.unknown_submissions()
-    assert ledger.lost_for("job 17") is None
+    kinds: list[Callable[[Clock], Ledger]] = [MemoryLedger, partial(new_ledger, Disk())]
+    for kind in kinds:
+        clock = Clock()
+        ledger = kind(clock)
+        assert ledger.lost_for("job 17") is None
+        intent = await ledger.intend(SUBMISSION)
+        assert isinstance(intent, Intent)
+        ledger.unknown(intent)
+        clock.now += DAY - 1
+        assert ledger.unknown_submissions() == [SUBMISSION]
+        assert ledger.lost_for("job 17") == SUBMISSION
+        assert ledger.lost_for("job 18") is None
+        clock.now += 2
+        assert not ledger.unknown_submissions()
+        assert ledger.lost_for("job 17") is None
 
 
 # -------------------------------------------------------------------------- the next process
@@ -467,6 +475,7 @@ async def test_what_is_owed_is_tried_once_more_at_the_end(still_full: bool) -> N
     assert disk.records == [intent if still_full else Paid(None, TASK, WINDOW)]
     assert disk.closed == 1
     ledger.not_paid(intent)
+    await ledger.aclose()
     assert disk.closed == 1
 
 

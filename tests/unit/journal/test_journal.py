@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ezcaptcha_async import ConfigurationError, Journal, LearnedPolling
-from ezcaptcha_async._journal.journal import open_journal
+from ezcaptcha_async._journal.reading import open_journal
 from ezcaptcha_async._journal.records import NotPaid, Paid, encoded
 from ezcaptcha_async.tasks import Kind
 

@@ -13,26 +13,22 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ezcaptcha_async._journal.records import (
-    DAY,
     MAX_LINE,
     MOST_LAPSED,
-    MOST_UNKNOWN,
     Banned,
     Contents,
     Delivered,
     Done,
-    Intent,
     NotPaid,
     Paid,
     Record,
-    Submission,
     Unknown,
     decoded,
     encoded,
-    key_of,
     replay,
 )
-from ezcaptcha_async._journal.saved import SavedTask
+from ezcaptcha_async._journal.saved import SavedTask, key_of
+from ezcaptcha_async._journal.submissions import DAY, MOST_UNKNOWN, Intent, Submission
 
 NOW = 1_800_000_000.0
 SUBMISSION = Submission(

@@ -10,9 +10,15 @@ import anyio
 import attrs
 import pytest
 
-from ezcaptcha_async import BudgetExceededError, JournalError, ServiceError, TaskFailedError
-from ezcaptcha_async._journal.records import Intent
+from ezcaptcha_async import (
+    BudgetExceededError,
+    JournalError,
+    ServiceError,
+    TaskFailedError,
+    _journal,
+)
 from ezcaptcha_async._journal.shared_ledger import SharedLedger, result_of
+from ezcaptcha_async._journal.submissions import Intent
 from ezcaptcha_async.fleets import (
     Created,
     Delivered,
@@ -251,3 +257,10 @@ def test_the_clock_of_the_machine_that_is_gone_does_not_count(skew: float) -> No
     assert ledger.inherited() == [task]
     ledger.taken_up(task)
     assert ledger.inherited() == []
+
+
+def test_it_is_imported_with_its_first_use() -> None:
+    """A pool that is alone would pay for it; or a name that nobody has be taken for one."""
+    assert _journal.SharedLedger is SharedLedger
+    with pytest.raises(AttributeError, match="has no attribute 'Fleet'"):
+        _ = _journal.Fleet

@@ -182,7 +182,7 @@ def test_fields_are_keyword_only_known_and_required(task_class: Any) -> None:
         with pytest.raises(TypeError, match=name):
             task_class(**rest)
 
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=rf"^{task_class.__name__}\.__init__\(\) "):
         task_class(*arguments.values())
     with pytest.raises(TypeError, match="webSiteUrl"):
         task_class(**arguments, webSiteUrl=URL)

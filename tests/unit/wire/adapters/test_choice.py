@@ -58,7 +58,7 @@ async def test_a_proxy_that_only_httpx_can_use_is_left_to_httpx(
 ) -> None:
     """Installing the extra must not break a program that goes through a SOCKS proxy."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
-    monkeypatch.setattr("ezcaptcha_async._wire.clients.HttpxTransport", _Recorder)
+    monkeypatch.setattr("ezcaptcha_async._wire.httpx.HttpxTransport", _Recorder)
     assert "_Recorder" in (await chosen())[0]
 
 
@@ -193,7 +193,7 @@ async def test_what_is_prepared_is_what_is_used(
 
     if not installed:
         _hide("aiohttp", monkeypatch)
-    monkeypatch.setattr("ezcaptcha_async._wire.clients.HttpxTransport", Witness)
+    monkeypatch.setattr("ezcaptcha_async._wire.httpx.HttpxTransport", Witness)
     for _ in range(2):
         await chosen()
     uses_aiohttp = installed and anyio_backend == "asyncio"
