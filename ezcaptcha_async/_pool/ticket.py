@@ -291,11 +291,11 @@ def _with(waiters: Waiters, waiter: Waiter) -> Waiters:
     if isinstance(waiters, dict):
         waiters[waiter] = None
         return waiters
-    return {waiters[0]: None, waiter: None} if waiters else (waiter,)
+    return waiter if waiters is None else {waiters: None, waiter: None}
 
 
 def _without(waiters: Waiters, waiter: Waiter) -> Waiters:
     if isinstance(waiters, dict):
         del waiters[waiter]
         return waiters
-    return ()
+    return None
