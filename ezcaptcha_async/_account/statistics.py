@@ -113,6 +113,9 @@ class PoolStatistics(Statistics):
     kinds: tuple[KindStatistics, ...] = ()
 
 
+_COUNTS: Final = [field.name for field in attrs.fields(Statistics) if field.name != "account"]
+
+
 def sum_up(
     accounts: Iterable[Statistics],
     *,
@@ -121,9 +124,8 @@ def sum_up(
 ) -> PoolStatistics:
     """Add up the accounts of a pool."""
     snapshots = tuple(accounts)
-    names = [field.name for field in attrs.fields(Statistics) if field.name != "account"]
     totals: dict[str, Any] = {
-        name: sum(getattr(item, name) for item in snapshots) for name in names
+        name: sum([getattr(item, name) for item in snapshots]) for name in _COUNTS
     }
     return PoolStatistics(
         **totals, accounts=snapshots, requests_in_flight=requests_in_flight, kinds=kinds

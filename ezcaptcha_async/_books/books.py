@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 from math import ceil, inf
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 from ezcaptcha_async._books.entries import (
     AT_SERVICE,
@@ -27,7 +27,7 @@ from ezcaptcha_async._books.entries import (
     Room,
     Solved,
     Watcher,
-    answer,
+    answer_all,
 )
 from ezcaptcha_async._books.references import References
 from ezcaptcha_async._books.rounds import Rounds
@@ -71,7 +71,7 @@ class Books:
     def __init__(
         self, watcher: Watcher | None = None, *, numbers: Iterator[int] | None = None
     ) -> None:
-        self._watcher = watcher
+        self._tell: Callable[..., object] = (lambda *_: None) if watcher is None else watcher.moved
         self._numbers = count(1) if numbers is None else numbers
         self.lines: list[Line] = []
         """Those of its accounts, to which more may be added."""
@@ -205,7 +205,8 @@ class Books:
         self._join(entry)
         if aside:
             self._put_aside(entry)
-        self._watch(entry)
+        if entry.deadline < inf:
+            self._watch(entry)
 
     def created(self, entry: Entry, task_id: str, *, now: float, poll_at: float) -> None:
         """CreateTask was accepted: the task is paid, whoever still waits for it."""
@@ -230,8 +231,7 @@ class Books:
             self._arm(entry, max(now, poll_at))
         else:
             self.abandon(entry, self._closed_by)
-        for creator in entry.creators:
-            answer(creator, entry.outcome)
+        answer_all(entry.creators, entry.outcome)
 
     def wants(self, entry: Entry) -> bool:
         """Return whether a task that is not paid yet is to be: somebody waits for it."""
@@ -289,8 +289,7 @@ class Books:
         self._move(entry, Phase.POLLING)
         solved = isinstance(outcome, Solved)
         self._finish(entry, Phase.SOLVED if solved else Phase.FAILED, outcome)
-        for creator in entry.creators:
-            answer(creator, outcome)
+        answer_all(entry.creators, outcome)
 
     def refuse(self, entry: Entry, error: EzCaptchaError) -> None:
         """The task was not accepted, and nothing was paid."""
@@ -596,10 +595,6 @@ class Books:
         else:
             self.references.unlist(entry)
         self._tell(entry)
-
-    def _tell(self, entry: Entry, state: Literal["created", "resumed"] | None = None) -> None:
-        if self._watcher is not None:
-            self._watcher.moved(entry, state)
 
     def _keep(self, entry: Entry) -> None:
         """List a paid entry, and see to it that it leaves the list again."""

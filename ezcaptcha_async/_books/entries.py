@@ -96,10 +96,19 @@ def answer(waiter: Waiting, outcome: object) -> None:
         waiter.set_result(outcome)
 
 
-Waiters: TypeAlias = tuple[()] | tuple[Waiting] | dict[Waiting, None]
-"""Those who wait. A tuple while nobody or one does, as nearly always: with tens of thousands of
+Waiters: TypeAlias = Waiting | dict[Waiting, None] | None
+"""Those who wait. Nothing around the only one, as nearly always: with tens of thousands of
 tickets each object less is one that the garbage collector does not stop the event loop for.
 """
+
+
+def answer_all(waiters: Waiters, outcome: object) -> None:
+    """Give all who wait the outcome."""
+    if isinstance(waiters, dict):
+        for waiter in waiters:
+            answer(waiter, outcome)
+    elif waiters is not None:
+        answer(waiters, outcome)
 
 
 class Watcher(Protocol):
@@ -278,7 +287,7 @@ class Line:
         return (entry for entry in self.paid.values() if entry.phase is Phase.ORPHANED)
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False)
 class Entry:
     """One ticket in the books. Times are on the event loop's clock.
 
@@ -333,8 +342,8 @@ class Entry:
     undecodable: bool = False  # there is a solution, of a shape that nobody can read
     outcome: AnyOutcome | None = None  # what to tell whoever waits
     kept: Solved | None = None  # a solution that came when nobody waited
-    creators: Waiters = attrs.field(default=(), repr=False)  # wait for the creation
-    waiters: Waiters = attrs.field(default=(), repr=False)
+    creators: Waiters = attrs.field(default=None, repr=False)  # wait for the creation
+    waiters: Waiters = attrs.field(default=None, repr=False)
 
     @property
     def unsolved_at(self) -> float:
@@ -364,8 +373,7 @@ class Entry:
         """Give everybody who waits their outcome; the first one stands."""
         if self.outcome is None:
             self.outcome = outcome
-            for waiter in self.waiters:
-                answer(waiter, outcome)
+            answer_all(self.waiters, outcome)
 
 
 @attrs.define

@@ -35,7 +35,15 @@ from ezcaptcha_async._pool.settings import (
     check_whole_number,
     default_polling,
 )
-from ezcaptcha_async._pool.ticket import Sessions, Ticket, created, redeem
+from ezcaptcha_async._pool.ticket import (
+    Sessions,
+    Ticket,
+    created,
+    let_go,
+    redeem,
+    taken,
+    wait_for,
+)
 from ezcaptcha_async._runtime import on_trio, prepare_anyio
 from ezcaptcha_async._timing import PollTiming, load_timing
 from ezcaptcha_async._wire import prepare, transport_for
@@ -338,9 +346,26 @@ class SessionPool(GuardedConstructor):
             >>> again.token == first.token, pool.statistics().created
             (True, 1)
         """
-        refuse_unknown(self.solve, unknown)
-        entry, deadline = await self._start(task, timeout, once=once)
-        return cast("S", await redeem(entry, self._sessions(), deadline))
+        if unknown:
+            refuse_unknown(self.solve, unknown)
+        # All waiting is done here, and not in coroutines below: each of them would be one more
+        # object for each of thousands of callers, whenever the garbage collector runs.
+        engine, deadline = self._asked(task, timeout, once=once)
+        waiter = engine.runner.turn()
+        if waiter is not None:
+            await waiter
+            engine.check_not_closed()
+        sessions = engine.accounts.session_of
+        if once:
+            return cast("S", await redeem(engine.accounts.begin_once(task), sessions, deadline))
+        entry = engine.accounts.begin(task, deadline)
+        waiter = wait_for(entry, sessions)
+        try:
+            outcome = await waiter
+        except BaseException:
+            let_go(entry, sessions, waiter)
+            raise
+        return cast("S", taken(entry, sessions, waiter, outcome))
 
     async def submit(
         self, task: Task[S], *, timeout: float | None = None, once: bool = False, **unknown: Never
@@ -685,11 +710,7 @@ class SessionPool(GuardedConstructor):
         Returns:
             Its entry; and where others may wait for it as well, when this caller's patience ends.
         """
-        engine = self._open()
-        if not isinstance(task, Task):
-            raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
-        deadline = self._deadline(timeout)
-        check_flag("once", once)
+        engine, deadline = self._asked(task, timeout, once=once)
         turn = engine.runner.turn()
         if turn is not None:
             await turn
@@ -697,6 +718,15 @@ class SessionPool(GuardedConstructor):
         if once:
             return engine.accounts.begin_once(task), deadline
         return engine.accounts.begin(task, deadline), None
+
+    def _asked(self, task: Task[Any], timeout: float | None, *, once: bool) -> tuple[Engine, float]:
+        """Check what a caller asks for; return who is to do it, and until when on its clock."""
+        engine = self._open()
+        if not isinstance(task, Task):
+            raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
+        deadline = self._deadline(timeout)
+        check_flag("once", once)
+        return engine, deadline
 
     def _deadline(self, timeout: float | None) -> float:
         if timeout is None:

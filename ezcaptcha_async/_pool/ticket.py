@@ -182,31 +182,49 @@ class Ticket(Generic[S]):
         return self._sessions[self._entry.line]
 
 
-async def redeem(entry: Entry, sessions: Sessions, deadline: float | None = None) -> Solution:
-    """Wait for the solution, and let go when the wait is interrupted.
+def wait_for(entry: Entry, sessions: Sessions) -> Waiter:
+    """Return what to await for the outcome of a task that was begun just now.
+
+    Its only caller, whose deadline it has, ends that wait with `taken` or `let_go`.
+    """
+    waiter = sessions[entry.line].loop.waiter()
+    entry.waiters = _with(entry.waiters, waiter)
+    return waiter
+
+
+def taken(entry: Entry, sessions: Sessions, waiter: Waiter, outcome: AnyOutcome) -> Solution:
+    """Return the solution that the outcome is.
+
+    Raises:
+        EzCaptchaError: Why there is none.
+    """
+    entry.waiters = _without(entry.waiters, waiter)
+    return sessions[entry.line].collect(entry, outcome)
+
+
+def let_go(entry: Entry, sessions: Sessions, waiter: Waiter) -> None:
+    """Give up the wait, because it was interrupted.
 
     A caller who was cancelled in the very moment of delivery lets go too: the
     solution is kept as an orphan.
+    """
+    entry.waiters = _without(entry.waiters, waiter)
+    sessions[entry.line].books.release(entry)
+
+
+async def redeem(entry: Entry, sessions: Sessions, deadline: float) -> Solution:
+    """Wait for the solution, and let go when the wait is interrupted.
 
     Args:
         entry: The task.
         sessions: Who works on it.
-        deadline: Until when this caller waits for a task that others may wait for too; None
-            for one that was begun just now and has the deadline of its only caller.
+        deadline: Until when this caller waits for a task that others may wait for too.
 
     Raises:
         EzCaptchaError: Why there is no solution.
     """
     try:
-        if deadline is None:  # in line since this very moment: `shared` would find nothing out
-            waiter = sessions[entry.line].loop.waiter()
-            entry.waiters = _with(entry.waiters, waiter)
-            try:
-                outcome = await waiter
-            finally:
-                entry.waiters = _without(entry.waiters, waiter)
-        else:
-            outcome = await shared(entry, sessions, deadline)
+        outcome = await shared(entry, sessions, deadline)
     except BaseException:
         sessions[entry.line].books.release(entry)
         raise
@@ -291,11 +309,11 @@ def _with(waiters: Waiters, waiter: Waiter) -> Waiters:
     if isinstance(waiters, dict):
         waiters[waiter] = None
         return waiters
-    return {waiters[0]: None, waiter: None} if waiters else (waiter,)
+    return waiter if waiters is None else {waiters: None, waiter: None}
 
 
 def _without(waiters: Waiters, waiter: Waiter) -> Waiters:
     if isinstance(waiters, dict):
         del waiters[waiter]
         return waiters
-    return ()
+    return None

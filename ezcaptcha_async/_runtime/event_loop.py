@@ -48,7 +48,7 @@ class EventLoop(ABC):
     def is_running(self) -> bool:
         """True when whoever asks runs in this very loop."""
         try:
-            return self._current() is self._own and not self.is_inherited
+            return self._current() is self._own and os.getpid() == self._process
         except RuntimeError:
             return False
 

@@ -313,7 +313,7 @@ def test_created_tells_whoever_waits_for_the_ticket() -> None:
     """`submit` would return only when the task is solved."""
     keeper = Keeper()
     entry = keeper.creating(now=5.0)
-    entry.creators = (creator := Listener(),)
+    entry.creators = creator = Listener()
     keeper.books.created(entry, "7", now=8.0, poll_at=18.0)
     assert creator.told == [None]
     assert (entry.created_at, entry.lapses_at) == (8.0, 308.0)
@@ -431,9 +431,9 @@ def test_solutions_that_nobody_waits_for_have_their_bound() -> None:
             kept.append(entry)
     assert len(kept) == 128
     assert not keeper.books.has_room_for(entries[-1], READY)
-    entries[-1].waiters = (Listener(),)
+    entries[-1].waiters = Listener()
     assert keeper.books.has_room_for(entries[-1], large), "who waits takes it away at once"
-    entries[-1].waiters = ()
+    entries[-1].waiters = None
     kept[0].outcome = None
     assert keeper.books.has_room_for(entries[-1], large), "what nobody holds takes up nothing"
 
@@ -549,7 +549,7 @@ def test_what_others_have_paid_for_is_an_answer(failed: bool) -> None:  # noqa: 
     """Whoever waits here would wait for ever, or pay again."""
     keeper = Keeper()
     entry = new_entry(keeper.line, reference="job 17", once=True)
-    entry.creators = (creator := Listener(),)
+    entry.creators = creator = Listener()
     keeper.books.enqueue(entry, aside=True)
     outcome = GAVE_UP if failed else Solved(READY, 8.0)
     keeper.books.found(entry, "7", outcome, created_at=2.0)

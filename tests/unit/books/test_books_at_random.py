@@ -77,7 +77,7 @@ class _World(RuleBasedStateMachine):
     def _register(self, entry: Entry) -> None:
         self.entries.append(entry)
         listener = self.listeners[entry] = Listener()
-        entry.waiters = (listener,)
+        entry.waiters = listener
 
     # ------------------------------------------------------------------------ callers
 
@@ -122,7 +122,7 @@ class _World(RuleBasedStateMachine):
         wanted = [item for item in wanted if (item.phase in FINISHED) is finished] or self.entries
         entry = _pick(data, wanted)
         if entry.holders == 1:
-            entry.waiters = ()
+            entry.waiters = None
         self.schedule.release(entry)
         if entry.phase is Phase.ORPHANED and entry.outcome is None:
             self.listeners[entry].told.clear()  # what it was told was taken back unheard
@@ -138,7 +138,7 @@ class _World(RuleBasedStateMachine):
         entry = _pick(data, paid)
         if entry.phase is Phase.ORPHANED:
             self.listeners[entry].told.clear()
-        entry.waiters = (self.listeners[entry],)
+        entry.waiters = self.listeners[entry]
         self.schedule.hold(entry, self.now)
 
     @rule(data=st.data(), what=st.sampled_from(["collect", "cancel"]))
