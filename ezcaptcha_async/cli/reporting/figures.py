@@ -111,12 +111,23 @@ def figures(collection: Collection) -> Figures:
         _of_type(name, solutions, waited_bins, left_bins)
         for name, solutions in collection.solutions.items()
     ]
-    errors = [item for group in collection.errors.values() if (item := _of_error(group)).rows]
+    groups = collection.errors.values()
+    errors = [
+        ErrorFigures(
+            kind=group.kind,
+            code=group.code,
+            rows=rows,
+            may_be_charged=len(group.charges()),
+            example=group.example,
+        )
+        for group in groups
+        if (rows := len(group.times()))
+    ]
     failed = sum(item.rows for item in errors)
-    when = timeline(together, [group.times() for group in collection.errors.values()])
+    when = timeline(together, [group.times() for group in groups])
     rows = len(together) + failed
     total = _of_type("", together, waited_bins, left_bins)
-    charges = _charges(collection.errors.values())
+    charges = _charges(groups)
     worth = [item for item in SERVICES if collection.services == {item.name}]
     return Figures(
         rows=rows,
@@ -150,22 +161,12 @@ def _of_type(
         left=_spread(rows.left),
         delay=_spread(rows.delay),
         expired=sum(left <= 0 for left in rows.left),
-        polls=rows.polls / rows.polled if rows.polled else None,
+        polls=_mean(_known(rows.polls)),
         points=sum(prices),
         priced=len(prices),
-        points_per_token=sum(prices) / len(prices) if prices else None,
+        points_per_token=_mean(prices),
         solve_times=_histogram(rows.waited, waited_bins),
         freshness=_histogram(rows.left, left_bins),
-    )
-
-
-def _of_error(group: Errors) -> ErrorFigures:
-    return ErrorFigures(
-        kind=group.kind,
-        code=group.code,
-        rows=len(group.times()),
-        may_be_charged=len(group.charges()),
-        example=group.example,
     )
 
 
@@ -177,6 +178,10 @@ def _charges(errors: Iterable[Errors]) -> Charges:
 
 def _known(values: Iterable[float]) -> array[float]:
     return array("d", (value for value in values if not isnan(value)))
+
+
+def _mean(values: array[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _spread(values: Iterable[float]) -> Spread | None:
