@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 else:
     # What the shell offers for it; anything else is taken as well, and looked at later.
     TaskType = Literal[tuple(offer.type for offer in EZCAPTCHA.offers)] | str
-    FieldArgument = Literal[tuple(f"{name}=" for name in catalogue.field_names())] | str
+    FieldArgument = Literal[tuple(f"{name}=" for name in catalogue.FIELD_NAMES)] | str
 
 _HELP: Final = frozenset({"--help", "-h"})
 _VERBOSE: Final = frozenset({"--verbose", "-v"})

@@ -10,7 +10,7 @@ import anyio
 import attrs
 
 from ezcaptcha_async import LearnedPolling, Outcome, SessionPool, Statistics, Task
-from ezcaptcha_async.cli.catalogue import fields_of
+from ezcaptcha_async.cli.catalogue import FIELDS
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.meter import Meter
@@ -56,7 +56,7 @@ def example_tasks(wanted: Demo) -> list[Task[Any]]:
     tasks: list[Task[Any]] = []
     for number in range(wanted.tasks):
         task_class = TASK_TYPES[number % len(TASK_TYPES)]
-        fields = {field.name: field for field in fields_of(task_class)}
+        fields = {field.name: field for field in FIELDS[task_class]}
         values: dict[str, Any] = {
             name: value
             for name, value in _VALUES.items()

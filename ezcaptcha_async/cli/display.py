@@ -10,11 +10,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ezcaptcha_async import EZCAPTCHA, Offer
-from ezcaptcha_async.cli.catalogue import SERVICES, Field, fields_of, offers_of
+from ezcaptcha_async.cli.catalogue import FIELDS, SERVICES, Field, offers_of
 from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, INDENT, Output, amount, counted, points
 from ezcaptcha_async.cli.tabular import tabulated
 from ezcaptcha_async.cli.tally import Tally, TypeTally
-from ezcaptcha_async.tasks import TASK_TYPES
 
 _TALLY_COLUMNS: Final = ("type", "tasks", "solved", "median", "p95", "polls")
 _TYPE_WIDTH: Final = 40
@@ -73,15 +72,15 @@ def show_types(output: Output) -> None:
     width, below = (12, "\n") if is_narrow else (_TYPE_WIDTH, "")
     names = "".join(f"{service.name:>12}" for service in SERVICES)
     lines: list[RenderableType] = ["", Text(f"{'type':<{width}}{names}", style=FAINT)]
-    for task_class in TASK_TYPES:
+    for task_class, fields in FIELDS.items():
         offers = {service.name: offer for service, offer in offers_of(task_class)}
         prices = "".join(f"{_price(offers.get(service.name)):>12}" for service in SERVICES)
         if is_narrow:
             prices = f"{'':<{width}}{prices}"
         name = f"{task_class.__name__:<{width}}"
         lines.append(Text.assemble((name, "bold"), below, prices))
-        fields = " ".join(_field(field) for field in fields_of(task_class) if field.wire)
-        lines.append(Padding(Text(fields, style=FAINT), INDENT))
+        shown = " ".join(_field(field) for field in fields if field.wire)
+        lines.append(Padding(Text(shown, style=FAINT), INDENT))
     worth = (
         f"{points(service.points_per_unit)} points are 1 {service.currency} at {service.name}"
         for service in SERVICES
