@@ -71,14 +71,10 @@ def unanswered(http: Finding) -> list[Finding]:
 
 
 async def _outcome(account: Account, watch: _Watch, timeout: float) -> Balance | EzCaptchaError:
-    """Return what a pool makes of the answer.
-
-    Raises:
-        ConfigurationError: What the environment says of proxies or certificates cannot be used.
-    """
+    """Return what a pool makes of the answer."""
     url = account.service.base_url
     async with SessionPool(account, transport="httpx"):
-        pass  # it says what is wrong with the environment
+        pass  # it raises what is wrong with proxies or certificates in the environment
     proxy = Proxies().for_url(url)
     speaks_tls = "https" in {urlsplit(url).scheme, proxy and proxy.scheme}
     async with (

@@ -90,24 +90,22 @@ class Connection:
     def accounts(self, time_scale: float | None = None) -> tuple[Account, ...]:
         """Return an account for each line of the key file, or the one of the environment."""
         profile = self.profile(time_scale)
-        return tuple(Account(key, service=profile) for key in self._keys())
+        if self.key_file is not None:
+            keys = keys_in(read_text(self.key_file, option="--key-file"))
+        elif key_variable() is None:
+            raise ConfigurationError(f"no client key: set {KEY_VARIABLE}, or give --key-file")
+        elif not _KEY.fullmatch(default_key()):
+            raise ConfigurationError(
+                f"{self.key_source} holds no client key: write it without quotes and blanks"
+            )
+        else:
+            keys = (default_key(),)
+        return tuple(Account(key, service=profile) for key in keys)
 
     @property
     def key_source(self) -> str:
         """Where the key comes from: an environment variable, or ``--key-file``."""
         return "--key-file" if self.key_file is not None else key_variable() or KEY_VARIABLE
-
-    def _keys(self) -> tuple[str, ...]:
-        if self.key_file is not None:
-            return keys_in(read_text(self.key_file, option="--key-file"))
-        if key_variable() is None:
-            raise ConfigurationError(f"no client key: set {KEY_VARIABLE}, or give --key-file")
-        key = default_key()
-        if not _KEY.fullmatch(key):
-            raise ConfigurationError(
-                f"{self.key_source} holds no client key: write it without quotes and blanks"
-            )
-        return (key,)
 
 
 def keys_in(text: str) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""What goes wrong: one line for a person, one object for a machine, one exit code per kind."""
+"""What goes wrong: one line for a person, one object for a machine, one exit code per kind.
+
+Arguments and files that cannot be used are a ConfigurationError wherever that is found out.
+"""
 
 from __future__ import annotations
 

@@ -23,11 +23,7 @@ _CLASSES: Final = {task_class.__name__.casefold(): task_class for task_class in 
 def task_from(
     task_type: str, arguments: Iterable[str], more: str | None = None, *, custom: bool = False
 ) -> Task[Any]:
-    """Build a task of ``name=text`` or ``name:=JSON`` for each field, and of more in JSON.
-
-    Raises:
-        ConfigurationError: The type or a field is not known, missing or wrong.
-    """
+    """Build a task of ``name=text`` or ``name:=JSON`` for each field, and of more in JSON."""
     values = {} if more is None else object_in(more)
     if values is None:
         raise ConfigurationError("--fields must hold one JSON object, with each name once")

@@ -47,10 +47,6 @@ _FINISHED: Final = 1 << 62
 _COUNTED: Final = 1 << 63
 
 
-class _UnusableError(Exception):
-    """The file is not one for these results."""
-
-
 class ResultsFile:
     """The results of one batch; keeps eight bytes in memory for each row.
 
@@ -61,9 +57,8 @@ class ResultsFile:
         retry_failed: Whether rows that ended in an error are open again.
         read_only: Whether only to look: nothing is locked, cut off or made.
 
-    Raises:
-        ConfigurationError: The file cannot be read or written, others may write it or have
-            laid a link to it, or another run has it.
+    Refused is a file that cannot be read or written, that others may write or have laid a link
+    to, or that another run has.
     """
 
     def __init__(self, path: Path, *, retry_failed: bool = False, read_only: bool = False) -> None:
@@ -79,7 +74,7 @@ class ResultsFile:
         self._lock: FileLock | None = None
         if path == STDOUT:
             return
-        problem = None
+        problem = ""
         try:
             if read_only:
                 _check_beginning(path)
@@ -88,16 +83,11 @@ class ResultsFile:
                 self._take_over(path)
         except Timeout:
             problem = "another run of the same batch is writing it"
-        except OSError as error:
-            problem = reason(error)
-        except _UnusableError as error:
-            problem = str(error)
-        if problem is not None:
+        except (OSError, ValueError) as error:
+            problem = reason(error, str(error))
+        if problem:
             self.close()
             raise ConfigurationError(f"cannot use {path} for results: {problem}")
-
-    def __repr__(self) -> str:
-        return f"<ResultsFile, {self.solved} solved, {self.failed} failed>"
 
     def close(self) -> None:
         """Let go of the file."""
@@ -131,11 +121,7 @@ class ResultsFile:
         return self._lost.get(number, 0.0) >= sent_at
 
     def write(self, document: dict[str, Any]) -> None:
-        """Add what became of a row.
-
-        Raises:
-            OSError: The disk does not take it.
-        """
+        """Add what became of a row; an OSError is that the disk does not take it."""
         line = json.dumps(document, separators=(",", ":")).encode("ascii") + b"\n"
         if self._file is None:
             sys.stdout.write(line.decode("ascii"))
@@ -230,14 +216,14 @@ def _check_beginning(path: Path) -> None:
     if line.endswith(b"\n"):
         document = document_in(line)
         if document is None or "status" not in document:
-            raise _UnusableError("its first line is not one of a batch")
+            raise ValueError("its first line is not one of a batch")
     else:
         _check_cut_off(line)
 
 
 def _check_cut_off(line: bytes) -> None:
     if line[: len(_BEGINNING)] != _BEGINNING[: len(line)]:
-        raise _UnusableError("its last line is not one of a batch")
+        raise ValueError("its last line is not one of a batch")
 
 
 def write_whole(file: BinaryIO, line: bytes) -> None:

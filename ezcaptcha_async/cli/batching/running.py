@@ -29,7 +29,7 @@ from ezcaptcha_async.cli.batching.batch import Batch, check_different
 from ezcaptcha_async.cli.batching.counts import BatchCounts
 from ezcaptcha_async.cli.batching.earlier import EarlierRuns, paid_rows
 from ezcaptcha_async.cli.batching.results_file import ResultsFile
-from ezcaptcha_async.cli.batching.rows import Row, RowName, shared_reference
+from ezcaptcha_async.cli.batching.rows import RowName, shared_reference
 from ezcaptcha_async.cli.batching.writing import RowWriter, found_in
 from ezcaptcha_async.cli.failures import BrokenOffError, Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
@@ -42,13 +42,7 @@ _SECONDS_BETWEEN_LINES: Final = 10.0
 
 
 def run_batch(batch: Batch, accounts: Sequence[Account], output: Output) -> BatchCounts:
-    """Run a batch as far as it goes, and return how far that was.
-
-    Raises:
-        ConfigurationError: A file cannot be read or written, or is another one of them as well.
-        Interrupted: By a signal.
-        BrokenOffError: Something was sent, and a file turned out to be of no use.
-    """
+    """Run a batch as far as it goes, and return how far that was."""
     if batch.source != STDIN and not batch.source.exists():
         raise ConfigurationError(f"there is no file {str(batch.source)!r}")
     check_different(batch)
@@ -181,13 +175,10 @@ class _BatchRun:
                     return
                 else:
                     self._under_way[next(begun)] = row.name
-                    yield self._task_of(row)
-
-    def _task_of(self, row: Row) -> Task[Any]:
-        task, batch = cast("Task[Any]", row.task), self.writer.batch
-        if batch.fleet is None:
-            return task
-        return attrs.evolve(task, reference=shared_reference(row, batch.source))
+                    task = cast("Task[Any]", row.task)
+                    if batch.fleet is not None:
+                        task = attrs.evolve(task, reference=shared_reference(row, batch.source))
+                    yield task
 
     def _note_outcome(self, outcome: Outcome[Any]) -> None:
         points, row = None, self._under_way.pop(outcome.index)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from ezcaptcha_async.cli.output import counted, points
 from ezcaptcha_async.cli.reporting import plots, wording
@@ -21,44 +21,59 @@ from ezcaptcha_async.cli.reporting.scales import Bins
 from ezcaptcha_async.cli.reporting.timeline import Timeline
 
 _MOST_STRIPS: Final = 8
+_End: TypeAlias = Literal["p5", "p95"]
 
 
 def solve_times(found: Figures) -> Markup:
     """Return a histogram for each type, one below the other."""
     shown = found.types[:_MOST_STRIPS]
     items = (*shown, *([found.total] if len(found.types) > 1 else []))
+    last = items[-1]
     strips = [
-        _strip(
-            wording.name(item),
-            "solve times",
-            item.waited,
-            item.solve_times,
-            bare=item is not items[-1],
-        )
+        _strip(wording.name(item), "solve times", item.waited, item.solve_times, bare=item != last)
         for item in items
     ]
     more = len(found.types) - len(shown)
     note = f"{counted(more, 'more type')} in the table." if more else ""
-    return element(
-        "div",
-        legend(("line median", "median"), ("line p95", "p95")),
-        *strips,
-        *_open_ends(found.total.solve_times),
-        *([element("p", note, class_="hint")] if note else []),
-        *_bins_table(found.total.solve_times, "Solve times"),
-        class_="strips",
-    )
+    return _strips("Solve times", found.total.solve_times, strips, note)
 
 
 def freshness(found: Figures) -> Markup:
     """Return a histogram of what was left of the tokens."""
     total = found.total
+    strip = _strip("All types", "freshness", total.left, total.freshness, end="p5")
+    return _strips("Freshness", total.freshness, [strip], end="p5")
+
+
+def _strips(
+    caption: str,
+    histogram: Histogram | None,
+    strips: Sequence[Markup],
+    note: str = "",
+    *,
+    end: _End = "p95",
+) -> Markup:
+    """Return strips below each other, with the bins of all types as a table."""
+    hints, bins = [note] if note else [], list[Markup]()
+    if histogram is not None:
+        words, whole = list(wording.ranges(histogram)), sum(histogram.counts)
+        # What the outer bars hold, where that is more than their place tells.
+        first = [f"The first bar is {words[0]}."] if histogram.bins.open_below else []
+        last = [f"The last bar is {words[-1]}."] if histogram.bins.open_above else []
+        if first or last:
+            hints.insert(0, " ".join(first + last))
+        rows = [
+            (seconds, f"{count:,}", wording.share(count, whole))
+            for seconds, count in zip(words, histogram.counts, strict=True)
+        ]
+        columns = ("seconds", "tokens", "share")
+        bins = [details("Bins as a table", table(f"{caption}, all types", columns, rows))]
     return element(
         "div",
-        legend(("line median", "median"), ("line p95", "p5")),
-        _strip("All types", "freshness", total.left, total.freshness, end="p5"),
-        *_open_ends(total.freshness),
-        *_bins_table(total.freshness, "Freshness"),
+        legend(("line median", "median"), ("line p95", end)),
+        *strips,
+        *(element("p", hint, class_="hint") for hint in hints),
+        *bins,
         class_="strips",
     )
 
@@ -69,7 +84,7 @@ def _strip(
     spread: Spread | None,
     histogram: Histogram | None,
     *,
-    end: Literal["p5", "p95"] = "p95",
+    end: _End = "p95",
     bare: bool = False,
 ) -> Markup:
     if spread is None or histogram is None:
@@ -88,30 +103,6 @@ def _strip(
     ]
     text = f"Histogram of the {what} of {name}, {spread.count:,} in all: {words}."
     return figure(breakable(name), scale, plots.plot(shapes, text, x, bare=bare))
-
-
-def _open_ends(histogram: Histogram | None) -> Iterator[Markup]:
-    """Say what the outer bars hold, where that is more than their place tells."""
-    if histogram is None:
-        return
-    words = list(wording.ranges(histogram))
-    ends = [
-        *([f"The first bar is {words[0]}."] if histogram.bins.open_below else []),
-        *([f"The last bar is {words[-1]}."] if histogram.bins.open_above else []),
-    ]
-    if ends:
-        yield element("p", " ".join(ends), class_="hint")
-
-
-def _bins_table(histogram: Histogram | None, caption: str) -> Iterator[Markup]:
-    if histogram is not None:
-        whole = sum(histogram.counts)
-        rows = [
-            (words, f"{count:,}", wording.share(count, whole))
-            for words, count in zip(wording.ranges(histogram), histogram.counts, strict=True)
-        ]
-        columns = ("seconds", "tokens", "share")
-        yield details("Bins as a table", table(f"{caption}, all types", columns, rows))
 
 
 def over_time(when: Timeline, waited: Spread | None) -> Iterator[Markup]:

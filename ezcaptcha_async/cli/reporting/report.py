@@ -28,7 +28,11 @@ def report(output: Output, source: Path, html: Path | None) -> None:
             raise ConfigurationError(f"{source} holds no results: no line of it is a finished row")
         found = figures(collection)
     if html is not None:
-        _write(html, page(name, found))
+        try:
+            html.write_text(page(name, found), encoding="utf-8")
+        except (OSError, ValueError) as error:
+            problem = reason(error, "its name cannot be that of a file")
+            raise ConfigurationError(f"cannot write --html: {problem}") from None
     if output.as_json:
         # The dots of the page's plot are a sample, and of no use to a machine.
         output.document(attrs.asdict(found, filter=attrs.filters.exclude("dots")))
@@ -54,11 +58,3 @@ def _check_page(html: Path, source: Path) -> None:
         raise ConfigurationError(
             f"--html would overwrite {html}, which is not a page; give it another name"
         )
-
-
-def _write(html: Path, text: str) -> None:
-    try:
-        html.write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        problem = reason(error, "its name cannot be that of a file")
-        raise ConfigurationError(f"cannot write --html: {problem}") from None
