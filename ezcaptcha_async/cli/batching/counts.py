@@ -39,13 +39,9 @@ from ezcaptcha_async.cli.output import (
 from ezcaptcha_async.cli.reporting.scales import Bins, percentile
 from ezcaptcha_async.cli.tabular import shape
 
-_RECENT: Final = 1_000
-"""So many of the last solve times are kept."""
-
+_RECENT: Final = 1_000  # so many of the last solve times are kept
 _BINS: Final = Bins(low=0.0, step=5.0, number=24, open_above=True)
-_PATIENCE: Final = 5.0
-"""Seconds after which a user wonders whether anything happens."""
-
+_PATIENCE: Final = 5.0  # seconds after which a user wonders whether anything happens
 _LABEL_WIDTH: Final = 12
 _KINDS_OF_ERRORS: Final = 5
 _EXAMPLES: Final = 5

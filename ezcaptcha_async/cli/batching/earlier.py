@@ -7,14 +7,7 @@ from contextlib import aclosing
 
 import attrs
 
-from ezcaptcha_async import (
-    ConfigurationError,
-    Journal,
-    Resumed,
-    SessionPool,
-    Submission,
-    SubmissionUnknownError,
-)
+from ezcaptcha_async import Journal, Resumed, SessionPool, Submission, errors
 from ezcaptcha_async.cli.batching.batch import Batch, journal_of
 from ezcaptcha_async.cli.batching.rows import RowName, row_of
 from ezcaptcha_async.cli.batching.writing import Found, RowWriter, found_in
@@ -55,7 +48,7 @@ class EarlierRuns:
         unknown = dict(self._unknown(pool.unknowns()))
         await self._read_begun({row.number: row.key for row in unknown})
         for row, submission in unknown.items():
-            lost = SubmissionUnknownError(
+            lost = errors.SubmissionUnknownError(
                 "an earlier run ended while createTask was under way; it may have been paid for"
             )
             self._write_of_before(row, lost, submission.points)
@@ -81,7 +74,7 @@ class EarlierRuns:
                 if row.key == begun[row.number]:
                     self.writer.keep_columns(row)
                 elif must_match and batch.journal != journal_of(batch.results):
-                    raise ConfigurationError(
+                    raise errors.ConfigurationError(
                         f"{batch.journal} holds what was paid for other rows, such as another "
                         f"row {row.number}; give each batch a journal of its own"
                     )
@@ -104,7 +97,7 @@ class EarlierRuns:
             has_failed = outcome.error is not None and results.is_finished(row.number)
             if has_failed or results.is_solved(row.number):
                 return  # its line was written, and the process killed before the journal's
-            if isinstance(outcome.error, ConfigurationError):
+            if isinstance(outcome.error, errors.ConfigurationError):
                 # It waits for the account that has paid; to buy it with this one is no answer.
                 counts.halted_by = counts.halted_by or outcome.error
                 return

@@ -30,17 +30,13 @@ from ezcaptcha_async.private_files import check_owner, check_way, open_private
 
 RowState: TypeAlias = Literal["open", "finished", "changed"]
 
-_DAY: Final = 86_400.0
-"""Seconds for which the journal knows of a createTask that had no answer."""
-
+_DAY: Final = 86_400.0  # for which the journal knows of a createTask that had no answer
 _LOST: Final = SubmissionUnknownError.__name__
-_BEGINNING: Final = b'{"row":'
-"""How each line that is written begins."""
-
+_BEGINNING: Final = b'{"row":'  # how each line that is written begins
 _OWNER_ONLY: Final = 0o600
 _MOST_ROWS: Final = 100_000_000
+# As much of a row's key as is kept; the bits above say how it stands.
 _KEY: Final = (1 << 60) - 1
-"""As much of a row's key as is kept; the bits above say how it stands."""
 _FAILED: Final = 1 << 60
 _PAID: Final = 1 << 61
 _FINISHED: Final = 1 << 62

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias, cast
+from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 import attrs
 
@@ -43,29 +43,22 @@ _Values: TypeAlias = tuple[int, dict[str, Any] | ConfigurationError]
 """The line of a row, and what it says, or why that cannot be read."""
 
 
-class RowName(NamedTuple):
+@attrs.frozen
+class RowName:
     """What is known of a row by the reference of its task."""
 
     number: int  # counted from 1; blank lines and the header do not count
     key: str  # a digest of what it says, the same in each run
-    id: str | None  # the user's own name for it
+    id: str | None = None  # the user's own name for it
 
 
 @attrs.frozen
-class Row:
+class Row(RowName):
     """One row; either `task` or `problem` is set."""
 
-    number: int  # for this and the next two see `RowName`
-    key: str
-    id: str | None = None
     columns: Mapping[str, Any] = attrs.field(factory=dict[str, Any])  # for the user; no secrets
     task: Task[Any] | None = None  # its reference names the row
     problem: ConfigurationError | None = None  # why it cannot be read; begins with its line
-
-    @property
-    def name(self) -> RowName:
-        """What it is known by."""
-        return RowName(self.number, self.key, self.id)
 
 
 @attrs.frozen(kw_only=True)

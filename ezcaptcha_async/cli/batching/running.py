@@ -14,16 +14,7 @@ from typing import Any, Final, cast
 
 import attrs
 
-from ezcaptcha_async import (
-    Account,
-    BudgetExceededError,
-    ConfigurationError,
-    Outcome,
-    SavedTicket,
-    SessionPool,
-    SubmissionUnknownError,
-    Task,
-)
+from ezcaptcha_async import Account, Outcome, SavedTicket, SessionPool, Task, errors
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.batch import Batch, check_different
 from ezcaptcha_async.cli.batching.counts import BatchCounts
@@ -44,7 +35,7 @@ _SECONDS_BETWEEN_LINES: Final = 10.0
 def run_batch(batch: Batch, accounts: Sequence[Account], output: Output) -> BatchCounts:
     """Run a batch as far as it goes, and return how far that was."""
     if batch.source != STDIN and not batch.source.exists():
-        raise ConfigurationError(f"there is no file {str(batch.source)!r}")
+        raise errors.ConfigurationError(f"there is no file {str(batch.source)!r}")
     check_different(batch)
     # Before a results file is made, so that nothing is left of what is refused.
     total = batch.reader.count(batch.source)
@@ -75,7 +66,7 @@ def run_batch(batch: Batch, accounts: Sequence[Account], output: Output) -> Batc
                 show()
                 note, tickets = _what_is_left(batch, counts)
                 raise Interrupted(interruption.signum, tickets, note=note) from None
-            except (ConfigurationError, BrokenOffError) as error:
+            except (errors.ConfigurationError, BrokenOffError) as error:
                 if not counts.has_sent:
                     raise
                 show()
@@ -157,7 +148,7 @@ class _BatchRun:
             async for row in rows:
                 state = self.writer.results.state_of(row)
                 if state == "changed":
-                    counts.halted_by = ConfigurationError(
+                    counts.halted_by = errors.ConfigurationError(
                         f"row {row.number} is not the one that was paid for as row "
                         f"{row.number}; use another results file for other rows"
                     )
@@ -167,14 +158,14 @@ class _BatchRun:
                     continue
                 self.writer.keep_columns(row)
                 if row.problem is not None:
-                    self.writer.write(row.name, row.problem, points=None)
+                    self.writer.write(row, row.problem, points=None)
                 elif is_spent:
-                    counts.halted_by = BudgetExceededError(
+                    counts.halted_by = errors.BudgetExceededError(
                         f"the budget of {batch.budget:,.0f} points is used up"
                     )
                     return
                 else:
-                    self._under_way[next(begun)] = row.name
+                    self._under_way[next(begun)] = row
                     task = cast("Task[Any]", row.task)
                     if batch.fleet is not None:
                         task = attrs.evolve(task, reference=shared_reference(row, batch.source))
@@ -185,7 +176,7 @@ class _BatchRun:
         if isinstance(outcome.error, DeliveredBeforeError):
             self.writer.skip(row)
             return
-        if isinstance(outcome.error, SubmissionUnknownError):
+        if isinstance(outcome.error, errors.SubmissionUnknownError):
             offers = (item.service.offer_for(outcome.task.type) for item in self.accounts)
             points = next((offer.points for offer in offers if offer is not None), None)
         self.writer.write(row, found_in(outcome), points)
