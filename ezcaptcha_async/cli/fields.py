@@ -88,11 +88,9 @@ def object_in(text: str) -> dict[str, Any] | None:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
-_TYPO: Final = 0.85
-"""MTCaptcha is as near as 0.82 to HCaptcha."""
+_TYPO: Final = 0.85  # MTCaptcha is as near as 0.82 to HCaptcha
 _LIKE: Final = 0.8
-_LONG: Final = 4
-"""So many letters in common are no accident."""
+_LONG: Final = 4  # so many letters in common are no accident
 _ENDING: Final = re.compile(r"task(prox\w*?(?=s9|$))?")
 _MEANINGS: Final = (
     ("turnstile", "cloudflareturnstiletask"),

@@ -24,15 +24,10 @@ from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, INDENT, Output
 _GAP: Final = 2
 _PADDING: Final = (0, _GAP, 0, 0)
 _TICK: Final = 0.2
-_RATE_WINDOW: Final = 60.0
-"""Seconds over which the rate is taken."""
-
+_RATE_WINDOW: Final = 60.0  # seconds over which the rate is taken
 _BAR_WIDTH: Final = 40
-_NARROW: Final = 72
-"""Columns below which there is no bar."""
-
-# Wider than their names, so that figures may grow.
-_COLUMN_WIDTH: Final = 7
+_NARROW: Final = 72  # columns below which there is no bar
+_COLUMN_WIDTH: Final = 7  # wider than their names, so that figures may grow
 _COLOURS: Final = {"solved": GOOD, "failed": BAD}
 
 

@@ -31,7 +31,7 @@ from ezcaptcha_async.cli.failures import BrokenOffError, ExitCode, Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.options import STDIN
 from ezcaptcha_async.cli.output import Output, counted, money, printable
-from ezcaptcha_async.cli.solving import answer, described, token
+from ezcaptcha_async.cli.solving import answer, described
 from ezcaptcha_async.cli.tickets import tickets_in
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
@@ -138,7 +138,7 @@ def _show(output: Output, outcome: Resumed) -> ExitCode:
     if output.as_json:
         output.paid_result(json.dumps({"ticket": outcome.ticket, **described(solution)}))
     else:
-        text = token(solution) or json.dumps(answer(solution))
+        text = getattr(solution, "token", None) or json.dumps(answer(solution))
         # The reference last: it alone may hold blanks beside a token.
         parts = (outcome.task_id, text, outcome.reference)
         output.paid_result(" ".join(printable(part) for part in parts if part is not None))

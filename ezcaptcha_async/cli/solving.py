@@ -16,8 +16,7 @@ from ezcaptcha_async.cli.interrupts import paid_tickets, run_async
 from ezcaptcha_async.cli.output import Output, counted, money, printable
 
 T = TypeVar("T")
-_PATIENCE: Final = 5.0
-"""Seconds after which a user wonders whether anything happens."""
+_PATIENCE: Final = 5.0  # seconds after which a user wonders whether anything happens
 
 
 def solve(output: Output, account: Account, task: Task[Any], *, timeout: float | None) -> None:
@@ -43,11 +42,9 @@ def solve(output: Output, account: Account, task: Task[Any], *, timeout: float |
     if output.as_json:
         output.paid_result(json.dumps(described(solution)))
         return
-    text = token(solution)
-    if text is not None:
-        output.paid_result(printable(text))
-    else:
-        output.paid_result(json.dumps(answer(solution), indent=2))
+    token = getattr(solution, "token", None)
+    text = json.dumps(answer(solution), indent=2) if token is None else printable(token)
+    output.paid_result(text)
     _remark_on(solution, account.service, output)
 
 
@@ -84,12 +81,6 @@ def _in_pool(
         if not answers:
             raise Interrupted(interruption.signum, paid_tickets(pool)) from None
     return answers[0]
-
-
-def token(solution: Solution) -> str | None:
-    """Return the token, where a solution has one."""
-    found: str | None = getattr(solution, "token", None)
-    return found
 
 
 def answer(solution: Solution) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 _VOID: Final = frozenset({"meta", "wbr"})
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=_)")
-_WIDE: Final = 4
-"""From how many columns on a table is arranged anew on a phone."""
+_WIDE: Final = 4  # from so many columns on a table is arranged anew on a phone
 
 Sample: TypeAlias = Literal["solved", "failed", "dots", "line median", "line p95"]
 
@@ -72,18 +71,13 @@ def table(
     # Roles are said, because a browser forgets them where the style arranges rows anew.
     wide = len(columns) >= _WIDE
     more = [element("span", hint, class_="hint")] if hint else []
+    kinds = ["words" if place < words else None for place in range(len(columns))]
     head = [
-        element(
-            "th",
-            column,
-            scope="col",
-            role="columnheader",
-            class_="words" if place < words else None,
-        )
-        for place, column in enumerate(columns)
+        element("th", column, scope="col", role="columnheader", class_=kind)
+        for column, kind in zip(columns, kinds, strict=True)
     ]
-    body = [_row(row, words) for row in rows]
-    foot = [] if total is None else [element("tfoot", _row(total, words), role="rowgroup")]
+    body = [_row(row, kinds) for row in rows]
+    foot = [] if total is None else [element("tfoot", _row(total, kinds), role="rowgroup")]
     return element(
         "table",
         element("caption", caption, *more),
@@ -96,17 +90,11 @@ def table(
     )
 
 
-def _row(cells: Sequence[str], words: int) -> Markup:
-    first, *rest = cells
-    return element(
-        "tr",
-        element("th", first, scope="row", role="rowheader", class_="words"),
-        *(
-            element("td", cell, role="cell", class_="words" if place < words else None)
-            for place, cell in enumerate(rest, 1)
-        ),
-        role="row",
-    )
+def _row(cells: Sequence[str], kinds: Sequence[str | None]) -> Markup:
+    first = element("th", cells[0], scope="row", role="rowheader", class_="words")
+    pairs = zip(cells[1:], kinds[1:], strict=True)
+    rest = (element("td", cell, role="cell", class_=kind) for cell, kind in pairs)
+    return element("tr", first, *rest, role="row")
 
 
 def figure(heading: str, hint: str, *parts: Markup) -> Markup:

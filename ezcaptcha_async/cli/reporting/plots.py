@@ -60,8 +60,7 @@ def plot(
     shapes: Iterable[Markup], text: str, x: Axis, y: Axis | None = None, *, bare: bool = False
 ) -> Markup:
     """Return a plot; without `y` it is a low strip, `bare` where another below says the axis."""
-    rows = () if y is None else y.ticks
-    grid = "".join(f"M0 {_down(y.at(value))}H{_SIZE}" for value, _ in rows) if y else ""
+    grid = "" if y is None else "".join(f"M0 {_down(y.at(at))}H{_SIZE}" for at, _ in y.ticks)
     grid += "".join(f"M{_right(x.at(value))} 0V{_SIZE}" for value, _ in x.ticks)
     drawing = element(
         "svg",
@@ -72,11 +71,11 @@ def plot(
         role="img",
         aria_label=text,
     )
-    at_the_left = [
-        element("span", words, style=f"bottom:{_percent(y.at(value))}")
-        for value, words in rows
-        if y is not None
-    ]
+    at_the_left = (
+        ()
+        if y is None
+        else (element("span", words, style=f"bottom:{_percent(y.at(at))}") for at, words in y.ticks)
+    )
     below = [
         element(
             "span",
