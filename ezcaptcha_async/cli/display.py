@@ -13,7 +13,7 @@ from ezcaptcha_async import EZCAPTCHA, Offer
 from ezcaptcha_async.cli.catalogue import FIELDS, SERVICES, Field, offers_of
 from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, INDENT, Output, amount, counted, points
 from ezcaptcha_async.cli.tabular import tabulated
-from ezcaptcha_async.cli.tally import Tally, TypeTally
+from ezcaptcha_async.cli.tally import Tally
 
 _TALLY_COLUMNS: Final = ("type", "tasks", "solved", "median", "p95", "polls")
 _TYPE_WIDTH: Final = 40
@@ -22,7 +22,17 @@ _NARROW: Final = 68
 
 def show_tally(output: Output, found: Tally) -> None:
     """Show what came of the demonstration."""
-    rows = [(item.type or "all types", *_figures(item)) for item in (*found.types, found.total)]
+    rows = [
+        (
+            item.type or "all types",
+            f"{item.tasks:,}",
+            f"{item.solved:,}",
+            _seconds(item.median),
+            _seconds(item.p95),
+            "-" if item.polls is None else f"{item.polls:.1f}",
+        )
+        for item in (*found.types, found.total)
+    ]
     table = tabulated(_TALLY_COLUMNS, rows, width=output.width, totals=True)
     words = [
         Text.assemble((what, f"bold {BAD}"), end, (details, FAINT))
@@ -30,16 +40,6 @@ def show_tally(output: Output, found: Tally) -> None:
     ]
     good = Text("Nothing was lost: each task was charged once and its solution fetched.", GOOD)
     output.show(table, "", _totals(found), "", *(words or [good]))
-
-
-def _figures(item: TypeTally) -> tuple[str, ...]:
-    return (
-        f"{item.tasks:,}",
-        f"{item.solved:,}",
-        _seconds(item.median),
-        _seconds(item.p95),
-        "-" if item.polls is None else f"{item.polls:.1f}",
-    )
 
 
 def _seconds(value: float | None) -> str:

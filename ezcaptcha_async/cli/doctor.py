@@ -55,14 +55,9 @@ def examine(output: Output, connection: Connection, *, timeout: float) -> ExitCo
     code = next(problems, ExitCode.DONE)  # what comes after the first may follow from it
     if output.as_json:
         is_shown = attrs.filters.exclude("exit_code")
-        output.document(
-            {
-                "service": service.name,
-                "base_url": service.base_url,
-                "checks": [attrs.asdict(finding, filter=is_shown) for finding in checks],
-                "exit_code": int(code),
-            }
-        )
+        found = [attrs.asdict(finding, filter=is_shown) for finding in checks]
+        where = {"service": service.name, "base_url": service.base_url}
+        output.document({**where, "checks": found, "exit_code": int(code)})
     else:
         output.show("", _conclusion(checks))
     return code

@@ -94,18 +94,18 @@ class Interrupted(Exception):  # noqa: N818 - not an error: somebody wanted it s
         self.note = note  # what the command has to say of its end
 
     def __str__(self) -> str:
-        ended, _ = _ENDS.get(self.signum, _BY_CTRL_C)
-        if self.note is None and not self.tickets:
-            return f"{ended}; no paid task is left to fetch"
-        return ended if self.note is None else f"{ended}; {self.note}"
+        ended, _ = _ENDS[self.signum]
+        if self.note is not None:
+            return f"{ended}; {self.note}"
+        return ended if self.tickets else f"{ended}; no paid task is left to fetch"
 
 
-_BY_CTRL_C: Final = ("interrupted", ExitCode.INTERRUPTED)
 _ENDS: Final[Mapping[int, tuple[str, ExitCode]]] = {
+    1: ("hung up", ExitCode.HUNG_UP),  # by its number: Windows has no SIGHUP
+    signal.SIGINT: ("interrupted", ExitCode.INTERRUPTED),
     signal.SIGTERM: ("terminated", ExitCode.TERMINATED),
-    getattr(signal, "SIGHUP", 1): ("hung up", ExitCode.HUNG_UP),  # Windows has none
 }
-"""Signal → what it does, and the exit code; any other one counts as Ctrl-C."""
+"""Signal → what it does, and the exit code."""
 
 
 def reason(error: Exception, otherwise: str = "") -> str:
@@ -116,7 +116,7 @@ def reason(error: Exception, otherwise: str = "") -> str:
 def exit_code(failure: BaseException) -> ExitCode:
     """Return the exit code for what ended a command."""
     if isinstance(failure, Interrupted):
-        return _ENDS.get(failure.signum, _BY_CTRL_C)[1]
+        return _ENDS[failure.signum][1]
     return next((_CODES[base] for base in type(failure).__mro__ if base in _CODES), ExitCode.FAILED)
 
 
@@ -143,11 +143,6 @@ def _with_tickets(text: str, failure: BaseException) -> str:
             return f"{text}; {'it' if known in text else f'task {known}'} is paid"
         case several:
             return f"{text}; {len(several):,} tasks are paid"
-
-
-def results(failure: BaseException) -> tuple[str, ...]:
-    """Return what is paid for, and could not be written where it belongs."""
-    return failure.results if isinstance(failure, BrokenOffError) else ()
 
 
 def tickets(failure: BaseException) -> tuple[SavedTicket, ...]:

@@ -218,7 +218,7 @@ class Output:
 
         Above it stand the results that are paid for, and that stdout did not take.
         """
-        lines = [*failures.results(failure)]
+        lines = [*failure.results] if isinstance(failure, failures.BrokenOffError) else []
         if self.as_json:
             lines.append(json.dumps(failures.description(failure)))
         else:

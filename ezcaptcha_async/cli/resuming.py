@@ -110,18 +110,13 @@ def _tickets(source: Path) -> list[SavedTicket] | None:
                 if tickets := tickets_in(read_text(source, option="JOURNAL")):
                     return tickets
         raise
-    _refuse_batch(source, unfinished)
-    return None
-
-
-def _refuse_batch(source: Path, unfinished: Sequence[SavedTicket]) -> None:
-    """Leave to a batch what it has paid for: shown here, it would be bought again there."""
     rows = sum(row_of(ticket["reference"]) is not None for ticket in unfinished)
-    if rows:
+    if rows:  # shown here, they would be bought again there
         raise ConfigurationError(
             f"{source} is the journal of a batch, which has paid for {counted(rows, 'row')} "
             f"that it has not written down: run the same 'ezcaptcha batch' again, it fetches them"
         )
+    return None
 
 
 def _show(output: Output, outcome: Resumed) -> ExitCode:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import anyio
 import attrs
 
-from ezcaptcha_async import Account, Service, SessionPool, Solution, Task, TransportError
+from ezcaptcha_async import Account, SessionPool, Solution, Task, TransportError
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.interrupts import paid_tickets, run_async
 from ezcaptcha_async.cli.output import Output, counted, money, printable
@@ -45,7 +45,12 @@ def solve(output: Output, account: Account, task: Task[Any], *, timeout: float |
     token = getattr(solution, "token", None)
     text = json.dumps(answer(solution), indent=2) if token is None else printable(token)
     output.paid_result(text)
-    _remark_on(solution, account.service, output)
+    receipt = solution.receipt
+    price = "" if receipt.points is None else f" for {money(receipt.points, account.service)}"
+    expiry = time.strftime("%H:%M:%S", time.localtime(solution.expires_at))
+    output.remark(f"task {receipt.task_id}, {receipt.task_type} at {receipt.service}")
+    output.remark(f"solved in {receipt.waited:.1f} s with {counted(receipt.polls, 'poll')}{price}")
+    output.remark(f"expires in {solution.remaining():.0f} s, at {expiry}")
 
 
 def balance(output: Output, account: Account) -> None:
@@ -96,12 +101,3 @@ def described(solution: Solution) -> dict[str, Any]:
         "expires_at": solution.expires_at,
         "receipt": {**attrs.asdict(receipt), "waited": receipt.waited},
     }
-
-
-def _remark_on(solution: Solution, service: Service, output: Output) -> None:
-    receipt = solution.receipt
-    price = "" if receipt.points is None else f" for {money(receipt.points, service)}"
-    expiry = time.strftime("%H:%M:%S", time.localtime(solution.expires_at))
-    output.remark(f"task {receipt.task_id}, {receipt.task_type} at {receipt.service}")
-    output.remark(f"solved in {receipt.waited:.1f} s with {counted(receipt.polls, 'poll')}{price}")
-    output.remark(f"expires in {solution.remaining():.0f} s, at {expiry}")

@@ -117,7 +117,14 @@ def as_document(found: Rehearsal) -> dict[str, Any]:
 
 def show(output: Output, found: Rehearsal) -> None:
     """Show all of it to a person."""
-    lines: list[RenderableType] = ["", Text(_summary(found)), ""]
+    words = f"{counted(found.rows, 'row')}: {sum(found.types.values()):,} to buy"
+    if found.finished:
+        words += f", {found.finished:,} finished before"
+    if found.to_fetch:
+        words += f", {found.to_fetch:,} paid and to fetch"
+    if found.lost:
+        words += f", {found.lost:,} perhaps paid and lost"
+    lines: list[RenderableType] = ["", Text(f"{words}, {found.bad:,} bad"), ""]
     if found.types:
         rows = [
             (name, f"{rows:,}", "not known" if cost is None else points(cost))
@@ -134,14 +141,3 @@ def show(output: Output, found: Rehearsal) -> None:
     lines.append(Text(f"At the listed prices: {cost}.", style="bold"))
     lines.append(Text("Nothing was sent; without --dry-run it is.", style=GOOD))
     output.show(*lines)
-
-
-def _summary(found: Rehearsal) -> str:
-    words = f"{counted(found.rows, 'row')}: {sum(found.types.values()):,} to buy"
-    if found.finished:
-        words += f", {found.finished:,} finished before"
-    if found.to_fetch:
-        words += f", {found.to_fetch:,} paid and to fetch"
-    if found.lost:
-        words += f", {found.lost:,} perhaps paid and lost"
-    return f"{words}, {found.bad:,} bad"

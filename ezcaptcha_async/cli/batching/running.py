@@ -6,7 +6,7 @@ is in the journal beside it, which names the row: the next run fetches that firs
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from itertools import count
@@ -15,10 +15,9 @@ from typing import Any, Final, cast
 import attrs
 
 from ezcaptcha_async import Account, Outcome, SavedTicket, SessionPool, Task, errors
-from ezcaptcha_async.cli import failures
+from ezcaptcha_async.cli.batching import earlier
 from ezcaptcha_async.cli.batching.batch import Batch, check_different
 from ezcaptcha_async.cli.batching.counts import BatchCounts
-from ezcaptcha_async.cli.batching.earlier import EarlierRuns, paid_rows
 from ezcaptcha_async.cli.batching.results_file import ResultsFile
 from ezcaptcha_async.cli.batching.rows import RowName, shared_reference
 from ezcaptcha_async.cli.batching.writing import RowWriter, found_in
@@ -39,7 +38,7 @@ def run_batch(batch: Batch, accounts: Sequence[Account], output: Output) -> Batc
     check_different(batch)
     # Before a results file is made, so that nothing is left of what is refused.
     total = batch.reader.count(batch.source)
-    paid = paid_rows(batch)
+    paid = earlier.paid_rows(batch)
     results = ResultsFile(batch.results, retry_failed=batch.retry_failed)
     try:
         counts = BatchCounts(
@@ -51,8 +50,7 @@ def run_batch(batch: Batch, accounts: Sequence[Account], output: Output) -> Batc
             service=accounts[0].service,
         )
         writer = RowWriter(batch=batch, results=results, counts=counts)
-        earlier = None if paid is None else EarlierRuns(writer=writer, paid=paid)
-        run = _BatchRun(writer=writer, earlier=earlier, accounts=accounts)
+        run = _BatchRun(writer=writer, paid=paid, accounts=accounts)
         with _meter(batch, counts, output).open() as meter:
 
             def show(*, is_last: bool = False) -> None:
@@ -71,7 +69,7 @@ def run_batch(batch: Batch, accounts: Sequence[Account], output: Output) -> Batc
                     raise
                 show()
                 note, tickets = _what_is_left(batch, counts)
-                lines = failures.results(error)
+                lines = error.results if isinstance(error, BrokenOffError) else ()
                 raise BrokenOffError(f"{error}; {note}", lines, tickets) from None
             show(is_last=True)
     finally:
@@ -109,16 +107,16 @@ class _BatchRun:
     """One run of a batch."""
 
     writer: RowWriter
-    earlier: EarlierRuns | None  # None where there is no journal of any
+    paid: Mapping[int, str] | None  # by earlier runs; None where there is no journal of any
     accounts: Sequence[Account]
     _under_way: dict[int, RowName] = attrs.field(init=False, factory=dict[int, RowName])
     """The rows that were begun, by their place among those."""
 
     async def work(self) -> None:
-        if self.earlier is not None:
-            await self.earlier.look()
+        if self.paid is not None:
+            await earlier.read_begun(self.writer, self.paid, must_match=True)
             async with self._pool(None) as pool:
-                await self.earlier.fetch(pool)
+                await earlier.fetch(self.writer, pool)
         if self.writer.counts.halted_by is None:
             await self._solve_rows()
 

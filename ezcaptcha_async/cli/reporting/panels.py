@@ -121,30 +121,22 @@ def _throughput(when: Timeline, x: plots.Axis) -> Markup:
     y = plots.heights_axis(peak)
     pairs = list(zip(_times(when.bins), when.moments, strict=True))
     titles = [f"{time}: {item.solved:,} solved, {item.failed:,} failed" for time, item in pairs]
-    text = (
-        f"Rows per minute over time: at most {peak:,.1f}, in bins of "
-        f"{wording.duration(when.bins.step)}."
+    width = wording.duration(when.bins.step)
+    text = f"Rows per minute over time: at most {peak:,.1f}, in bins of {width}."
+    shapes = (
+        plots.bars(solved, titles, y, "solved"),
+        plots.bars(failed, titles, y, "failed", below=solved),
     )
+    columns = ("from", "solved", "failed", "points so far")
     rows = [
         (time, f"{item.solved:,}", f"{item.failed:,}", points(item.points)) for time, item in pairs
     ]
     return figure(
         "Rows per minute",
-        f"Each bar is {wording.duration(when.bins.step)}.",
+        f"Each bar is {width}.",
         legend(("solved", "solved"), ("failed", "failed")),
-        plots.plot(
-            [
-                plots.bars(solved, titles, y, "solved"),
-                plots.bars(failed, titles, y, "failed", below=solved),
-            ],
-            text,
-            x,
-            y,
-        ),
-        details(
-            "Bars as a table",
-            table("Rows and points over time", ("from", "solved", "failed", "points so far"), rows),
-        ),
+        plots.plot(shapes, text, x, y),
+        details("Bars as a table", table("Rows and points over time", columns, rows)),
     )
 
 
@@ -152,11 +144,20 @@ def _solve_times_over_time(when: Timeline, x: plots.Axis, waited: Spread) -> Mar
     y = plots.heights_axis(min(waited.largest, 2 * waited.p95), " s")
     beyond = " What took longer is at the upper edge." if waited.largest > y.high else ""
     bins = when.trend_bins
-    middles = [bins.edge(place) + bins.step / 2 for place in range(bins.number)]
+    trends = [
+        (bins.edge(place) + bins.step / 2, item.median, item.p95)
+        for place, item in enumerate(when.trends)
+    ]
+    shapes = (
+        plots.dots(when.dots, x, y, "tokens"),
+        plots.line([(middle, p95) for middle, _, p95 in trends], x, y, "p95"),
+        plots.line([(middle, median) for middle, median, _ in trends], x, y, "median"),
+    )
     known = [item.median for item in when.trends if item.median is not None]
     text = "Solve times over time, a dot for each token."
     if known:
         text += f" The median goes from {min(known):,.1f} to {max(known):,.1f} s."
+    columns = ("from", "solved", "median", "p95")
     rows = [
         (time, f"{item.solved:,}", wording.seconds(item.median), wording.seconds(item.p95))
         for time, item in zip(_times(bins), when.trends, strict=True)
@@ -165,28 +166,9 @@ def _solve_times_over_time(when: Timeline, x: plots.Axis, waited: Spread) -> Mar
         "How long solutions took",
         f"Lines are over {wording.duration(bins.step)} each.{beyond}",
         legend(("dots", "token"), ("line median", "median"), ("line p95", "p95")),
-        plots.plot(
-            [
-                plots.dots(when.dots, x, y, "tokens"),
-                plots.line(_points(middles, [item.p95 for item in when.trends]), x, y, "p95"),
-                plots.line(_points(middles, [item.median for item in when.trends]), x, y, "median"),
-            ],
-            text,
-            x,
-            y,
-        ),
-        details(
-            "Lines as a table",
-            table("Solve times over time", ("from", "solved", "median", "p95"), rows),
-        ),
+        plots.plot(shapes, text, x, y),
+        details("Lines as a table", table("Solve times over time", columns, rows)),
     )
-
-
-def _points(
-    middles: Sequence[float], values: Sequence[float | None]
-) -> list[tuple[float, float] | None]:
-    pairs = zip(middles, values, strict=True)
-    return [None if value is None else (middle, value) for middle, value in pairs]
 
 
 def _times(bins: Bins) -> list[str]:
@@ -206,17 +188,11 @@ def spend(when: Timeline | None, unit: str) -> Markup:
     whole = spent[-1][1]
     y = plots.heights_axis(whole)
     half = next(time for time, so_far in spent if so_far >= whole / 2)
-    text = (
-        f"Points spent over time: {points(whole)} in the end, half of them by "
-        f"{wording.moment(half, '%H:%M:%S')}."
-    )
-    return figure(
-        "Points spent",
-        f"In {unit}, for solved tasks, all together.",
-        plots.plot(
-            [plots.area(spent, x, y, "spend"), plots.line(spent, x, y, "spend")], text, x, y
-        ),
-    )
+    by = wording.moment(half, "%H:%M:%S")
+    text = f"Points spent over time: {points(whole)} in the end, half of them by {by}."
+    shapes = (plots.area(spent, x, y, "spend"), plots.line(spent, x, y, "spend"))
+    hint = f"In {unit}, for solved tasks, all together."
+    return figure("Points spent", hint, plots.plot(shapes, text, x, y))
 
 
 def amounts(values: Sequence[int]) -> Iterable[Markup]:

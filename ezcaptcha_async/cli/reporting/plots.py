@@ -99,35 +99,32 @@ def bars(
 ) -> Markup:
     """Return bars over the whole width, each with its title, on the ground or on what is below."""
     width = _SIZE / len(counts)
-    drawn: list[Markup] = []
-    for place, (count, title) in enumerate(zip(counts, titles, strict=True)):
-        if not count:
-            continue
-        ground = below[place] if below else 0.0
-        top = y.at(ground + count)
-        drawn.append(
-            element(
-                "rect",
-                element("title", title),
-                x=(place + _GAP / 2) * width,
-                width=width * (1 - _GAP),
-                y=(1 - top) * _SIZE,
-                height=(top - y.at(ground)) * _SIZE,
-            )
+    grounds = below or [0.0] * len(counts)
+    drawn = (
+        element(
+            "rect",
+            element("title", title),
+            x=(place + _GAP / 2) * width,
+            width=width * (1 - _GAP),
+            y=(1 - y.at(ground + count)) * _SIZE,
+            height=(y.at(ground + count) - y.at(ground)) * _SIZE,
         )
+        for place, (count, title, ground) in enumerate(zip(counts, titles, grounds, strict=True))
+        if count
+    )
     return element("g", *drawn, class_=kind)
 
 
-def line(points: Sequence[tuple[float, float] | None], x: Axis, y: Axis, kind: str) -> Markup:
-    """Return a line through points; it is broken where there is none."""
+def line(points: Sequence[tuple[float, float | None]], x: Axis, y: Axis, kind: str) -> Markup:
+    """Return a line through points; it is broken where a value is not known."""
     steps: list[str] = []
     command = "M"
-    for point in points:
-        if point is None:
+    for at, value in points:
+        if value is None:
             command = "M"
             continue
         # A point alone has a line of no length, which is drawn as a dot.
-        steps.append(f"{command}{_place(point, x, y)}" + ("h0" if command == "M" else ""))
+        steps.append(f"{command}{_place((at, value), x, y)}" + ("h0" if command == "M" else ""))
         command = "L"
     return element("path", d="".join(steps), class_=f"line {kind}")
 
