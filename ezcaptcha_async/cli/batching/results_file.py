@@ -25,7 +25,7 @@ from ezcaptcha_async.cli.batching.rows import Row
 from ezcaptcha_async.cli.failures import reason
 from ezcaptcha_async.cli.options import STDOUT
 from ezcaptcha_async.cli.output import PROGRAM
-from ezcaptcha_async.cli.reporting.results import document_in
+from ezcaptcha_async.cli.reporting.results import an_object, document_in
 from ezcaptcha_async.private_files import check_owner, check_way, open_private
 
 RowState: TypeAlias = Literal["open", "finished", "changed"]
@@ -173,7 +173,9 @@ class ResultsFile:
         number = document.get("row")
         if type(number) is not int or not 0 < number < _MOST_ROWS:
             return
-        self._note_lost(number, document)
+        kind, at = an_object(document.get("error")).get("kind"), document.get("finished_at")
+        if kind == _LOST and isinstance(at, int | float) and at > time.time() - _DAY:
+            self._lost[number] = at
         is_final = is_solved or document.get("final") is True
         if not is_final and not cost:
             return
@@ -193,16 +195,6 @@ class ResultsFile:
         if is_solved or not self._retry_failed:
             state |= _FINISHED
         self._rows[number] = state
-
-    def _note_lost(self, number: int, document: dict[str, Any]) -> None:
-        error, at = document.get("error"), document.get("finished_at")
-        if (
-            isinstance(error, dict)
-            and cast("dict[str, Any]", error).get("kind") == _LOST
-            and isinstance(at, int | float)
-            and at > time.time() - _DAY
-        ):
-            self._lost[number] = at
 
 
 def _check_beginning(path: Path) -> None:

@@ -22,7 +22,7 @@ from ezcaptcha_async.cli.batching.results_file import ResultsFile
 from ezcaptcha_async.cli.batching.rows import RowName, shared_reference
 from ezcaptcha_async.cli.batching.writing import RowWriter, found_in
 from ezcaptcha_async.cli.failures import BrokenOffError, Interrupted
-from ezcaptcha_async.cli.interrupts import run_async
+from ezcaptcha_async.cli.interrupts import paid_tickets, run_async
 from ezcaptcha_async.cli.meter import Meter
 from ezcaptcha_async.cli.options import STDIN, STDOUT
 from ezcaptcha_async.cli.output import Output, counted, scaled
@@ -94,7 +94,8 @@ def _meter(batch: Batch, counts: BatchCounts, output: Output) -> Meter:
 
 def _what_is_left(batch: Batch, counts: BatchCounts) -> tuple[str, tuple[SavedTicket, ...]]:
     """Return what to say of a run that was ended, and the paid tasks that no book knows."""
-    done, tickets = f"{counted(counts.done, 'row')} done", counts.paid_tickets()
+    done = f"{counted(counts.done, 'row')} done"
+    tickets = () if counts.pool is None else paid_tickets(counts.pool)
     if not batch.keeps_books:
         return done, tickets
     left = len(tickets)

@@ -14,6 +14,7 @@ from ezcaptcha_async.cli.reporting.parts import (
     details,
     element,
     figure,
+    hinted,
     legend,
     table,
 )
@@ -54,14 +55,13 @@ def _strips(
     end: _End = "p95",
 ) -> Markup:
     """Return strips below each other, with the bins of all types as a table."""
-    hints, bins = [note] if note else [], list[Markup]()
+    ends, bins = "", list[Markup]()
     if histogram is not None:
         words, whole = list(wording.ranges(histogram)), sum(histogram.counts)
         # What the outer bars hold, where that is more than their place tells.
         first = [f"The first bar is {words[0]}."] if histogram.bins.open_below else []
         last = [f"The last bar is {words[-1]}."] if histogram.bins.open_above else []
-        if first or last:
-            hints.insert(0, " ".join(first + last))
+        ends = " ".join(first + last)
         rows = [
             (seconds, f"{count:,}", wording.share(count, whole))
             for seconds, count in zip(words, histogram.counts, strict=True)
@@ -72,7 +72,8 @@ def _strips(
         "div",
         legend(("line median", "median"), ("line p95", end)),
         *strips,
-        *(element("p", hint, class_="hint") for hint in hints),
+        hinted("p", ends),
+        hinted("p", note),
         *bins,
         class_="strips",
     )

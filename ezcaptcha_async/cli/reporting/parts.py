@@ -48,12 +48,17 @@ def breakable(name: str) -> Markup:
     return Markup(element("wbr").join(escape(part) for part in _HUMP.split(name)))
 
 
+def hinted(name: str, hint: str) -> Markup:
+    """Return an element with a hint; nothing without one."""
+    return element(name, hint, class_="hint") if hint else Markup()
+
+
 def section(heading: str, hint: str, *parts: Markup) -> Markup:
     """Return a section; on a wide screen two parts stand side by side."""
     return element(
         "section",
         element("h2", heading),
-        *([element("p", hint, class_="hint")] if hint else []),
+        hinted("p", hint),
         element("div", *parts, class_="beside" if len(parts) > 1 else "alone"),
     )
 
@@ -70,7 +75,6 @@ def table(
     """Return a table; its first `words` columns are no numbers, the first of all names the row."""
     # Roles are said, because a browser forgets them where the style arranges rows anew.
     wide = len(columns) >= _WIDE
-    more = [element("span", hint, class_="hint")] if hint else []
     kinds = ["words" if place < words else None for place in range(len(columns))]
     head = [
         element("th", column, scope="col", role="columnheader", class_=kind)
@@ -80,7 +84,7 @@ def table(
     foot = [] if total is None else [element("tfoot", _row(total, kinds), role="rowgroup")]
     return element(
         "table",
-        element("caption", caption, *more),
+        element("caption", caption, hinted("span", hint)),
         element("thead", element("tr", *head, role="row"), role="rowgroup"),
         element("tbody", *body, role="rowgroup"),
         *foot,
@@ -99,11 +103,7 @@ def _row(cells: Sequence[str], kinds: Sequence[str | None]) -> Markup:
 
 def figure(heading: str, hint: str, *parts: Markup) -> Markup:
     """Return a plot with its heading."""
-    caption = element(
-        "figcaption",
-        element("h3", heading),
-        *([element("span", hint, class_="hint")] if hint else []),
-    )
+    caption = element("figcaption", element("h3", heading), hinted("span", hint))
     return element("figure", caption, *parts)
 
 

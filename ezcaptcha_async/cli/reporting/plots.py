@@ -60,8 +60,10 @@ def plot(
     shapes: Iterable[Markup], text: str, x: Axis, y: Axis | None = None, *, bare: bool = False
 ) -> Markup:
     """Return a plot; without `y` it is a low strip, `bare` where another below says the axis."""
-    grid = "" if y is None else "".join(f"M0 {_down(y.at(at))}H{_SIZE}" for at, _ in y.ticks)
-    grid += "".join(f"M{_right(x.at(value))} 0V{_SIZE}" for value, _ in x.ticks)
+    rows = [] if y is None else [(y.at(value), words) for value, words in y.ticks]
+    columns = [(x.at(value), words) for value, words in x.ticks]
+    grid = "".join(f"M0 {_down(at)}H{_SIZE}" for at, _ in rows)
+    grid += "".join(f"M{_right(at)} 0V{_SIZE}" for at, _ in columns)
     drawing = element(
         "svg",
         element("path", d=grid, class_="grid"),
@@ -71,26 +73,18 @@ def plot(
         role="img",
         aria_label=text,
     )
-    at_the_left = (
-        ()
-        if y is None
-        else (element("span", words, style=f"bottom:{_percent(y.at(at))}") for at, words in y.ticks)
+    at_the_left = (element("span", words, style=f"bottom:{_percent(at)}") for at, words in rows)
+    room = y is not None
+    below = (
+        element("span", words, style=f"left:{_percent(at)}", class_=_side(at, words, room=room))
+        for at, words in columns
     )
-    below = [
-        element(
-            "span",
-            words,
-            style=f"left:{_percent(x.at(value))}",
-            class_=_side(x.at(value), words, room=y is not None),
-        )
-        for value, words in x.ticks
-    ]
     return element(
         "div",
         *([] if y is None else [element("div", *at_the_left, class_="ys", aria_hidden="true")]),
         drawing,
         *([] if bare else [element("div", *below, class_="xs", aria_hidden="true")]),
-        class_="plot" if y is not None else "plot strip bare" if bare else "plot strip",
+        class_="plot" if room else "plot strip bare" if bare else "plot strip",
     )
 
 
