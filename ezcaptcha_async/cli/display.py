@@ -50,18 +50,14 @@ def _totals(found: Tally) -> Table:
     columns = Column(style=FAINT), Column(justify="right"), Column(style=FAINT)
     table = Table.grid(*columns, padding=(0, 2, 0, 0))
     table.add_row("elapsed", _seconds(found.elapsed), "of real time; all others are service time")
-    table.add_row(
-        "requests", f"{found.requests:,}", f"over {counted(found.connections, 'connection')}"
-    )
+    over = f"over {counted(found.connections, 'connection')}"
+    table.add_row("requests", f"{found.requests:,}", over)
     table.add_row("polls per task", f"{found.polls_per_task:.1f}", "")
     table.add_row("ready to fetched", _seconds(found.lag_mean), f"mean; p95 {found.lag_p95:.1f} s")
     table.add_row("spacing violations", f"{found.spacing_violations:,}", "")
-    table.add_row(
-        "points charged",
-        points(found.points_charged),
-        f"{amount(found.points_charged / EZCAPTCHA.points_per_unit)} {EZCAPTCHA.currency}; "
-        f"the pool has counted {points(found.points_counted)}",
-    )
+    worth = f"{amount(found.points_charged / EZCAPTCHA.points_per_unit)} {EZCAPTCHA.currency}"
+    counts = f"{worth}; the pool has counted {points(found.points_counted)}"
+    table.add_row("points charged", points(found.points_charged), counts)
     return table
 
 

@@ -69,19 +69,15 @@ async def _findings(
     url = urlsplit(service.base_url)
     name = await look_up(url, timeout=timeout)
     yield name
-    is_open = name.state != "problem"
-    if is_open:
-        handshake = await shake_hands(url, timeout=timeout)
-        yield handshake
-        is_open = handshake.state != "problem"
-    else:
-        yield skipped("TLS")
+    is_found = name.state != "problem"
+    handshake = await shake_hands(url, timeout=timeout) if is_found else skipped("TLS")
+    yield handshake
     account = no_key = None
     try:
         account = connection.account()
     except ConfigurationError as error:
         no_key = Finding("key", "problem", error.message, exit_code=ExitCode.USAGE)
-    if is_open:
+    if is_found and handshake.state != "problem":
         answered = await answers(service, account, timeout=timeout)
     else:
         answered = unanswered(skipped("HTTP"))
