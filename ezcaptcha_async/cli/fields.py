@@ -168,7 +168,9 @@ def _plain(name: str) -> str:
 
 
 _OF_THE_WIRE: Final = {
-    _plain(field.wire): field.name for field in ALL_FIELDS if field.wire not in {None, field.name}
+    _plain(field.wire): field.name
+    for field in ALL_FIELDS
+    if field.wire is not None and field.wire != field.name
 }
 """What a field is called on the wire, in plain letters → here, where that is not the same."""
 

@@ -128,7 +128,7 @@ class _Reader(Generic[T]):
     _parse: Callable[[BinaryIO], Iterable[T]]
     _send: MemoryObjectSendStream[list[T] | Exception]
     _token: EventLoopToken = attrs.field(init=False, factory=current_token)
-    _batch: list[T] = attrs.field(init=False, factory=list)
+    _batch: list[T] = attrs.field(init=False, factory=list[T])
     is_wanted: bool = True
     """Whether somebody takes what is read; not asked of an event loop that may have ended."""
 
