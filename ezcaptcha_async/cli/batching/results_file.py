@@ -25,7 +25,7 @@ from ezcaptcha_async.cli.batching.rows import Row
 from ezcaptcha_async.cli.failures import reason
 from ezcaptcha_async.cli.options import STDOUT
 from ezcaptcha_async.cli.output import PROGRAM
-from ezcaptcha_async.cli.reporting.results import an_object, document_in
+from ezcaptcha_async.cli.reporting.collecting import an_object, document_in
 from ezcaptcha_async.private_files import check_owner, check_way, open_private
 
 RowState: TypeAlias = Literal["open", "finished", "changed"]

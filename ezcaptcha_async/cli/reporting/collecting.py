@@ -1,25 +1,31 @@
 """All rows of a file as columns of plain numbers: 48 bytes for each, whatever it holds.
 
-A failed row that a later line may replace is remembered by its number as well, and at
-most so many types and errors are told apart, so that no file can fill the memory.
+Lines may be damaged: nothing in them is believed. A failed row that a later line may replace
+is remembered by its number as well, and at most so many types and errors are told apart, so
+that no file can fill the memory.
 """
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Iterable
 from math import nan
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 
-from ezcaptcha_async.cli.reporting.results import a_number, a_text, a_time, an_object, document_in
+from ezcaptcha_async.cli.output import printable
 
 OTHERS: Final = "all others"
 _MOST_TYPES: Final = 50
 _MOST_ERRORS: Final = 50
+_LONGEST_NAME: Final = 80
 _LONGEST_MESSAGE: Final = 200
+_MOST: Final = 1e12
 _MOST_SECONDS: Final = 1e6
+# The year 3000; every platform has a calendar until then.
+_LATEST: Final = 32_503_680_000.0
 
 _COUNTS: Final = 1
 _MAY_BE_CHARGED: Final = 2
@@ -50,16 +56,16 @@ class Solutions:
 
     def add(self, row: dict[str, Any], receipt: dict[str, Any]) -> None:
         """Keep one row."""
-        finished_at = a_time(row.get("finished_at"))
+        finished_at = _time(row.get("finished_at"))
         waited = nan if row.get("resumed") else receipt.get("waited")
-        left = a_time(row.get("expires_at")) - finished_at
-        delay = a_time(receipt.get("ready_at")) - a_time(receipt.get("processing_at"))
+        left = _time(row.get("expires_at")) - finished_at
+        delay = _time(receipt.get("ready_at")) - _time(receipt.get("processing_at"))
         self.finished_at.append(finished_at)
-        self.waited.append(a_number(waited, most=_MOST_SECONDS))
-        self.left.append(a_number(left, -_MOST_SECONDS, _MOST_SECONDS))
-        self.delay.append(a_number(delay, most=_MOST_SECONDS))
-        self.polls.append(a_number(receipt.get("polls")))
-        self.points.append(a_number(receipt.get("points")))
+        self.waited.append(_number(waited, most=_MOST_SECONDS))
+        self.left.append(_number(left, -_MOST_SECONDS, _MOST_SECONDS))
+        self.delay.append(_number(delay, most=_MOST_SECONDS))
+        self.polls.append(_number(receipt.get("polls")))
+        self.points.append(_number(receipt.get("points")))
 
     def extend(self, other: Solutions) -> None:
         """Keep all rows of another type as well."""
@@ -80,8 +86,8 @@ class Errors:
 
     def add(self, row: dict[str, Any], error: dict[str, Any]) -> int:
         """Keep one row, and return its place."""
-        self.finished_at.append(a_time(row.get("finished_at")))
-        self.points.append(a_number(an_object(error.get("ticket")).get("points")))
+        self.finished_at.append(_time(row.get("finished_at")))
+        self.points.append(_number(an_object(error.get("ticket")).get("points")))
         self.marks.append(_COUNTS | (_MAY_BE_CHARGED if error.get("may_be_charged") is True else 0))
         return len(self.marks) - 1
 
@@ -130,27 +136,27 @@ class Collection:
                 self.damaged += 1
 
     def _add_solved(self, row: dict[str, Any], receipt: dict[str, Any]) -> None:
-        self._replace(row, a_text(receipt.get("task_id")))
-        name = a_text(receipt.get("task_type")) or "unknown type"
+        self._replace(row, _text(receipt.get("task_id")))
+        name = _text(receipt.get("task_type")) or "unknown type"
         if name not in self.solutions and len(self.solutions) >= _MOST_TYPES:
             name = OTHERS
         self.solutions.setdefault(name, Solutions()).add(row, receipt)
-        self.time_scale = max(self.time_scale, a_number(row.get("time_scale"), 1))
+        self.time_scale = max(self.time_scale, _number(row.get("time_scale"), 1))
         if len(self.services) <= 1:
-            self.services.add(a_text(receipt.get("service")))
+            self.services.add(_text(receipt.get("service")))
 
     def _add_failed(self, row: dict[str, Any], error: dict[str, Any]) -> None:
-        task_id = a_text(error.get("task_id"))
+        task_id = _text(error.get("task_id"))
         self._replace(row, task_id)
-        code, message = a_text(error.get("code")), error.get("message")
-        key = (a_text(error.get("kind")) or "unknown error", code)
+        code, message = _text(error.get("code")), error.get("message")
+        key = (_text(error.get("kind")) or "unknown error", code)
         if key not in self.errors and len(self.errors) >= _MOST_ERRORS:
             key = (OTHERS, "")
         if key not in self.errors:
             if isinstance(message, str):
                 # Without the code, and the id that belongs to one of many tasks only.
                 message = message.removesuffix(f" (task {task_id})").removeprefix(f"{code}: ")
-            self.errors[key] = Errors(*key, a_text(message, _LONGEST_MESSAGE))
+            self.errors[key] = Errors(*key, _text(message, _LONGEST_MESSAGE))
         place = self.errors[key].add(row, error)
         if isinstance(row.get("row"), int) and row.get("final") is False:
             self._replaceable[row["row"]] = (self.errors[key], place, task_id)
@@ -170,3 +176,38 @@ def collected(lines: Iterable[bytes]) -> Collection:
     for line in filter(bytes.strip, lines):
         collection.add(line)
     return collection
+
+
+def document_in(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a line is; None where it is none, as when it is damaged."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
+def an_object(value: Any) -> dict[str, Any]:
+    """Return an object; an empty one for what is none."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _text(value: Any, longest: int = _LONGEST_NAME) -> str:
+    """Return a text on one line, shortened where it is too long to be shown."""
+    if not isinstance(value, str):
+        return ""
+    text = printable(value[: 2 * longest])
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def _number(value: Any, least: float = 0, most: float = _MOST) -> float:
+    """Return a number within its bounds, else not-a-number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return nan
+    # Compared before it is converted: JSON knows whole numbers that no float can hold.
+    return float(value) if least <= value <= most else nan
+
+
+def _time(value: Any) -> float:
+    """Return a Unix time in seconds, else not-a-number."""
+    return _number(value, most=_LATEST)
