@@ -20,17 +20,9 @@ from cyclopts.validators import Number
 
 from ezcaptcha_async import EZCAPTCHA, ConfigurationError, EzCaptchaError, __version__
 from ezcaptcha_async.accounts import KEY_VARIABLE
-from ezcaptcha_async.cli import catalogue, examples
+from ezcaptcha_async.cli import catalogue, examples, failures
 from ezcaptcha_async.cli.connection import DEFAULT, Connection, FromFile, read_text
-from ezcaptcha_async.cli.failures import (
-    BrokenOffError,
-    ExitCode,
-    Interrupted,
-    UsageError,
-    exit_code,
-    help_on_codes,
-    reason,
-)
+from ezcaptcha_async.cli.failures import BrokenOffError, ExitCode, Interrupted, UsageError
 from ezcaptcha_async.cli.options import STDIN, STDOUT, STDOUT_NAMES, Backend, Format
 from ezcaptcha_async.cli.output import PROGRAM, Output
 
@@ -57,7 +49,7 @@ if TYPE_CHECKING:
 else:
     # What the shell offers for it; anything else is taken as well, and looked at later.
     TaskType = Literal[tuple(offer.type for offer in EZCAPTCHA.offers)] | str
-    FieldArgument = Literal[tuple(f"{name}=" for name in catalogue.field_names())] | str
+    FieldArgument = Literal[tuple(f"{name}=" for name in catalogue.FIELD_NAMES)] | str
 
 _HELP: Final = frozenset({"--help", "-h"})
 _VERBOSE: Final = frozenset({"--verbose", "-v"})
@@ -73,7 +65,8 @@ app: Final = App(
     name=PROGRAM,
     help="Client for the EzCaptcha and 1captcha APIs. Begin with: ezcaptcha demo",
     help_format="markdown",
-    help_epilogue=f"{help_on_codes()} With -v anywhere, the library's log is shown on stderr.",
+    help_epilogue=failures.help_on_codes()
+    + " With -v anywhere, the library's log is shown on stderr.",
     version=__version__,
     version_flags=("--version", "-V"),
 )
@@ -101,9 +94,9 @@ def run(tokens: Sequence[str]) -> int:
     except (EzCaptchaError, Interrupted, BrokenOffError) as error:
         failure = error
     except OSError as error:
-        failure = BrokenOffError(f"cannot go on: {reason(error)}")
+        failure = BrokenOffError(f"cannot go on: {failures.reason(error)}")
     output.failure(failure)
-    return exit_code(failure)
+    return failures.exit_code(failure)
 
 
 def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
@@ -319,7 +312,7 @@ def batch(
     else:
         counts.show_end(output, results)
     if counts.halted_by is not None:
-        code = exit_code(counts.halted_by)
+        code = failures.exit_code(counts.halted_by)
         # For a script, USAGE is that nothing was sent.
         return ExitCode.FAILED if code is ExitCode.USAGE and counts.has_sent else code
     return ExitCode.FAILED if counts.failed or counts.failed_before else ExitCode.DONE

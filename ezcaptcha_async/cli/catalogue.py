@@ -26,40 +26,31 @@ class Field:
     default: bool | str | None  # what it is when left out
 
 
-_FIELDS: Final[dict[type, tuple[Field, ...]]] = {}
-
-
-def fields_of(task_class: type[Task[Any]]) -> tuple[Field, ...]:
-    """Return the fields of a task class: required ones first, ``extra`` last."""
-    if task_class not in _FIELDS:  # a batch asks for each of its rows
-        hints = get_type_hints(task_class)
-        found = [
-            _field(item, hints[item.name])
-            for item in attrs.fields(task_class)
-            if item.name != "reference"  # that goes to no service
-        ]
-        found.sort(key=lambda field: (field.wire is None, not field.required))
-        _FIELDS[task_class] = tuple(found)
-    return _FIELDS[task_class]
+def _fields_of(task_class: type[Task[Any]]) -> tuple[Field, ...]:
+    hints = get_type_hints(task_class)
+    found = (
+        _field(item, hints[item.name])
+        for item in attrs.fields(task_class)
+        if item.name != "reference"  # that goes to no service
+    )
+    return tuple(sorted(found, key=lambda field: (field.wire is None, not field.required)))
 
 
 def _field(field: Any, hint: Any) -> Field:
-    form: Form = "flag" if hint in (bool, bool | None) else "text"
-    form = field.metadata.get("form", form)
     required = field.default is attrs.NOTHING
     return Field(
         name=field.name,
         wire=field.metadata.get("wire"),
-        form=form,
+        form=field.metadata.get("form", "flag" if hint in (bool, bool | None) else "text"),
         required=required,
         default=None if required else field.default,
     )
 
 
-def field_names() -> tuple[str, ...]:
-    """Return the names of the fields of all types, each once."""
-    fields = (field.name for task_class in TASK_TYPES for field in fields_of(task_class))
-    return tuple(dict.fromkeys(fields))
+FIELDS: Final = {task_class: _fields_of(task_class) for task_class in TASK_TYPES}
+"""Task class → its fields: required ones first, ``extra`` last."""
+ALL_FIELDS: Final = [field for fields in FIELDS.values() for field in fields]
+FIELD_NAMES: Final = tuple(dict.fromkeys(field.name for field in ALL_FIELDS))
 
 
 def offers_of(task_class: type[Task[Any]]) -> tuple[tuple[Service, Offer], ...]:
@@ -77,7 +68,7 @@ def as_document() -> dict[str, Any]:
         "types": [
             {
                 "type": task_class.__name__,
-                "fields": [attrs.asdict(field) for field in fields_of(task_class)],
+                "fields": [attrs.asdict(field) for field in fields],
                 "offers": [
                     {
                         "service": service.name,
@@ -88,6 +79,6 @@ def as_document() -> dict[str, Any]:
                     for service, offer in offers_of(task_class)
                 ],
             }
-            for task_class in TASK_TYPES
+            for task_class, fields in FIELDS.items()
         ],
     }

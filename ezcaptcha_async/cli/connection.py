@@ -30,20 +30,16 @@ _COMMENT: Final = re.compile(r"(^|\s)#.*")
 _ASSIGNED: Final = re.compile(r"(?:export\s+|set\s+|\$env:)?([A-Za-z_]\w*)\s*=\s*(?!=*$)(.*)")
 _QUOTES: Final = frozenset("\"'")
 _VARIABLES: Final = frozenset({KEY_VARIABLE, *OTHER_KEY_VARIABLES})
+# A variable that is set to nothing; no key is written so.
 _EMPTY: Final = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+=+")
-"""A variable that is set to nothing; no key is written so."""
+# Nothing in it that stands around words, between them, or before a comment.
 _KEY: Final = re.compile(r"(?!//)[\w+/][^\s\"'`,:;<>()\[\]{}=]*=*", re.ASCII)
-"""Nothing in it that stands around words, between them, or before a comment."""
 # A lone hyphen is stdin, not the beginning of an option.
 FromFile: Final = Parameter(allow_leading_hyphen=True)
 
 
 def read_text(source: Path, *, option: str) -> str:
-    """Return what a file holds, or stdin for ``-``.
-
-    Raises:
-        ConfigurationError: It cannot be read.
-    """
+    """Return what a file holds, or stdin for ``-``; or refuse what cannot be read."""
     try:
         return sys.stdin.read() if source == STDIN else source.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -70,11 +66,7 @@ class Connection:
     key_file: Annotated[Path | None, FromFile] = None
 
     def profile(self, time_scale: float | None = None) -> Service:
-        """Return the profile of the service; its speed, if not given, is that of the environment.
-
-        Raises:
-            ConfigurationError: The URL is not safe, or the service is not a simulated one.
-        """
+        """Return the profile of the service, at some speed or at that of the environment."""
         profile = ONECAPTCHA
         if self.service == "ezcaptcha":
             profile = default_service() if self.base_url is None else EZCAPTCHA
@@ -98,24 +90,22 @@ class Connection:
     def accounts(self, time_scale: float | None = None) -> tuple[Account, ...]:
         """Return an account for each line of the key file, or the one of the environment."""
         profile = self.profile(time_scale)
-        return tuple(Account(key, service=profile) for key in self._keys())
+        if self.key_file is not None:
+            keys = keys_in(read_text(self.key_file, option="--key-file"))
+        elif key_variable() is None:
+            raise ConfigurationError(f"no client key: set {KEY_VARIABLE}, or give --key-file")
+        elif not _KEY.fullmatch(default_key()):
+            raise ConfigurationError(
+                f"{self.key_source} holds no client key: write it without quotes and blanks"
+            )
+        else:
+            keys = (default_key(),)
+        return tuple(Account(key, service=profile) for key in keys)
 
     @property
     def key_source(self) -> str:
         """Where the key comes from: an environment variable, or ``--key-file``."""
         return "--key-file" if self.key_file is not None else key_variable() or KEY_VARIABLE
-
-    def _keys(self) -> tuple[str, ...]:
-        if self.key_file is not None:
-            return keys_in(read_text(self.key_file, option="--key-file"))
-        if key_variable() is None:
-            raise ConfigurationError(f"no client key: set {KEY_VARIABLE}, or give --key-file")
-        key = default_key()
-        if not _KEY.fullmatch(key):
-            raise ConfigurationError(
-                f"{self.key_source} holds no client key: write it without quotes and blanks"
-            )
-        return (key,)
 
 
 def keys_in(text: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import anyio
 import attrs
 
 from ezcaptcha_async import LearnedPolling, Outcome, SessionPool, Statistics, Task
-from ezcaptcha_async.cli.catalogue import fields_of
+from ezcaptcha_async.cli.catalogue import FIELDS
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.meter import Meter
@@ -18,7 +18,7 @@ from ezcaptcha_async.cli.options import Backend
 from ezcaptcha_async.cli.output import Output, counted, points, scaled
 from ezcaptcha_async.cli.tally import Tally, tally
 from ezcaptcha_async.tasks import TASK_TYPES
-from ezcaptcha_async.testing import SimulatedServer, SimulatedService, serve
+from ezcaptcha_async.testing import SimulatedService, serve
 
 _HOSTS: Final = (
     "www.example.com",
@@ -56,7 +56,7 @@ def example_tasks(wanted: Demo) -> list[Task[Any]]:
     tasks: list[Task[Any]] = []
     for number in range(wanted.tasks):
         task_class = TASK_TYPES[number % len(TASK_TYPES)]
-        fields = {field.name: field for field in fields_of(task_class)}
+        fields = {field.name: field for field in FIELDS[task_class]}
         values: dict[str, Any] = {
             name: value
             for name, value in _VALUES.items()
@@ -89,7 +89,15 @@ def run_demo(wanted: Demo, output: Output) -> Tally:
                 async for outcome in found:
                     outcomes.append(outcome)  # noqa: PERF401 - seen while more are to come
 
-        with _meter(wanted, server, output).open() as meter:
+        meter = Meter(
+            output,
+            output.console,
+            f"{counted(wanted.tasks, 'task')}{scaled(wanted.speed)}, against {server.url}",
+            wanted.tasks,
+            moves=output.can_move(output.console),
+            seconds_between_lines=_SECONDS_BETWEEN_LINES,
+        )
+        with meter.open():
 
             async def keep_showing() -> None:
                 await opened.wait()
@@ -108,18 +116,6 @@ def run_demo(wanted: Demo, output: Output) -> Tally:
             show()
     elapsed = monotonic() - begin
     return tally(outcomes, pool.statistics(), service, elapsed=elapsed, speed=wanted.speed)
-
-
-def _meter(wanted: Demo, server: SimulatedServer, output: Output) -> Meter:
-    tasks = counted(wanted.tasks, "task")
-    return Meter(
-        output,
-        output.console,
-        f"{tasks}{scaled(wanted.speed)}, against {server.url}",
-        wanted.tasks,
-        moves=output.can_move(output.console),
-        seconds_between_lines=_SECONDS_BETWEEN_LINES,
-    )
 
 
 def _failed(counts: Statistics) -> int:

@@ -10,11 +10,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ezcaptcha_async import EZCAPTCHA, Offer
-from ezcaptcha_async.cli.catalogue import SERVICES, Field, fields_of, offers_of
+from ezcaptcha_async.cli.catalogue import FIELDS, SERVICES, Field, offers_of
 from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, INDENT, Output, amount, counted, points
 from ezcaptcha_async.cli.tabular import tabulated
-from ezcaptcha_async.cli.tally import Tally, TypeTally
-from ezcaptcha_async.tasks import TASK_TYPES
+from ezcaptcha_async.cli.tally import Tally
 
 _TALLY_COLUMNS: Final = ("type", "tasks", "solved", "median", "p95", "polls")
 _TYPE_WIDTH: Final = 40
@@ -23,7 +22,17 @@ _NARROW: Final = 68
 
 def show_tally(output: Output, found: Tally) -> None:
     """Show what came of the demonstration."""
-    rows = [(item.type or "all types", *_figures(item)) for item in (*found.types, found.total)]
+    rows = [
+        (
+            item.type or "all types",
+            f"{item.tasks:,}",
+            f"{item.solved:,}",
+            _seconds(item.median),
+            _seconds(item.p95),
+            "-" if item.polls is None else f"{item.polls:.1f}",
+        )
+        for item in (*found.types, found.total)
+    ]
     table = tabulated(_TALLY_COLUMNS, rows, width=output.width, totals=True)
     words = [
         Text.assemble((what, f"bold {BAD}"), end, (details, FAINT))
@@ -31,16 +40,6 @@ def show_tally(output: Output, found: Tally) -> None:
     ]
     good = Text("Nothing was lost: each task was charged once and its solution fetched.", GOOD)
     output.show(table, "", _totals(found), "", *(words or [good]))
-
-
-def _figures(item: TypeTally) -> tuple[str, ...]:
-    return (
-        f"{item.tasks:,}",
-        f"{item.solved:,}",
-        _seconds(item.median),
-        _seconds(item.p95),
-        "-" if item.polls is None else f"{item.polls:.1f}",
-    )
 
 
 def _seconds(value: float | None) -> str:
@@ -51,18 +50,14 @@ def _totals(found: Tally) -> Table:
     columns = Column(style=FAINT), Column(justify="right"), Column(style=FAINT)
     table = Table.grid(*columns, padding=(0, 2, 0, 0))
     table.add_row("elapsed", _seconds(found.elapsed), "of real time; all others are service time")
-    table.add_row(
-        "requests", f"{found.requests:,}", f"over {counted(found.connections, 'connection')}"
-    )
+    over = f"over {counted(found.connections, 'connection')}"
+    table.add_row("requests", f"{found.requests:,}", over)
     table.add_row("polls per task", f"{found.polls_per_task:.1f}", "")
     table.add_row("ready to fetched", _seconds(found.lag_mean), f"mean; p95 {found.lag_p95:.1f} s")
     table.add_row("spacing violations", f"{found.spacing_violations:,}", "")
-    table.add_row(
-        "points charged",
-        points(found.points_charged),
-        f"{amount(found.points_charged / EZCAPTCHA.points_per_unit)} {EZCAPTCHA.currency}; "
-        f"the pool has counted {points(found.points_counted)}",
-    )
+    worth = f"{amount(found.points_charged / EZCAPTCHA.points_per_unit)} {EZCAPTCHA.currency}"
+    counts = f"{worth}; the pool has counted {points(found.points_counted)}"
+    table.add_row("points charged", points(found.points_charged), counts)
     return table
 
 
@@ -73,15 +68,15 @@ def show_types(output: Output) -> None:
     width, below = (12, "\n") if is_narrow else (_TYPE_WIDTH, "")
     names = "".join(f"{service.name:>12}" for service in SERVICES)
     lines: list[RenderableType] = ["", Text(f"{'type':<{width}}{names}", style=FAINT)]
-    for task_class in TASK_TYPES:
+    for task_class, fields in FIELDS.items():
         offers = {service.name: offer for service, offer in offers_of(task_class)}
         prices = "".join(f"{_price(offers.get(service.name)):>12}" for service in SERVICES)
         if is_narrow:
             prices = f"{'':<{width}}{prices}"
         name = f"{task_class.__name__:<{width}}"
         lines.append(Text.assemble((name, "bold"), below, prices))
-        fields = " ".join(_field(field) for field in fields_of(task_class) if field.wire)
-        lines.append(Padding(Text(fields, style=FAINT), INDENT))
+        shown = " ".join(_field(field) for field in fields if field.wire)
+        lines.append(Padding(Text(shown, style=FAINT), INDENT))
     worth = (
         f"{points(service.points_per_unit)} points are 1 {service.currency} at {service.name}"
         for service in SERVICES

@@ -55,14 +55,9 @@ def examine(output: Output, connection: Connection, *, timeout: float) -> ExitCo
     code = next(problems, ExitCode.DONE)  # what comes after the first may follow from it
     if output.as_json:
         is_shown = attrs.filters.exclude("exit_code")
-        output.document(
-            {
-                "service": service.name,
-                "base_url": service.base_url,
-                "checks": [attrs.asdict(finding, filter=is_shown) for finding in checks],
-                "exit_code": int(code),
-            }
-        )
+        found = [attrs.asdict(finding, filter=is_shown) for finding in checks]
+        where = {"service": service.name, "base_url": service.base_url}
+        output.document({**where, "checks": found, "exit_code": int(code)})
     else:
         output.show("", _conclusion(checks))
     return code
@@ -74,19 +69,15 @@ async def _findings(
     url = urlsplit(service.base_url)
     name = await look_up(url, timeout=timeout)
     yield name
-    is_open = name.state != "problem"
-    if is_open:
-        handshake = await shake_hands(url, timeout=timeout)
-        yield handshake
-        is_open = handshake.state != "problem"
-    else:
-        yield skipped("TLS")
+    is_found = name.state != "problem"
+    handshake = await shake_hands(url, timeout=timeout) if is_found else skipped("TLS")
+    yield handshake
     account = no_key = None
     try:
         account = connection.account()
     except ConfigurationError as error:
         no_key = Finding("key", "problem", error.message, exit_code=ExitCode.USAGE)
-    if is_open:
+    if is_found and handshake.state != "problem":
         answered = await answers(service, account, timeout=timeout)
     else:
         answered = unanswered(skipped("HTTP"))

@@ -1,4 +1,7 @@
-"""What goes wrong: one line for a person, one object for a machine, one exit code per kind."""
+"""What goes wrong: one line for a person, one object for a machine, one exit code per kind.
+
+Arguments and files that cannot be used are a ConfigurationError wherever that is found out.
+"""
 
 from __future__ import annotations
 
@@ -10,39 +13,61 @@ from typing import Any, Final, Self
 from ezcaptcha_async import SavedTicket, errors
 
 
+class UsageError(Exception):
+    """The arguments make no sense."""
+
+
 class ExitCode(enum.IntEnum):
-    """The exit codes, each with what it says; a script may rely on them."""
+    """The exit codes, each with what it says and what ends in it; a script may rely on them.
+
+    An error of a class that none of them names counts as its nearest base.
+    """
 
     meaning: str
+    kinds: tuple[type[Exception], ...]
 
     DONE = 0, "done"
     FAILED = 1, "anything else, or a row failed"
-    USAGE = 2, "wrong arguments or files, nothing was sent"
-    CREDENTIALS = 3, "the client key is wrong"
-    BALANCE = 4, "out of points"
-    REFUSED = 5, "banned or throttled, or no capacity"
-    TASK = 6, "the service rejects the task or gave up on it"
-    TIMEOUT = 7, "not solved in time"
-    NO_ANSWER = 8, "no answer, or none that means anything"
-    UNKNOWN = 9, "the answer to createTask was lost, which may be charged"
+    USAGE = 2, "wrong arguments or files, nothing was sent", UsageError, errors.ConfigurationError
+    CREDENTIALS = 3, "the client key is wrong", errors.CredentialError
+    BALANCE = 4, "out of points", errors.InsufficientBalanceError, errors.BudgetExceededError
+    REFUSED = (
+        5,
+        "banned or throttled, or no capacity",
+        *(errors.BannedError, errors.ThrottledError, errors.CapacityError),
+    )
+    TASK = (
+        6,
+        "the service rejects the task or gave up on it",
+        *(errors.InvalidTaskError, errors.TaskFailedError, errors.TaskNotFoundError),
+    )
+    TIMEOUT = 7, "not solved in time", errors.ResultWindowLapsedError, errors.SolveTimeoutError
+    NO_ANSWER = (
+        8,
+        "no answer, or none that means anything",
+        # The last with a code that this version does not know.
+        *(errors.TransportError, errors.ProtocolError, errors.ServiceError),
+    )
+    UNKNOWN = (
+        9,
+        "the answer to createTask was lost, which may be charged",
+        errors.SubmissionUnknownError,
+    )
     HUNG_UP = 129, "ended by SIGHUP"
     INTERRUPTED = 130, "ended by Ctrl-C"
     TERMINATED = 143, "ended by SIGTERM"
 
-    def __new__(cls, code: int, meaning: str) -> Self:
+    def __new__(cls, code: int, meaning: str, *kinds: type[Exception]) -> Self:
         """Make one that counts as its number."""
         member = int.__new__(cls, code)
         member._value_ = code
-        member.meaning = meaning
+        member.meaning, member.kinds = meaning, kinds
         return member
 
 
+_CODES: Final = {kind: code for code in ExitCode for kind in code.kinds}
 _OVER: Final = (errors.ResultWindowLapsedError, errors.TaskFailedError, errors.TaskNotFoundError)
 """Ends of a paid task after which there is nothing to fetch any more."""
-
-
-class UsageError(Exception):
-    """The arguments make no sense."""
 
 
 class BrokenOffError(Exception):
@@ -57,29 +82,6 @@ class BrokenOffError(Exception):
         self.tickets: tuple[SavedTicket, ...] = tuple(tickets)  # which can still be fetched
 
 
-_CODES: Final[Mapping[type[BaseException], ExitCode]] = {
-    UsageError: ExitCode.USAGE,
-    errors.ConfigurationError: ExitCode.USAGE,
-    errors.CredentialError: ExitCode.CREDENTIALS,
-    errors.InsufficientBalanceError: ExitCode.BALANCE,
-    errors.BudgetExceededError: ExitCode.BALANCE,
-    errors.BannedError: ExitCode.REFUSED,
-    errors.ThrottledError: ExitCode.REFUSED,
-    errors.CapacityError: ExitCode.REFUSED,
-    errors.InvalidTaskError: ExitCode.TASK,
-    errors.TaskFailedError: ExitCode.TASK,
-    errors.TaskNotFoundError: ExitCode.TASK,
-    errors.ResultWindowLapsedError: ExitCode.TIMEOUT,
-    errors.SolveTimeoutError: ExitCode.TIMEOUT,
-    errors.TransportError: ExitCode.NO_ANSWER,
-    errors.ProtocolError: ExitCode.NO_ANSWER,
-    # A code that this version does not know.
-    errors.ServiceError: ExitCode.NO_ANSWER,
-    errors.SubmissionUnknownError: ExitCode.UNKNOWN,
-}
-"""Error class → exit code; a class that is not here counts as its nearest base."""
-
-
 class Interrupted(Exception):  # noqa: N818 - not an error: somebody wanted it so
     """The process was told to end, by a signal."""
 
@@ -92,18 +94,18 @@ class Interrupted(Exception):  # noqa: N818 - not an error: somebody wanted it s
         self.note = note  # what the command has to say of its end
 
     def __str__(self) -> str:
-        ended, _ = _ENDS.get(self.signum, _BY_CTRL_C)
-        if self.note is None and not self.tickets:
-            return f"{ended}; no paid task is left to fetch"
-        return ended if self.note is None else f"{ended}; {self.note}"
+        ended, _ = _ENDS[self.signum]
+        if self.note is not None:
+            return f"{ended}; {self.note}"
+        return ended if self.tickets else f"{ended}; no paid task is left to fetch"
 
 
-_BY_CTRL_C: Final = ("interrupted", ExitCode.INTERRUPTED)
 _ENDS: Final[Mapping[int, tuple[str, ExitCode]]] = {
+    1: ("hung up", ExitCode.HUNG_UP),  # by its number: Windows has no SIGHUP
+    signal.SIGINT: ("interrupted", ExitCode.INTERRUPTED),
     signal.SIGTERM: ("terminated", ExitCode.TERMINATED),
-    getattr(signal, "SIGHUP", 1): ("hung up", ExitCode.HUNG_UP),  # Windows has none
 }
-"""Signal → what it does, and the exit code; any other one counts as Ctrl-C."""
+"""Signal → what it does, and the exit code."""
 
 
 def reason(error: Exception, otherwise: str = "") -> str:
@@ -114,7 +116,7 @@ def reason(error: Exception, otherwise: str = "") -> str:
 def exit_code(failure: BaseException) -> ExitCode:
     """Return the exit code for what ended a command."""
     if isinstance(failure, Interrupted):
-        return _ENDS.get(failure.signum, _BY_CTRL_C)[1]
+        return _ENDS[failure.signum][1]
     return next((_CODES[base] for base in type(failure).__mro__ if base in _CODES), ExitCode.FAILED)
 
 
@@ -141,11 +143,6 @@ def _with_tickets(text: str, failure: BaseException) -> str:
             return f"{text}; {'it' if known in text else f'task {known}'} is paid"
         case several:
             return f"{text}; {len(several):,} tasks are paid"
-
-
-def results(failure: BaseException) -> tuple[str, ...]:
-    """Return what is paid for, and could not be written where it belongs."""
-    return failure.results if isinstance(failure, BrokenOffError) else ()
 
 
 def tickets(failure: BaseException) -> tuple[SavedTicket, ...]:

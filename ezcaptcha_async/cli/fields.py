@@ -10,29 +10,20 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from ezcaptcha_async import ConfigurationError, CustomTask, Task
-from ezcaptcha_async.cli.catalogue import Field, field_names, fields_of
+from ezcaptcha_async.cli.catalogue import ALL_FIELDS, FIELD_NAMES, FIELDS, Field
 from ezcaptcha_async.tasks import TASK_TYPES
 
 _ARGUMENT: Final = re.compile(r"(\w+)(:?=)(.*)", re.DOTALL)
-_FLAGS: Final = {
-    **dict.fromkeys(("true", "yes", "1"), True),
-    **dict.fromkeys(("false", "no", "0"), False),
-}
+_FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 _TaskClass = type[Task[Any]]
-_CLASSES: Final[Mapping[str, _TaskClass]] = {
-    task_class.__name__.casefold(): task_class for task_class in TASK_TYPES
-}
+_CLASSES: Final = {task_class.__name__.casefold(): task_class for task_class in TASK_TYPES}
 
 
 def task_from(
     task_type: str, arguments: Iterable[str], more: str | None = None, *, custom: bool = False
 ) -> Task[Any]:
-    """Build a task of ``name=text`` or ``name:=JSON`` for each field, and of more in JSON.
-
-    Raises:
-        ConfigurationError: The type or a field is not known, missing or wrong.
-    """
+    """Build a task of ``name=text`` or ``name:=JSON`` for each field, and of more in JSON."""
     values = {} if more is None else object_in(more)
     if values is None:
         raise ConfigurationError("--fields must hold one JSON object, with each name once")
@@ -52,14 +43,12 @@ def task_of(
     if custom:
         return CustomTask(task_type, values, reference=reference)
     task_class = class_of(task_type)
-    fields = {field.name: field for field in fields_of(task_class)}
+    fields = {field.name: field for field in FIELDS[task_class]}
     for name in values:
         if name not in fields:
             raise ConfigurationError(_unknown_field(name, task_class, fields))
-    missing = [
-        field.name for field in fields.values() if field.required and field.name not in values
-    ]
-    if missing:
+    required = (field.name for field in fields.values() if field.required)
+    if missing := [name for name in required if name not in values]:
         raise ConfigurationError(f"{task_class.__name__} needs {' and '.join(missing)}")
     parsed = {name: _parsed(fields[name], value) for name, value in values.items()}
     return task_class(**parsed, reference=reference)
@@ -99,11 +88,9 @@ def object_in(text: str) -> dict[str, Any] | None:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
-_TYPO: Final = 0.85
-"""MTCaptcha is as near as 0.82 to HCaptcha."""
+_TYPO: Final = 0.85  # MTCaptcha is as near as 0.82 to HCaptcha
 _LIKE: Final = 0.8
-_LONG: Final = 4
-"""So many letters in common are no accident."""
+_LONG: Final = 4  # so many letters in common are no accident
 _ENDING: Final = re.compile(r"task(prox\w*?(?=s9|$))?")
 _MEANINGS: Final = (
     ("turnstile", "cloudflareturnstiletask"),
@@ -165,14 +152,11 @@ def is_own(task_type: str, name: str) -> bool:
 
     A typo is meant for one, and so is what the services or others call a field, or what is one
     of another type: who left it out would pay for a task that nobody wanted.
-
-    Raises:
-        ConfigurationError: The type is not known.
     """
     plain = _plain(name)
-    if plain in FIELD_NAMES or plain in _FOREIGN:
+    if plain in _NAMES or plain in _FOREIGN:
         return False
-    fields = {_plain(field.name) for field in fields_of(class_of(task_type))}
+    fields = {_plain(field.name) for field in FIELDS[class_of(task_type)]}
     return not get_close_matches(plain, fields, n=1, cutoff=_LIKE) and not any(
         (len(plain) >= _LONG and plain in field) or (len(field) > _LONG and field in plain)
         for field in fields
@@ -183,14 +167,15 @@ def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, name.casefold()))
 
 
-FIELD_NAMES: Final = frozenset(
-    _plain(name)
-    for task_class in TASK_TYPES
-    for field in fields_of(task_class)
-    for name in (field.name, field.wire or field.name)
-)
-"""What all fields of all types are called, here and on the wire, in plain lower-case letters."""
+_OF_THE_WIRE: Final = {
+    _plain(field.wire): field.name
+    for field in ALL_FIELDS
+    if field.wire is not None and field.wire != field.name
+}
+"""What a field is called on the wire, in plain letters → here, where that is not the same."""
 
+_NAMES: Final = frozenset([*map(_plain, FIELD_NAMES), *_OF_THE_WIRE])
+"""What all fields of all types are called, here and on the wire, in plain letters."""
 
 _FOREIGN: Final[Mapping[str, str | None]] = {
     name: ours
@@ -209,21 +194,12 @@ _FOREIGN: Final[Mapping[str, str | None]] = {
 }
 """What other services call a field, in plain letters → ours that says the same, if there is one."""
 
-
-_OF_THE_WIRE: Final[Mapping[str, str]] = {
-    _plain(field.wire): field.name
-    for task_class in TASK_TYPES
-    for field in fields_of(task_class)
-    if field.wire is not None and field.wire != field.name
-}
-"""What a field is called on the wire, in plain letters → here, where that is not the same."""
-
 _PAGE: Final = "website_url"
 
 
 def names_a_field(names: Iterable[str]) -> bool:
     """Return whether one of the names is that of a field."""
-    return not FIELD_NAMES.isdisjoint(map(_plain, names))
+    return not _NAMES.isdisjoint(map(_plain, names))
 
 
 def wire_names(names: Collection[str]) -> dict[str, str]:
@@ -231,7 +207,7 @@ def wire_names(names: Collection[str]) -> dict[str, str]:
 
     None where the page, which each task needs, is not among them: a row may do without the others.
     """
-    plain = {name: _plain(name) for name in names if name not in field_names()}
+    plain = {name: _plain(name) for name in names if name not in FIELD_NAMES}
     found = {name: _OF_THE_WIRE[word] for name, word in plain.items() if word in _OF_THE_WIRE}
     return found if _PAGE in found.values() and _PAGE not in names else {}
 

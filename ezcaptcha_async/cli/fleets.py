@@ -11,7 +11,7 @@ import attrs
 
 from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async.cli.output import Output, counted, points, printable
-from ezcaptcha_async.fleets import AccountStatus, FleetStatus
+from ezcaptcha_async.fleets import FleetStatus
 
 if TYPE_CHECKING:
     from ezcaptcha_async.redis import Fleet
@@ -61,27 +61,14 @@ def show(output: Output, fleet: Fleet, *, reopen: bool) -> None:
     if output.as_json:
         output.document(attrs.asdict(status))
         return
-    for line in _lines(status):
-        output.result(line)
-
-
-def _lines(status: FleetStatus) -> list[str]:
     limit = "" if status.budget is None else f" of {points(status.budget)}"
     done, adopted = f"{status.done:,} delivered", f"{status.adopted:,} taken over from the dead"
-    return [
-        f"{status.name}: {counted(status.pools, 'pool')} alive",
-        f"points: {points(status.spent)}{limit} spent, or meant to be",
-        f"tasks: {status.created:,} created, {done}, {adopted}",
-        f"unknown: {counted(status.unknown, 'createTask request')} of the last day",
-        *map(_line, status.accounts),
-    ]
-
-
-def _line(account: AccountStatus) -> str:
-    state = account.state
-    if account.retry_after is not None:
-        state += f" for {account.retry_after:.0f} s"
-    return printable(
-        f"{account.account}: {state}; {account.creating:,} being created, "
-        f"{account.in_flight:,} in flight, {counted(account.errors, 'error')} in the last minute"
-    )
+    output.result(f"{status.name}: {counted(status.pools, 'pool')} alive")
+    output.result(f"points: {points(status.spent)}{limit} spent, or meant to be")
+    output.result(f"tasks: {status.created:,} created, {done}, {adopted}")
+    output.result(f"unknown: {counted(status.unknown, 'createTask request')} of the last day")
+    for item in status.accounts:
+        wait = "" if item.retry_after is None else f" for {item.retry_after:.0f} s"
+        tasks = f"{item.creating:,} being created, {item.in_flight:,} in flight"
+        errors = f"{counted(item.errors, 'error')} in the last minute"
+        output.result(printable(f"{item.account}: {item.state}{wait}; {tasks}, {errors}"))

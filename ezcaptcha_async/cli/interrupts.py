@@ -5,11 +5,9 @@ from __future__ import annotations
 import importlib.util
 import signal
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 import anyio
-import attrs
 from anyio.abc import TaskStatus
 
 from ezcaptcha_async import PoolClosedError, SavedTicket, SessionPool
@@ -18,49 +16,6 @@ from ezcaptcha_async.cli.options import Backend
 
 T = TypeVar("T")
 _ENDING: Final = [item for item in signal.Signals if item.name in ("SIGINT", "SIGTERM", "SIGHUP")]
-
-
-@attrs.define(eq=False)
-class _Watched(Generic[T]):
-    """What came of it; one of the three is set."""
-
-    value: tuple[T] | None = None
-    failure: Exception | None = None
-    signum: int = signal.SIGINT
-
-    async def guard(
-        self, work: Callable[[], Awaitable[T]], beside: Callable[[], Awaitable[None]] | None
-    ) -> None:
-        async with anyio.create_task_group() as group:
-            await group.start(self._watch, group.cancel_scope)
-            if beside is not None:
-                group.start_soon(self._attempt, beside, group.cancel_scope)
-            await self._attempt(partial(self._do, work), group.cancel_scope)
-            group.cancel_scope.cancel()
-
-    async def _do(self, work: Callable[[], Awaitable[T]]) -> None:
-        self.value = (await work(),)
-
-    async def _attempt(self, call: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
-        try:
-            await call()
-        except Exception as failure:  # noqa: BLE001 - raised again, outside our group
-            self.failure = self.failure or failure
-            scope.cancel()
-
-    async def _watch(self, scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
-        try:
-            # What whoever started this has told it to ignore, such as nohup, it does.
-            heeded = (item for item in _ENDING if signal.getsignal(item) != signal.SIG_IGN)
-            with anyio.open_signal_receiver(*heeded) as signals:
-                task_status.started()
-                self.signum = await anext(signals)
-        except NotImplementedError:
-            # asyncio on Windows: there Ctrl-C cancels the coroutine by itself.
-            task_status.started()
-            return
-        # From here on the signals do what they always do: a second one ends it at once.
-        scope.cancel()
 
 
 def run_async(
@@ -78,19 +33,57 @@ def run_async(
     Raises:
         Interrupted: By SIGINT, SIGTERM or SIGHUP.
     """
-    run: _Watched[T] = _Watched()
+    values: list[T] = []
+    failures: list[Exception] = []
+    signums: list[int] = []
+
+    async def do() -> None:
+        values.append(await work())
+
+    async def attempt(call: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
+        try:
+            await call()
+        except Exception as failure:  # noqa: BLE001 - raised again, outside our group
+            failures.append(failure)
+            scope.cancel()
+
+    async def guard() -> None:
+        async with anyio.create_task_group() as group:
+            await group.start(_watch, group.cancel_scope, signums)
+            if beside is not None:
+                group.start_soon(attempt, beside, group.cancel_scope)
+            await attempt(do, group.cancel_scope)
+            group.cancel_scope.cancel()
+
     has_uvloop = backend == "asyncio" and importlib.util.find_spec("uvloop") is not None
     options = {"use_uvloop": True} if has_uvloop else {}
-    forced = False
     try:
-        anyio.run(run.guard, work, beside, backend=backend, backend_options=options)
+        anyio.run(guard, backend=backend, backend_options=options)
     except* KeyboardInterrupt:  # alone, or in the group of whoever was running
-        forced = True
-    if run.failure is not None:
-        raise run.failure
-    if forced or run.value is None:
-        raise Interrupted(signal.SIGINT if forced else run.signum)
-    return run.value[0]
+        signums, values = [signal.SIGINT], []
+    if failures:
+        raise failures[0]
+    if not values:
+        raise Interrupted(next(iter(signums), signal.SIGINT))
+    return values[0]
+
+
+async def _watch(
+    scope: anyio.CancelScope, signums: list[int], *, task_status: TaskStatus[None]
+) -> None:
+    """Cancel a scope by the first signal, and note which that was."""
+    try:
+        # What whoever started this has told it to ignore, such as nohup, it does.
+        heeded = (item for item in _ENDING if signal.getsignal(item) != signal.SIG_IGN)
+        with anyio.open_signal_receiver(*heeded) as signals:
+            task_status.started()
+            signums.append(await anext(signals))
+    except NotImplementedError:
+        # asyncio on Windows: there Ctrl-C cancels the coroutine by itself.
+        task_status.started()
+        return
+    # From here on the signals do what they always do: a second one ends it at once.
+    scope.cancel()
 
 
 def paid_tickets(pool: SessionPool) -> tuple[SavedTicket, ...]:

@@ -14,7 +14,7 @@ import attrs
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TaskID
+from rich.progress import BarColumn, Progress
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -24,15 +24,10 @@ from ezcaptcha_async.cli.output import BAD, FAINT, GOOD, INDENT, Output
 _GAP: Final = 2
 _PADDING: Final = (0, _GAP, 0, 0)
 _TICK: Final = 0.2
-_RATE_WINDOW: Final = 60.0
-"""Seconds over which the rate is taken."""
-
+_RATE_WINDOW: Final = 60.0  # seconds over which the rate is taken
 _BAR_WIDTH: Final = 40
-_NARROW: Final = 72
-"""Columns below which there is no bar."""
-
-# Wider than their names, so that figures may grow.
-_COLUMN_WIDTH: Final = 7
+_NARROW: Final = 72  # columns below which there is no bar
+_COLUMN_WIDTH: Final = 7  # wider than their names, so that figures may grow
 _COLOURS: Final = {"solved": GOOD, "failed": BAD}
 
 
@@ -78,12 +73,8 @@ class Meter:
     moves: bool = attrs.field(kw_only=True)  # else there are lines
     seconds_between_lines: float = attrs.field(kw_only=True)
     _progress: Progress = attrs.field(init=False)
-    _task: TaskID = attrs.field(init=False)
     _next_line: float = attrs.field(init=False)
     _forecast: Forecast = attrs.field(init=False, factory=Forecast)
-    _figures: Mapping[str, str] = attrs.field(init=False, factory=dict[str, str])
-    _more: Sequence[RenderableType] = attrs.field(init=False, default=())
-    _note: str = attrs.field(init=False, default="")
     _live: Live | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
@@ -96,7 +87,7 @@ class Meter:
             console=self.console,
             speed_estimate_period=_RATE_WINDOW,
         )
-        self._task = self._progress.add_task("", total=self.total, completed=self.before, left="")
+        self._progress.add_task("", total=self.total, completed=self.before, left="")
         self._next_line = self.seconds_between_lines
 
     @contextmanager
@@ -106,8 +97,8 @@ class Meter:
             yield self
             return
         with Live(
+            self._view({}),
             console=self.console,
-            get_renderable=self._view,
             auto_refresh=False,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -128,13 +119,13 @@ class Meter:
         unfinished = None if total is None else int(total) - done
         seconds = self._forecast.seconds_left(unfinished, pool)
         left = "" if seconds is None else f"{timedelta(seconds=ceil(seconds))} left"
-        self._progress.update(self._task, completed=done, total=total, left=left)
+        self._progress.update(task.id, completed=done, total=total, left=left)
         rate = "-" if task.speed is None else f"{60 * task.speed:,.0f}"
-        self._figures, self._more, self._note = {**figures, "a minute": rate}, more, note
+        figures = {**figures, "a minute": rate}
         if self._live is None:
-            self._say()
+            self._say(figures, note)
         else:
-            self._live.refresh()
+            self._live.update(self._view(figures, more), refresh=True)
 
     async def keep_showing(self, show: Callable[[], None]) -> None:
         """Have something show several times a second how far it is."""
@@ -142,40 +133,40 @@ class Meter:
             await anyio.sleep(_TICK)
             show()
 
-    def _view(self) -> RenderableType:
+    def _view(self, figures: Mapping[str, str], more: Sequence[RenderableType] = ()) -> Padding:
         title = Text(self.title, style="bold", overflow="fold")
         lines: list[RenderableType] = ["", title, ""]
         if self._progress.tasks[0].total is not None:
             lines += [self._progress, ""]
-        return Padding(Group(*lines, self._table(), "", *self._more), INDENT)
+        return Padding(Group(*lines, self._table(figures), "", *more), INDENT)
 
-    def _table(self) -> Table:
+    def _table(self, figures: Mapping[str, str]) -> Table:
         """Return the figures side by side, or one below the other where there is no room."""
-        widths = [max(_COLUMN_WIDTH, *map(len, item)) for item in self._figures.items()]
+        widths = [max(_COLUMN_WIDTH, *map(len, item)) for item in figures.items()]
         if sum(widths) + _GAP * len(widths) > self.console.width:
             table = Table.grid(Column(style=FAINT), Column(justify="right"), padding=_PADDING)
-            for name, figure in self._figures.items():
+            for name, figure in figures.items():
                 table.add_row(name, Text(figure, style=_COLOURS.get(name, "")))
             return table
         columns = (
             Column(name, justify="right", style=_COLOURS.get(name, ""), min_width=width)
-            for name, width in zip(self._figures, widths, strict=True)
+            for name, width in zip(figures, widths, strict=True)
         )
         table = Table(*columns, box=None, padding=_PADDING, pad_edge=False, header_style=FAINT)
-        table.add_row(*self._figures.values())
+        table.add_row(*figures.values())
         return table
 
-    def _say(self) -> None:
+    def _say(self, figures: Mapping[str, str], note: str) -> None:
         task = self._progress.tasks[0]
         elapsed = task.elapsed or 0.0
         if elapsed < self._next_line:
             return
         self._next_line = elapsed + self.seconds_between_lines
-        words = [f"{figure} {name}" for name, figure in self._figures.items()]
+        words = [f"{figure} {name}" for name, figure in figures.items()]
         if task.total is not None:
             words.insert(0, f"{task.completed:,} of {task.total:,.0f} done")
         if task.fields["left"]:
             words.append(task.fields["left"])
-        if self._note:
-            words.append(self._note)
+        if note:
+            words.append(note)
         self.output.remark(f"{elapsed:.0f} s: {', '.join(words)}")

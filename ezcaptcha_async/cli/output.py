@@ -139,10 +139,7 @@ class Output:
 
     Args:
         as_json: True for one JSON document on stdout, and errors as JSON on stderr.
-        needs_stdout: Whether there is something for stdout.
-
-    Raises:
-        ConfigurationError: Nothing can be written there.
+        needs_stdout: Whether there is something for stdout, which must be open then.
     """
 
     def __init__(self, *, as_json: bool, needs_stdout: bool = True) -> None:
@@ -204,11 +201,7 @@ class Output:
         _line(text, sys.stdout)
 
     def paid_result(self, text: str) -> None:
-        """Print a result that is paid for.
-
-        Raises:
-            BrokenOffError: stdout does not take it; the error has it.
-        """
+        """Print a result that is paid for; if stdout does not take it, the error has it."""
         try:
             self.result(text)
         except OSError as error:
@@ -225,7 +218,7 @@ class Output:
 
         Above it stand the results that are paid for, and that stdout did not take.
         """
-        lines = [*failures.results(failure)]
+        lines = [*failure.results] if isinstance(failure, failures.BrokenOffError) else []
         if self.as_json:
             lines.append(json.dumps(failures.description(failure)))
         else:

@@ -19,13 +19,15 @@ from anyio.lowlevel import current_token
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ezcaptcha_async import ConfigurationError
-from ezcaptcha_async.cli import findings
 from ezcaptcha_async.cli.failures import ExitCode
 from ezcaptcha_async.cli.findings import Finding, skipped
+from ezcaptcha_async.cli.output import counted
 from ezcaptcha_async.environment import Proxies
 
 _THROUGH_PROXY: Final = "requests go through the proxy that the environment names"
 _CHECK_NETWORK: Final = "check the network, and what a firewall lets out"
+_DAY: Final = 86_400
+_DAYS_TO_RENEW: Final = 14
 _PORTS: Final = {"http": 80, "https": 443}
 
 # OpenSSL's X509_V_ERR_*: the clock may be what is wrong, or the address.
@@ -90,7 +92,20 @@ async def _greet(connection: SocketStream, host: str, context: ssl.SSLContext) -
     proof = stream.extra_attributes
     valid_until = str(proof[TLSAttribute.peer_certificate]()["notAfter"])
     left = ssl.cert_time_to_seconds(valid_until) - time.time()
-    return findings.certificate(proof[TLSAttribute.tls_version](), left)
+    return _certificate(proof[TLSAttribute.tls_version](), left)
+
+
+def _certificate(version: str, seconds_left: float) -> Finding:
+    """Judge a certificate that is valid."""
+    days = int(seconds_left // _DAY)
+    details = {"version": version, "days_left": days}
+    left = counted(days, "day")
+    if days < _DAYS_TO_RENEW:
+        remedy = "whoever runs the service has to renew it"
+        text = f"the certificate expires in {left}"
+        return Finding("TLS", "warning", text, remedy, details=details)
+    text = f"{version}, the certificate is valid for {left}"
+    return Finding("TLS", "ok", text, details=details)
 
 
 def _distrusted(error: ssl.SSLCertVerificationError) -> Finding:

@@ -12,18 +12,7 @@ from typing import Final, cast
 import anyio
 import attrs
 
-from ezcaptcha_async import (
-    Account,
-    ConfigurationError,
-    EzCaptchaError,
-    Journal,
-    Resumed,
-    SavedTicket,
-    Service,
-    SessionPool,
-    Solution,
-    Submission,
-)
+from ezcaptcha_async import Account, Journal, Resumed, SavedTicket, SessionPool, Solution, errors
 from ezcaptcha_async.cli import failures
 from ezcaptcha_async.cli.batching.rows import row_of
 from ezcaptcha_async.cli.connection import read_text
@@ -31,7 +20,7 @@ from ezcaptcha_async.cli.failures import BrokenOffError, ExitCode, Interrupted
 from ezcaptcha_async.cli.interrupts import run_async
 from ezcaptcha_async.cli.options import STDIN
 from ezcaptcha_async.cli.output import Output, counted, money, printable
-from ezcaptcha_async.cli.solving import answer, described, token
+from ezcaptcha_async.cli.solving import answer, described
 from ezcaptcha_async.cli.tickets import tickets_in
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
@@ -60,7 +49,7 @@ def resume(output: Output, account: Account, source: Path) -> ExitCode:
     async def fetch(ticket: SavedTicket, scope: anyio.CancelScope) -> None:
         try:
             outcome = Resumed(ticket=ticket, solution=await pool.resume(ticket))
-        except EzCaptchaError as error:
+        except errors.EzCaptchaError as error:
             outcome = Resumed(ticket=ticket, error=error)
         del left[ticket["task_id"]]
         try:
@@ -90,7 +79,7 @@ def resume(output: Output, account: Account, source: Path) -> ExitCode:
     except BrokenOffError as error:
         problem = f"{error}; {_REST}" if tickets is None else str(error)
         raise BrokenOffError(problem, error.results, list(left.values())) from None
-    return _conclude(output, account.service, codes, pool.unknowns())
+    return _conclude(output, account, pool, codes)
 
 
 def _tickets(source: Path) -> list[SavedTicket] | None:
@@ -98,30 +87,25 @@ def _tickets(source: Path) -> list[SavedTicket] | None:
     if source == STDIN:
         tickets = tickets_in(read_text(source, option="JOURNAL"))
         if not tickets:
-            raise ConfigurationError("stdin holds no saved ticket")
+            raise errors.ConfigurationError("stdin holds no saved ticket")
         return tickets
     if not source.exists():
-        raise ConfigurationError(f"there is no journal {str(source)!r}")
+        raise errors.ConfigurationError(f"there is no journal {str(source)!r}")
     try:
         unfinished = Journal(source).unfinished()
-    except ConfigurationError:
+    except errors.ConfigurationError:
         if source.stat().st_size <= _MOST_BYTES:
-            with suppress(ConfigurationError):  # no text: the journal's problem says more
+            with suppress(errors.ConfigurationError):  # no text: the journal's problem says more
                 if tickets := tickets_in(read_text(source, option="JOURNAL")):
                     return tickets
         raise
-    _refuse_batch(source, unfinished)
-    return None
-
-
-def _refuse_batch(source: Path, unfinished: Sequence[SavedTicket]) -> None:
-    """Leave to a batch what it has paid for: shown here, it would be bought again there."""
     rows = sum(row_of(ticket["reference"]) is not None for ticket in unfinished)
-    if rows:
-        raise ConfigurationError(
+    if rows:  # shown here, they would be bought again there
+        raise errors.ConfigurationError(
             f"{source} is the journal of a batch, which has paid for {counted(rows, 'row')} "
             f"that it has not written down: run the same 'ezcaptcha batch' again, it fetches them"
         )
+    return None
 
 
 def _show(output: Output, outcome: Resumed) -> ExitCode:
@@ -138,7 +122,7 @@ def _show(output: Output, outcome: Resumed) -> ExitCode:
     if output.as_json:
         output.paid_result(json.dumps({"ticket": outcome.ticket, **described(solution)}))
     else:
-        text = token(solution) or json.dumps(answer(solution))
+        text = getattr(solution, "token", None) or json.dumps(answer(solution))
         # The reference last: it alone may hold blanks beside a token.
         parts = (outcome.task_id, text, outcome.reference)
         output.paid_result(" ".join(printable(part) for part in parts if part is not None))
@@ -146,14 +130,15 @@ def _show(output: Output, outcome: Resumed) -> ExitCode:
 
 
 def _conclude(
-    output: Output, service: Service, codes: Sequence[ExitCode], unknowns: Sequence[Submission]
+    output: Output, account: Account, pool: SessionPool, codes: Sequence[ExitCode]
 ) -> ExitCode:
+    unknowns = pool.unknowns()
     for item in unknowns:
         if output.as_json:
             output.document({"unknown": attrs.asdict(item)})
             continue
         sent = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item.sent_at))
-        price = "" if item.points is None else f" for {money(item.points, service)}"
+        price = "" if item.points is None else f" for {money(item.points, account.service)}"
         where = f"{item.type} for {item.host}" if item.host else item.type
         named = "" if item.reference is None else f" ({item.reference})"
         output.remark(f"unknown: {where}{named}, sent {sent}, may have been charged{price}")

@@ -10,14 +10,13 @@ from typing import Any, Final, TypeVar
 import anyio
 import attrs
 
-from ezcaptcha_async import Account, Service, SessionPool, Solution, Task, TransportError
+from ezcaptcha_async import Account, SessionPool, Solution, Task, TransportError
 from ezcaptcha_async.cli.failures import Interrupted
 from ezcaptcha_async.cli.interrupts import paid_tickets, run_async
 from ezcaptcha_async.cli.output import Output, counted, money, printable
 
 T = TypeVar("T")
-_PATIENCE: Final = 5.0
-"""Seconds after which a user wonders whether anything happens."""
+_PATIENCE: Final = 5.0  # seconds after which a user wonders whether anything happens
 
 
 def solve(output: Output, account: Account, task: Task[Any], *, timeout: float | None) -> None:
@@ -43,12 +42,15 @@ def solve(output: Output, account: Account, task: Task[Any], *, timeout: float |
     if output.as_json:
         output.paid_result(json.dumps(described(solution)))
         return
-    text = token(solution)
-    if text is not None:
-        output.paid_result(printable(text))
-    else:
-        output.paid_result(json.dumps(answer(solution), indent=2))
-    _remark_on(solution, account.service, output)
+    token = getattr(solution, "token", None)
+    text = json.dumps(answer(solution), indent=2) if token is None else printable(token)
+    output.paid_result(text)
+    receipt = solution.receipt
+    price = "" if receipt.points is None else f" for {money(receipt.points, account.service)}"
+    expiry = time.strftime("%H:%M:%S", time.localtime(solution.expires_at))
+    output.remark(f"task {receipt.task_id}, {receipt.task_type} at {receipt.service}")
+    output.remark(f"solved in {receipt.waited:.1f} s with {counted(receipt.polls, 'poll')}{price}")
+    output.remark(f"expires in {solution.remaining():.0f} s, at {expiry}")
 
 
 def balance(output: Output, account: Account) -> None:
@@ -86,12 +88,6 @@ def _in_pool(
     return answers[0]
 
 
-def token(solution: Solution) -> str | None:
-    """Return the token, where a solution has one."""
-    found: str | None = getattr(solution, "token", None)
-    return found
-
-
 def answer(solution: Solution) -> dict[str, Any]:
     """Return what the service answered, as a JSON-able object."""
     return attrs.asdict(solution, filter=attrs.filters.exclude("receipt", "expires_at"))
@@ -105,12 +101,3 @@ def described(solution: Solution) -> dict[str, Any]:
         "expires_at": solution.expires_at,
         "receipt": {**attrs.asdict(receipt), "waited": receipt.waited},
     }
-
-
-def _remark_on(solution: Solution, service: Service, output: Output) -> None:
-    receipt = solution.receipt
-    price = "" if receipt.points is None else f" for {money(receipt.points, service)}"
-    expiry = time.strftime("%H:%M:%S", time.localtime(solution.expires_at))
-    output.remark(f"task {receipt.task_id}, {receipt.task_type} at {receipt.service}")
-    output.remark(f"solved in {receipt.waited:.1f} s with {counted(receipt.polls, 'poll')}{price}")
-    output.remark(f"expires in {solution.remaining():.0f} s, at {expiry}")

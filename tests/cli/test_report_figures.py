@@ -18,7 +18,6 @@ from ezcaptcha_async import CapacityError, SubmissionUnknownError
 from ezcaptcha_async.cli.reporting import wording
 from ezcaptcha_async.cli.reporting.collecting import collected
 from ezcaptcha_async.cli.reporting.figures import Figures, figures
-from ezcaptcha_async.cli.reporting.results import FailedRow, SolvedRow, parsed
 from ezcaptcha_async.cli.reporting.scales import (
     bins_for,
     round_step,
@@ -48,7 +47,6 @@ def of(*rows: dict[str, Any]) -> Figures:
 @pytest.mark.parametrize(
     "line",
     [
-        b"",
         b"{",
         b"[1]",
         b'"solved"',
@@ -62,7 +60,8 @@ def of(*rows: dict[str, Any]) -> Figures:
 )
 def test_what_is_no_row(line: bytes) -> None:
     """One bad line would end the report of all others."""
-    assert parsed(line) is None
+    found = collected([b"", line, b" "])
+    assert (found.damaged, found.solutions, found.errors) == (1, {}, {})
 
 
 @pytest.mark.parametrize("value", [None, True, "20", [], {}, -1, 1e300, 10**400, "NaN"])
@@ -71,10 +70,9 @@ def test_a_number_that_is_none(value: Any) -> None:
     row = solved(1)
     row["finished_at"] = row["expires_at"] = value
     row["receipt"] |= dict.fromkeys(("waited", "ready_at", "polls", "points"), value)
-    found = parsed(json.dumps(row).encode())
-    assert isinstance(found, SolvedRow)
-    numbers = (found.finished_at, found.waited, found.left, found.delay, found.polls, found.points)
-    assert all(map(isnan, numbers))
+    found = collected([json.dumps(row).encode()]).solutions[V2]
+    columns = (found.finished_at, found.waited, found.left, found.delay, found.polls, found.points)
+    assert all(isnan(number) for (number,) in columns)
     assert of(row).total.waited is None
 
 
@@ -84,24 +82,21 @@ def test_rows_of_another_form() -> None:
     row["receipt"] |= {"waited": float("nan"), "points": float("inf")}
     found = of(row)
     assert (found.total.waited, found.total.priced) == (None, 0)
-    for row in ({"status": "solved", "receipt": 3}, {"status": "failed", "error": "x", "row": 1.5}):
-        found = parsed(json.dumps(row).encode())
-        assert found is not None
-        assert found.row is None
-    assert isinstance(found, FailedRow)
-    assert (found.kind, found.message, found.final) == ("unknown error", "", True)
+    rows = ({"status": "solved", "receipt": 3}, {"status": "failed", "error": "x", "row": 1.5})
+    found = of(*rows, *rows)
+    assert (found.rows, found.repeated) == (4, 0)
+    assert [item.type for item in found.types] == ["unknown type"]
+    assert [(item.kind, item.example) for item in found.errors] == [("unknown error", "")]
 
 
 def test_the_text_of_an_error() -> None:
     """The example of many errors would name one task of many, or bury the report in HTML."""
-    found = parsed(json.dumps(failed(1)).encode())
-    assert isinstance(found, FailedRow)
+    (found,) = of(failed(1)).errors
     assert found.code == "ERROR_CAPTCHA_UNSOLVABLE"
-    assert found.message == "nobody could; submit a new task"
-    found = parsed(json.dumps(failed(1, CapacityError("X" * 500, "<html>" * 500))).encode())
-    assert isinstance(found, FailedRow)
+    assert found.example == "nobody could; submit a new task"
+    (found,) = of(failed(1, CapacityError("X" * 500, "<html>" * 500))).errors
     assert len(found.code) == 80
-    assert len(found.message) == 200
+    assert len(found.example) == 200
 
 
 def test_delay_and_freshness() -> None:

@@ -64,7 +64,6 @@ def test_what_is_finished(path: Path) -> None:
     ]
     assert [results.is_finished(number) for number in (1, 2, 3, 99)] == [True, False, True, False]
     assert (results.solved, results.failed, results.points) == (2, 1, 6.0)
-    assert repr(results) == "<ResultsFile, 2 solved, 1 failed>"
     results.close()
 
 

@@ -30,7 +30,15 @@ from ezcaptcha_async import (
     ReCaptchaV2TaskProxyless,
 )
 from ezcaptcha_async.cli.batching.reading import records_of
-from ezcaptcha_async.cli.batching.rows import Format, Row, RowReader, count_rows, format_of, row_of
+from ezcaptcha_async.cli.batching.rows import (
+    Format,
+    Row,
+    RowName,
+    RowReader,
+    count_rows,
+    format_of,
+    row_of,
+)
 from tests.cli.commands import environment
 
 PAGE = {
@@ -60,9 +68,9 @@ def test_json_lines() -> None:
     assert (first.number, first.id, second.number, second.id) == (1, "7", 2, None)
     assert isinstance(first.task, ReCaptchaV2TaskProxyless)
     assert (first.task.website_key, second.key != first.key) == ("k", True)
-    assert row_of(first.task.reference) == (1, first.key, "7")
+    assert row_of(first.task.reference) == RowName(1, first.key, "7")
     assert second.task is not None
-    assert row_of(second.task.reference) == (2, second.key, None)
+    assert row_of(second.task.reference) == RowName(2, second.key)
 
 
 def test_csv() -> None:
@@ -77,7 +85,7 @@ def test_csv() -> None:
     assert (first.task.is_invisible, first.task.sa) == (True, None)
     assert isinstance(second.task, ReCaptchaV2TaskProxyless)
     assert (second.id, second.task.sa, second.task.is_invisible) == ("1, 2:", 'a"b', False)
-    assert row_of(second.task.reference) == (2, second.key, "1, 2:")
+    assert row_of(second.task.reference) == RowName(2, second.key, "1, 2:")
     assert (third.number, third.task) == (3, None)
 
 

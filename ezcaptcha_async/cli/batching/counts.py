@@ -16,14 +16,12 @@ from ezcaptcha_async import (
     EZCAPTCHA,
     EzCaptchaError,
     PoolStatistics,
-    SavedTicket,
     Service,
     SessionPool,
     Solution,
 )
 from ezcaptcha_async.cli.batching.batch import is_stream
 from ezcaptcha_async.cli.batching.rows import RowName
-from ezcaptcha_async.cli.interrupts import paid_tickets
 from ezcaptcha_async.cli.output import (
     BAD,
     FAINT,
@@ -39,13 +37,9 @@ from ezcaptcha_async.cli.output import (
 from ezcaptcha_async.cli.reporting.scales import Bins, percentile
 from ezcaptcha_async.cli.tabular import shape
 
-_RECENT: Final = 1_000
-"""So many of the last solve times are kept."""
-
+_RECENT: Final = 1_000  # so many of the last solve times are kept
 _BINS: Final = Bins(low=0.0, step=5.0, number=24, open_above=True)
-_PATIENCE: Final = 5.0
-"""Seconds after which a user wonders whether anything happens."""
-
+_PATIENCE: Final = 5.0  # seconds after which a user wonders whether anything happens
 _LABEL_WIDTH: Final = 12
 _KINDS_OF_ERRORS: Final = 5
 _EXAMPLES: Final = 5
@@ -70,7 +64,8 @@ class BatchCounts:
     """The first rows that ended in an error, each with its reason."""
     halted_by: EzCaptchaError | None = None
     """Why no more rows are begun."""
-    _pool: SessionPool | None = attrs.field(init=False, default=None)
+    pool: SessionPool | None = attrs.field(init=False, default=None)
+    """Which is at work, or was last."""
     _settled: float = attrs.field(init=False, default=0.0)
     _sent_before: bool = attrs.field(init=False, default=False)
     _started_at: float = attrs.field(init=False, factory=monotonic)
@@ -90,11 +85,11 @@ class BatchCounts:
     def watch(self, pool: SessionPool) -> None:
         """Take what a pool counts from now on."""
         self._sent_before = self.has_sent
-        self._pool, self._settled = pool, 0.0
+        self.pool, self._settled = pool, 0.0
 
     def statistics(self) -> PoolStatistics:
         """Return what the pool counts that is at work, or was last."""
-        return PoolStatistics() if self._pool is None else self._pool.statistics()
+        return PoolStatistics() if self.pool is None else self.pool.statistics()
 
     def silence(self) -> str:
         """Return what to say of a service that has not answered for long; nothing of another."""
@@ -102,10 +97,6 @@ class BatchCounts:
         if elapsed < _PATIENCE or pool.created or self.done or not pool.requests:
             return ""
         return f"no answer yet from {self.service.base_url}; -v shows why"
-
-    def paid_tickets(self) -> tuple[SavedTicket, ...]:
-        """Return the paid tasks of that pool that are still to be fetched."""
-        return () if self._pool is None else paid_tickets(self._pool)
 
     def paid(self, pool: PoolStatistics) -> float:
         """Return the points that all runs have paid, or may have, also for what is in flight."""

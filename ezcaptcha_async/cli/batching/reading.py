@@ -13,8 +13,9 @@ from threading import Thread
 from typing import Any, BinaryIO, Final, Generic, TypeVar
 
 import anyio
+import attrs
 from anyio import from_thread
-from anyio.lowlevel import current_token
+from anyio.lowlevel import EventLoopToken, current_token
 from anyio.streams.memory import MemoryObjectSendStream
 
 from ezcaptcha_async import ConfigurationError
@@ -25,26 +26,18 @@ T = TypeVar("T")
 
 LONGEST: Final = 1024 * 1024
 """Most bytes of one line; of a longer one just enough is given out to tell."""
-
-_MOST_LINES: Final = 100
-"""So many lines may a record have below its first."""
-
-_CHUNK: Final = 64 * 1024
-"""Bytes that are read at once."""
+_MOST_LINES: Final = 100  # of a record below its first
+_CHUNK: Final = 64 * 1024  # bytes that are read at once
 
 
 async def read_ahead(source: Path, parse: Callable[[BinaryIO], Iterable[T]]) -> AsyncGenerator[T]:
-    """Yield what is in a file or a pipe, while a thread reads on and parses, by one chunk.
-
-    Raises:
-        ConfigurationError: It cannot be read.
-    """
+    """Yield what is in a file or a pipe, while a thread reads on and parses, by one chunk."""
     send, receive = anyio.create_memory_object_stream[list[T] | Exception]()
     # stdin itself would be closed under the thread when the process ends.
     file = os.dup(sys.stdin.fileno()) if source == STDIN else source
-    # A daemon lets the process end while it waits for what comes next through a pipe.
     reader = _Reader(file, parse, send)
-    reader.start()
+    # A daemon lets the process end while it waits for what comes next through a pipe.
+    Thread(target=reader.run, name="ezcaptcha-rows", daemon=True).start()
     try:
         async for batch in receive:
             if isinstance(batch, OSError):
@@ -59,11 +52,7 @@ async def read_ahead(source: Path, parse: Callable[[BinaryIO], Iterable[T]]) -> 
 
 
 def lines_of(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of a stream, without their ends and without a byte order mark.
-
-    Raises:
-        ConfigurationError: The first one is no text in UTF-8, or has other line ends.
-    """
+    """Yield the lines of a stream, without their ends and without a byte order mark."""
     mark = BOM_UTF8
     while line := stream.readline(LONGEST + 1):
         if mark and (line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in line):
@@ -85,12 +74,9 @@ def lines_of(stream: BinaryIO) -> Iterator[bytes]:
 def records_of(lines: Iterable[bytes]) -> Iterator[tuple[int, list[str] | None]]:
     """Yield each record of CSV that is not blank: its first line, and its cells.
 
-    None stands for the cells of what is no CSV, on one line.
-
-    Raises:
-        ConfigurationError: A quote is opened on one line and not closed on a later one as it
-            should be, or so far below that this may be the quote of another row: all rows in
-            between would be one.
+    None stands for the cells of what is no CSV, on one line. Refused is a quote that is opened on
+    one line and not closed on a later one as it should be, or so far below that this may be the
+    quote of another row: all rows in between would be one.
     """
     records = csv.reader(map(_text, lines), strict=True)
     while True:
@@ -134,23 +120,20 @@ class _Source(io.FileIO):
         return super().readinto(buffer)
 
 
-class _Reader(Thread, Generic[T]):
+@attrs.define(eq=False)
+class _Reader(Generic[T]):
     """Reads until there is no more, or nobody takes it; an error comes last."""
 
-    def __init__(
-        self,
-        file: Path | int,
-        parse: Callable[[BinaryIO], Iterable[T]],
-        send: MemoryObjectSendStream[list[T] | Exception],
-    ) -> None:
-        super().__init__(name="ezcaptcha-rows", daemon=True)
-        self._file, self._parse, self._send = file, parse, send
-        self._token = current_token()
-        self._batch: list[T] = []
-        self.is_wanted: bool = True
-        """Whether somebody takes what is read; not asked of an event loop that may have ended."""
+    _file: Path | int
+    _parse: Callable[[BinaryIO], Iterable[T]]
+    _send: MemoryObjectSendStream[list[T] | Exception]
+    _token: EventLoopToken = attrs.field(init=False, factory=current_token)
+    _batch: list[T] = attrs.field(init=False, factory=list[T])
+    is_wanted: bool = True
+    """Whether somebody takes what is read; not asked of an event loop that may have ended."""
 
     def run(self) -> None:
+        """Read all of it, in a thread."""
         try:
             try:
                 source = _Source(self._file, before=self._hand_over)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -37,16 +37,16 @@ class Rehearsal:
     to_fetch: int = 0  # paid for already
     lost: int = 0  # perhaps paid for, and not to be fetched
     bad: int = 0  # cannot be sent
-    # Row number and why, of the first of those.
-    problems: list[tuple[int, str]] = attrs.field(factory=list[tuple[int, str]])
+    problems: list[tuple[int, str]] = attrs.field(
+        factory=list[tuple[int, str]]
+    )  # the first: row, why
     types: Counter[str] = attrs.field(factory=Counter[str])  # how many would be bought
 
     def add(self, row: Row) -> None:
         """Count one row."""
         self.rows += 1
-        service, state = self.service, "open"
-        if self.results is not None:
-            state = self.results.state_of(row)
+        service = self.service
+        state = "open" if self.results is None else self.results.state_of(row)
         if state == "finished":
             self.finished += 1
         elif self.paid.get(row.number) == row.key:
@@ -62,14 +62,12 @@ class Rehearsal:
         else:
             self.types[row.task.type] += 1
 
-    def costs(self) -> list[tuple[str, int, float | None]]:
-        """Return each type, its rows that would be bought, and their points where that is known."""
-        offers = {name: self.service.offer_for(name) for name in self.types}
-        prices = {name: None if offer is None else offer.points for name, offer in offers.items()}
-        return [
-            (name, rows, None if (price := prices[name]) is None else rows * price)
-            for name, rows in self.types.most_common()
-        ]
+    def costs(self) -> Iterator[tuple[str, int, float | None]]:
+        """Yield each type, its rows that would be bought, and their points where that is known."""
+        for name, rows in self.types.most_common():
+            offer = self.service.offer_for(name)
+            price = None if offer is None else offer.points
+            yield name, rows, None if price is None else rows * price
 
     @property
     def points(self) -> float:
@@ -119,7 +117,14 @@ def as_document(found: Rehearsal) -> dict[str, Any]:
 
 def show(output: Output, found: Rehearsal) -> None:
     """Show all of it to a person."""
-    lines: list[RenderableType] = ["", Text(_summary(found)), ""]
+    words = f"{counted(found.rows, 'row')}: {sum(found.types.values()):,} to buy"
+    if found.finished:
+        words += f", {found.finished:,} finished before"
+    if found.to_fetch:
+        words += f", {found.to_fetch:,} paid and to fetch"
+    if found.lost:
+        words += f", {found.lost:,} perhaps paid and lost"
+    lines: list[RenderableType] = ["", Text(f"{words}, {found.bad:,} bad"), ""]
     if found.types:
         rows = [
             (name, f"{rows:,}", "not known" if cost is None else points(cost))
@@ -136,14 +141,3 @@ def show(output: Output, found: Rehearsal) -> None:
     lines.append(Text(f"At the listed prices: {cost}.", style="bold"))
     lines.append(Text("Nothing was sent; without --dry-run it is.", style=GOOD))
     output.show(*lines)
-
-
-def _summary(found: Rehearsal) -> str:
-    words = f"{counted(found.rows, 'row')}: {sum(found.types.values()):,} to buy"
-    if found.finished:
-        words += f", {found.finished:,} finished before"
-    if found.to_fetch:
-        words += f", {found.to_fetch:,} paid and to fetch"
-    if found.lost:
-        words += f", {found.lost:,} perhaps paid and lost"
-    return f"{words}, {found.bad:,} bad"

@@ -25,30 +25,22 @@ from ezcaptcha_async.cli.batching.rows import Row
 from ezcaptcha_async.cli.failures import reason
 from ezcaptcha_async.cli.options import STDOUT
 from ezcaptcha_async.cli.output import PROGRAM
-from ezcaptcha_async.cli.reporting.results import document_in
+from ezcaptcha_async.cli.reporting.collecting import an_object, document_in
 from ezcaptcha_async.private_files import check_owner, check_way, open_private
 
 RowState: TypeAlias = Literal["open", "finished", "changed"]
 
-_DAY: Final = 86_400.0
-"""Seconds for which the journal knows of a createTask that had no answer."""
-
+_DAY: Final = 86_400.0  # for which the journal knows of a createTask that had no answer
 _LOST: Final = SubmissionUnknownError.__name__
-_BEGINNING: Final = b'{"row":'
-"""How each line that is written begins."""
-
+_BEGINNING: Final = b'{"row":'  # how each line that is written begins
 _OWNER_ONLY: Final = 0o600
 _MOST_ROWS: Final = 100_000_000
+# As much of a row's key as is kept; the bits above say how it stands.
 _KEY: Final = (1 << 60) - 1
-"""As much of a row's key as is kept; the bits above say how it stands."""
 _FAILED: Final = 1 << 60
 _PAID: Final = 1 << 61
 _FINISHED: Final = 1 << 62
 _COUNTED: Final = 1 << 63
-
-
-class _UnusableError(Exception):
-    """The file is not one for these results."""
 
 
 class ResultsFile:
@@ -61,9 +53,8 @@ class ResultsFile:
         retry_failed: Whether rows that ended in an error are open again.
         read_only: Whether only to look: nothing is locked, cut off or made.
 
-    Raises:
-        ConfigurationError: The file cannot be read or written, others may write it or have
-            laid a link to it, or another run has it.
+    Refused is a file that cannot be read or written, that others may write or have laid a link
+    to, or that another run has.
     """
 
     def __init__(self, path: Path, *, retry_failed: bool = False, read_only: bool = False) -> None:
@@ -79,7 +70,7 @@ class ResultsFile:
         self._lock: FileLock | None = None
         if path == STDOUT:
             return
-        problem = None
+        problem = ""
         try:
             if read_only:
                 _check_beginning(path)
@@ -88,16 +79,11 @@ class ResultsFile:
                 self._take_over(path)
         except Timeout:
             problem = "another run of the same batch is writing it"
-        except OSError as error:
-            problem = reason(error)
-        except _UnusableError as error:
-            problem = str(error)
-        if problem is not None:
+        except (OSError, ValueError) as error:
+            problem = reason(error, str(error))
+        if problem:
             self.close()
             raise ConfigurationError(f"cannot use {path} for results: {problem}")
-
-    def __repr__(self) -> str:
-        return f"<ResultsFile, {self.solved} solved, {self.failed} failed>"
 
     def close(self) -> None:
         """Let go of the file."""
@@ -131,11 +117,7 @@ class ResultsFile:
         return self._lost.get(number, 0.0) >= sent_at
 
     def write(self, document: dict[str, Any]) -> None:
-        """Add what became of a row.
-
-        Raises:
-            OSError: The disk does not take it.
-        """
+        """Add what became of a row; an OSError is that the disk does not take it."""
         line = json.dumps(document, separators=(",", ":")).encode("ascii") + b"\n"
         if self._file is None:
             sys.stdout.write(line.decode("ascii"))
@@ -191,7 +173,9 @@ class ResultsFile:
         number = document.get("row")
         if type(number) is not int or not 0 < number < _MOST_ROWS:
             return
-        self._note_lost(number, document)
+        kind, at = an_object(document.get("error")).get("kind"), document.get("finished_at")
+        if kind == _LOST and isinstance(at, int | float) and at > time.time() - _DAY:
+            self._lost[number] = at
         is_final = is_solved or document.get("final") is True
         if not is_final and not cost:
             return
@@ -212,16 +196,6 @@ class ResultsFile:
             state |= _FINISHED
         self._rows[number] = state
 
-    def _note_lost(self, number: int, document: dict[str, Any]) -> None:
-        error, at = document.get("error"), document.get("finished_at")
-        if (
-            isinstance(error, dict)
-            and cast("dict[str, Any]", error).get("kind") == _LOST
-            and isinstance(at, int | float)
-            and at > time.time() - _DAY
-        ):
-            self._lost[number] = at
-
 
 def _check_beginning(path: Path) -> None:
     """Check that a file is empty, or that its first line is one of a batch, be it cut off."""
@@ -230,14 +204,14 @@ def _check_beginning(path: Path) -> None:
     if line.endswith(b"\n"):
         document = document_in(line)
         if document is None or "status" not in document:
-            raise _UnusableError("its first line is not one of a batch")
+            raise ValueError("its first line is not one of a batch")
     else:
         _check_cut_off(line)
 
 
 def _check_cut_off(line: bytes) -> None:
     if line[: len(_BEGINNING)] != _BEGINNING[: len(line)]:
-        raise _UnusableError("its last line is not one of a batch")
+        raise ValueError("its last line is not one of a batch")
 
 
 def write_whole(file: BinaryIO, line: bytes) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias, cast
+from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 import attrs
 
@@ -43,29 +43,22 @@ _Values: TypeAlias = tuple[int, dict[str, Any] | ConfigurationError]
 """The line of a row, and what it says, or why that cannot be read."""
 
 
-class RowName(NamedTuple):
+@attrs.frozen
+class RowName:
     """What is known of a row by the reference of its task."""
 
     number: int  # counted from 1; blank lines and the header do not count
     key: str  # a digest of what it says, the same in each run
-    id: str | None  # the user's own name for it
+    id: str | None = None  # the user's own name for it
 
 
 @attrs.frozen
-class Row:
+class Row(RowName):
     """One row; either `task` or `problem` is set."""
 
-    number: int  # for this and the next two see `RowName`
-    key: str
-    id: str | None = None
     columns: Mapping[str, Any] = attrs.field(factory=dict[str, Any])  # for the user; no secrets
     task: Task[Any] | None = None  # its reference names the row
     problem: ConfigurationError | None = None  # why it cannot be read; begins with its line
-
-    @property
-    def name(self) -> RowName:
-        """What it is known by."""
-        return RowName(self.number, self.key, self.id)
 
 
 @attrs.frozen(kw_only=True)
@@ -81,19 +74,11 @@ class RowReader:
             class_of(self.task_type)
 
     def rows(self, source: Path, only: Container[int] | None = None) -> AsyncGenerator[Row]:
-        """Yield the rows of a file or a pipe, or only those of some numbers; a few are read ahead.
-
-        Raises:
-            ConfigurationError: It cannot be read, or its form is another one.
-        """
+        """Yield the rows of a file or a pipe, or only those of some numbers; a few ahead."""
         return read_ahead(source, partial(self.read, only=only))
 
     def count(self, source: Path) -> int | None:
-        """Return about how many rows there are; None when that cannot be known beforehand.
-
-        Raises:
-            ConfigurationError: It cannot be read, or its form or encoding is another one.
-        """
+        """Return about how many rows there are; None when that cannot be known beforehand."""
         try:
             found = count_rows(source, self.format)
             if found is not None:
@@ -106,12 +91,7 @@ class RowReader:
         return found
 
     def read(self, stream: BinaryIO, only: Container[int] | None = None) -> Iterator[Row]:
-        """Yield the rows of a stream, which may wait for each.
-
-        Raises:
-            ConfigurationError: Its first line shows that its form is another one, or a quote
-                in CSV is not closed.
-        """
+        """Yield the rows of a stream, which may wait for each; refuse one of another form."""
         lines = lines_of(stream)
         read = _from_csv if self.format == "csv" else _from_json
         rows = enumerate(self._with_types(read(lines, custom=self.custom)), 1)
@@ -136,7 +116,9 @@ class RowReader:
         return iter(first)
 
     def _row(self, number: int, line: int, values: dict[str, Any] | ConfigurationError) -> Row:
-        key = _key_of({} if isinstance(values, ConfigurationError) else values)
+        said = {} if isinstance(values, ConfigurationError) else values
+        # Without secrets: the digest stands in a file, where they could be searched for.
+        key = hashlib.sha256(_SORTED.encode(_public(said)).encode()).hexdigest()[:16]
         name = task = problem = None
         columns = dict[str, Any]()
         try:
@@ -193,8 +175,7 @@ def format_of(source: Path) -> Format:
 def count_rows(source: Path, row_format: Format) -> int | None:
     """Return about how many rows there are; None when that cannot be known beforehand.
 
-    Raises:
-        ConfigurationError: The file is no text in UTF-8: the first line is named that is not.
+    A file that is no text in UTF-8 is refused, with the first line that is not.
     """
     if source == STDIN or not stat.S_ISREG(source.stat().st_mode):
         return None
@@ -298,9 +279,3 @@ def _id_of(values: dict[str, Any]) -> str | None:
             f"id must be printable, on one line, and at most {_LONGEST_ID} characters long"
         )
     return name
-
-
-def _key_of(values: Mapping[str, Any]) -> str:
-    # Without secrets: the digest stands in a file, where they could be searched for.
-    text = _SORTED.encode(_public(values))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

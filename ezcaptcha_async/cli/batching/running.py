@@ -6,7 +6,7 @@ is in the journal beside it, which names the row: the next run fetches that firs
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from itertools import count
@@ -14,25 +14,15 @@ from typing import Any, Final, cast
 
 import attrs
 
-from ezcaptcha_async import (
-    Account,
-    BudgetExceededError,
-    ConfigurationError,
-    Outcome,
-    SavedTicket,
-    SessionPool,
-    SubmissionUnknownError,
-    Task,
-)
-from ezcaptcha_async.cli import failures
+from ezcaptcha_async import Account, Outcome, SavedTicket, SessionPool, Task, errors
+from ezcaptcha_async.cli.batching import earlier
 from ezcaptcha_async.cli.batching.batch import Batch, check_different
 from ezcaptcha_async.cli.batching.counts import BatchCounts
-from ezcaptcha_async.cli.batching.earlier import EarlierRuns, paid_rows
 from ezcaptcha_async.cli.batching.results_file import ResultsFile
-from ezcaptcha_async.cli.batching.rows import Row, RowName, shared_reference
+from ezcaptcha_async.cli.batching.rows import RowName, shared_reference
 from ezcaptcha_async.cli.batching.writing import RowWriter, found_in
 from ezcaptcha_async.cli.failures import BrokenOffError, Interrupted
-from ezcaptcha_async.cli.interrupts import run_async
+from ezcaptcha_async.cli.interrupts import paid_tickets, run_async
 from ezcaptcha_async.cli.meter import Meter
 from ezcaptcha_async.cli.options import STDIN, STDOUT
 from ezcaptcha_async.cli.output import Output, counted, scaled
@@ -42,19 +32,13 @@ _SECONDS_BETWEEN_LINES: Final = 10.0
 
 
 def run_batch(batch: Batch, accounts: Sequence[Account], output: Output) -> BatchCounts:
-    """Run a batch as far as it goes, and return how far that was.
-
-    Raises:
-        ConfigurationError: A file cannot be read or written, or is another one of them as well.
-        Interrupted: By a signal.
-        BrokenOffError: Something was sent, and a file turned out to be of no use.
-    """
+    """Run a batch as far as it goes, and return how far that was."""
     if batch.source != STDIN and not batch.source.exists():
-        raise ConfigurationError(f"there is no file {str(batch.source)!r}")
+        raise errors.ConfigurationError(f"there is no file {str(batch.source)!r}")
     check_different(batch)
     # Before a results file is made, so that nothing is left of what is refused.
     total = batch.reader.count(batch.source)
-    paid = paid_rows(batch)
+    paid = earlier.paid_rows(batch)
     results = ResultsFile(batch.results, retry_failed=batch.retry_failed)
     try:
         counts = BatchCounts(
@@ -66,8 +50,7 @@ def run_batch(batch: Batch, accounts: Sequence[Account], output: Output) -> Batc
             service=accounts[0].service,
         )
         writer = RowWriter(batch=batch, results=results, counts=counts)
-        earlier = None if paid is None else EarlierRuns(writer=writer, paid=paid)
-        run = _BatchRun(writer=writer, earlier=earlier, accounts=accounts)
+        run = _BatchRun(writer=writer, paid=paid, accounts=accounts)
         with _meter(batch, counts, output).open() as meter:
 
             def show(*, is_last: bool = False) -> None:
@@ -81,12 +64,12 @@ def run_batch(batch: Batch, accounts: Sequence[Account], output: Output) -> Batc
                 show()
                 note, tickets = _what_is_left(batch, counts)
                 raise Interrupted(interruption.signum, tickets, note=note) from None
-            except (ConfigurationError, BrokenOffError) as error:
+            except (errors.ConfigurationError, BrokenOffError) as error:
                 if not counts.has_sent:
                     raise
                 show()
                 note, tickets = _what_is_left(batch, counts)
-                lines = failures.results(error)
+                lines = error.results if isinstance(error, BrokenOffError) else ()
                 raise BrokenOffError(f"{error}; {note}", lines, tickets) from None
             show(is_last=True)
     finally:
@@ -111,7 +94,8 @@ def _meter(batch: Batch, counts: BatchCounts, output: Output) -> Meter:
 
 def _what_is_left(batch: Batch, counts: BatchCounts) -> tuple[str, tuple[SavedTicket, ...]]:
     """Return what to say of a run that was ended, and the paid tasks that no book knows."""
-    done, tickets = f"{counted(counts.done, 'row')} done", counts.paid_tickets()
+    done = f"{counted(counts.done, 'row')} done"
+    tickets = () if counts.pool is None else paid_tickets(counts.pool)
     if not batch.keeps_books:
         return done, tickets
     left = len(tickets)
@@ -124,16 +108,16 @@ class _BatchRun:
     """One run of a batch."""
 
     writer: RowWriter
-    earlier: EarlierRuns | None  # None where there is no journal of any
+    paid: Mapping[int, str] | None  # by earlier runs; None where there is no journal of any
     accounts: Sequence[Account]
     _under_way: dict[int, RowName] = attrs.field(init=False, factory=dict[int, RowName])
     """The rows that were begun, by their place among those."""
 
     async def work(self) -> None:
-        if self.earlier is not None:
-            await self.earlier.look()
+        if self.paid is not None:
+            await earlier.read_begun(self.writer, self.paid, must_match=True)
             async with self._pool(None) as pool:
-                await self.earlier.fetch(pool)
+                await earlier.fetch(self.writer, pool)
         if self.writer.counts.halted_by is None:
             await self._solve_rows()
 
@@ -163,7 +147,7 @@ class _BatchRun:
             async for row in rows:
                 state = self.writer.results.state_of(row)
                 if state == "changed":
-                    counts.halted_by = ConfigurationError(
+                    counts.halted_by = errors.ConfigurationError(
                         f"row {row.number} is not the one that was paid for as row "
                         f"{row.number}; use another results file for other rows"
                     )
@@ -173,28 +157,25 @@ class _BatchRun:
                     continue
                 self.writer.keep_columns(row)
                 if row.problem is not None:
-                    self.writer.write(row.name, row.problem, points=None)
+                    self.writer.write(row, row.problem, points=None)
                 elif is_spent:
-                    counts.halted_by = BudgetExceededError(
+                    counts.halted_by = errors.BudgetExceededError(
                         f"the budget of {batch.budget:,.0f} points is used up"
                     )
                     return
                 else:
-                    self._under_way[next(begun)] = row.name
-                    yield self._task_of(row)
-
-    def _task_of(self, row: Row) -> Task[Any]:
-        task, batch = cast("Task[Any]", row.task), self.writer.batch
-        if batch.fleet is None:
-            return task
-        return attrs.evolve(task, reference=shared_reference(row, batch.source))
+                    self._under_way[next(begun)] = row
+                    task = cast("Task[Any]", row.task)
+                    if batch.fleet is not None:
+                        task = attrs.evolve(task, reference=shared_reference(row, batch.source))
+                    yield task
 
     def _note_outcome(self, outcome: Outcome[Any]) -> None:
         points, row = None, self._under_way.pop(outcome.index)
         if isinstance(outcome.error, DeliveredBeforeError):
             self.writer.skip(row)
             return
-        if isinstance(outcome.error, SubmissionUnknownError):
+        if isinstance(outcome.error, errors.SubmissionUnknownError):
             offers = (item.service.offer_for(outcome.task.type) for item in self.accounts)
             points = next((offer.points for offer in offers if offer is not None), None)
         self.writer.write(row, found_in(outcome), points)

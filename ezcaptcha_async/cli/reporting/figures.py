@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from ezcaptcha_async.cli.catalogue import SERVICES
-from ezcaptcha_async.cli.reporting.collecting import Collection, Errors, Solutions
+from ezcaptcha_async.cli.reporting.collecting import Collection, Solutions
 from ezcaptcha_async.cli.reporting.scales import Bins, bins_for, percentile
 from ezcaptcha_async.cli.reporting.timeline import Timeline, timeline
 
@@ -111,12 +111,24 @@ def figures(collection: Collection) -> Figures:
         _of_type(name, solutions, waited_bins, left_bins)
         for name, solutions in collection.solutions.items()
     ]
-    errors = [item for group in collection.errors.values() if (item := _of_error(group)).rows]
+    groups = collection.errors.values()
+    errors = [
+        ErrorFigures(
+            kind=group.kind,
+            code=group.code,
+            rows=rows,
+            may_be_charged=len(group.charges()),
+            example=group.example,
+        )
+        for group in groups
+        if (rows := len(group.times()))
+    ]
     failed = sum(item.rows for item in errors)
-    when = timeline(together, [group.times() for group in collection.errors.values()])
+    when = timeline(together, [group.times() for group in groups])
     rows = len(together) + failed
     total = _of_type("", together, waited_bins, left_bins)
-    charges = _charges(collection.errors.values())
+    charges = [points for group in groups for points in group.charges()]
+    charged = _known(charges)
     worth = [item for item in SERVICES if collection.services == {item.name}]
     return Figures(
         rows=rows,
@@ -124,14 +136,16 @@ def figures(collection: Collection) -> Figures:
         failed=failed,
         repeated=collection.repeated,
         damaged=collection.damaged,
-        may_be_charged=charges,
+        may_be_charged=Charges(
+            tasks=len(charges), points=sum(charged), unpriced=len(charges) - len(charged)
+        ),
         seconds=None if when is None else when.seconds,
         per_minute=None if when is None or not when.seconds else rows / when.seconds * 60,
         total=total,
         types=tuple(sorted(types, key=lambda item: (-item.solved, item.type))),
         solve_times=_histogram(together.waited, _bins(waited, _FEW_BINS, from_zero=True)),
         errors=tuple(sorted(errors, key=lambda item: (-item.rows, item.kind, item.code))),
-        points_per_token=(total.points + charges.points) / total.priced if total.priced else None,
+        points_per_token=(total.points + sum(charged)) / total.priced if total.priced else None,
         points_per_unit=worth[0].points_per_unit if worth else None,
         currency=worth[0].currency if worth else "",
         timeline=when,
@@ -150,33 +164,21 @@ def _of_type(
         left=_spread(rows.left),
         delay=_spread(rows.delay),
         expired=sum(left <= 0 for left in rows.left),
-        polls=rows.polls / rows.polled if rows.polled else None,
+        polls=_mean(_known(rows.polls)),
         points=sum(prices),
         priced=len(prices),
-        points_per_token=sum(prices) / len(prices) if prices else None,
+        points_per_token=_mean(prices),
         solve_times=_histogram(rows.waited, waited_bins),
         freshness=_histogram(rows.left, left_bins),
     )
 
 
-def _of_error(group: Errors) -> ErrorFigures:
-    return ErrorFigures(
-        kind=group.kind,
-        code=group.code,
-        rows=len(group.times()),
-        may_be_charged=len(group.charges()),
-        example=group.example,
-    )
-
-
-def _charges(errors: Iterable[Errors]) -> Charges:
-    charges = [points for group in errors for points in group.charges()]
-    known = _known(charges)
-    return Charges(tasks=len(charges), points=sum(known), unpriced=len(charges) - len(known))
-
-
 def _known(values: Iterable[float]) -> array[float]:
     return array("d", (value for value in values if not isnan(value)))
+
+
+def _mean(values: array[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _spread(values: Iterable[float]) -> Spread | None:

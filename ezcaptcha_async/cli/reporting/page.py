@@ -53,17 +53,15 @@ def _outcome(found: Figures) -> Iterator[Markup]:
     if not found.rows:
         return
     shares = [("solved", found.solved), ("failed", found.failed)]
-    yield element(
-        "div",
-        *(element("span", class_=kind, style=f"flex:{rows}") for kind, rows in shares if rows),
-        class_="outcome",
-        aria_hidden="true",
-    )
+    bar = (element("span", class_=kind, style=f"flex:{rows}") for kind, rows in shares if rows)
+    yield element("div", *bar, class_="outcome", aria_hidden="true")
     tiles = (
-        (element("dt", name), element("dd", value), element("dd", more, class_="more"))
+        element(
+            "div", element("dt", name), element("dd", value), element("dd", more, class_="more")
+        )
         for name, value, more in _tiles(found)
     )
-    yield element("dl", *(element("div", *tile) for tile in tiles), class_="tiles")
+    yield element("dl", *tiles, class_="tiles")
 
 
 def _tiles(found: Figures) -> Iterator[tuple[str, str, str]]:
@@ -104,17 +102,15 @@ def _of_solved_rows(found: Figures) -> Iterator[Markup]:
         panels.solve_times(found),
         _by_type(found, "Solve times by type", wording.solve_times(" s")),
     )
+    hint = (
+        "Delay: median of the most that a solution lay ready before it was fetched. "
+        "Polls: mean per task."
+    )
     yield section(
         "Freshness",
         "What was left of a token's validity when it was delivered, and how it was fetched.",
         panels.freshness(found),
-        _by_type(
-            found,
-            "Freshness by type",
-            wording.freshness(" s"),
-            hint="Delay: median of the most that a solution lay ready before it was fetched. "
-            "Polls: mean per task.",
-        ),
+        _by_type(found, "Freshness by type", wording.freshness(" s"), hint),
     )
     yield section(
         "Spend",

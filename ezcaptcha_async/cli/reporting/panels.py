@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from ezcaptcha_async.cli.output import counted, points
 from ezcaptcha_async.cli.reporting import plots, wording
@@ -14,6 +14,7 @@ from ezcaptcha_async.cli.reporting.parts import (
     details,
     element,
     figure,
+    hinted,
     legend,
     table,
 )
@@ -21,44 +22,59 @@ from ezcaptcha_async.cli.reporting.scales import Bins
 from ezcaptcha_async.cli.reporting.timeline import Timeline
 
 _MOST_STRIPS: Final = 8
+_End: TypeAlias = Literal["p5", "p95"]
 
 
 def solve_times(found: Figures) -> Markup:
     """Return a histogram for each type, one below the other."""
     shown = found.types[:_MOST_STRIPS]
     items = (*shown, *([found.total] if len(found.types) > 1 else []))
+    last = items[-1]
     strips = [
-        _strip(
-            wording.name(item),
-            "solve times",
-            item.waited,
-            item.solve_times,
-            bare=item is not items[-1],
-        )
+        _strip(wording.name(item), "solve times", item.waited, item.solve_times, bare=item != last)
         for item in items
     ]
     more = len(found.types) - len(shown)
     note = f"{counted(more, 'more type')} in the table." if more else ""
-    return element(
-        "div",
-        legend(("line median", "median"), ("line p95", "p95")),
-        *strips,
-        *_open_ends(found.total.solve_times),
-        *([element("p", note, class_="hint")] if note else []),
-        *_bins_table(found.total.solve_times, "Solve times"),
-        class_="strips",
-    )
+    return _strips("Solve times", found.total.solve_times, strips, note)
 
 
 def freshness(found: Figures) -> Markup:
     """Return a histogram of what was left of the tokens."""
     total = found.total
+    strip = _strip("All types", "freshness", total.left, total.freshness, end="p5")
+    return _strips("Freshness", total.freshness, [strip], end="p5")
+
+
+def _strips(
+    caption: str,
+    histogram: Histogram | None,
+    strips: Sequence[Markup],
+    note: str = "",
+    *,
+    end: _End = "p95",
+) -> Markup:
+    """Return strips below each other, with the bins of all types as a table."""
+    ends, bins = "", list[Markup]()
+    if histogram is not None:
+        words, whole = list(wording.ranges(histogram)), sum(histogram.counts)
+        # What the outer bars hold, where that is more than their place tells.
+        first = [f"The first bar is {words[0]}."] if histogram.bins.open_below else []
+        last = [f"The last bar is {words[-1]}."] if histogram.bins.open_above else []
+        ends = " ".join(first + last)
+        rows = [
+            (seconds, f"{count:,}", wording.share(count, whole))
+            for seconds, count in zip(words, histogram.counts, strict=True)
+        ]
+        columns = ("seconds", "tokens", "share")
+        bins = [details("Bins as a table", table(f"{caption}, all types", columns, rows))]
     return element(
         "div",
-        legend(("line median", "median"), ("line p95", "p5")),
-        _strip("All types", "freshness", total.left, total.freshness, end="p5"),
-        *_open_ends(total.freshness),
-        *_bins_table(total.freshness, "Freshness"),
+        legend(("line median", "median"), ("line p95", end)),
+        *strips,
+        hinted("p", ends),
+        hinted("p", note),
+        *bins,
         class_="strips",
     )
 
@@ -69,7 +85,7 @@ def _strip(
     spread: Spread | None,
     histogram: Histogram | None,
     *,
-    end: Literal["p5", "p95"] = "p95",
+    end: _End = "p95",
     bare: bool = False,
 ) -> Markup:
     if spread is None or histogram is None:
@@ -90,30 +106,6 @@ def _strip(
     return figure(breakable(name), scale, plots.plot(shapes, text, x, bare=bare))
 
 
-def _open_ends(histogram: Histogram | None) -> Iterator[Markup]:
-    """Say what the outer bars hold, where that is more than their place tells."""
-    if histogram is None:
-        return
-    words = list(wording.ranges(histogram))
-    ends = [
-        *([f"The first bar is {words[0]}."] if histogram.bins.open_below else []),
-        *([f"The last bar is {words[-1]}."] if histogram.bins.open_above else []),
-    ]
-    if ends:
-        yield element("p", " ".join(ends), class_="hint")
-
-
-def _bins_table(histogram: Histogram | None, caption: str) -> Iterator[Markup]:
-    if histogram is not None:
-        whole = sum(histogram.counts)
-        rows = [
-            (words, f"{count:,}", wording.share(count, whole))
-            for words, count in zip(wording.ranges(histogram), histogram.counts, strict=True)
-        ]
-        columns = ("seconds", "tokens", "share")
-        yield details("Bins as a table", table(f"{caption}, all types", columns, rows))
-
-
 def over_time(when: Timeline, waited: Spread | None) -> Iterator[Markup]:
     """Yield the plots of what happened when, and their figures."""
     x = plots.times_axis(when.bins)
@@ -130,30 +122,22 @@ def _throughput(when: Timeline, x: plots.Axis) -> Markup:
     y = plots.heights_axis(peak)
     pairs = list(zip(_times(when.bins), when.moments, strict=True))
     titles = [f"{time}: {item.solved:,} solved, {item.failed:,} failed" for time, item in pairs]
-    text = (
-        f"Rows per minute over time: at most {peak:,.1f}, in bins of "
-        f"{wording.duration(when.bins.step)}."
+    width = wording.duration(when.bins.step)
+    text = f"Rows per minute over time: at most {peak:,.1f}, in bins of {width}."
+    shapes = (
+        plots.bars(solved, titles, y, "solved"),
+        plots.bars(failed, titles, y, "failed", below=solved),
     )
+    columns = ("from", "solved", "failed", "points so far")
     rows = [
         (time, f"{item.solved:,}", f"{item.failed:,}", points(item.points)) for time, item in pairs
     ]
     return figure(
         "Rows per minute",
-        f"Each bar is {wording.duration(when.bins.step)}.",
+        f"Each bar is {width}.",
         legend(("solved", "solved"), ("failed", "failed")),
-        plots.plot(
-            [
-                plots.bars(solved, titles, y, "solved"),
-                plots.bars(failed, titles, y, "failed", below=solved),
-            ],
-            text,
-            x,
-            y,
-        ),
-        details(
-            "Bars as a table",
-            table("Rows and points over time", ("from", "solved", "failed", "points so far"), rows),
-        ),
+        plots.plot(shapes, text, x, y),
+        details("Bars as a table", table("Rows and points over time", columns, rows)),
     )
 
 
@@ -161,11 +145,20 @@ def _solve_times_over_time(when: Timeline, x: plots.Axis, waited: Spread) -> Mar
     y = plots.heights_axis(min(waited.largest, 2 * waited.p95), " s")
     beyond = " What took longer is at the upper edge." if waited.largest > y.high else ""
     bins = when.trend_bins
-    middles = [bins.edge(place) + bins.step / 2 for place in range(bins.number)]
+    trends = [
+        (bins.edge(place) + bins.step / 2, item.median, item.p95)
+        for place, item in enumerate(when.trends)
+    ]
+    shapes = (
+        plots.dots(when.dots, x, y, "tokens"),
+        plots.line([(middle, p95) for middle, _, p95 in trends], x, y, "p95"),
+        plots.line([(middle, median) for middle, median, _ in trends], x, y, "median"),
+    )
     known = [item.median for item in when.trends if item.median is not None]
     text = "Solve times over time, a dot for each token."
     if known:
         text += f" The median goes from {min(known):,.1f} to {max(known):,.1f} s."
+    columns = ("from", "solved", "median", "p95")
     rows = [
         (time, f"{item.solved:,}", wording.seconds(item.median), wording.seconds(item.p95))
         for time, item in zip(_times(bins), when.trends, strict=True)
@@ -174,28 +167,9 @@ def _solve_times_over_time(when: Timeline, x: plots.Axis, waited: Spread) -> Mar
         "How long solutions took",
         f"Lines are over {wording.duration(bins.step)} each.{beyond}",
         legend(("dots", "token"), ("line median", "median"), ("line p95", "p95")),
-        plots.plot(
-            [
-                plots.dots(when.dots, x, y, "tokens"),
-                plots.line(_points(middles, [item.p95 for item in when.trends]), x, y, "p95"),
-                plots.line(_points(middles, [item.median for item in when.trends]), x, y, "median"),
-            ],
-            text,
-            x,
-            y,
-        ),
-        details(
-            "Lines as a table",
-            table("Solve times over time", ("from", "solved", "median", "p95"), rows),
-        ),
+        plots.plot(shapes, text, x, y),
+        details("Lines as a table", table("Solve times over time", columns, rows)),
     )
-
-
-def _points(
-    middles: Sequence[float], values: Sequence[float | None]
-) -> list[tuple[float, float] | None]:
-    pairs = zip(middles, values, strict=True)
-    return [None if value is None else (middle, value) for middle, value in pairs]
 
 
 def _times(bins: Bins) -> list[str]:
@@ -215,17 +189,11 @@ def spend(when: Timeline | None, unit: str) -> Markup:
     whole = spent[-1][1]
     y = plots.heights_axis(whole)
     half = next(time for time, so_far in spent if so_far >= whole / 2)
-    text = (
-        f"Points spent over time: {points(whole)} in the end, half of them by "
-        f"{wording.moment(half, '%H:%M:%S')}."
-    )
-    return figure(
-        "Points spent",
-        f"In {unit}, for solved tasks, all together.",
-        plots.plot(
-            [plots.area(spent, x, y, "spend"), plots.line(spent, x, y, "spend")], text, x, y
-        ),
-    )
+    by = wording.moment(half, "%H:%M:%S")
+    text = f"Points spent over time: {points(whole)} in the end, half of them by {by}."
+    shapes = (plots.area(spent, x, y, "spend"), plots.line(spent, x, y, "spend"))
+    hint = f"In {unit}, for solved tasks, all together."
+    return figure("Points spent", hint, plots.plot(shapes, text, x, y))
 
 
 def amounts(values: Sequence[int]) -> Iterable[Markup]:

@@ -12,8 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 _VOID: Final = frozenset({"meta", "wbr"})
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=_)")
-_WIDE: Final = 4
-"""From how many columns on a table is arranged anew on a phone."""
+_WIDE: Final = 4  # from so many columns on a table is arranged anew on a phone
 
 Sample: TypeAlias = Literal["solved", "failed", "dots", "line median", "line p95"]
 
@@ -49,12 +48,17 @@ def breakable(name: str) -> Markup:
     return Markup(element("wbr").join(escape(part) for part in _HUMP.split(name)))
 
 
+def hinted(name: str, hint: str) -> Markup:
+    """Return an element with a hint; nothing without one."""
+    return element(name, hint, class_="hint") if hint else Markup()
+
+
 def section(heading: str, hint: str, *parts: Markup) -> Markup:
     """Return a section; on a wide screen two parts stand side by side."""
     return element(
         "section",
         element("h2", heading),
-        *([element("p", hint, class_="hint")] if hint else []),
+        hinted("p", hint),
         element("div", *parts, class_="beside" if len(parts) > 1 else "alone"),
     )
 
@@ -71,22 +75,16 @@ def table(
     """Return a table; its first `words` columns are no numbers, the first of all names the row."""
     # Roles are said, because a browser forgets them where the style arranges rows anew.
     wide = len(columns) >= _WIDE
-    more = [element("span", hint, class_="hint")] if hint else []
+    kinds = ["words" if place < words else None for place in range(len(columns))]
     head = [
-        element(
-            "th",
-            column,
-            scope="col",
-            role="columnheader",
-            class_="words" if place < words else None,
-        )
-        for place, column in enumerate(columns)
+        element("th", column, scope="col", role="columnheader", class_=kind)
+        for column, kind in zip(columns, kinds, strict=True)
     ]
-    body = [_row(row, words) for row in rows]
-    foot = [] if total is None else [element("tfoot", _row(total, words), role="rowgroup")]
+    body = [_row(row, kinds) for row in rows]
+    foot = [] if total is None else [element("tfoot", _row(total, kinds), role="rowgroup")]
     return element(
         "table",
-        element("caption", caption, *more),
+        element("caption", caption, hinted("span", hint)),
         element("thead", element("tr", *head, role="row"), role="rowgroup"),
         element("tbody", *body, role="rowgroup"),
         *foot,
@@ -96,26 +94,16 @@ def table(
     )
 
 
-def _row(cells: Sequence[str], words: int) -> Markup:
-    first, *rest = cells
-    return element(
-        "tr",
-        element("th", first, scope="row", role="rowheader", class_="words"),
-        *(
-            element("td", cell, role="cell", class_="words" if place < words else None)
-            for place, cell in enumerate(rest, 1)
-        ),
-        role="row",
-    )
+def _row(cells: Sequence[str], kinds: Sequence[str | None]) -> Markup:
+    first = element("th", cells[0], scope="row", role="rowheader", class_="words")
+    pairs = zip(cells[1:], kinds[1:], strict=True)
+    rest = (element("td", cell, role="cell", class_=kind) for cell, kind in pairs)
+    return element("tr", first, *rest, role="row")
 
 
 def figure(heading: str, hint: str, *parts: Markup) -> Markup:
     """Return a plot with its heading."""
-    caption = element(
-        "figcaption",
-        element("h3", heading),
-        *([element("span", hint, class_="hint")] if hint else []),
-    )
+    caption = element("figcaption", element("h3", heading), hinted("span", hint))
     return element("figure", caption, *parts)
 
 

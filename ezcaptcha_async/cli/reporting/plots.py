@@ -60,9 +60,10 @@ def plot(
     shapes: Iterable[Markup], text: str, x: Axis, y: Axis | None = None, *, bare: bool = False
 ) -> Markup:
     """Return a plot; without `y` it is a low strip, `bare` where another below says the axis."""
-    rows = () if y is None else y.ticks
-    grid = "".join(f"M0 {_down(y.at(value))}H{_SIZE}" for value, _ in rows) if y else ""
-    grid += "".join(f"M{_right(x.at(value))} 0V{_SIZE}" for value, _ in x.ticks)
+    rows = [] if y is None else [(y.at(value), words) for value, words in y.ticks]
+    columns = [(x.at(value), words) for value, words in x.ticks]
+    grid = "".join(f"M0 {_down(at)}H{_SIZE}" for at, _ in rows)
+    grid += "".join(f"M{_right(at)} 0V{_SIZE}" for at, _ in columns)
     drawing = element(
         "svg",
         element("path", d=grid, class_="grid"),
@@ -72,26 +73,18 @@ def plot(
         role="img",
         aria_label=text,
     )
-    at_the_left = [
-        element("span", words, style=f"bottom:{_percent(y.at(value))}")
-        for value, words in rows
-        if y is not None
-    ]
-    below = [
-        element(
-            "span",
-            words,
-            style=f"left:{_percent(x.at(value))}",
-            class_=_side(x.at(value), words, room=y is not None),
-        )
-        for value, words in x.ticks
-    ]
+    at_the_left = (element("span", words, style=f"bottom:{_percent(at)}") for at, words in rows)
+    room = y is not None
+    below = (
+        element("span", words, style=f"left:{_percent(at)}", class_=_side(at, words, room=room))
+        for at, words in columns
+    )
     return element(
         "div",
         *([] if y is None else [element("div", *at_the_left, class_="ys", aria_hidden="true")]),
         drawing,
         *([] if bare else [element("div", *below, class_="xs", aria_hidden="true")]),
-        class_="plot" if y is not None else "plot strip bare" if bare else "plot strip",
+        class_="plot" if room else "plot strip bare" if bare else "plot strip",
     )
 
 
@@ -100,35 +93,32 @@ def bars(
 ) -> Markup:
     """Return bars over the whole width, each with its title, on the ground or on what is below."""
     width = _SIZE / len(counts)
-    drawn: list[Markup] = []
-    for place, (count, title) in enumerate(zip(counts, titles, strict=True)):
-        if not count:
-            continue
-        ground = below[place] if below else 0.0
-        top = y.at(ground + count)
-        drawn.append(
-            element(
-                "rect",
-                element("title", title),
-                x=(place + _GAP / 2) * width,
-                width=width * (1 - _GAP),
-                y=(1 - top) * _SIZE,
-                height=(top - y.at(ground)) * _SIZE,
-            )
+    grounds = below or [0.0] * len(counts)
+    drawn = (
+        element(
+            "rect",
+            element("title", title),
+            x=(place + _GAP / 2) * width,
+            width=width * (1 - _GAP),
+            y=(1 - y.at(ground + count)) * _SIZE,
+            height=(y.at(ground + count) - y.at(ground)) * _SIZE,
         )
+        for place, (count, title, ground) in enumerate(zip(counts, titles, grounds, strict=True))
+        if count
+    )
     return element("g", *drawn, class_=kind)
 
 
-def line(points: Sequence[tuple[float, float] | None], x: Axis, y: Axis, kind: str) -> Markup:
-    """Return a line through points; it is broken where there is none."""
+def line(points: Sequence[tuple[float, float | None]], x: Axis, y: Axis, kind: str) -> Markup:
+    """Return a line through points; it is broken where a value is not known."""
     steps: list[str] = []
     command = "M"
-    for point in points:
-        if point is None:
+    for at, value in points:
+        if value is None:
             command = "M"
             continue
         # A point alone has a line of no length, which is drawn as a dot.
-        steps.append(f"{command}{_place(point, x, y)}" + ("h0" if command == "M" else ""))
+        steps.append(f"{command}{_place((at, value), x, y)}" + ("h0" if command == "M" else ""))
         command = "L"
     return element("path", d="".join(steps), class_=f"line {kind}")
 

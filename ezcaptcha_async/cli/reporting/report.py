@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Final
 
 import attrs
 
@@ -14,7 +18,8 @@ from ezcaptcha_async.cli.reporting import tables
 from ezcaptcha_async.cli.reporting.collecting import collected
 from ezcaptcha_async.cli.reporting.figures import figures
 from ezcaptcha_async.cli.reporting.page import BEGINNING, page
-from ezcaptcha_async.cli.reporting.results import lines
+
+_LONGEST_LINE: Final = 1 << 26
 
 
 def report(output: Output, source: Path, html: Path | None) -> None:
@@ -23,12 +28,16 @@ def report(output: Output, source: Path, html: Path | None) -> None:
     if html is not None:
         _check_page(html, source)
     with output.waiting(f"reading {name}"):
-        collection = collected(lines(source))
+        collection = collected(_lines(source))
         if collection.damaged and not (collection.solutions or collection.errors):
             raise ConfigurationError(f"{source} holds no results: no line of it is a finished row")
         found = figures(collection)
     if html is not None:
-        _write(html, page(name, found))
+        try:
+            html.write_text(page(name, found), encoding="utf-8")
+        except (OSError, ValueError) as error:
+            problem = reason(error, "its name cannot be that of a file")
+            raise ConfigurationError(f"cannot write --html: {problem}") from None
     if output.as_json:
         # The dots of the page's plot are a sample, and of no use to a machine.
         output.document(attrs.asdict(found, filter=attrs.filters.exclude("dots")))
@@ -36,6 +45,16 @@ def report(output: Output, source: Path, html: Path | None) -> None:
         tables.show(output, name, found, has_page=html is not None)
     if html is not None:
         output.remark(f"wrote {html}")
+
+
+def _lines(source: Path) -> Iterator[bytes]:
+    """Read the lines of a file one by one, or those of stdin for ``-``."""
+    try:
+        with nullcontext(sys.stdin.buffer) if source == STDIN else source.open("rb") as stream:
+            yield from iter(lambda: stream.readline(_LONGEST_LINE), b"")
+    except (OSError, ValueError) as error:
+        problem = reason(error, "its name cannot be that of a file")
+        raise ConfigurationError(f"cannot read {source}: {problem}") from None
 
 
 def _check_page(html: Path, source: Path) -> None:
@@ -54,11 +73,3 @@ def _check_page(html: Path, source: Path) -> None:
         raise ConfigurationError(
             f"--html would overwrite {html}, which is not a page; give it another name"
         )
-
-
-def _write(html: Path, text: str) -> None:
-    try:
-        html.write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        problem = reason(error, "its name cannot be that of a file")
-        raise ConfigurationError(f"cannot write --html: {problem}") from None

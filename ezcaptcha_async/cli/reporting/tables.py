@@ -96,14 +96,10 @@ def _of_solved_rows(terminal: _Terminal, found: Figures) -> Iterator[tuple[str, 
     yield "Solve times in seconds", _by_type(terminal, found, solve_times)
     if (histogram := found.solve_times) is not None:
         yield "How many took how long", _histogram(terminal, histogram)
-    yield (
-        "Freshness: seconds left of a token when it was delivered",
-        Group(
-            _by_type(terminal, found, wording.freshness()),
-            "",
-            Text("delay: median of the most that a solution lay ready unfetched", FAINT),
-        ),
-    )
+    freshness = _by_type(terminal, found, wording.freshness())
+    hint = Text("delay: median of the most that a solution lay ready unfetched", FAINT)
+    heading = "Freshness: seconds left of a token when it was delivered"
+    yield heading, Group(freshness, "", hint)
     yield "Spend", _by_type(terminal, found, wording.SPEND)
 
 
@@ -112,11 +108,13 @@ def _by_type(
 ) -> RenderableType:
     is_one = len(found.types) == 1
     items = found.types if is_one else (*found.types, found.total)
-    names = [terminal.text(wording.name(item)) for item in items]
-    cells = [[value(item) for _, value in columns] for item in items]
+    names, values = zip(*columns, strict=True)
+    rows = [
+        (terminal.text(wording.name(item)), *(value(item) for value in values)) for item in items
+    ]
     return tabulated(
-        ("type", *(name for name, _ in columns)),
-        [(name, *row) for name, row in zip(names, cells, strict=True)],
+        ("type", *names),
+        rows,
         width=terminal.width,
         totals=not is_one,
         overflow=terminal.overflow,

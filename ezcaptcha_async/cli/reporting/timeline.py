@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, islice
 from math import ceil, isnan
 from typing import Final
 
@@ -66,6 +66,8 @@ def timeline(solutions: Solutions, failures: Sequence[Iterable[float]]) -> Timel
     bins = time_bins(first, last, _MOST_BINS)
     trend_bins = time_bins(first, last, _MOST_TREND_BINS)
     moments = _moments(solutions, bins, bins.counts(solved), bins.counts(failed))
+    # Every row, or every second, third … where there are many.
+    every = max(1, ceil(len(solutions) / _MOST_DOTS))
     return Timeline(
         started_at=min(first, min(created, default=first)),
         finished_at=last,
@@ -73,7 +75,7 @@ def timeline(solutions: Solutions, failures: Sequence[Iterable[float]]) -> Timel
         moments=tuple(moments),
         trend_bins=trend_bins,
         trends=tuple(_trends(solutions, trend_bins)),
-        dots=_dots(solutions),
+        dots=tuple(islice(_solve_times(solutions), 0, None, every)),
     )
 
 
@@ -100,12 +102,6 @@ def _trends(solutions: Solutions, bins: Bins) -> Iterator[Trend]:
             median=percentile(ordered, 0.5) if enough else None,
             p95=percentile(ordered, 0.95) if enough else None,
         )
-
-
-def _dots(solutions: Solutions) -> tuple[tuple[float, float], ...]:
-    """Return every row, or every second, third … where there are many."""
-    every = max(1, ceil(len(solutions) / _MOST_DOTS))
-    return tuple(dot for place, dot in enumerate(_solve_times(solutions)) if place % every == 0)
 
 
 def _solve_times(solutions: Solutions) -> Iterator[tuple[float, float]]:
