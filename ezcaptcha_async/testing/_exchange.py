@@ -4,35 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import anyio
 
 from ezcaptcha_async.testing._checks import positive
-from ezcaptcha_async.testing._faults import AnyFault, DrawnFault
-from ezcaptcha_async.testing._record import Record
-from ezcaptcha_async.testing._replies import SimulatedReply
 
-
-class Answering(Protocol):
-    """What is needed of a simulated service in order to serve it; see `SimulatedService`."""
-
-    @property
-    def now(self) -> float: ...
-    @property
-    def record(self) -> Record: ...
-    def note_peer(self, address: object) -> None: ...
-    def draw_fault(self, path: str, body: bytes) -> DrawnFault | None: ...
-    def handle(
-        self,
-        path: str,
-        body: bytes,
-        now: float,
-        *,
-        fault: AnyFault | None = None,
-        method: str = "POST",
-        content_type: str = "application/json",
-    ) -> SimulatedReply: ...
+if TYPE_CHECKING:
+    from ezcaptcha_async.testing._service import SimulatedService
 
 
 class ServiceClock:
@@ -50,7 +29,7 @@ class ServiceClock:
         ConfigurationError: `scale` is not a positive number.
     """
 
-    def __init__(self, service: Answering, clock: Callable[[], float], scale: float) -> None:
+    def __init__(self, service: SimulatedService, clock: Callable[[], float], scale: float) -> None:
         self._service = service
         self._clock = clock
         self._scale = positive("time_scale", scale)
