@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections import Counter
 from collections.abc import Callable, Mapping
 from math import inf
 from random import Random
@@ -114,19 +113,15 @@ class FaultPlan:
         random: Where rates draw from.
         rates: Fault → share of all requests, from 0 to 1, at most 1 together.
         hang_seconds: How late the answer is when a rate draws HANG.
-
-    Raises:
-        ConfigurationError: A rate is out of range.
     """
 
     def __init__(
-        self, random: Random, rates: Mapping[Fault, float], *, hang_seconds: float = inf
+        self, random: Random, rates: Mapping[Fault, float], *, hang_seconds: float
     ) -> None:
         self._random = random
         self._hang_seconds = number("hang_seconds", hang_seconds)
         self._planned: list[_Planned] = []
         self._rates: tuple[tuple[Fault, float], ...] = ()
-        self.counts: Counter[str] = Counter()
         self.set_rates(rates)
 
     def set_rates(self, rates: Mapping[Fault, float]) -> None:
@@ -145,7 +140,7 @@ class FaultPlan:
         times: int | None,
         seconds: float,
         when: FaultPredicate | None,
-        share: float = 1.0,
+        share: float,
     ) -> None:
         """Plan a fault after those that are planned already."""
         is_code = isinstance(fault, str) and fault and fault not in _NAMES
@@ -162,11 +157,8 @@ class FaultPlan:
         self._rates = ()
 
     def draw(self, path: str, body: bytes) -> DrawnFault | None:
-        """Return the fault that strikes this request, if any, and count it."""
-        drawn = self._draw_planned(path, body) or self._draw_by_rate()
-        if drawn is not None:
-            self.counts[drawn.name] += 1
-        return drawn
+        """Return the fault that strikes this request, if any."""
+        return self._draw_planned(path, body) or self._draw_by_rate()
 
     def _draw_planned(self, path: str, body: bytes) -> DrawnFault | None:
         for planned in self._planned:

@@ -37,7 +37,6 @@ class Machine:
     Args:
         good_keys: None for any that is not empty.
         banned_keys: Those that are banned for good.
-        used_keys: Those that have asked for anything.
         fate_of: Returns for a new task after how many seconds it has an outcome, and whether
             it fails.
         random: Where ids come from.
@@ -50,7 +49,6 @@ class Machine:
     balances: dict[str, float]
     good_keys: frozenset[str] | None
     banned_keys: set[str] = attrs.field(init=False, factory=set[str])
-    used_keys: set[str]
     bans: Bans
     rate_limit: RateLimit
     slots: Slots
@@ -126,7 +124,7 @@ class Machine:
         refusal = told or self._wrong_key(owner)
         if refusal is not None:
             return self._refuse(refusal, call)
-        self.used_keys.add(owner)
+        self.record.key(owner)
         match path:
             case "/createTask":
                 return self._create_task(call)
