@@ -192,9 +192,6 @@ class Catalogue:
         extra_types: Type → the solution that each of its tasks gets.
         points: Type → price, where it differs from the listed one.
         solve_times: Type → solve time, or one solve time for all types.
-
-    Raises:
-        ConfigurationError: A type is not known, or a value is out of range.
     """
 
     def __init__(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import TYPE_CHECKING
 
 import anyio
@@ -15,18 +14,10 @@ if TYPE_CHECKING:
 
 
 class ServiceClock:
-    """Turns the time of a clock into simulated time.
+    """Turns the time of a clock into simulated time: it is multiplied by the scale.
 
-    It is the clock's time, scaled. Where a service was used before under a clock that is
-    ahead, such as that of another event loop, it goes on from where the service was.
-
-    Args:
-        service: Whose time.
-        clock: Returns seconds.
-        scale: How many simulated seconds pass in one second of the clock.
-
-    Raises:
-        ConfigurationError: `scale` is not a positive number.
+    Where a service was used before under a clock that is ahead, such as that of another event
+    loop, it goes on from where the service was.
     """
 
     def __init__(self, service: SimulatedService, clock: Callable[[], float], scale: float) -> None:
@@ -45,7 +36,5 @@ class ServiceClock:
 
 async def sleep(seconds: float) -> None:
     """Wait; not at all where there is nothing to wait for."""
-    if seconds == inf:
-        await anyio.sleep_forever()
-    elif seconds > 0:
+    if seconds > 0:
         await anyio.sleep(seconds)

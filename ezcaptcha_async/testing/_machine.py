@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from random import Random
 from typing import Final, Literal
+from uuid import UUID
 
 import attrs
 
@@ -209,8 +210,7 @@ class Machine:
         if self.integer_ids:
             return str(_FIRST_INTEGER_ID + self._task_count)
         # The count keeps them unique, whatever is drawn.
-        text = f"{self.random.getrandbits(80):020x}{self._task_count:012x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        return str(UUID(f"{self.random.getrandbits(80):020x}{self._task_count:012x}"))
 
     def _get_task_result(self, call: Call) -> SimulatedReply:
         now = call.now

@@ -158,9 +158,5 @@ class Mixture:
 
 
 def as_solve_time(value: SolveTime | float) -> SolveTime:
-    """Take a plain number as `Fixed`.
-
-    Raises:
-        ConfigurationError: It is neither a number of seconds nor callable.
-    """
+    """Take a plain number as `Fixed`."""
     return value if callable(value) else Fixed(value)
