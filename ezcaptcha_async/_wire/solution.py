@@ -19,13 +19,7 @@ from ezcaptcha_async._wire.parsing import (
     text_of,
     unwrapped,
 )
-from ezcaptcha_async._wire.words import (
-    DONE_SIGNS,
-    DONE_WORDS,
-    holds_nothing,
-    is_placeholder,
-    plain,
-)
+from ezcaptcha_async._wire.words import DONE_SIGNS, DONE_WORDS, holds_nothing, is_placeholder, plain
 from ezcaptcha_async.errors import ProtocolError
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
@@ -127,13 +121,7 @@ def _is_filled(value: object) -> bool:
 
 
 def kept_of(solution_type: type[Solution], reply: Reply, members: Json) -> Reply:
-    """Return what a ticket keeps of a ready answer until somebody asks for the solution.
-
-    Args:
-        solution_type: The class of the solution.
-        reply: The answer.
-        members: Its members.
-    """
+    """Return what a ticket keeps of a ready answer until somebody asks for the solution."""
     whole = Reply(reply.status, reply.body, charset=reply.charset)
     if solution_type not in _TOKENS or len(reply.body) <= MOST_OF_A_TOKEN:
         return whole
@@ -226,9 +214,6 @@ def _shape(value: object) -> str:
 
 
 _SHAPES: Final = {"dict": "an object", "list": "an array", "str": "a string", "bool": "a boolean"}
-
-
-# ------------------------------------------------------------------------------ its parts
 
 
 def _token(value: object) -> str | None:
