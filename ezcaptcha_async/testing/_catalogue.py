@@ -178,9 +178,9 @@ def _extra_kind(name: str, solution: Mapping[str, Any]) -> TaskKind:
     try:
         text = json.dumps(dict(solution))
     except (TypeError, ValueError):
-        text = ""
-    if not text:
-        raise ConfigurationError(f"extra_types[{name!r}] must be a solution that JSON can hold")
+        raise ConfigurationError(
+            f"extra_types[{name!r}] must be a solution that JSON can hold"
+        ) from None
     return TaskKind(name=name, points=0, solve_time=_around(25), solution=lambda _task_id: text)
 
 

@@ -121,7 +121,7 @@ class FaultPlan:
         self._random = random
         self._hang_seconds = number("hang_seconds", hang_seconds)
         self._planned: list[_Planned] = []
-        self._rates: tuple[tuple[Fault, float], ...] = ()
+        self._rates: dict[Fault, float] = {}
         self.set_rates(rates)
 
     def set_rates(self, rates: Mapping[Fault, float]) -> None:
@@ -130,7 +130,7 @@ class FaultPlan:
             _check_fault(fault)
             number(f"the rate of {fault}", rate, high=1.0)
         number("the sum of all fault rates", sum(rates.values()), high=1.0)
-        self._rates = tuple(rates.items())
+        self._rates = dict(rates)
 
     def add(
         self,
@@ -154,7 +154,7 @@ class FaultPlan:
     def clear(self) -> None:
         """Forget what is planned and all rates."""
         self._planned.clear()
-        self._rates = ()
+        self._rates.clear()
 
     def draw(self, path: str, body: bytes) -> DrawnFault | None:
         """Return the fault that strikes this request, if any."""
@@ -173,7 +173,7 @@ class FaultPlan:
         if not self._rates:
             return None
         left = self._random.random()
-        for fault, rate in self._rates:
+        for fault, rate in self._rates.items():
             left -= rate
             if left < 0:
                 return DrawnFault(fault, self._hang_seconds)

@@ -25,6 +25,10 @@ from ezcaptcha_async.testing._replies import SimulatedReply
 from ezcaptcha_async.testing._requests import Call, digest, is_json, json_object, loaded
 
 ENDPOINTS: Final = ("/createTask", "/getTaskResult", "/getBalance")
+_OVERLOADED: Final[Mapping[object, str]] = {
+    Fault.THROTTLED: "ERROR_REQUEST_LIMIT",
+    Fault.UNAVAILABLE: "ERROR_SERVICE_UNAVALIABLE",
+}
 _FIRST_INTEGER_ID: Final = 1_000_000_000
 _MAX_FIELD_NAME: Final = 100
 
@@ -76,21 +80,14 @@ class Machine:
         """Answer one request; see `SimulatedService.handle`."""
         now = self.now = max(self.now, now)
         self.record.request(path if path in ENDPOINTS else "", now)
-        match fault:
-            case Fault.HTML:
-                return _replies.BAD_GATEWAY
-            case Fault.THROTTLED:
-                reply = self._refuse("ERROR_REQUEST_LIMIT")
-            case Fault.UNAVAILABLE:
-                reply = self._refuse("ERROR_SERVICE_UNAVALIABLE")
-            case _:
-                code = self._turned_away(path, method, content_type, now)
-                if code is not None:
-                    reply = self._refuse(code)
-                else:
-                    told = fault if isinstance(fault, str) else None
-                    lost = fault in ANSWER_LOST
-                    reply = self._route(path, body, now, told=told, lost=lost)
+        if fault is Fault.HTML:
+            return _replies.BAD_GATEWAY
+        code = _OVERLOADED.get(fault) or self._turned_away(path, method, content_type, now)
+        if code is not None:
+            reply = self._refuse(code)
+        else:
+            told = fault if isinstance(fault, str) else None
+            reply = self._route(path, body, now, told=told, lost=fault in ANSWER_LOST)
         if self.request_ids is not None:
             request_id = f"{self.request_ids.getrandbits(64):016x}"
             reply = _replies.with_request_id(reply, request_id)
