@@ -182,13 +182,7 @@ class Record:
         True
     """
 
-    def __init__(
-        self,
-        *,
-        lock: Lock,
-        min_poll_interval: float,
-        max_tasks: int,
-    ) -> None:
+    def __init__(self, *, lock: Lock, min_poll_interval: float, max_tasks: int) -> None:
         self._lock = lock
         self._least_spacing = min_poll_interval - _SPACING_TOLERANCE
         self._max_tasks = max_tasks
