@@ -131,12 +131,7 @@ class _Wait:
 
 @attrs.frozen
 class _Left:
-    """An orphan.
-
-    Args:
-        span: The span that it had.
-        solved: Whether it was solved, and counted, when its caller left.
-    """
+    """An orphan: the span that it had, and whether it was solved, and counted, by then."""
 
     span: SpanContext
     solved: bool
@@ -312,14 +307,11 @@ class OpenTelemetry:
         key = (service, account, task_type)
         names = self._names.get(key)
         if names is None:
-            told = key
-            if full := len(self._names) >= _MOST_NAMES:
-                told = (_OTHER, _OTHER, task_type and _OTHER)
-            names = {_SERVICE: told[0], _ACCOUNT: told[1]}
-            if told[2] is not None:
-                names[_TYPE] = told[2]
-            if not full:
-                self._names[key] = names
+            told = zip((_SERVICE, _ACCOUNT, _TYPE), key, strict=True)
+            names = {name: text for name, text in told if text is not None}
+            if len(self._names) >= _MOST_NAMES:
+                return dict.fromkeys(names, _OTHER)
+            self._names[key] = names
         return names
 
 

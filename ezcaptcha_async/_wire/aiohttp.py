@@ -105,12 +105,7 @@ class AiohttpTransport:
         return f"<AiohttpTransport on {ownership} aiohttp.ClientSession>"
 
     async def post(
-        self,
-        url: str,
-        body: RequestBody,
-        *,
-        timeout: float,
-        evidence: Evidence | None = None,
+        self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
     ) -> Reply | NoAnswer:
         """POST as `Transport.post` says."""
         if self._session.closed:

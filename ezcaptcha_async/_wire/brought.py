@@ -13,11 +13,7 @@ from ezcaptcha_async.transports import Evidence, NoAnswer, Reply, RequestBody, T
 
 
 class BroughtTransport:
-    """Sends requests with a transport that the user has brought.
-
-    Args:
-        transport: The transport.
-    """
+    """Sends requests with a transport that the user has brought."""
 
     def __init__(self, transport: Transport) -> None:
         self.max_requests = transport.max_requests

@@ -33,11 +33,7 @@ _LOWEST_AIOHTTP: Final = (3, 14)
 
 
 def check_transport(transport: object) -> None:
-    """Check what the user named as transport, or brought.
-
-    Raises:
-        ConfigurationError: It is the name of none.
-    """
+    """Refuse the name of a transport that there is not."""
     if isinstance(transport, str) and transport not in TRANSPORTS:
         names = " or ".join(repr(name) for name in TRANSPORTS)
         raise ConfigurationError(f"transport must be {names}, not {transport!r}")

@@ -97,9 +97,6 @@ _IN_FRONT: Final[Mapping[int, str]] = {
 """HTTP status → what may stand in front of a service that says such things in JSON alone."""
 
 
-# ------------------------------------------------------------------ what an answer is
-
-
 @attrs.frozen
 class Created:
     """createTask was accepted; the task is paid."""

@@ -45,12 +45,7 @@ def task_fields(task: Task[Any], offer: Offer | None) -> Json:
 
 
 class Encoder:
-    """Writes the request bodies of one account; the constant part is encoded once.
-
-    Args:
-        client_key: The account's key.
-        app_id: The developer's number, which only createTask takes.
-    """
+    """Writes the request bodies of one account; the constant part is encoded once."""
 
     __slots__ = ("_ask", "_create", "_head")
 

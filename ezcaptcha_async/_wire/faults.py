@@ -24,14 +24,7 @@ _STATUS: Final = re.compile(r"[1-5]\d\d(?!\d)")
 def no_answer_after(
     error: Exception, url: str, evidence: Evidence | None, *, proxy: Proxy | None = None
 ) -> NoAnswer:
-    """Return what came of a request that ended in an exception.
-
-    Args:
-        error: What was raised.
-        url: Where the request went.
-        evidence: How far it got.
-        proxy: Through which proxy.
-    """
+    """Return what came of a request that ended in an exception."""
     host = urlsplit(url).hostname or "the service"
     links = list(_links(error))
     is_untrusted = _has(links, ssl.SSLCertVerificationError)

@@ -44,11 +44,7 @@ class HttpxTransport:
     """
 
     def __init__(
-        self,
-        client: Any = None,
-        *,
-        max_requests: int = HTTPX_REQUESTS,
-        urls: Iterable[str] = (),
+        self, client: Any = None, *, max_requests: int = HTTPX_REQUESTS, urls: Iterable[str] = ()
     ) -> None:
         own = client is None
         self._way = Lanes(max_requests, urls) if own else Injected(client, max_requests)

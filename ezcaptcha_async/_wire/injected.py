@@ -22,9 +22,7 @@ from ezcaptcha_async.transports import Evidence, RequestBody
 class Injected:
     """A client of the user's, with hooks, limits and cookies of its own.
 
-    Args:
-        client: The client.
-        most: Most requests at a time, of all that send through it together.
+    It sends the `most` at a time, of all that send through it together.
     """
 
     def __init__(self, client: Any, most: int) -> None:

@@ -57,11 +57,6 @@ class _Lane:
     idle_since: float = 0.0
     socket: Any = None
 
-    @property
-    def is_usable(self) -> bool:
-        """Whether it can be used again; the service may have closed it since."""
-        return self.connection.is_available() and not self.connection.has_expired()
-
     def connected(self, socket: Any) -> None:
         """Note what it was connected to."""
         self.socket = socket
@@ -157,10 +152,7 @@ class Lanes:
         speaks_tls = to.scheme == b"https" or (proxy is not None and proxy.scheme == "https")
         # Where no TLS is spoken, one that trusts nobody does, and takes no time.
         context = ssl_context() if speaks_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        settings: dict[str, Any] = {
-            "ssl_context": context,
-            "keepalive_expiry": KEEP_ALIVE_SECONDS,
-        }
+        settings: dict[str, Any] = {"ssl_context": context, "keepalive_expiry": KEEP_ALIVE_SECONDS}
         if proxy is None:
             return self._httpcore.AsyncConnectionPool(**settings).create_connection
         settings["proxy_url"] = self._url(self._httpx.URL(proxy.url))
@@ -182,8 +174,8 @@ class Lanes:
         idle = self._idle
         while lane := next((it for it in reversed(idle) if it.origin == target.origin), None):
             idle.remove(lane)
-            if lane.is_usable:
-                return lane
+            if lane.connection.is_available() and not lane.connection.has_expired():
+                return lane  # the service has not closed it since
             await self._drop(lane)
         lane = _Lane(target.origin, target.connect(target.origin))
         self._lanes.add(lane)

@@ -58,11 +58,7 @@ _HEAD: Final = 8
 
 
 class Scrubber:
-    """Takes the secrets of one account, and of the task that a text is about, out of that text.
-
-    Args:
-        secrets: What is secret whatever the task is.
-    """
+    """Takes the secrets of one account, and of the task that a text is about, out of that text."""
 
     __slots__ = ("_many_of", "_secrets", "_secrets_of")
 
@@ -130,11 +126,7 @@ class Scrubber:
 
 
 class Secrets:
-    """What is to be taken out of texts: also ten thousand secrets, without looking for each.
-
-    Args:
-        secrets: The secrets, in their spellings.
-    """
+    """What is to be taken out of texts: also ten thousand secrets, without looking for each."""
 
     __slots__ = ("_by_head", "_heads", "_secrets", "beginnings", "longest")
 
@@ -173,13 +165,8 @@ def _spans(text: str, known: Iterable[Secrets]) -> Iterator[tuple[int, int, int]
 def without(text: str, *known: Secrets, end: int | None = None) -> str:
     """Return a text with three stars for each secret in it.
 
-    Where two overlap, both go: taking out one first would leave a piece of the other.
-
-    Args:
-        text: The text.
-        known: The secrets.
-        end: How many of its characters are wanted; None for all. A secret that begins there and
-            ends later is found.
+    Where two overlap, both go: taking out one first would leave a piece of the other. What stands
+    behind the `end` is left out, and only read for the rest of a secret that begins before it.
     """
     if len(text) > _LONG:
         return _without_usual(text, (secret for secrets in known for secret in secrets))

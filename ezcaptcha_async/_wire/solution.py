@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
@@ -19,13 +19,7 @@ from ezcaptcha_async._wire.parsing import (
     text_of,
     unwrapped,
 )
-from ezcaptcha_async._wire.words import (
-    DONE_SIGNS,
-    DONE_WORDS,
-    holds_nothing,
-    is_placeholder,
-    plain,
-)
+from ezcaptcha_async._wire.words import DONE_SIGNS, DONE_WORDS, holds_nothing, is_placeholder, plain
 from ezcaptcha_async.errors import ProtocolError
 from ezcaptcha_async.solutions import (
     CloudFlare5SSolution,
@@ -127,13 +121,7 @@ def _is_filled(value: object) -> bool:
 
 
 def kept_of(solution_type: type[Solution], reply: Reply, members: Json) -> Reply:
-    """Return what a ticket keeps of a ready answer until somebody asks for the solution.
-
-    Args:
-        solution_type: The class of the solution.
-        reply: The answer.
-        members: Its members.
-    """
+    """Return what a ticket keeps of a ready answer until somebody asks for the solution."""
     whole = Reply(reply.status, reply.body, charset=reply.charset)
     if solution_type not in _TOKENS or len(reply.body) <= MOST_OF_A_TOKEN:
         return whole
@@ -228,9 +216,6 @@ def _shape(value: object) -> str:
 _SHAPES: Final = {"dict": "an object", "list": "an array", "str": "a string", "bool": "a boolean"}
 
 
-# ------------------------------------------------------------------------------ its parts
-
-
 def _token(value: object) -> str | None:
     value = unwrapped(value)
     if not isinstance(value, str) or is_placeholder(value) or _is_prose(value):
@@ -283,14 +268,6 @@ def _cookies(value: object) -> Mapping[str, str] | None:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
-_Reader: TypeAlias = Callable[[object], Any]
-_EXPECTED: Final[Mapping[_Reader, str]] = {
-    _token: "a non-empty string",
-    _texts: "an object of strings",
-    _cookies: "an object of strings",
-}
-
-
 @attrs.frozen
 class _Part:
     """One field of a solution.
@@ -304,7 +281,7 @@ class _Part:
 
     field: str
     names: tuple[str, ...]
-    read: _Reader = _text
+    read: Callable[[object], Any] = _text
     is_required: bool = False
 
 
@@ -321,11 +298,12 @@ def _readings(part: _Part, item: Json) -> Iterator[tuple[str, Any]]:
 
 def _complaint(part: _Part, value: Any) -> str:
     path = f"$.solution.{part.names[0]}"
+    expected = "a non-empty string" if part.read is _token else "an object of strings"
     if isinstance(value, dict) and part.read is not _token:
         items = cast("Json", value).items()
         name, item = next(pair for pair in items if not isinstance(pair[1], str | int | float))
         return f"{path}[{name[:40]!r}]: expected a string, got {_shape(item)}"
-    return f"{path}: expected {_EXPECTED[part.read]}, got {_shape(cast('object', value))}"
+    return f"{path}: expected {expected}, got {_shape(cast('object', value))}"
 
 
 _TOKEN_NAMES: Final = (

@@ -15,9 +15,7 @@ from ezcaptcha_async.transports import Evidence
 def tracer(evidence: Evidence, connected: Callable[[Any], object] | None = None) -> Any:
     """Return an httpcore ``trace`` callback that writes down how far a request got.
 
-    Args:
-        evidence: Where to write it.
-        connected: Called with each socket, as soon as it is connected.
+    As soon as a socket is `connected`, that is called with it.
     """
 
     async def trace(event: str, info: Mapping[str, Any]) -> None:

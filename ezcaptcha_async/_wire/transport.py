@@ -1,10 +1,4 @@
-"""What the library needs of an HTTP client, and what the adapters to them share.
-
-An adapter posts one body and says what came of it, as a value: a `Reply` or a `NoAnswer`. It
-never raises for what the network does, because an HTTP client's exceptions hold the
-request and with it the client key. The total deadline of a request is not its business:
-whoever calls it puts a cancel scope around the call, the same for every adapter.
-"""
+"""What the adapters to HTTP clients share; what is asked of them, `transports` says."""
 
 from __future__ import annotations
 

@@ -51,9 +51,7 @@ def is_nothing(text: str) -> bool:
 def holds_nothing(value: object, *, may_be_words: bool = False) -> bool:
     """Return whether a value of JSON is empty, or holds nothing but placeholders.
 
-    Args:
-        value: The value.
-        may_be_words: Whether no word is a placeholder, and no number and no truth value.
+    Where there `may_be_words`, none is a placeholder, and no number and no truth value.
     """
     items = [value]
     for item in items:  # to which what is in them is added

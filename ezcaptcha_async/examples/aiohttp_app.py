@@ -9,12 +9,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import ClientSession, web
 
-from ezcaptcha_async import (
-    EzCaptchaError,
-    ReCaptchaSolution,
-    ReCaptchaV2TaskProxyless,
-    SessionPool,
-)
+from ezcaptcha_async import EzCaptchaError, ReCaptchaSolution, ReCaptchaV2TaskProxyless, SessionPool
 
 HTTP = web.AppKey("http", ClientSession)
 POOL = web.AppKey("pool", SessionPool)

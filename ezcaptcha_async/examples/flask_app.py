@@ -11,12 +11,7 @@ from contextlib import ExitStack
 from anyio.from_thread import start_blocking_portal
 from flask import Flask
 
-from ezcaptcha_async import (
-    EzCaptchaError,
-    ReCaptchaSolution,
-    ReCaptchaV2TaskProxyless,
-    SessionPool,
-)
+from ezcaptcha_async import EzCaptchaError, ReCaptchaSolution, ReCaptchaV2TaskProxyless, SessionPool
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
 

@@ -7,16 +7,19 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, MutableMapping
 from math import inf
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import attrs
 
 from ezcaptcha_async.testing import _replies
 from ezcaptcha_async.testing._checks import is_loopback, number
-from ezcaptcha_async.testing._exchange import Answering, ServiceClock, sleep
+from ezcaptcha_async.testing._exchange import ServiceClock, sleep
 from ezcaptcha_async.testing._faults import UNSEEN, Fault
 from ezcaptcha_async.testing._replies import SimulatedReply
+
+if TYPE_CHECKING:
+    from ezcaptcha_async.testing._service import SimulatedService
 
 _Message: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Message]]
@@ -88,7 +91,7 @@ async def _lifespan(receive: _Receive, send: _Send) -> None:
 class Application:
     """The application; see ``SimulatedService.asgi``."""
 
-    def __init__(self, service: Answering, clock: ServiceClock, latency: float) -> None:
+    def __init__(self, service: SimulatedService, clock: ServiceClock, latency: float) -> None:
         self._service = service
         self._clock = clock
         self._half_latency = number("latency", latency) / 2

@@ -38,7 +38,7 @@ def _recaptcha(task_id: str) -> str:
     return f'{{"gRecaptchaResponse":"simulated.recaptcha.{task_id}"}}'
 
 
-def _recaptcha_with_browser(task_id: str) -> str:
+def _recaptcha_in_browser(task_id: str) -> str:
     solution = {
         "gRecaptchaResponse": f"simulated.recaptcha.{task_id}",
         "user_agent": _USER_AGENT,
@@ -53,8 +53,7 @@ def _funcaptcha(task_id: str) -> str:
 
 
 def _hcaptcha(task_id: str) -> str:
-    solution = {"generated_pass_UUID": f"simulated.hcaptcha.{task_id}", "ua": _USER_AGENT}
-    return json.dumps(solution)
+    return json.dumps({"generated_pass_UUID": f"simulated.hcaptcha.{task_id}", "ua": _USER_AGENT})
 
 
 def _turnstile(task_id: str) -> str:
@@ -105,19 +104,14 @@ class TaskKind:
                 faults[name] = reason
         return faults
 
-    def unknown_fields(self, task: dict[str, Any]) -> Iterator[str]:
+    def unknown_fields(self, task: dict[str, Any]) -> list[str]:
         """Return the fields of a task that mean nothing here."""
-        if self.fields is None:
-            return iter(())
-        fields = self.fields
-        return (name for name in task if name not in fields and name != "type")
+        known = task if self.fields is None else {"type", *self.fields}
+        return [name for name in task if name not in known]
 
 
-def _between_10_and_80(median: float, sigma: float = 0.35) -> LogNormal:
+def _around(median: float, sigma: float = 0.35) -> LogNormal:
     return LogNormal(median, sigma, low=10.0, high=80.0)
-
-
-_DEFAULT_SOLVE_TIME: Final = _between_10_and_80(25)
 
 
 def _kind(
@@ -125,11 +119,12 @@ def _kind(
     points: float,
     solution: Callable[[str], str],
     solve_time: SolveTime,
-    *,
     fields: tuple[str, str],
-    checks: Mapping[str, Check] = CHECKS,
+    **own_checks: Check,
 ) -> TaskKind:
+    """Return a type by the fields that it requires and those that it permits."""
     required, optional = (names.split() for names in fields)
+    checks = {**CHECKS, **own_checks}
     return TaskKind(
         name=name,
         points=points,
@@ -142,66 +137,40 @@ def _kind(
 
 _V2: Final = ("websiteURL websiteKey", "isInvisible sa s proxy websiteTitle")
 _V3: Final = ("websiteURL websiteKey", "isInvisible pageAction checkField proxy websiteTitle")
-
-
-def _recaptcha_kind(
-    name: str, points: float, solve_time: SolveTime, fields: tuple[str, str]
-) -> TaskKind:
-    return _kind(name, points, _recaptcha_with_browser, solve_time, fields=fields)
-
+_FUNCAPTCHA: Final = ("websiteURL websiteKey", "data funcaptchaApiJSSubdomain proxy cn")
+_HCAPTCHA: Final = ("websiteURL websiteKey lang invisible", "rqdata proxy")
+_TURNSTILE: Final = ("websiteURL websiteKey", "rqData proxy")
+_CLOUDFLARE: Final = ("websiteURL proxy", "rqData")
+_OLDER: Final = ("websiteURL websiteKey", "isInvisible")
 
 # Where the pages disagree on a price, the highest; where they state none, 0.
 _EZCAPTCHA: Final = (
-    _recaptcha_kind("ReCaptchaV2TaskProxyless", 6, _between_10_and_80(22), _V2),
-    _recaptcha_kind("ReCaptchaV2TaskProxylessS9", 12, _between_10_and_80(30), _V2),
-    _recaptcha_kind("ReCaptchaV2STaskProxyless", 15, _between_10_and_80(26), _V2),
-    _recaptcha_kind("ReCaptchaV2EnterpriseTaskProxyless", 18, _between_10_and_80(28), _V2),
-    _recaptcha_kind("ReCaptchaV2SEnterpriseTaskProxyless", 30, _between_10_and_80(32), _V2),
-    _recaptcha_kind("ReCaptchaV3TaskProxyless", 8, _between_10_and_80(14, 0.25), _V3),
-    _recaptcha_kind("ReCaptchaV3TaskProxylessS9", 15, _between_10_and_80(18, 0.25), _V3),
-    _recaptcha_kind("ReCaptchaV3EnterpriseTaskProxyless", 18, _between_10_and_80(18, 0.25), _V3),
-    _recaptcha_kind("ReCaptchaV3EnterpriseTaskProxylessS9", 0, _between_10_and_80(22, 0.25), _V3),
+    _kind("ReCaptchaV2TaskProxyless", 6, _recaptcha_in_browser, _around(22), _V2),
+    _kind("ReCaptchaV2TaskProxylessS9", 12, _recaptcha_in_browser, _around(30), _V2),
+    _kind("ReCaptchaV2STaskProxyless", 15, _recaptcha_in_browser, _around(26), _V2),
+    _kind("ReCaptchaV2EnterpriseTaskProxyless", 18, _recaptcha_in_browser, _around(28), _V2),
+    _kind("ReCaptchaV2SEnterpriseTaskProxyless", 30, _recaptcha_in_browser, _around(32), _V2),
+    _kind("ReCaptchaV3TaskProxyless", 8, _recaptcha_in_browser, _around(14, 0.25), _V3),
+    _kind("ReCaptchaV3TaskProxylessS9", 15, _recaptcha_in_browser, _around(18, 0.25), _V3),
+    _kind("ReCaptchaV3EnterpriseTaskProxyless", 18, _recaptcha_in_browser, _around(18, 0.25), _V3),
+    _kind("ReCaptchaV3EnterpriseTaskProxylessS9", 0, _recaptcha_in_browser, _around(22, 0.25), _V3),
     _kind(
         "FuncaptchaTaskProxyless",
         18,
         _funcaptcha,
         # Few rounds or many: a page asks for one or the other.
-        Mixture(((0.7, _between_10_and_80(20, 0.25)), (0.3, _between_10_and_80(50, 0.25)))),
-        fields=("websiteURL websiteKey", "data funcaptchaApiJSSubdomain proxy cn"),
-        checks={**CHECKS, "proxy": FUNCAPTCHA_PROXY},
+        Mixture(((0.7, _around(20, 0.25)), (0.3, _around(50, 0.25)))),
+        _FUNCAPTCHA,
+        proxy=FUNCAPTCHA_PROXY,
     ),
+    _kind("HCaptcha", 0, _hcaptcha, _around(24), _HCAPTCHA),
     _kind(
-        "HCaptcha",
-        0,
-        _hcaptcha,
-        _between_10_and_80(24),
-        fields=("websiteURL websiteKey lang invisible", "rqdata proxy"),
+        "CloudFlareTurnstileTask", 0, _turnstile, _around(14), _TURNSTILE, websiteKey=TURNSTILE_KEY
     ),
-    _kind(
-        "CloudFlareTurnstileTask",
-        0,
-        _turnstile,
-        _between_10_and_80(14),
-        fields=("websiteURL websiteKey", "rqData proxy"),
-        checks={**CHECKS, "websiteKey": TURNSTILE_KEY},
-    ),
-    _kind(
-        "CloudFlare5STask",
-        0,
-        _cloudflare,
-        _between_10_and_80(16),
-        fields=("websiteURL proxy", "rqData"),
-    ),
+    _kind("CloudFlare5STask", 0, _cloudflare, _around(16), _CLOUDFLARE),
 )
 _ONECAPTCHA: Final = (
-    _kind(
-        "RecaptchaV2TaskProxyless",
-        4,
-        _recaptcha,
-        _between_10_and_80(22),
-        fields=("websiteURL websiteKey", "isInvisible"),
-        checks={**CHECKS, "isInvisible": FLAG_AS_TEXT},
-    ),
+    _kind("RecaptchaV2TaskProxyless", 4, _recaptcha, _around(22), _OLDER, isInvisible=FLAG_AS_TEXT),
 )
 
 
@@ -209,12 +178,10 @@ def _extra_kind(name: str, solution: Mapping[str, Any]) -> TaskKind:
     try:
         text = json.dumps(dict(solution))
     except (TypeError, ValueError):
-        text = ""
-    if not text:
-        raise ConfigurationError(f"extra_types[{name!r}] must be a solution that JSON can hold")
-    return TaskKind(
-        name=name, points=0, solve_time=_DEFAULT_SOLVE_TIME, solution=lambda _task_id: text
-    )
+        raise ConfigurationError(
+            f"extra_types[{name!r}] must be a solution that JSON can hold"
+        ) from None
+    return TaskKind(name=name, points=0, solve_time=_around(25), solution=lambda _task_id: text)
 
 
 class Catalogue:
@@ -225,9 +192,6 @@ class Catalogue:
         extra_types: Type → the solution that each of its tasks gets.
         points: Type → price, where it differs from the listed one.
         solve_times: Type → solve time, or one solve time for all types.
-
-    Raises:
-        ConfigurationError: A type is not known, or a value is out of range.
     """
 
     def __init__(

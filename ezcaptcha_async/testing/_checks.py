@@ -1,4 +1,4 @@
-"""Checks of settings that more than one module here needs."""
+"""Checks of settings: what is wrong raises a ConfigurationError that names the setting."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from ezcaptcha_async.errors import ConfigurationError
 def number(
     name: str, value: float, *, low: float = 0.0, high: float = inf, above: bool = False
 ) -> float:
-    """Return `value` when it is a number from `low` to `high`; `above` leaves `low` itself out.
-
-    Raises:
-        ConfigurationError: It is not; the message names the setting.
-    """
+    """Return a number that is `low` to `high`; `above` leaves `low` itself out."""
     fits = isinstance(value, int | float) and not isinstance(value, bool)
     if not fits or not low <= value <= high or (above and value == low):
         least = f"more than {low:g}" if above else f"at least {low:g}"
@@ -25,11 +21,7 @@ def number(
 
 
 def whole(name: str, value: int, *, low: int = 0, high: float = inf) -> int:
-    """Return `value` when it is a whole number from `low` to `high`.
-
-    Raises:
-        ConfigurationError: It is not; the message names the setting.
-    """
+    """Return a whole number that is `low` to `high`."""
     number(name, value, low=low, high=high)
     if not isinstance(value, int):
         raise ConfigurationError(f"{name} must be a whole number, not {value!r}")
@@ -37,11 +29,7 @@ def whole(name: str, value: int, *, low: int = 0, high: float = inf) -> int:
 
 
 def positive(name: str, value: float) -> float:
-    """Return `value` when it is a number above 0 and finite.
-
-    Raises:
-        ConfigurationError: It is not; the message names the setting.
-    """
+    """Return a number that is above 0 and finite."""
     if number(name, value, above=True) == inf:
         raise ConfigurationError(f"{name} must be finite")
     return value

@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import anyio
 
 from ezcaptcha_async.testing._checks import positive
-from ezcaptcha_async.testing._faults import AnyFault, DrawnFault
-from ezcaptcha_async.testing._record import Record
-from ezcaptcha_async.testing._replies import SimulatedReply
 
-
-class Answering(Protocol):
-    """What is needed of a simulated service in order to serve it; see `SimulatedService`."""
-
-    @property
-    def now(self) -> float: ...
-    @property
-    def record(self) -> Record: ...
-    def note_peer(self, address: object) -> None: ...
-    def draw_fault(self, path: str, body: bytes) -> DrawnFault | None: ...
-    def handle(
-        self,
-        path: str,
-        body: bytes,
-        now: float,
-        *,
-        fault: AnyFault | None = None,
-        method: str = "POST",
-        content_type: str = "application/json",
-    ) -> SimulatedReply: ...
+if TYPE_CHECKING:
+    from ezcaptcha_async.testing._service import SimulatedService
 
 
 class ServiceClock:
-    """Turns the time of a clock into simulated time.
+    """Turns the time of a clock into simulated time: it is multiplied by the scale.
 
-    It is the clock's time, scaled. Where a service was used before under a clock that is
-    ahead, such as that of another event loop, it goes on from where the service was.
-
-    Args:
-        service: Whose time.
-        clock: Returns seconds.
-        scale: How many simulated seconds pass in one second of the clock.
-
-    Raises:
-        ConfigurationError: `scale` is not a positive number.
+    Where a service was used before under a clock that is ahead, such as that of another event
+    loop, it goes on from where the service was.
     """
 
-    def __init__(self, service: Answering, clock: Callable[[], float], scale: float) -> None:
+    def __init__(self, service: SimulatedService, clock: Callable[[], float], scale: float) -> None:
         self._service = service
         self._clock = clock
         self._scale = positive("time_scale", scale)
@@ -66,7 +36,5 @@ class ServiceClock:
 
 async def sleep(seconds: float) -> None:
     """Wait; not at all where there is nothing to wait for."""
-    if seconds == inf:
-        await anyio.sleep_forever()
-    elif seconds > 0:
+    if seconds > 0:
         await anyio.sleep(seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections import Counter
 from collections.abc import Callable, Mapping
 from math import inf
 from random import Random
@@ -114,19 +113,15 @@ class FaultPlan:
         random: Where rates draw from.
         rates: Fault → share of all requests, from 0 to 1, at most 1 together.
         hang_seconds: How late the answer is when a rate draws HANG.
-
-    Raises:
-        ConfigurationError: A rate is out of range.
     """
 
     def __init__(
-        self, random: Random, rates: Mapping[Fault, float], *, hang_seconds: float = inf
+        self, random: Random, rates: Mapping[Fault, float], *, hang_seconds: float
     ) -> None:
         self._random = random
         self._hang_seconds = number("hang_seconds", hang_seconds)
         self._planned: list[_Planned] = []
-        self._rates: tuple[tuple[Fault, float], ...] = ()
-        self.counts: Counter[str] = Counter()
+        self._rates: dict[Fault, float] = {}
         self.set_rates(rates)
 
     def set_rates(self, rates: Mapping[Fault, float]) -> None:
@@ -135,7 +130,7 @@ class FaultPlan:
             _check_fault(fault)
             number(f"the rate of {fault}", rate, high=1.0)
         number("the sum of all fault rates", sum(rates.values()), high=1.0)
-        self._rates = tuple(rates.items())
+        self._rates = dict(rates)
 
     def add(
         self,
@@ -145,7 +140,7 @@ class FaultPlan:
         times: int | None,
         seconds: float,
         when: FaultPredicate | None,
-        share: float = 1.0,
+        share: float,
     ) -> None:
         """Plan a fault after those that are planned already."""
         is_code = isinstance(fault, str) and fault and fault not in _NAMES
@@ -159,14 +154,11 @@ class FaultPlan:
     def clear(self) -> None:
         """Forget what is planned and all rates."""
         self._planned.clear()
-        self._rates = ()
+        self._rates.clear()
 
     def draw(self, path: str, body: bytes) -> DrawnFault | None:
-        """Return the fault that strikes this request, if any, and count it."""
-        drawn = self._draw_planned(path, body) or self._draw_by_rate()
-        if drawn is not None:
-            self.counts[drawn.name] += 1
-        return drawn
+        """Return the fault that strikes this request, if any."""
+        return self._draw_planned(path, body) or self._draw_by_rate()
 
     def _draw_planned(self, path: str, body: bytes) -> DrawnFault | None:
         for planned in self._planned:
@@ -181,7 +173,7 @@ class FaultPlan:
         if not self._rates:
             return None
         left = self._random.random()
-        for fault, rate in self._rates:
+        for fault, rate in self._rates.items():
             left -= rate
             if left < 0:
                 return DrawnFault(fault, self._hang_seconds)

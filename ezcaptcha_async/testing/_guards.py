@@ -20,12 +20,7 @@ DEFAULT_BAN: Final = 600.0
 
 @attrs.frozen
 class BanRule:
-    """What earns a ban at some endpoints.
-
-    Args:
-        codes: The error codes that count.
-        seconds: How long the ban lasts.
-    """
+    """Which error codes earn a ban at some endpoints, and how long it lasts."""
 
     codes: frozenset[str]
     seconds: float
@@ -46,6 +41,7 @@ class _Ban:
         return True
 
 
+@attrs.define(kw_only=True, eq=False, repr=False)
 class Bans:
     """So many errors within a time earn a ban.
 
@@ -56,37 +52,24 @@ class Bans:
         within: In how many seconds.
         seconds: How long every ban lasts; as the rules say when None.
         prolonged: Whether each request during a ban begins it anew.
-
-    Raises:
-        ConfigurationError: A value is out of range.
     """
 
-    def __init__(
-        self,
-        rules: Mapping[str, BanRule],
-        *,
-        per_key: bool,
-        after: int | None,
-        within: float,
-        seconds: float | None,
-        prolonged: bool,
-    ) -> None:
-        self._rules = rules
-        self._per_key = per_key
-        self._after = None if after is None else whole("ban_after", after, low=1)
-        self._within = positive("ban_window", within)
-        self._seconds = None if seconds is None else positive("ban_seconds", seconds)
-        self._prolonged = prolonged
-        self._bans: dict[str | None, _Ban] = {}
-        self._offences: defaultdict[tuple[str | None, BanRule], deque[float]] = defaultdict(
-            lambda: deque(maxlen=self._after)
-        )
+    rules: Mapping[str, BanRule]
+    per_key: bool
+    after: int | None
+    within: float
+    seconds: float | None
+    prolonged: bool
+    _bans: dict[str | None, _Ban] = attrs.field(init=False, factory=dict[str | None, _Ban])
+    _offences: dict[tuple[str | None, BanRule], deque[float]] = attrs.field(
+        init=False, factory=lambda: defaultdict[tuple[str | None, BanRule], deque[float]](deque)
+    )
 
     def impose(self, subject: str | None, seconds: float | None, now: float | None) -> None:
         """Keep `EVERYBODY` or one key out from `now` on, or from the next request on if None."""
-        longest = max(rule.seconds for rule in self._rules.values())
+        longest = max(rule.seconds for rule in self.rules.values())
         usual = DEFAULT_BAN if subject is EVERYBODY else longest
-        lasts = positive("seconds", self._seconds or usual if seconds is None else seconds)
+        lasts = positive("seconds", self.seconds or usual if seconds is None else seconds)
         self._bans[subject] = _Ban(lasts, None if now is None else now + lasts)
 
     def lift(self) -> None:
@@ -97,30 +80,25 @@ class Bans:
     def blocks(self, subject: str | None, now: float) -> bool:
         """Return whether `EVERYBODY`, or one key, is kept out."""
         ban = self._bans.get(subject)
-        return ban is not None and ban.blocks(now, prolonged=self._prolonged)
+        return ban is not None and ban.blocks(now, prolonged=self.prolonged)
 
     def count(self, code: str, path: str, owner: str, now: float) -> None:
         """Count one answer."""
-        rule = self._rules.get(path)
-        if self._after is None or rule is None or code not in rule.codes:
+        rule = self.rules.get(path)
+        if self.after is None or rule is None or code not in rule.codes:
             return
-        subject = owner if self._per_key else EVERYBODY
+        subject = owner if self.per_key else EVERYBODY
         offences = self._offences[subject, rule]
         offences.append(now)
-        if len(offences) == self._after and now - offences[0] <= self._within:
+        while now - offences[0] > self.within:
+            offences.popleft()
+        if len(offences) >= self.after:
             offences.clear()
-            self.impose(subject, self._seconds or rule.seconds, now)
+            self.impose(subject, self.seconds or rule.seconds, now)
 
 
 class RateLimit:
-    """So many requests per second, with a burst of one second's worth (a GCRA).
-
-    Args:
-        rate: Requests per second above 0; None for no limit.
-
-    Raises:
-        ConfigurationError: `rate` is out of range.
-    """
+    """So many requests per second or None, with a burst of one second's worth (a GCRA)."""
 
     def __init__(self, rate: float | None) -> None:
         self._spacing = 0.0 if rate is None else 1 / positive("max_requests_per_second", rate)
@@ -139,14 +117,7 @@ class RateLimit:
 
 
 class Slots:
-    """How many tasks the service works on at once.
-
-    Args:
-        capacity: At least 0; None for no limit.
-
-    Raises:
-        ConfigurationError: `capacity` is out of range.
-    """
+    """How many tasks the service works on at once; None for any number."""
 
     def __init__(self, capacity: int | None) -> None:
         self._capacity = inf if capacity is None else whole("capacity", capacity)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from random import Random
 from typing import Final, Literal
+from uuid import UUID
 
 import attrs
 
@@ -24,6 +25,10 @@ from ezcaptcha_async.testing._replies import SimulatedReply
 from ezcaptcha_async.testing._requests import Call, digest, is_json, json_object, loaded
 
 ENDPOINTS: Final = ("/createTask", "/getTaskResult", "/getBalance")
+_OVERLOADED: Final[Mapping[object, str]] = {
+    Fault.THROTTLED: "ERROR_REQUEST_LIMIT",
+    Fault.UNAVAILABLE: "ERROR_SERVICE_UNAVALIABLE",
+}
 _FIRST_INTEGER_ID: Final = 1_000_000_000
 _MAX_FIELD_NAME: Final = 100
 
@@ -37,7 +42,6 @@ class Machine:
     Args:
         good_keys: None for any that is not empty.
         banned_keys: Those that are banned for good.
-        used_keys: Those that have asked for anything.
         fate_of: Returns for a new task after how many seconds it has an outcome, and whether
             it fails.
         random: Where ids come from.
@@ -50,7 +54,6 @@ class Machine:
     balances: dict[str, float]
     good_keys: frozenset[str] | None
     banned_keys: set[str] = attrs.field(init=False, factory=set[str])
-    used_keys: set[str]
     bans: Bans
     rate_limit: RateLimit
     slots: Slots
@@ -77,21 +80,14 @@ class Machine:
         """Answer one request; see `SimulatedService.handle`."""
         now = self.now = max(self.now, now)
         self.record.request(path if path in ENDPOINTS else "", now)
-        match fault:
-            case Fault.HTML:
-                return _replies.BAD_GATEWAY
-            case Fault.THROTTLED:
-                reply = self._refuse("ERROR_REQUEST_LIMIT")
-            case Fault.UNAVAILABLE:
-                reply = self._refuse("ERROR_SERVICE_UNAVALIABLE")
-            case _:
-                code = self._turned_away(path, method, content_type, now)
-                if code is not None:
-                    reply = self._refuse(code)
-                else:
-                    told = fault if isinstance(fault, str) else None
-                    lost = fault in ANSWER_LOST
-                    reply = self._route(path, body, now, told=told, lost=lost)
+        if fault is Fault.HTML:
+            return _replies.BAD_GATEWAY
+        code = _OVERLOADED.get(fault) or self._turned_away(path, method, content_type, now)
+        if code is not None:
+            reply = self._refuse(code)
+        else:
+            told = fault if isinstance(fault, str) else None
+            reply = self._route(path, body, now, told=told, lost=fault in ANSWER_LOST)
         if self.request_ids is not None:
             request_id = f"{self.request_ids.getrandbits(64):016x}"
             reply = _replies.with_request_id(reply, request_id)
@@ -126,7 +122,7 @@ class Machine:
         refusal = told or self._wrong_key(owner)
         if refusal is not None:
             return self._refuse(refusal, call)
-        self.used_keys.add(owner)
+        self.record.key(owner)
         match path:
             case "/createTask":
                 return self._create_task(call)
@@ -211,8 +207,7 @@ class Machine:
         if self.integer_ids:
             return str(_FIRST_INTEGER_ID + self._task_count)
         # The count keeps them unique, whatever is drawn.
-        text = f"{self.random.getrandbits(80):020x}{self._task_count:012x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        return str(UUID(f"{self.random.getrandbits(80):020x}{self._task_count:012x}"))
 
     def _get_task_result(self, call: Call) -> SimulatedReply:
         now = call.now

@@ -182,18 +182,8 @@ class Record:
         True
     """
 
-    def __init__(
-        self,
-        *,
-        lock: Lock,
-        faults: Counter[str],
-        keys: set[str],
-        min_poll_interval: float,
-        max_tasks: int,
-    ) -> None:
+    def __init__(self, *, lock: Lock, min_poll_interval: float, max_tasks: int) -> None:
         self._lock = lock
-        self._faults = faults
-        self._keys = keys
         self._least_spacing = min_poll_interval - _SPACING_TOLERANCE
         self._max_tasks = max_tasks
         self._tasks: dict[str, SimulatedTask] = {}
@@ -206,6 +196,8 @@ class Record:
         self._refused: Counter[str] = Counter()
         self._types: Counter[str] = Counter()
         self._unknown_fields: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+        self._keys: set[str] = set()
         self._peers: set[object] = set()
         self._charges = 0
         self._points = 0.0
@@ -305,6 +297,14 @@ class Recorder(Record):
         """Note where a request came from; each connection has an address of its own."""
         if len(self._peers) < _MAX_PEERS:
             self._peers.add(address)
+
+    def key(self, owner: str) -> None:
+        """Note which client key was used with success."""
+        self._keys.add(owner)
+
+    def fault(self, name: str) -> None:
+        """Count a fault that struck."""
+        self._faults[name] += 1
 
     def refusal(self, code: str) -> None:
         """Count a request that was answered with an error code."""

@@ -12,43 +12,33 @@ _JSON: Final = (("content-type", "application/json; charset=utf-8"),)
 _TEXT: Final = (("content-type", "text/plain; charset=utf-8"),)
 _HTML: Final = (("content-type", "text/html"),)
 
-_DESCRIPTIONS: Final = {
-    "ERROR_SERVICE_UNAVALIABLE": "the service is overloaded, try again later",
-    "ERROR_NO_SLOT_AVAILABLE": "no slot is available, try again later",
-    "ERROR_REQUEST_LIMIT": "too many requests, slow down",
-    "ERROR_REQUEST_BANNED": "too many errors in a short time, try again later",
-    "ERROR_IP_BANNED": "too many errors in a short time, try again in 10 minutes",
-    "ERROR_KEY_DOES_NOT_EXIST": "the client key does not exist",
-    "ERROR_KEY_BANNED": "the client key is banned",
-    "ERROR_ZERO_BALANCE": "the account has no points left",
-    "ERROR_TASK_NOT_SUPPORTED": "the task type is not supported",
-    "ERROR_TASK_TYPE_NOT_SUPPORTED": "the task type is not supported",
-    "ERROR_TASKID_INVALID": "the task id is unknown, or its result is no longer kept",
-    "ERROR_TASK_NOT_EXIST": "the task id is unknown, or its result is no longer kept",
-    "ERROR_CAPTCHA_UNSOLVABLE": "the task could not be solved",
-    "ERROR_REQUEST_PARAMETERS": "a field of the request is missing or wrong",
-    "ERROR_REQUEST_PROXY_MISSING": "a proxy with user and password is required",
-    "ERROR_CONTENT_TYPE_ERROR": "the content type must be application/json",
-    "ERROR_REQUEST_METHOD": "the method must be POST",
-    "ERROR_NOT_FOUND": "there is nothing at this path",
-}
-
 _REFUSED: Final = 400
 _FAILED: Final = 500
-_HTTP_STATUSES: Final = {
-    "ERROR_REQUEST_PARAMETERS": _REFUSED,
-    "ERROR_REQUEST_PROXY_MISSING": _REFUSED,
-    "ERROR_REQUIRED_FIELDS": _REFUSED,
-    "ERROR_RECAPTCHA_INVALID_SITEKEY": _REFUSED,
-    "INVALID_RECAPTCHA_SITEURL": _REFUSED,
-    "ERROR_NOT_FOUND": 404,
-    "ERROR_REQUEST_METHOD": 405,
-    "ERROR_CONTENT_TYPE_ERROR": 415,
-    "ERROR_REQUEST_LIMIT": 429,
-    "ERROR_REQUEST_BANNED": 429,
-    "ERROR_SERVICE_UNAVALIABLE": 503,
-    "ERROR_SERVICE_UNAVAILABLE": 503,
+_ANSWERS: Final[Mapping[str, tuple[int, str]]] = {
+    "ERROR_REQUEST_PARAMETERS": (_REFUSED, "a field of the request is missing or wrong"),
+    "ERROR_REQUEST_PROXY_MISSING": (_REFUSED, "a proxy with user and password is required"),
+    "ERROR_REQUIRED_FIELDS": (_REFUSED, ""),
+    "ERROR_RECAPTCHA_INVALID_SITEKEY": (_REFUSED, ""),
+    "INVALID_RECAPTCHA_SITEURL": (_REFUSED, ""),
+    "ERROR_NOT_FOUND": (404, "there is nothing at this path"),
+    "ERROR_REQUEST_METHOD": (405, "the method must be POST"),
+    "ERROR_CONTENT_TYPE_ERROR": (415, "the content type must be application/json"),
+    "ERROR_REQUEST_LIMIT": (429, "too many requests, slow down"),
+    "ERROR_REQUEST_BANNED": (429, "too many errors in a short time, try again later"),
+    "ERROR_IP_BANNED": (_FAILED, "too many errors in a short time, try again in 10 minutes"),
+    "ERROR_NO_SLOT_AVAILABLE": (_FAILED, "no slot is available, try again later"),
+    "ERROR_KEY_DOES_NOT_EXIST": (_FAILED, "the client key does not exist"),
+    "ERROR_KEY_BANNED": (_FAILED, "the client key is banned"),
+    "ERROR_ZERO_BALANCE": (_FAILED, "the account has no points left"),
+    "ERROR_TASK_NOT_SUPPORTED": (_FAILED, "the task type is not supported"),
+    "ERROR_TASK_TYPE_NOT_SUPPORTED": (_FAILED, "the task type is not supported"),
+    "ERROR_TASKID_INVALID": (_FAILED, "the task id is unknown, or its result is no longer kept"),
+    "ERROR_TASK_NOT_EXIST": (_FAILED, "the task id is unknown, or its result is no longer kept"),
+    "ERROR_CAPTCHA_UNSOLVABLE": (_FAILED, "the task could not be solved"),
+    "ERROR_SERVICE_UNAVALIABLE": (503, "the service is overloaded, try again later"),
+    "ERROR_SERVICE_UNAVAILABLE": (503, ""),
 }
+"""Error code → HTTP status and description; without one, the words of the code."""
 
 
 @attrs.frozen
@@ -80,11 +70,12 @@ class SimulatedReply:
         return json.loads(self.body)
 
 
-PROCESSING: Final = SimulatedReply(
-    200,
-    _JSON,
-    b'{"errorId":0,"errorCode":null,"errorDescription":null,"status":"processing","solution":{}}',
-)
+def _accepted(members: str) -> SimulatedReply:
+    text = f'{{"errorId":0,"errorCode":null,"errorDescription":null,{members}}}'
+    return SimulatedReply(200, _JSON, text.encode())
+
+
+PROCESSING: Final = _accepted('"status":"processing","solution":{}')
 TOO_LARGE: Final = SimulatedReply(413, _TEXT, b"413 request entity too large")
 WRONG_HOST: Final = SimulatedReply(421, _TEXT, b"421 misdirected request")
 BAD_GATEWAY: Final = SimulatedReply(
@@ -97,25 +88,17 @@ BAD_GATEWAY: Final = SimulatedReply(
 
 def created(task_id: str, *, integer: bool) -> SimulatedReply:
     """Answer to an accepted createTask."""
-    value = task_id if integer else f'"{task_id}"'
-    text = f'{{"errorId":0,"errorCode":null,"errorDescription":null,"taskId":{value}}}'
-    return SimulatedReply(200, _JSON, text.encode())
+    return _accepted(f'"taskId":{task_id}' if integer else f'"taskId":"{task_id}"')
 
 
 def ready(solution: str) -> SimulatedReply:
     """Answer with the solution, which is given as JSON text."""
-    text = (
-        '{"errorId":0,"errorCode":null,"errorDescription":null,"status":"ready",'
-        f'"solution":{solution}}}'
-    )
-    return SimulatedReply(200, _JSON, text.encode())
+    return _accepted(f'"status":"ready","solution":{solution}')
 
 
 def balance(points: float) -> SimulatedReply:
     """Answer to getBalance; whole points without a fraction."""
-    value = int(points) if points == int(points) else points
-    text = f'{{"errorId":0,"errorCode":null,"errorDescription":null,"balance":{value}}}'
-    return SimulatedReply(200, _JSON, text.encode())
+    return _accepted(f'"balance":{int(points) if points == int(points) else points}')
 
 
 def data(value: object) -> SimulatedReply:
@@ -141,10 +124,10 @@ def error(
             an error.
         retry_after: Seconds of the header; None for no header.
     """
-    envelope: dict[str, object] = _error_envelope(code, description)
+    envelope = _error_envelope(code, description)
     if errors:
         envelope["errors"] = dict(errors)
-    status = _HTTP_STATUSES.get(code, _FAILED)
+    status, _ = _ANSWERS.get(code, (_FAILED, ""))
     if not as_http_status and status in (_REFUSED, _FAILED):
         status = 200
     headers = _JSON if retry_after is None else (*_JSON, ("retry-after", f"{retry_after:g}"))
@@ -158,12 +141,9 @@ def failed(code: str, *, error_id: int) -> SimulatedReply:
 
 
 def _error_envelope(code: str, description: str = "") -> dict[str, object]:
+    _, usual = _ANSWERS.get(code, (_FAILED, ""))
     words = code.removeprefix("ERROR_").replace("_", " ").lower()
-    return {
-        "errorId": 1,
-        "errorCode": code,
-        "errorDescription": description or _DESCRIPTIONS.get(code, words),
-    }
+    return {"errorId": 1, "errorCode": code, "errorDescription": description or usual or words}
 
 
 def with_request_id(reply: SimulatedReply, request_id: str) -> SimulatedReply:

@@ -84,15 +84,14 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        reason = str(error)
-    else:
-        # Connections inherit it. Without it, the second write of an answer waits some 40 ms
-        # for an acknowledgement; asyncio sets it only where a socket names its protocol.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
-    raise ConfigurationError(
-        f"cannot listen on {host} port {port} ({reason}); choose another, or port 0 for a free one"
-    )
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port} ({error}); "
+            "choose another, or port 0 for a free one"
+        ) from None
+    # Connections inherit it. Without it, the second write of an answer waits some 40 ms
+    # for an acknowledgement; asyncio sets it only where a socket names its protocol.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _uvicorn_server(application: ASGIApplication) -> uvicorn.Server:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
-from math import inf
+from math import fsum, inf
 from random import Random
 from threading import Lock
 from types import ModuleType
@@ -17,8 +17,8 @@ import httpx
 
 from ezcaptcha_async.errors import ConfigurationError
 from ezcaptcha_async.services import EZCAPTCHA, ONECAPTCHA, Offer, Service
-from ezcaptcha_async.testing import _assertions
 from ezcaptcha_async.testing._asgi import Application, ASGIApplication
+from ezcaptcha_async.testing._assertions import listed
 from ezcaptcha_async.testing._catalogue import Catalogue, TaskKind
 from ezcaptcha_async.testing._checks import number, positive, whole
 from ezcaptcha_async.testing._dialects import HABITS, Dialect
@@ -158,16 +158,11 @@ class SimulatedService:
         self._random = Random(seed)
         # A generator of their own, so that faults do not change solve times.
         self._faults = FaultPlan(
-            Random(f"{seed}:faults"),
-            fault_rates or {},
-            hang_seconds=hang_seconds,
+            Random(f"{seed}:faults"), fault_rates or {}, hang_seconds=hang_seconds
         )
         self._lock = Lock()
-        used_keys = set[str]()
         self._record = Recorder(
             lock=self._lock,
-            faults=self._faults.counts,
-            keys=used_keys,
             min_poll_interval=self._min_poll_interval,
             max_tasks=whole("max_recorded_tasks", max_recorded_tasks),
         )
@@ -182,13 +177,12 @@ class SimulatedService:
             record=self._record,
             balances=defaultdict(lambda: points_at_first),
             good_keys=None if client_keys is None else frozenset(map(digest, client_keys)),
-            used_keys=used_keys,
             bans=Bans(
-                habits.bans,
+                rules=habits.bans,
                 per_key=habits.is_live,
-                after=ban_after,
-                within=ban_window,
-                seconds=ban_seconds,
+                after=None if ban_after is None else whole("ban_after", ban_after, low=1),
+                within=positive("ban_window", ban_window),
+                seconds=None if ban_seconds is None else positive("ban_seconds", ban_seconds),
                 prolonged=ban_prolonged,
             ),
             rate_limit=RateLimit(max_requests_per_second),
@@ -245,7 +239,17 @@ class SimulatedService:
             AssertionError: It was otherwise.
         """
         __tracebackhide__ = True
-        _assertions.charged(self._record, times, points=points, task_type=task_type)
+        tasks = [task for task in self._record.tasks if task_type in (None, task.type)]
+        cost = fsum(task.points for task in tasks)
+        if len(tasks) != times or points not in (None, cost):
+            of_type = "" if task_type is None else f" of the type {task_type}"
+            for_points = "" if points is None else f" for {points:g} points"
+            refused = self.summary().refused.items()
+            refusals = "".join(f"\n  refused {count} times: {code}" for code, count in refused)
+            raise AssertionError(
+                f"{len(tasks)} tasks{of_type} were charged for {cost:g} points, "
+                f"not {times}{for_points}{listed(tasks)}{refusals}"
+            )
 
     def assert_polled(self, *, at_most: int) -> None:
         """Assert that no task was asked for more often than that.
@@ -257,7 +261,11 @@ class SimulatedService:
             AssertionError: At least one was.
         """
         __tracebackhide__ = True
-        _assertions.polled(self._record, at_most=at_most)
+        tasks = [task for task in self._record.tasks if task.polls > at_most]
+        if tasks:
+            raise AssertionError(
+                f"{len(tasks)} tasks were polled more than {at_most} times{listed(tasks)}"
+            )
 
     def assert_spacing_kept(self) -> None:
         """Assert that no poll came sooner after ``processing`` than the service allows.
@@ -266,7 +274,12 @@ class SimulatedService:
             AssertionError: At least one did.
         """
         __tracebackhide__ = True
-        _assertions.spacing_kept(self._record)
+        summary = self.summary()
+        if summary.spacing_violations:
+            raise AssertionError(
+                f"{summary.spacing_violations} of {summary.polls} polls came too soon after "
+                f"'processing'{listed(self._record.tasks)}"
+            )
 
     def assert_all_fetched(self) -> None:
         """Assert that nothing was paid for in vain: the outcome of each task was fetched.
@@ -275,7 +288,12 @@ class SimulatedService:
             AssertionError: At least one was not, or not yet.
         """
         __tracebackhide__ = True
-        _assertions.all_fetched(self._record)
+        paid = self._record.tasks
+        tasks = [task for task in paid if task.fetched_at is None]
+        if tasks:
+            raise AssertionError(
+                f"{len(tasks)} of {len(paid)} paid tasks were not fetched{listed(tasks)}"
+            )
 
     # What a test may change while it runs.
 
@@ -552,7 +570,10 @@ class SimulatedService:
     def draw_fault(self, path: str, body: bytes) -> DrawnFault | None:
         """Return the fault that strikes a request, if any; only ways of serving ask for it."""
         with self._lock:
-            return self._faults.draw(path, body)
+            drawn = self._faults.draw(path, body)
+            if drawn is not None:
+                self._record.fault(drawn.name)
+            return drawn
 
     def handle(
         self,

@@ -81,7 +81,7 @@ class Uniform:
 
     def __call__(self, random: Random) -> float:
         """Draw the seconds."""
-        return self.low + (self.high - self.low) * random.random()
+        return random.uniform(self.low, self.high)
 
 
 @attrs.frozen
@@ -149,18 +149,11 @@ class Mixture:
 
     def __call__(self, random: Random) -> float:
         """Draw the seconds."""
-        left = random.random() * sum(weight for weight, _ in self.parts)
-        for weight, solve_time in self.parts[:-1]:
-            left -= weight
-            if left < 0:
-                return solve_time(random)
-        return self.parts[-1][1](random)
+        weights = [weight for weight, _ in self.parts]
+        _, solve_time = random.choices(self.parts, weights)[0]
+        return solve_time(random)
 
 
 def as_solve_time(value: SolveTime | float) -> SolveTime:
-    """Take a plain number as `Fixed`.
-
-    Raises:
-        ConfigurationError: It is neither a number of seconds nor callable.
-    """
+    """Take a plain number as `Fixed`."""
     return value if callable(value) else Fixed(value)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import functools
 from math import inf
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ezcaptcha_async.testing._checks import number
-from ezcaptcha_async.testing._exchange import Answering, ServiceClock, sleep
+from ezcaptcha_async.testing._exchange import ServiceClock, sleep
 from ezcaptcha_async.testing._faults import AnyFault, DrawnFault, Fault, is_an_answer
 from ezcaptcha_async.testing._replies import SimulatedReply
+
+if TYPE_CHECKING:
+    from ezcaptcha_async.testing._service import SimulatedService
 
 _CONNECT = "connection.connect_tcp"
 _SEND_HEADERS = "http11.send_request_headers"
@@ -52,7 +55,7 @@ class _SimulatedTransport:
     """The work of the transport; `transport_class` adds the base class of a package."""
 
     def __init__(
-        self, service: Answering, clock: ServiceClock, latency: float, package: Any
+        self, service: SimulatedService, clock: ServiceClock, latency: float, package: Any
     ) -> None:
         self._service = service
         self._clock = clock

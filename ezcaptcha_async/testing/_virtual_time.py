@@ -1,20 +1,4 @@
-"""An asyncio event loop whose clock jumps to the next timer instead of waiting for it.
-
-What takes minutes takes milliseconds, and exactly the same ones each time::
-
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        runner.run(main())
-
-    def pytest_asyncio_loop_factories(config, item):  # in conftest.py, for pytest-asyncio
-        return {"virtual": VirtualTimeLoop}
-
-    @pytest.fixture
-    def anyio_backend():  # for tests that run under anyio's pytest plugin
-        return "asyncio", {"loop_factory": VirtualTimeLoop}
-
-trio brings its own: ``trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))``,
-which pytest-trio gives to a test that has the argument ``autojump_clock``.
-"""
+"""An asyncio event loop whose clock jumps to the next timer instead of waiting for it."""
 
 from __future__ import annotations
 
