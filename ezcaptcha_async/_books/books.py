@@ -608,11 +608,7 @@ class Books:
     def _watch(self, entry: Entry) -> None:
         """Register the one moment at which this entry ends, whatever happens."""
         patience = entry.deadline if entry.holders else inf
-        at = min(patience, entry.lapses_at)
-        if at < inf:
-            self._deadlines.set(entry, at)
-        else:
-            self._deadlines.discard(entry)
+        self._deadlines.set(entry, min(patience, entry.lapses_at))
 
     def _arm(self, entry: Entry, poll_at: float) -> None:
         """Set the next poll: not sooner than the service asks, nor too late to be of use."""

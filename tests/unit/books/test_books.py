@@ -17,6 +17,7 @@ from ezcaptcha_async.errors import (
     SolveTimeoutError,
     SubmissionUnknownError,
     TaskFailedError,
+    TaskNotFoundError,
     TicketCancelledError,
 )
 from ezcaptcha_async.transports import Reply
@@ -673,7 +674,8 @@ def test_what_was_bought_once_stands_beside_what_is_bought_again() -> None:
 
 def adopted(keeper: Keeper, **settings: Any) -> Entry:
     """Take over a task that was created elsewhere at time 0."""
-    entry = new_entry(keeper.line, task_id="7", created_at=0.0, lapses_at=300.0, **settings)
+    about = {"task_id": "7", "created_at": 0.0, "lapses_at": 300.0, **settings}
+    entry = new_entry(keeper.line, **about)
     keeper.books.adopt(entry, poll_at=10.0)
     return entry
 
@@ -696,6 +698,22 @@ def test_a_task_from_elsewhere_keeps_the_spacing() -> None:
     keeper = Keeper(spacing=3.0)
     adopted(keeper, processing_at=48.0)
     assert keeper.books.next_time(50.0) == 51.0
+
+
+def test_a_poll_that_fails_says_nothing_of_an_id_from_elsewhere() -> None:
+    """Ids that nobody has spoken for would go out together again, and be answered with a ban."""
+    keeper = Keeper()
+    for number in range(7):
+        adopted(keeper, task_id=f"from-elsewhere-{number}")
+    unknown = keeper.polled(10.0)
+    assert len(unknown) == 5
+    for entry in unknown:
+        keeper.books.failed(entry, TaskNotFoundError("UNKNOWN"))
+    (failing,) = keeper.polled(11.0)
+    keeper.books.skipped(failing, now=12.0, poll_at=15.0, trouble="502")
+    (other,) = keeper.polled(20.0)
+    keeper.books.processing(other, now=20.0, sent_age=20.0, poll_at=30.0)
+    assert keeper.polled(40.0) == [failing, other]
 
 
 # ----------------------------------------------------------------- one account's troubles
