@@ -35,7 +35,7 @@ them no more than with a poll every three seconds."""
 _STRAYS: Final = (0.03, 40.0, 1.2)
 """What each guess admits of anything else, so that one odd task does not rule it out."""
 
-_TRUST: Final = 0.5
+_TRUST: Final = 0.35
 """What a task counts for between the guesses: none of them is quite true, and each that is
 nearly true would soon be held to be certain."""
 

@@ -25,7 +25,7 @@ from ezcaptcha_async._timing.expectations import LEAST_SHARE, MOST_SHARE, expect
 _WINDOW: Final = 400
 """Tasks after which evidence counts for 1/e of what it did."""
 
-_PRIOR_TASKS: Final = 6.0
+_PRIOR_TASKS: Final = 8.0
 """Tasks seen that outweigh what was held of a type before."""
 
 _DOUBT: Final = 20.0
