@@ -17,6 +17,7 @@ class Spread:
     median: float
     least: float
     most: float
+    rounds: Sequence[float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ def _spreads(rounds: Sequence[dict[str, float]]) -> dict[str, Spread]:
     spreads = {}
     for name in names:
         values = [figures[name] for figures in rounds if name in figures]
-        spreads[name] = Spread(median(values), min(values), max(values))
+        spreads[name] = Spread(median(values), min(values), max(values), values)
     return spreads
 
 

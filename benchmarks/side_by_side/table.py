@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import truediv
+from statistics import median
 
 from .figures import Row
 
@@ -78,6 +80,11 @@ def _median(row: Row, figure: str) -> float:
     return row.figures[figure].median
 
 
+def _beside(row: Row, best: Row, figure: str) -> float:
+    """Return the median of the rounds' ratios: a round has its own tasks and its own minutes."""
+    return median(map(truediv, row.figures[figure].rounds, best.figures[figure].rounds))
+
+
 def aims(rows: Sequence[Row]) -> list[str]:
     """Return how each row of ours stands to the best peer that solved every task in every round.
 
@@ -103,7 +110,6 @@ def aims(rows: Sequence[Row]) -> list[str]:
             ("requests per solved task", "requests_per_solved", REQUESTS_AIM),
             ("lag", "lag_mean_s", LAG_AIM),
         ):
-            ratio = _median(row, figure) / _median(best, figure)
-            judge(row, f"{what} {{:.3f}} x {best.library}", ratio, most)
+            judge(row, f"{what} {{:.3f}} x {best.library}", _beside(row, best, figure), most)
         judge(row, "longest stall {:.0f} ms", _median(row, "stall_ms"), LONGEST_STALL)
     return lines

@@ -102,6 +102,13 @@ def test_aims_are_held_against_the_best_peer(
     assert not any("lossy" in line for line in lines)
 
 
+def test_a_round_is_held_against_the_same_round() -> None:
+    """A machine that was busy for one of them would be held against whoever suffered most."""
+    ours = [run_of("ezcaptcha_async", cpu=cpu) for cpu in (1.0, 4.0, 1.4)]
+    peer = [run_of("peer 1", cpu=cpu) for cpu in (2.0, 8.0, 2.0)]
+    assert "solved task 0.500 x peer 1" in aims(merged([*ours, *peer]))[0]
+
+
 def test_no_aim_is_met_with_tasks_unsolved() -> None:
     """Being cheap by leaving tasks unsolved would pass."""
     rows = merged([run_of("ezcaptcha_async", cpu=0.1, solved=999), run_of("peer 1")])
