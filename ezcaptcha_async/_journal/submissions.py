@@ -15,9 +15,9 @@ from ezcaptcha_async._checks import checked, filled_problem, number_problem, str
 from ezcaptcha_async._journal.saved import made
 
 DAY: Final = 86_400.0
-"""Seconds for which a create whose answer was lost is listed, so that somebody sees it, and
-for which a paid task is that can no more be fetched,
-and by which a time may lie in the future: a clock that was wrong must not keep a line for ever."""
+"""Seconds for which a create whose answer was lost is listed, so that somebody sees it, and a paid
+task that can no more be fetched; and by which a time may lie in the future: a clock that was wrong
+must not keep a line for ever."""
 
 MOST_UNKNOWN: Final = 1_000
 """Most creates whose answer was lost that are listed, the newest ones: a service whose answers

@@ -37,9 +37,8 @@ class Rehearsal:
     to_fetch: int = 0  # paid for already
     lost: int = 0  # perhaps paid for, and not to be fetched
     bad: int = 0  # cannot be sent
-    problems: list[tuple[int, str]] = attrs.field(
-        factory=list[tuple[int, str]]
-    )  # the first: row, why
+    # Row number and why, of the first of those.
+    problems: list[tuple[int, str]] = attrs.field(factory=list[tuple[int, str]])
     types: Counter[str] = attrs.field(factory=Counter[str])  # how many would be bought
 
     def add(self, row: Row) -> None:
