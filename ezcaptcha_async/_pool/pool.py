@@ -351,9 +351,9 @@ class SessionPool(GuardedConstructor):
         # All waiting is done here, and not in coroutines below: each of them would be one more
         # object for each of thousands of callers, whenever the garbage collector runs.
         engine, deadline = self._asked(task, timeout, once=once)
-        waiter = engine.runner.turn()
-        if waiter is not None:
-            await waiter
+        turn = engine.runner.turn()
+        if turn is not None:
+            await turn
             engine.check_not_closed()
         sessions = engine.accounts.session_of
         if once:
