@@ -74,29 +74,20 @@ ERROR_CODES: Final[Mapping[str, type[ServiceError]]] = {
 }
 """Service code → error class: the one place that knows what a code means."""
 
-_IN_OTHER_WORDS: Final[tuple[tuple[re.Pattern[str], type[ServiceError] | None], ...]] = (
-    (
-        re.compile(
-            r"(CAPT?CHA_|TASK_|RESULT_|SOLUTION_)?(STILL_|IS_)*"
-            r"(NOT_(YET_)?(READY|SOLVED|FINISHED|COMPLETED?|DONE|AVAILABLE_YET)(_YET)?"
-            r"|PROCESSING|PENDING|QUEUED|IN_PROGRESS|IN_QUEUE)"
-        ),
-        None,
+_IN_OTHER_WORDS: Final[Mapping[str, type[ServiceError] | None]] = {
+    r"(CAPT?CHA_|TASK_|RESULT_|SOLUTION_)?(STILL_|IS_)*"
+    r"(NOT_(YET_)?(READY|SOLVED|FINISHED|COMPLETED?|DONE|AVAILABLE_YET)(_YET)?"
+    r"|PROCESSING|PENDING|QUEUED|IN_PROGRESS|IN_QUEUE)": None,
+    r"((API|REQUESTS?|CLIENT|QUERY|POLL)_)?(TOO_(MANY|MUCH|FREQUENT|FAST)(_\w+)?"
+    r"|(RATE|FREQUENCY|QPS)_?LIMIT(_?\w+)?|LIMIT_(EXCEEDED|REACHED)|THROTTL\w+|SLOW_DOWN)": (
+        ThrottledError
     ),
-    (
-        re.compile(
-            r"((API|REQUESTS?|CLIENT|QUERY|POLL)_)?(TOO_(MANY|MUCH|FREQUENT|FAST)(_\w+)?"
-            r"|(RATE|FREQUENCY|QPS)_?LIMIT(_?\w+)?|LIMIT_(EXCEEDED|REACHED)|THROTTL\w+|SLOW_DOWN)"
-        ),
-        ThrottledError,
-    ),
-)
+}
 """The same for what no table can list: other spellings of "not yet", which is no error, and of
 "slow down". Neither says anything of a task, so taking it for an error would end a paid one.
 """
 
 _MOST_OF_A_CODE: Final = 200
-_BETWEEN_WORDS: Final = re.compile(r"[\W_]+")
 
 
 @lru_cache(maxsize=256)
@@ -104,7 +95,7 @@ def _words_of(code: str) -> str:
     """Return a code in the one spelling in which codes are compared; empty for what is none."""
     if len(code) > _MOST_OF_A_CODE:
         return ""
-    return _BETWEEN_WORDS.sub("_", code).strip("_").upper().removeprefix("ERROR_")
+    return re.sub(r"[\W_]+", "_", code).strip("_").upper().removeprefix("ERROR_")
 
 
 _LEAST: Final = 1e-9
@@ -167,6 +158,8 @@ def _as_tuple(offers: Iterable[Offer]) -> tuple[Offer, ...]:
 
 
 def _as_table(codes: Mapping[str, type[ServiceError]]) -> Mapping[str, type[ServiceError]]:
+    if codes is ERROR_CODES:
+        return codes
     if not isinstance(codes, Mapping):
         raise ConfigurationError(f"error_codes must be a mapping, not {type(codes).__name__}")
     for code, kind in codes.items():
@@ -399,8 +392,8 @@ class Service(GuardedConstructor):
         listed = self._errors_by_words.get(words)
         if listed is not None:
             return listed
-        for pattern, meaning in _IN_OTHER_WORDS:
-            if pattern.fullmatch(words):
+        for pattern, meaning in _IN_OTHER_WORDS.items():
+            if re.fullmatch(pattern, words):
                 return meaning
         return ServiceError
 
