@@ -7,14 +7,15 @@ function around it. They leave out imports; ``TASK`` is any task, such as a
 `ReCaptchaV2TaskProxyless`.
 """
 
-import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from ezcaptcha_async._account import PoolStatistics, Statistics
     from ezcaptcha_async._journal import Journal, Submission
-    from ezcaptcha_async._pool import Outcome, Resumed, SessionPool, Ticket
+    from ezcaptcha_async._pool import SessionPool
+    from ezcaptcha_async._pool.many import Outcome, Resumed
+    from ezcaptcha_async._pool.ticket import Ticket
     from ezcaptcha_async._timing import KindStatistics, LearnedPolling, PollPolicy
     from ezcaptcha_async.accounts import Account, Balance
     from ezcaptcha_async.errors import (
@@ -76,13 +77,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# A library does not decide where its log goes; without this, warnings would go to stderr.
-logging.getLogger("ezcaptcha_async").addHandler(logging.NullHandler())
-
 _NAMES: Final = {
     "_account": ("PoolStatistics", "Statistics"),
     "_journal": ("Journal", "Submission"),
-    "_pool": ("Outcome", "Resumed", "SessionPool", "Ticket"),
+    "_pool": ("SessionPool",),
+    "_pool.many": ("Outcome", "Resumed"),
+    "_pool.ticket": ("Ticket",),
     "_timing": ("KindStatistics", "LearnedPolling", "PollPolicy"),
     "accounts": ("Account", "Balance"),
     "errors": (
@@ -144,6 +144,7 @@ _NAMES: Final = {
     # What serves writers of transports and of policies is found where it was, but not listed.
     "transports": ("Evidence", "NoAnswer", "Reply", "RequestBody", "Transport"),
     "polling": ("PollTiming",),
+    "fleets": (),
 }
 """Module → the names of it that are given out here. It is imported with the first of them, so
 that a program pays for what it uses: a command that prints its help needs no pool, and a run of

@@ -27,3 +27,6 @@ class _Log(logging.LoggerAdapter[logging.Logger]):
 
 log: Final = _Log(logging.getLogger("ezcaptcha_async"))
 """What the whole package logs to."""
+
+# A library does not decide where its log goes; without this, warnings would go to stderr.
+log.logger.addHandler(logging.NullHandler())

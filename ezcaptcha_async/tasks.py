@@ -15,7 +15,6 @@ import attrs
 
 from ezcaptcha_async._checks import (
     LANGUAGE,
-    SECRET_NAME,
     GuardedConstructor,
     as_custom_fields,
     as_data,
@@ -37,6 +36,7 @@ from ezcaptcha_async._checks import (
     credentials_last,
     host_of,
     keys_only,
+    names_secret,
     without_user_info,
 )
 from ezcaptcha_async.solutions import (
@@ -541,7 +541,7 @@ def is_secret_name(name: str) -> bool:
         >>> is_secret_name("proxy"), is_secret_name("sessionToken"), is_secret_name("websiteKey")
         (True, True, False)
     """
-    return "proxy" in name.lower() or SECRET_NAME.search(name) is not None
+    return "proxy" in name.lower() or names_secret(name)
 
 
 def proxy_of(task: Task[Any]) -> str | None:

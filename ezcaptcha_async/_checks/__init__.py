@@ -1,9 +1,13 @@
 """What users write down, checked before anything is sent: fields, proxies, numbers."""
 
-from ezcaptcha_async._checks.arguments import GuardedConstructor, path_in, refuse_unknown
+from ezcaptcha_async._checks.arguments import (
+    GuardedConstructor,
+    is_deferred,
+    path_in,
+    refuse_unknown,
+)
 from ezcaptcha_async._checks.fields import (
     LANGUAGE,
-    SECRET_NAME,
     as_custom_fields,
     as_data,
     as_extra,
@@ -25,6 +29,7 @@ from ezcaptcha_async._checks.fields import (
     filled_problem,
     host_of,
     keys_only,
+    names_secret,
     number_problem,
     reference_problem,
     str_problem,
@@ -40,7 +45,6 @@ from ezcaptcha_async._checks.proxies import (
 
 __all__ = [
     "LANGUAGE",
-    "SECRET_NAME",
     "GuardedConstructor",
     "as_custom_fields",
     "as_data",
@@ -65,10 +69,12 @@ __all__ = [
     "host_of",
     "is_at_private_address",
     "is_count",
+    "is_deferred",
     "is_loopback",
     "is_number",
     "is_positive",
     "keys_only",
+    "names_secret",
     "number_problem",
     "path_in",
     "read_proxy",

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any, Final, Self, cast
 
 from ezcaptcha_async._checks.fields import is_misspelt, plain
@@ -175,6 +175,21 @@ def _answer(name: str, known: frozenset[str]) -> str:
         if re.fullmatch(pattern, meant):
             return answer
     return f"it takes {', '.join(sorted(known))}"
+
+
+def is_deferred(function: object) -> bool:
+    """Return whether a function, called, does nothing yet: it is async, or a generator."""
+    while isinstance(function, partial):
+        function = function.func
+    return any(
+        kind(called)
+        for kind in (
+            inspect.iscoroutinefunction,
+            inspect.isasyncgenfunction,
+            inspect.isgeneratorfunction,
+        )
+        for called in (function, type(function).__call__)
+    )
 
 
 def path_in(given: object) -> str | None:

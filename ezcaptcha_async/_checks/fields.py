@@ -30,20 +30,22 @@ which the event loop stands still."""
 LANGUAGE: Final = "en-US"
 """The only one that HCaptcha is solved in."""
 
-SECRET_NAME: Final = re.compile(
+_OF_SECRETS: Final = (
     r"passw|passphrase|pwd|secret|token|cookie|credential|login|user_?name|session|authoriz"
-    r"|(api|access|client|private)[-_ ]?key|^(pass|auth)$",
-    re.IGNORECASE,
+    r"|(api|access|client|private)[-_ ]?key|^(pass|auth)$"
 )
-"""Names of fields whose values are secret. A site key's is not: it stands in the page."""
+_UNPRINTABLE: Final = r"[\s\x00-\x1f\x7f]"
+_USER_INFO: Final = r"(?<=://)[^/?#]*@"
 
-_UNPRINTABLE: Final = re.compile(r"[\s\x00-\x1f\x7f]")
-_USER_INFO: Final = re.compile(r"(?<=://)[^/?#]*@")
+
+def names_secret(name: str) -> bool:
+    """Return whether a field of that name holds a secret. A site key is none: the page shows it."""
+    return re.search(_OF_SECRETS, name, re.IGNORECASE) is not None
 
 
 def without_user_info(url: str | None) -> str:
     """Show a URL without its credentials."""
-    return repr(url and _USER_INFO.sub("***@", url))
+    return repr(url and re.sub(_USER_INFO, "***@", url))
 
 
 @lru_cache(maxsize=1_024)
@@ -75,7 +77,7 @@ def number_problem(value: object) -> str | None:
 
 
 def _text_problem(value: object) -> str | None:
-    if isinstance(value, str) and (not value or _UNPRINTABLE.search(value)):
+    if isinstance(value, str) and (not value or re.search(_UNPRINTABLE, value)):
         return "must not be empty or hold white space"
     return str_problem(value, LONGEST_TEXT)
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from typing import Final
 
-from anyio.lowlevel import checkpoint
-
+from ezcaptcha_async._importing import import_all
 from ezcaptcha_async._journal.journal import Journal
 from ezcaptcha_async._journal.memory_ledger import MemoryLedger
 from ezcaptcha_async._journal.protocols import Ledger
@@ -18,10 +15,8 @@ _READERS: Final = (f"{__package__}.records", f"{__package__}.reading", f"{__pack
 
 async def prepare_ledger(journal: Journal | None) -> None:
     """Import what `open_ledger` needs, in several turns of the event loop: 3 ms each."""
-    for module in () if journal is None else _READERS:
-        if module not in sys.modules:
-            import_module(module)
-            await checkpoint()
+    if journal is not None:
+        await import_all(_READERS)
 
 
 async def open_ledger(journal: Journal | None, unix_time: Callable[[], float]) -> Ledger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from itertools import count
+from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -14,18 +15,22 @@ from ezcaptcha_async._account import (
     Exchange,
     Pace,
     Policy,
+    PoolStatistics,
     Session,
     Standing,
     gate_of,
     line_of,
+    sum_up,
 )
-from ezcaptcha_async._books import Books, Budget, Gate, Gatekeeper, Line
+from ezcaptcha_async._books import Books, Budget, Entry, Gate, Gatekeeper, Line
 from ezcaptcha_async._journal import Ledger
 from ezcaptcha_async._log import log
 from ezcaptcha_async._pool.accounts import Accounts
+from ezcaptcha_async._pool.callers import Callers
 from ezcaptcha_async._pool.settings import Settings
+from ezcaptcha_async._pool.ticket import Ticket
 from ezcaptcha_async._runtime import Callback, Runner, current_event_loop, unwrapped
-from ezcaptcha_async._timing import save_timing
+from ezcaptcha_async._timing import PollTiming, save_timing
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import PoolClosedError
 from ezcaptcha_async.transports import Transport
@@ -45,6 +50,7 @@ class Engine:
         transport: Sends the requests; closed with the engine.
         ledger: Where what is paid is written down; likewise.
         settings: How.
+        polling: When to poll.
         joined: The fleet that the pool is one of; None where it is alone.
     """
 
@@ -54,15 +60,19 @@ class Engine:
         transport: Transport,
         ledger: Ledger,
         settings: Settings,
+        *,
+        polling: PollTiming,
         joined: Joined | None,
     ) -> None:
         self.ledger = ledger
         self._transport = transport
         self._settings = settings
+        self._polling = polling
+        self._rng = Random() if settings.rng is None else settings.rng
         self.loop = current_event_loop()
         self._emitter = Emitter(_told("on_event", settings.on_event), self.loop.clock)
         self._on_low_balance = _told("on_low_balance", settings.on_low_balance)
-        self.policy = Policy(settings.polling, settings.rng)
+        self._policy = Policy(polling, self._rng)
         self._books = Books(self._emitter, numbers=_NUMBERS)
         self._ended = anyio.Event()
         self._scope = anyio.CancelScope()
@@ -79,6 +89,7 @@ class Engine:
             line = line_of(account, keeper)
             self.accounts.add(self._session(account, gate, line, slots=most / len(accounts)))
         self.sessions = self.accounts.sessions
+        self.callers = Callers(self.accounts.session_of)
         self.membership: Membership | None = None
         if joined is not None:
             self.membership = joined.membership(
@@ -94,7 +105,7 @@ class Engine:
         settings, budget = self._settings, self._budget
         exchange = Exchange(
             account,
-            pace=Pace(account, line, slots=slots, rng=settings.rng),
+            pace=Pace(account, line, slots=slots, rng=self._rng),
             clock=self.loop.clock,
             transport=self._transport,
             request_timeout=settings.request_timeout,
@@ -114,7 +125,7 @@ class Engine:
             standing,
             runner=self.runner,
             loop=self.loop,
-            polling=self.policy,
+            polling=self._policy,
             may_repeat=lambda entry: budget.may_repeat(entry.points),
             low_balance=settings.low_balance or 0.0,
             on_low_balance=self._on_low_balance,
@@ -149,6 +160,27 @@ class Engine:
         if self.closed_by is not None:
             raise self.closed_by.for_ticket(None, None)
 
+    def statistics(self) -> PoolStatistics:
+        """Return a snapshot of the counts."""
+        return sum_up(
+            (session.statistics() for session in self.sessions),
+            requests_in_flight=self.runner.requests_in_flight,
+            kinds=self._policy.kinds(),
+        )
+
+    def ticket(self, entry: Entry, deadline: float | None = None) -> Ticket[Any]:
+        """Return what a caller holds of a paid task, until when he waits for it with others."""
+        return Ticket(entry, self.callers, deadline)
+
+    def orphans(self) -> tuple[Ticket[Any], ...]:
+        """Return the paid tasks that nobody waits for and that can still be fetched."""
+        return tuple(
+            self.ticket(entry)
+            for session in self.sessions
+            for entry in session.line.orphans()
+            if session.can_be_fetched(entry)
+        )
+
     async def close(self) -> None:
         """Answer everybody, give requests in flight a short grace, and stop.
 
@@ -172,7 +204,7 @@ class Engine:
                 await self._ended.wait()
         finally:
             if is_first:
-                save_timing(self._settings.polling)
+                save_timing(self._polling)
 
     async def _stop(self) -> None:
         with anyio.move_on_after(self._settings.close_grace):

@@ -23,7 +23,7 @@ from anyio.lowlevel import checkpoint
 from ezcaptcha_async._books import AnyOutcome, Entry
 from ezcaptcha_async._journal import Ledger, SavedTask
 from ezcaptcha_async._pool.accounts import Accounts
-from ezcaptcha_async._pool.ticket import Sessions, shared
+from ezcaptcha_async._pool.callers import Callers
 from ezcaptcha_async._runtime import unwrapped
 from ezcaptcha_async.errors import (
     ConfigurationError,
@@ -104,7 +104,7 @@ class Resumed:
 def solved(
     tasks: Iterable[Task[S]] | AsyncIterable[Task[S]],
     start: _Start[Task[S]],
-    sessions: Callable[[], Sessions],
+    callers: Callable[[], Callers],
     *,
     max_in_flight: int | None,
 ) -> AbstractAsyncContextManager[AsyncIterator[Outcome[S]]]:
@@ -113,12 +113,12 @@ def solved(
     Args:
         tasks: What to solve.
         start: Begins with one of them.
-        sessions: Returns which account works on which line.
+        callers: Returns who waits in the pool.
         max_in_flight: Most tasks begun whose outcome has not been taken yet.
     """
 
     def life() -> tuple[float, float]:
-        services = [session.service for session in sessions().values()]
+        services = [session.service for session in callers().sessions.values()]
         seconds = min(service.token_validity for service in services)
         return seconds, _UNKNOWN_READER / max(service.speed for service in services)
 
@@ -132,20 +132,21 @@ def solved(
         tasks,
         start,
         made,
-        sessions,
+        callers,
         max_in_flight=MOST_IN_FLIGHT if max_in_flight is None else max_in_flight,
         life=life if max_in_flight is None else None,
     )
 
 
 def resumed(
-    ledger: Ledger, accounts: Accounts, *, max_in_flight: int
+    ledger: Ledger, accounts: Accounts, callers: Callers, *, max_in_flight: int
 ) -> AbstractAsyncContextManager[AsyncIterator[Resumed]]:
     """Fetch what is paid and nobody has been given the outcome of; see `SessionPool.resume_all`.
 
     Args:
         ledger: Knows what earlier processes have paid for.
         accounts: Finds the accounts that have paid for them; the orphans of this pool are theirs.
+        callers: Who waits in the pool.
         max_in_flight: Most tasks taken up whose outcome has not been taken yet.
     """
     left = [
@@ -181,7 +182,7 @@ def resumed(
         tasks,
         take_up,
         made,
-        lambda: accounts.session_of,
+        lambda: callers,
         max_in_flight=max_in_flight,
         told=told,
     )
@@ -206,7 +207,7 @@ async def _outcomes_of(
     items: Iterable[T] | AsyncIterable[T],
     start: _Start[T],
     make: _Make[T, R],
-    sessions: Callable[[], Sessions],
+    callers: Callable[[], Callers],
     *,
     max_in_flight: int,
     told: Callable[[T, EzCaptchaError], None] | None = None,
@@ -218,7 +219,7 @@ async def _outcomes_of(
         items: New tasks, or paid ones.
         start: Begins with one of them.
         make: Puts together what the reader gets for one.
-        sessions: Returns which account works on which line.
+        callers: Returns who waits in the pool.
         max_in_flight: Most items begun whose outcome has not been taken yet.
         told: Called when the reader has got why an item could not even be begun.
         life: See `_Places`; where it limits what is begun.
@@ -234,7 +235,7 @@ async def _outcomes_of(
     """
     places = _Places(max_in_flight, life)
     send, receive = anyio.create_memory_object_stream[_Settled[T]]()
-    outcomes = _Outcomes(receive, places, make, sessions, told)
+    outcomes = _Outcomes(receive, places, make, callers, told)
     positions = count()
 
     async def solve(index: int, item: T, out: ObjectSendStream[_Settled[T]]) -> None:
@@ -242,12 +243,13 @@ async def _outcomes_of(
             entry = None
             try:
                 entry, deadline = await start(item)
-                await out.send((index, item, entry, await shared(entry, sessions(), deadline)))
+                outcome = await callers().shared(entry, deadline)
+                await out.send((index, item, entry, outcome))
             except EzCaptchaError as error:  # not even begun, or too late for this caller
-                _release(entry, sessions())
+                callers().release(entry)
                 await out.send((index, item, None, error))
             except BaseException:
-                _release(entry, sessions())
+                callers().release(entry)
                 raise
 
     async def begin(item: T) -> None:
@@ -278,11 +280,6 @@ async def _outcomes_of(
     raise failure
 
 
-def _release(entry: Entry | None, sessions: Sessions) -> None:
-    if entry is not None:
-        sessions[entry.line].books.release(entry)
-
-
 class _Outcomes(AsyncIterator[R], Generic[T, R]):
     """Takes what is settled; a class, because a generator would have to be closed."""
 
@@ -291,14 +288,14 @@ class _Outcomes(AsyncIterator[R], Generic[T, R]):
         stream: ObjectReceiveStream[_Settled[T]],
         places: _Places,
         make: _Make[T, R],
-        sessions: Callable[[], Sessions],
+        callers: Callable[[], Callers],
         told: Callable[[T, EzCaptchaError], None] | None,
     ) -> None:
         self.failure: Exception | None = None  # of whatever the items are read from
         self._stream = stream
         self._places = places
         self._make = make
-        self._sessions = sessions
+        self._callers = callers
         self._told = told
         self._confirm: Callable[[], None] | None = None
 
@@ -326,7 +323,7 @@ class _Outcomes(AsyncIterator[R], Generic[T, R]):
             if self._told is not None:
                 self._confirm = partial(self._told, item, error)
             return self._make(index, item, None, error)
-        session = self._sessions()[entry.line]
+        session = self._callers().session_of(entry)
         self._confirm = partial(session.confirm, entry, outcome)
         try:
             return self._make(index, item, session.reveal(entry, outcome), None)

@@ -18,8 +18,8 @@ from ezcaptcha_async._account import Session
 from ezcaptcha_async._books import MOST_ERRORS, Books, Budget, Entry, Gate, LeaveKeeper, Phase
 from ezcaptcha_async._journal import SharedLedger, result_of
 from ezcaptcha_async._log import log
+from ezcaptcha_async._pool.callers import Callers
 from ezcaptcha_async._pool.settings import Settings
-from ezcaptcha_async._pool.ticket import shared
 from ezcaptcha_async._runtime import EventLoop, Runner
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import (
@@ -117,6 +117,7 @@ class Membership:
         self._books = books
         self._budget = budget
         self._sessions = {session.line: session for session in posts.values()}
+        self._callers = Callers(self._sessions)
         self._runner = runner
         self._clock = loop.clock
         self._unknown = 0
@@ -212,7 +213,7 @@ class Membership:
 
     async def _see_to(self, entry: Entry, session: Session) -> None:
         """Have fetched what is paid for, and nobody here waits for."""
-        await shared(entry, self._sessions, inf)
+        await self._callers.shared(entry, inf)
         if entry.once and entry.phase in {Phase.SOLVED, Phase.FAILED}:
             # To whoever asks for its reference, in any pool.
             self._ledger.passed_on(session.saved(entry))

@@ -3,67 +3,61 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from math import inf
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self, TypeVar, cast, overload
-
-import anyio
-
-from ezcaptcha_async._account import PoolStatistics, sum_up
-from ezcaptcha_async._books import Entry
-from ezcaptcha_async._checks import GuardedConstructor, refuse_unknown
-from ezcaptcha_async._journal import (
-    Journal,
-    Ledger,
-    SavedTask,
-    Submission,
-    open_ledger,
-    prepare_ledger,
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    Never,
+    NoReturn,
+    Self,
+    TypeVar,
+    cast,
+    overload,
 )
-from ezcaptcha_async._pool.engine import Engine
-from ezcaptcha_async._pool.many import Outcome, Resumed, resumed, solved
+
+import ezcaptcha_async as ez  # what is named by it is imported when it is asked for
+from ezcaptcha_async._checks import GuardedConstructor, refuse_unknown
+from ezcaptcha_async._importing import import_all
 from ezcaptcha_async._pool.settings import (
     Settings,
     accounts_from,
     check_flag,
     check_number,
     check_whole_number,
-    default_polling,
 )
-from ezcaptcha_async._pool.ticket import (
-    Sessions,
-    Ticket,
-    created,
-    let_go,
-    redeem,
-    taken,
-    wait_for,
-)
-from ezcaptcha_async._runtime import on_trio, prepare_anyio
-from ezcaptcha_async._timing import PollTiming, load_timing
-from ezcaptcha_async._wire import prepare, transport_for
 from ezcaptcha_async.accounts import Account, Balance
 from ezcaptcha_async.errors import ConfigurationError, PoolClosedError
-from ezcaptcha_async.events import Event
 from ezcaptcha_async.services import Service
-from ezcaptcha_async.solutions import Solution
-from ezcaptcha_async.tasks import Task
-from ezcaptcha_async.transports import Transport
 
 if TYPE_CHECKING:
-    from ezcaptcha_async._pool.membership import Joined
-    from ezcaptcha_async.fleets import FleetStatus, Sharing
-else:
-    # What annotations are resolved to while a program runs: most have no fleet, and its 20
-    # classes would take a tenth of the time of the whole import.
-    FleetStatus = Sharing = Any
+    import ezcaptcha_async.fleets
+    import ezcaptcha_async.polling
+    import ezcaptcha_async.transports
+    from ezcaptcha_async._books import Entry
+    from ezcaptcha_async._pool.engine import Engine
 
-S = TypeVar("S", bound=Solution)
+S = TypeVar("S", bound="ez.Solution")
+
+_PARTS: Final = (
+    "anyio.lowlevel",
+    "ezcaptcha_async.solutions",
+    "ezcaptcha_async.tasks",
+    "ezcaptcha_async._timing",
+    "ezcaptcha_async._books",
+    "ezcaptcha_async._journal",
+    "ezcaptcha_async._wire",
+    "ezcaptcha_async._account",
+    "ezcaptcha_async._pool.opening",
+)
+"""What works for an open pool, imported with the first of them, beside the event loop: a program
+that only names the class, as its tests do, does not pay for it."""
 
 
 class SessionPool(GuardedConstructor):
@@ -141,16 +135,16 @@ class SessionPool(GuardedConstructor):
         *accounts: Account | str,
         service: Service | None = None,
         http_client: Any = None,
-        transport: Transport | str | None = None,
-        polling: PollTiming | None = None,
-        journal: Journal | str | os.PathLike[str] | None = None,
-        fleet: Sharing | None = None,
+        transport: ez.transports.Transport | str | None = None,
+        polling: ez.polling.PollTiming | None = None,
+        journal: ez.Journal | str | os.PathLike[str] | None = None,
+        fleet: ez.fleets.Sharing | None = None,
         on_unknown: Literal["raise", "retry"] = "raise",
         unknown_budget: float | None = None,
         budget: float | None = None,
         low_balance: float | None = None,
         on_low_balance: Callable[[Balance], object] | None = None,
-        on_event: Callable[[Event], object] | None = None,
+        on_event: Callable[[ez.Event], object] | None = None,
         max_requests: int | None = None,
         request_timeout: float = 20.0,
         create_patience: float = 120.0,
@@ -161,7 +155,7 @@ class SessionPool(GuardedConstructor):
         self._settings = Settings(
             http_client=http_client,
             transport=transport,
-            polling=default_polling(self._accounts) if polling is None else polling,
+            polling=polling,
             journal=journal,
             fleet=fleet,
             on_unknown=on_unknown,
@@ -176,6 +170,7 @@ class SessionPool(GuardedConstructor):
             close_grace=close_grace,
             rng=rng,
         )
+        self._is_opening = False
         self._engine: Engine | None = None
 
     def __repr__(self) -> str:
@@ -220,46 +215,16 @@ class SessionPool(GuardedConstructor):
             >>> solution = await pool.solve(TASK)
             >>> await pool.aclose()
         """
-        await prepare_anyio(in_thread=self._settings.opens_client)
-        way: dict[str, Any] = {
-            "urls": [account.service.base_url for account in self._accounts],
-            "on_trio": on_trio(),
-        }
-        await prepare(self._settings.http_client, self._settings.transport, **way)
-        await prepare_ledger(self._settings.journal)
-        joined = await self._joined()
-        # From here on nobody else gets a turn who may open it as well, unless a long journal is
-        # read; and that one is in use then.
-        if self._engine is not None:
-            if joined is not None:
-                await joined.fleet.aclose()
+        if self._engine is not None or self._is_opening:
             raise PoolClosedError("a pool is opened once; make a new one")
-        # First the journal: where it is in use, nothing has been opened that must be closed.
-        ledger: Ledger
-        if joined is None:
-            ledger = await open_ledger(self._settings.journal, time.time)
-        else:
-            ledger = joined.ledger
+        self._is_opening = True
         try:
-            load_timing(self._settings.polling)
-            transport = transport_for(
-                self._settings.http_client,
-                self._settings.transport,
-                max_requests=self._settings.max_requests,
-                **way,
-            )
-            self._engine = Engine(self._accounts, transport, ledger, self._settings, joined)
-        except BaseException:
-            await ledger.aclose()
-            raise
-        self._engine.start()
-        if self._engine.membership is not None:
-            try:
-                await self._engine.membership.beat()  # a ban that others have met holds at once
-            except BaseException:
-                with anyio.CancelScope(shield=True):
-                    await self.aclose()
-                raise
+            await import_all(_PARTS, in_thread=self._settings.opens_client)
+            from ezcaptcha_async._pool.opening import open_engine  # noqa: PLC0415 - one of _PARTS
+
+            self._engine = await open_engine(self._accounts, self._settings)
+        finally:
+            self._is_opening = False
         return self
 
     async def aclose(self) -> None:
@@ -285,7 +250,12 @@ class SessionPool(GuardedConstructor):
     # ---------------------------------------------------------------------- solving
 
     async def solve(
-        self, task: Task[S], *, timeout: float | None = None, once: bool = False, **unknown: Never
+        self,
+        task: ez.Task[S],
+        *,
+        timeout: float | None = None,
+        once: bool = False,
+        **unknown: Never,
     ) -> S:
         """Create a task, wait until it is solved, and return the solution.
 
@@ -355,21 +325,26 @@ class SessionPool(GuardedConstructor):
         if turn is not None:
             await turn
             engine.check_not_closed()
-        sessions = engine.accounts.session_of
+        callers = engine.callers
         if once:
-            return cast("S", await redeem(engine.accounts.begin_once(task), sessions, deadline))
+            return cast("S", await callers.redeem(engine.accounts.begin_once(task), deadline))
         entry = engine.accounts.begin(task, deadline)
-        waiter = wait_for(entry, sessions)
+        waiter = callers.wait_for(entry)
         try:
             outcome = await waiter
         except BaseException:
-            let_go(entry, sessions, waiter)
+            callers.let_go(entry, waiter)
             raise
-        return cast("S", taken(entry, sessions, waiter, outcome))
+        return cast("S", callers.taken(entry, waiter, outcome))
 
     async def submit(
-        self, task: Task[S], *, timeout: float | None = None, once: bool = False, **unknown: Never
-    ) -> Ticket[S]:
+        self,
+        task: ez.Task[S],
+        *,
+        timeout: float | None = None,
+        once: bool = False,
+        **unknown: Never,
+    ) -> ez.Ticket[S]:
         """Create a task and return its ticket as soon as it is paid.
 
         Args:
@@ -391,27 +366,21 @@ class SessionPool(GuardedConstructor):
         """
         refuse_unknown(self.submit, unknown)
         entry, deadline = await self._start(task, timeout, once=once)
-        sessions = self._sessions()
-        try:
-            outcome = await created(entry, sessions, deadline)
-        except BaseException:
-            sessions[entry.line].books.release(entry)
-            raise
-        if entry.task_id is None and outcome is not None:
-            sessions[entry.line].collect(entry, outcome)  # raises: it was not created
-        return Ticket(entry, sessions, deadline)
+        engine = self._entered()
+        await engine.callers.created(entry, deadline)
+        return engine.ticket(entry, deadline)
 
     @overload
-    async def resume(self, saved: Ticket[S], *, timeout: float | None = None) -> S: ...
+    async def resume(self, saved: ez.Ticket[S], *, timeout: float | None = None) -> S: ...
 
     @overload
     async def resume(
         self, saved: Mapping[str, Any], *, timeout: float | None = None
-    ) -> Solution: ...
+    ) -> ez.Solution: ...
 
     async def resume(
-        self, saved: Ticket[Any] | Mapping[str, Any], *, timeout: float | None = None
-    ) -> Solution:
+        self, saved: ez.Ticket[Any] | Mapping[str, Any], *, timeout: float | None = None
+    ) -> ez.Solution:
         """Wait for a task that is paid already; creates nothing.
 
         Args:
@@ -437,27 +406,29 @@ class SessionPool(GuardedConstructor):
         """
         engine = self._open()
         deadline = self._deadline(timeout)
-        if isinstance(saved, Ticket):
+        if isinstance(saved, ez.Ticket):
             if saved.state == "solved":
-                solution: Solution = await saved
+                solution: ez.Solution = await saved
                 return solution
             saved = saved.to_dict()
+        from ezcaptcha_async._journal import SavedTask  # noqa: PLC0415 - of _PARTS
+
         task = SavedTask.from_dict(saved)
         turn = engine.runner.turn()
         if turn is not None:
             await turn
             engine.check_not_closed()
-        return await redeem(engine.accounts.take_up(task), self._sessions(), deadline)
+        return await engine.callers.redeem(engine.accounts.take_up(task), deadline)
 
     def solve_many(
         self,
-        tasks: Iterable[Task[S]] | AsyncIterable[Task[S]],
+        tasks: Iterable[ez.Task[S]] | AsyncIterable[ez.Task[S]],
         *,
         max_in_flight: int | None = None,
         timeout: float | None = None,
         once: bool = False,
         **unknown: Never,
-    ) -> AbstractAsyncContextManager[AsyncIterator[Outcome[S]]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[ez.Outcome[S]]]:
         """Solve many tasks; use as ``async with pool.solve_many(tasks) as outcomes``.
 
         Outcomes come as they complete. An error of one task is in its outcome and stops
@@ -499,12 +470,14 @@ class SessionPool(GuardedConstructor):
             check_number("timeout", timeout)
         check_flag("once", once)
         _check_many(tasks)
+        from ezcaptcha_async._pool.many import solved  # noqa: PLC0415 - of _PARTS
+
         start = partial(self._start, timeout=timeout, once=once)
-        return solved(tasks, start, self._sessions, max_in_flight=max_in_flight)
+        return solved(tasks, start, lambda: self._entered().callers, max_in_flight=max_in_flight)
 
     def resume_all(
         self, *, max_in_flight: int = 500
-    ) -> AbstractAsyncContextManager[AsyncIterator[Resumed]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[ez.Resumed]]:
         """Fetch what earlier processes have paid for, as the journal knows it.
 
         Use as ``async with pool.resume_all() as outcomes``, like `solve_many`; nothing is
@@ -536,7 +509,9 @@ class SessionPool(GuardedConstructor):
         engine = self._open()
         if self._settings.journal is None and self._settings.fleet is None:
             raise ConfigurationError("resume_all needs a pool with a journal or a fleet")
-        return resumed(engine.ledger, engine.accounts, max_in_flight=max_in_flight)
+        from ezcaptcha_async._pool.many import resumed  # noqa: PLC0415 - of _PARTS
+
+        return resumed(engine.ledger, engine.accounts, engine.callers, max_in_flight=max_in_flight)
 
     # ---------------------------------------------------------------------- looking
 
@@ -595,7 +570,7 @@ class SessionPool(GuardedConstructor):
         """
         self._open().accounts.session_named(account).reopen()
 
-    def statistics(self) -> PoolStatistics:
+    def statistics(self) -> ez.PoolStatistics:
         """Return a snapshot of the counts, also after the pool was closed.
 
         Raises:
@@ -608,14 +583,9 @@ class SessionPool(GuardedConstructor):
             >>> counts.created, counts.solved, counts.orphaned, counts.points
             (1, 1, 0, 6.0)
         """
-        engine = self._entered()
-        return sum_up(
-            (session.statistics() for session in engine.sessions),
-            requests_in_flight=engine.runner.requests_in_flight,
-            kinds=engine.policy.kinds(),
-        )
+        return self._entered().statistics()
 
-    def orphans(self) -> tuple[Ticket[Any], ...]:
+    def orphans(self) -> tuple[ez.Ticket[Any], ...]:
         """Return the paid tickets that nobody waits for and that can still be fetched.
 
         Their callers were cancelled or timed out, or the pool was closed. They are not
@@ -633,15 +603,9 @@ class SessionPool(GuardedConstructor):
             >>> solutions[0].token
             'simulated.recaptcha...'
         """
-        sessions = self._sessions()
-        return tuple(
-            Ticket(entry, sessions)
-            for line, session in sessions.items()
-            for entry in line.orphans()
-            if session.can_be_fetched(entry)
-        )
+        return self._entered().orphans()
 
-    def unknowns(self) -> tuple[Submission, ...]:
+    def unknowns(self) -> tuple[ez.Submission, ...]:
         """Return the createTask requests of the last day whose answer was lost.
 
         Each may have been paid for, and none can be fetched. Where the pool has a journal,
@@ -662,7 +626,7 @@ class SessionPool(GuardedConstructor):
         """
         return tuple(self._entered().ledger.unknown_submissions())
 
-    async def fleet_status(self) -> FleetStatus:
+    async def fleet_status(self) -> ez.fleets.FleetStatus:
         """Ask how the fleet of this pool stands: pools, gates, money, tasks.
 
         Raises:
@@ -682,13 +646,6 @@ class SessionPool(GuardedConstructor):
 
     # ---------------------------------------------------------------------- details
 
-    async def _joined(self) -> Joined | None:
-        if self._settings.fleet is None:
-            return None
-        from ezcaptcha_async._pool.membership import join  # noqa: PLC0415 - most pools are alone
-
-        return await join(self._settings.fleet, self._accounts, self._settings, time.time)
-
     def _entered(self) -> Engine:
         if self._engine is None:
             raise PoolClosedError("the pool is not open; enter it with 'async with'")
@@ -699,11 +656,8 @@ class SessionPool(GuardedConstructor):
         engine.check_open()
         return engine
 
-    def _sessions(self) -> Sessions:
-        return self._entered().accounts.session_of
-
     async def _start(
-        self, task: Task[Any], timeout: float | None, *, once: bool
+        self, task: ez.Task[Any], timeout: float | None, *, once: bool
     ) -> tuple[Entry, float | None]:
         """Begin with a task.
 
@@ -719,10 +673,12 @@ class SessionPool(GuardedConstructor):
             return engine.accounts.begin_once(task), deadline
         return engine.accounts.begin(task, deadline), None
 
-    def _asked(self, task: Task[Any], timeout: float | None, *, once: bool) -> tuple[Engine, float]:
+    def _asked(
+        self, task: ez.Task[Any], timeout: float | None, *, once: bool
+    ) -> tuple[Engine, float]:
         """Check what a caller asks for; return who is to do it, and until when on its clock."""
         engine = self._open()
-        if not isinstance(task, Task):
+        if not isinstance(task, ez.Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
         deadline = self._deadline(timeout)
         check_flag("once", once)

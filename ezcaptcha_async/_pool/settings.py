@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 from attrs.validators import optional
 
-from ezcaptcha_async._checks import is_count, is_positive
-from ezcaptcha_async._journal import Journal
-from ezcaptcha_async._runtime import is_deferred
-from ezcaptcha_async._timing import LearnedPolling, PollTiming
-from ezcaptcha_async._wire import check_transport
+from ezcaptcha_async._checks import is_count, is_deferred, is_positive
 from ezcaptcha_async.accounts import Account, Balance, default_key
 from ezcaptcha_async.errors import ConfigurationError
-from ezcaptcha_async.events import Event
 from ezcaptcha_async.services import Service
-from ezcaptcha_async.transports import Transport
 
 if TYPE_CHECKING:
+    from ezcaptcha_async._journal import Journal
+    from ezcaptcha_async._timing import PollTiming
+    from ezcaptcha_async.events import Event
     from ezcaptcha_async.fleets import Sharing
+    from ezcaptcha_async.transports import Transport
+
+_TRANSPORTS: Final = ("aiohttp", "httpx")
+"""What can be asked for by name."""
 
 _POLL_TIMING: Final = ("first_poll", "next_poll", "learn", "paced", "remaining", "kinds")
 
@@ -90,7 +91,9 @@ def _check_methods(name: str, value: object, remedy: str, methods: Iterable[str]
 def _known_or_own(settings: Settings, _field: attrs.Attribute[Any], transport: object) -> None:
     if transport is not None and settings.http_client is not None:
         raise ConfigurationError("give http_client or transport, not both")
-    check_transport(transport)
+    if isinstance(transport, str) and transport not in _TRANSPORTS:
+        names = " or ".join(repr(name) for name in _TRANSPORTS)
+        raise ConfigurationError(f"transport must be {names}, not {transport!r}")
     if transport is None or isinstance(transport, str):
         return
     remedy = "'httpx', 'aiohttp' or a Transport"
@@ -143,11 +146,11 @@ def _together(settings: Settings, _field: attrs.Attribute[Any], low_balance: obj
 
 
 def _as_journal(journal: Journal | str | os.PathLike[str] | None) -> Journal | None:
-    return journal if journal is None or isinstance(journal, Journal) else Journal(journal)
+    if journal is None:
+        return None
+    from ezcaptcha_async._journal import Journal  # noqa: PLC0415 - most have none
 
-
-def _as_random(rng: Random | None) -> Random:
-    return Random() if rng is None else rng
+    return journal if isinstance(journal, Journal) else Journal(journal)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -160,7 +163,7 @@ class Settings:
 
     http_client: Any
     transport: Transport | str | None = attrs.field(validator=_known_or_own)
-    polling: PollTiming = attrs.field(validator=_plan)
+    polling: PollTiming | None = attrs.field(validator=optional(_plan))
     journal: Journal | None = attrs.field(converter=_as_journal)
     fleet: Sharing | None = attrs.field(validator=optional(_instead_of_a_journal))
     unknown_budget: float | None = attrs.field(validator=optional(_points))
@@ -177,7 +180,7 @@ class Settings:
     request_timeout: float = attrs.field(validator=_seconds)
     create_patience: float = attrs.field(validator=_seconds)
     close_grace: float = attrs.field(validator=_seconds)
-    rng: Random = attrs.field(converter=_as_random, validator=_generator)
+    rng: Random | None = attrs.field(validator=optional(_generator))
 
     @property
     def opens_client(self) -> bool:
@@ -209,12 +212,3 @@ def accounts_from(given: tuple[Account | str, ...], service: Service | None) -> 
     if len({account.name for account in accounts}) < len(accounts):
         raise ConfigurationError("the same account was given twice; give each one once")
     return tuple(accounts)
-
-
-def default_polling(accounts: Iterable[Account]) -> LearnedPolling:
-    """Return the policy of a pool that was given none.
-
-    Where its services run at different speeds, that of the slowest holds: a poll that comes
-    late costs time, one that comes too soon is for nothing.
-    """
-    return LearnedPolling().at_speed(min(account.service.speed for account in accounts))

@@ -1,11 +1,10 @@
 """The event loop that a pool lives in, and the one coroutine that decides when requests go out."""
 
-from ezcaptcha_async._runtime.callbacks import Callback, WrongAnswerError, is_deferred, is_stray
+from ezcaptcha_async._runtime.callbacks import Callback, WrongAnswerError, is_stray
 from ezcaptcha_async._runtime.event_loop import (
     EventLoop,
     Waiter,
     current_event_loop,
-    on_trio,
     prepare_anyio,
 )
 from ezcaptcha_async._runtime.groups import unwrapped
@@ -18,9 +17,7 @@ __all__ = [
     "Waiter",
     "WrongAnswerError",
     "current_event_loop",
-    "is_deferred",
     "is_stray",
-    "on_trio",
     "prepare_anyio",
     "unwrapped",
 ]

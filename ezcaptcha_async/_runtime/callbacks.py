@@ -5,15 +5,11 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from functools import partial
 from inspect import (
     isasyncgen,
-    isasyncgenfunction,
     isawaitable,
     iscoroutine,
-    iscoroutinefunction,
     isgenerator,
-    isgeneratorfunction,
 )
 from typing import Any, Final, Generic, TypeVar
 
@@ -72,17 +68,6 @@ class Callback(Generic[T]):
         if not is_known:
             log.error("%s failed%s", self._name, problem)
         return self._default
-
-
-def is_deferred(function: object) -> bool:
-    """Return whether a function, called, does nothing yet: it is async, or a generator."""
-    while isinstance(function, partial):
-        function = function.func
-    return any(
-        kind(called)
-        for kind in (iscoroutinefunction, isasyncgenfunction, isgeneratorfunction)
-        for called in (function, type(function).__call__)
-    )
 
 
 def _refuse_deferred(answer: object) -> None:

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 import anyio
 from anyio.lowlevel import checkpoint
 
+from ezcaptcha_async._importing import on_trio
+
 
 class Waiter(Awaitable[Any], Protocol):
     """One wait for one answer, which is given as to a future: see `_books.answer`."""
@@ -68,13 +70,6 @@ class EventLoop(ABC):
 def current_event_loop() -> EventLoop:
     """Return the event loop that this is called in."""
     return _TrioLoop() if on_trio() else _AsyncioLoop()
-
-
-def on_trio() -> bool:
-    """Return whether it is trio that runs, and not asyncio."""
-    # Not asked of anyio, which would first import what it needs for asyncio.
-    trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_task())
 
 
 async def prepare_anyio(*, in_thread: bool) -> None:

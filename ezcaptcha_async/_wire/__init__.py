@@ -1,6 +1,6 @@
 """Bytes and HTTP: what is sent, what an answer means, and the HTTP clients that carry both."""
 
-from ezcaptcha_async._wire.clients import check_transport, prepare, transport_for
+from ezcaptcha_async._wire.clients import prepare, transport_for
 from ezcaptcha_async._wire.decoding import (
     MAX_BAN,
     Created,
@@ -23,7 +23,6 @@ __all__ = [
     "Ready",
     "Refused",
     "Unreadable",
-    "check_transport",
     "decode_solution",
     "prepare",
     "retry_delay",

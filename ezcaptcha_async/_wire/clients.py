@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import to_thread
-from anyio.lowlevel import checkpoint
 
+from ezcaptcha_async._importing import import_all
 from ezcaptcha_async._wire.brought import BroughtTransport
 from ezcaptcha_async._wire.tls import certificates_named, pipe_named, ssl_context, tls_problem
 from ezcaptcha_async.errors import ConfigurationError
@@ -20,9 +20,6 @@ from ezcaptcha_async.transports import Transport
 if TYPE_CHECKING:
     from ezcaptcha_async.environment import Proxies
 
-TRANSPORTS: Final = ("aiohttp", "httpx")
-"""What can be asked for by name."""
-
 _PREPARED: Final[set[object]] = set()
 """What `prepare` has done in this process."""
 
@@ -30,13 +27,6 @@ _SHARED: Final = (f"{__package__}.faults", f"{__package__}.transport")
 """What all adapters to clients import; 3 ms each."""
 
 _LOWEST_AIOHTTP: Final = (3, 14)
-
-
-def check_transport(transport: object) -> None:
-    """Refuse the name of a transport that there is not."""
-    if isinstance(transport, str) and transport not in TRANSPORTS:
-        names = " or ".join(repr(name) for name in TRANSPORTS)
-        raise ConfigurationError(f"transport must be {names}, not {transport!r}")
 
 
 async def prepare(
@@ -67,10 +57,7 @@ async def prepare(
             )
             _PREPARED.add(work)
     elif client is not None:
-        for module in _SHARED:
-            if module not in sys.modules:
-                import_module(module)
-                await checkpoint()
+        await import_all(_SHARED)
 
 
 def _proxies() -> Proxies:
@@ -80,7 +67,9 @@ def _proxies() -> Proxies:
 
 
 def _load(*, with_aiohttp: bool, speaks_tls: bool) -> None:
-    if not with_aiohttp or _aiohttp_problem() is not None:
+    if with_aiohttp and _aiohttp_problem() is None:
+        import_module(f"{__package__}.aiohttp")
+    else:
         _httpx_transport()
     if speaks_tls:
         ssl_context()

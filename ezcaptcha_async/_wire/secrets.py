@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
-from ezcaptcha_async._checks import SECRET_NAME, read_proxy
+from ezcaptcha_async._checks import names_secret, read_proxy
 from ezcaptcha_async._wire.encoding import task_fields
 from ezcaptcha_async.tasks import Task
 
@@ -48,7 +48,7 @@ def secrets_in(fields: Mapping[str, Any]) -> Iterator[str]:
     waiting: list[tuple[str, Any, bool]] = [("", fields, False)]
     while waiting:  # not by recursion: the fields of a custom task may be nested deeply
         name, value, is_part = waiting.pop()
-        is_named = SECRET_NAME.search(name) is not None
+        is_named = name != "" and names_secret(name)
         if isinstance(value, dict):
             items = cast("dict[str, Any]", value).items()
             waiting += [(inner, item, is_part or is_named) for inner, item in items]

@@ -9,7 +9,7 @@ from typing import Any, cast
 import anyio
 
 from ezcaptcha_async import TicketCancelledError
-from ezcaptcha_async._pool.ticket import _with, _without, shared
+from ezcaptcha_async._pool.callers import Callers, _with, _without
 from ezcaptcha_async._runtime import Waiter
 from tests.unit.books.keeper import Keeper
 
@@ -23,7 +23,7 @@ async def test_what_has_ended_for_everybody_ends_the_wait() -> None:
     session = SimpleNamespace(hold=lambda entry: keeper.books.hold(entry, 0.0))
     sessions: Any = {keeper.line: session}
     with anyio.fail_after(5):
-        assert await shared(entry, sessions, inf) is error
+        assert await Callers(sessions).shared(entry, inf) is error
 
 
 def test_many_who_wait_are_not_copied_for_each_that_comes_or_goes() -> None:

@@ -1,0 +1,57 @@
+"""Imports what takes long, so that no event loop stands still for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+
+
+def on_trio() -> bool:
+    """Return whether it is trio that runs, and not asyncio."""
+    # Not asked of anyio, which would first import what it needs for asyncio.
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())
+
+
+async def import_all(modules: Iterable[str], *, in_thread: bool = False) -> None:
+    """Import modules, once a process.
+
+    Args:
+        modules: Their names; each after those that it imports, so that no turn is long.
+        in_thread: Whether a worker thread does it, beside the event loop. A virtual clock would
+            run on meanwhile, so where one may be in use, each module has a turn of its own.
+    """
+    missing = [name for name in modules if name not in sys.modules]
+    if missing and in_thread:
+        await _in_thread(missing)
+        return
+    for name in missing:
+        import_module(name)
+        await _pause()
+
+
+async def _in_thread(modules: Iterable[str]) -> None:
+    def work() -> None:
+        for name in modules:
+            import_module(name)
+
+    if on_trio():
+        import trio  # noqa: PLC0415 - may be missing where asyncio runs
+
+        await trio.to_thread.run_sync(work)
+    else:
+        import asyncio  # noqa: PLC0415 - it is what runs
+
+        await asyncio.to_thread(work)
+
+
+async def _pause() -> None:
+    if on_trio():
+        import trio  # noqa: PLC0415 - likewise
+
+        await trio.lowlevel.checkpoint()
+    else:
+        import asyncio  # noqa: PLC0415 - likewise
+
+        await asyncio.sleep(0)
