@@ -16,7 +16,7 @@ from ezcaptcha_async.transports import NoAnswer, Reply
 _UNSURE: Final = frozenset({ServiceError, TaskNotFoundError})
 """What a paid task is not given up for at once."""
 
-_SURE: Final = 3
+_SURE: Final = 4
 _SURE_AT_LAST: Final = 20
 """After so many polls in a row it is; the latter where tasks have survived the same."""
 

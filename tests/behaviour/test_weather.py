@@ -200,7 +200,7 @@ async def test_whatever_a_share_of_the_polls_is_answered_with(
 async def test_what_is_said_again_and_again_ends_a_task(
     answer: Reply, error: type[EzCaptchaError]
 ) -> None:
-    """Its caller would wait five minutes for what the service has said three times."""
+    """Its caller would wait five minutes for what the service has said four times."""
     service = SimulatedService(solve_times=Fixed(60))
     sky = Sky(service, answer, fails=1.0)
     begin = anyio.current_time()
@@ -208,7 +208,7 @@ async def test_what_is_said_again_and_again_ends_a_task(
         with pytest.raises(error) as caught:
             await pool.solve(TASK)
     assert caught.value.ticket is not None
-    assert len(sky.polls) == 3
+    assert len(sky.polls) == 4
     assert anyio.current_time() - begin < 30
 
 
