@@ -50,15 +50,13 @@ _FIRST_WATCH: Final = 15
 """Of a known type the sixteenth of those in flight is a scout, and one of fifty after it: nobody
 else would see for long that it has become faster."""
 
-_SCOUTS: Final = 0.5
-"""Scouts for the square root of the tasks that learn from them: ten for 400."""
+_SCOUTS: Final = 0.47
+"""Scouts for the square root of the tasks that learn from them: the fifth is the first one, and
+of 400 there are nine. Of fewer than five, each would cost more than it tells."""
 
 _WITNESSES: Final = 2.0
 """The same while a type's estimate is in doubt, seven of twenty: one task that was ready too early
 may be an odd one, and a few more tell whether all are."""
-
-_LEAST_CROWD: Final = 30
-"""Tasks among which there is the first scout. Of fewer, each costs more than it tells."""
 
 _VERSION: Final = 1
 _LARGEST: Final = 1e12
@@ -111,7 +109,7 @@ class TypeModel:
             return True
         if self.times.known >= _KNOWN_AFTER:
             return place % _WATCHED == _FIRST_WATCH
-        return place >= _LEAST_CROWD and _is_one_of(_SCOUTS, place)
+        return _is_one_of(_SCOUTS, place)
 
     def polled(self, *, refutes: bool = False, doubted: bool = False) -> bool:
         """Count an answered poll, and renew the estimate when enough of them are new.

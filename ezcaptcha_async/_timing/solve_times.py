@@ -37,9 +37,9 @@ _REFUTED_AT: Final = 9.0
 estimate did, for the estimate to be dropped: the world has changed. Without a change that comes
 about once in 8,000 polls."""
 
-_IN_DOUBT_AT: Final = -log(2 * 0.01)
-"""The same for one task that was ready so early that it had one chance in a hundred. More are
-asked then, and none waits meanwhile for what may have become quick."""
+_IN_DOUBT_AT: Final = -log(2 * 0.04)
+"""The same for one task that was ready so early that it had one chance in 25. More are asked
+then, and none waits meanwhile for what may have become quick."""
 
 _LEAST_CHANCE: Final = 0.002
 """So unlikely is what the estimate rules out; a single answer is not to refute it."""

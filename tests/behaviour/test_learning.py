@@ -17,8 +17,9 @@ from ezcaptcha_async import (
     PollPolicy,
     SessionPool,
 )
+from ezcaptcha_async.polling import PollTiming
 from ezcaptcha_async.tasks import Kind
-from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, Uniform
+from ezcaptcha_async.testing import Fault, Fixed, LogNormal, SimulatedService, SolveTime, Uniform
 
 from .conftest import KEY, TASK, DirectTransport, open_pool, open_pool_directly, solve_all
 
@@ -92,6 +93,40 @@ async def test_what_has_become_quick_does_not_wait_as_it_used_to() -> None:
     async with open_pool_directly(service, polling=polling) as pool:
         await solve_all(pool, 40)
     assert service.record.summary().lag_mean < 4
+
+
+async def cost_of(service: SimulatedService, polling: PollTiming, count: int) -> float:
+    """Return the seconds after which so many at once are fetched, a poll counted as half of one."""
+    async with open_pool_directly(service, polling=polling) as pool:
+        await solve_all(pool, count)
+        counts = pool.statistics()
+    return 0.5 * counts.polls / count + service.record.summary().lag_mean
+
+
+ALL_THE_TIME = PollPolicy(first_delay=3, interval=3, growth=1, jitter=0)
+SHAPES = (Fixed(1), Uniform(1, 4), Fixed(5), Uniform(8, 28), Fixed(14), Uniform(40, 90))
+
+
+@pytest.mark.parametrize("count", [6, 20, 100])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+async def test_whatever_a_new_type_takes_few_find_it_out(shape: SolveTime, count: int) -> None:
+    """A script with some tasks of an unknown type would be better off asking every 3 s."""
+    learned = await cost_of(SimulatedService(solve_times=shape), LearnedPolling(), count)
+    plain = await cost_of(SimulatedService(solve_times=shape), ALL_THE_TIME, count)
+    assert learned < 1.35 * plain
+
+
+@pytest.mark.parametrize("count", [20, 100])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+async def test_whatever_a_known_type_takes_since_today(shape: SolveTime, count: int) -> None:
+    """What was learned of it would hold up all that are begun at once."""
+    polling = LearnedPolling()
+    before = SimulatedService(solve_times=LogNormal(18, 0.3))
+    async with open_pool_directly(before, polling=polling) as pool:
+        await solve_slowly(pool, 200)
+    learned = await cost_of(SimulatedService(solve_times=shape), polling, count)
+    plain = await cost_of(SimulatedService(solve_times=shape), ALL_THE_TIME, count)
+    assert learned < 1.5 * plain
 
 
 async def test_sixteen_at_work_at_a_time_are_not_all_scouts() -> None:

@@ -437,6 +437,6 @@ async def test_polls_that_fall_due_together_go_together() -> None:
             moments[round(anyio.current_time() - event.seconds, 6)] += 1
 
     async with open_pool_directly(service, on_event=note) as pool:
-        assert await solve_all(pool, 100) == (100, [])
+        assert await solve_all(pool, 300) == (300, [])
     # By themselves, two: they begin together.
     assert sum(moments.values()) / len(moments) > 3

@@ -132,7 +132,7 @@ def test_few_of_many_are_scouts_until_much_is_known() -> None:
     """All would poll for nothing, or all wait for what one poll could have told."""
     model = TypeModel()
     places = [place for place in range(1_000) if model.scouts(place)]
-    assert places[0] >= 30
+    assert places[0] == 4, "each of fewer would cost more than it tells"
     assert 2 <= sum(place < 100 for place in places) <= 5
     assert 12 <= len(places) <= 16
     for _ in range(25):
@@ -155,7 +155,7 @@ def test_one_task_that_is_ready_far_too_early_has_others_asked() -> None:
     assert kinds.learn(KIND, 0.0, 3.0, ready=True), "what waits is planned anew"
     assert sum(map(model.scouts, range(20))) == 7
     assert sum(map(model.scouts, range(10_000))) < 500
-    for _ in range(3):
+    for _ in range(5):
         assert not kinds.learn(KIND, 0.0, 3.0, ready=False)
     assert sum(map(model.scouts, range(20))) == 1, "it was an odd one"
     assert not kinds.learn(KIND, 0.0, 3.0, ready=True), "not again and again among thousands"
