@@ -15,7 +15,7 @@ from operator import sub
 from typing import Any, Final, TypeVar, cast
 
 from ezcaptcha_async._checks import is_number
-from ezcaptcha_async._timing.ages import BINS, EDGES
+from ezcaptcha_async._timing.ages import AGES, BINS, at_ages
 from ezcaptcha_async._timing.plan import Plan, make_plan
 from ezcaptcha_async._timing.solve_times import SolveTimes
 from ezcaptcha_async.errors import ConfigurationError
@@ -31,6 +31,11 @@ _WIDEST: Final = 1.6
 
 _GAIN: Final = 0.02
 _FIRST_GAIN: Final = 0.1
+_CALM: Final = 50.0
+"""Tasks in flight among which an answer moves a factor by half as much. A burst answers hundreds of
+times at one age: its factor would be off by whatever the estimate is off at that age, and at the
+next age by something else."""
+
 _FORGET: Final = 0.0005
 _SCALE_STEPS: Final = 10
 """Plans are made for scales a tenth apart: half of that is far below what jitter does."""
@@ -58,6 +63,9 @@ _WITNESSES: Final = 2.0
 """The same while a type's estimate is in doubt, seven of twenty: one task that was ready too early
 may be an odd one, and a few more tell whether all are."""
 
+_DISSOLVES: Final = 0.999
+"""What is left of a crowd, each time that a poll is planned."""
+
 _VERSION: Final = 1
 _LARGEST: Final = 1e12
 
@@ -66,7 +74,13 @@ V = TypeVar("V")
 
 
 class TypeModel:
-    """One type: its solve times and the plans that were made from them."""
+    """One type: its solve times and the plans that were made from them.
+
+    Attributes:
+        times: The former.
+        tasks: How many were solved.
+        crowd: About how many are in flight, as far as `scouts` is asked of them.
+    """
 
     __slots__ = (
         "_answers",
@@ -75,6 +89,8 @@ class TypeModel:
         "_polls",
         "_refresh_at",
         "_revised",
+        "_survival",
+        "crowd",
         "tasks",
         "times",
     )
@@ -82,7 +98,9 @@ class TypeModel:
     def __init__(self) -> None:
         self.times = SolveTimes()
         self.tasks = 0
+        self.crowd = 0.0
         self._revised = self.times.survival
+        self._survival = at_ages(self.times.survival)
         self._polls = 0
         self._refresh_at = 1.0
         self._answers = 0
@@ -99,12 +117,13 @@ class TypeModel:
                 self._plans.clear()
             shrink = exp(-step / _SCALE_STEPS)
             plan = self._plans[key] = make_plan(
-                EDGES, self.times.survival, spacing=spacing * shrink, price=price * shrink
+                AGES, self._survival, spacing=spacing * shrink, price=price * shrink
             )
         return plan
 
     def scouts(self, place: int) -> bool:
         """Tell whether a task goes first, for others to learn from: see `Scouting`."""
+        self.crowd = max(place, _DISSOLVES * self.crowd)
         if self.times.in_doubt and _is_one_of(_WITNESSES, place):
             return True
         if self.times.known >= _KNOWN_AFTER:
@@ -138,6 +157,7 @@ class TypeModel:
     def refresh(self) -> None:
         """Renew the estimate; plans that were made from the old one go."""
         self.times.refresh()
+        self._survival = at_ages(self.times.survival)
         self._plans.clear()
 
 
@@ -197,9 +217,11 @@ class Kinds:
         revised = model.polled(refutes=refutes, doubted=doubted)
         # The sum of the surprises over a task's polls is 0 on average when the scale is
         # right, whatever was polled when: what is left over says which way it is wrong.
-        gain = max(_GAIN, _FIRST_GAIN / (1 + site.tasks / 3))
+        of_site = model.crowd * (site.tasks + 1) / (model.tasks + 1)
+        gain = max(_GAIN, _FIRST_GAIN / (1 + site.tasks / 3)) / (1 + of_site / _CALM)
         site.drift = _moved(site.drift, gain * surprise)
-        _put(self._health, kind.service, _moved(health, _GAIN * surprise), _MOST_SERVICES)
+        step = _GAIN * surprise / (1 + model.crowd / _CALM)
+        _put(self._health, kind.service, _moved(health, step), _MOST_SERVICES)
         self._types.move_to_end(kind[:2])
         self.sites.move_to_end(kind)
         return revised

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Final
 
 from ezcaptcha_async._checks import is_number, path_in
-from ezcaptcha_async._timing.ages import BINS, EDGES, edge_near
+from ezcaptcha_async._timing.ages import AGES, age_near
 from ezcaptcha_async._timing.kinds import Kinds, TypeModel
 from ezcaptcha_async._timing.plan import Plan
 from ezcaptcha_async._timing.policy import KindStatistics
@@ -96,15 +96,15 @@ class LearnedPolling:
     def first_poll(self, kind: Kind, spacing: float, rng: Random) -> float:
         """Return the age at which the first poll is worth its price, about."""
         plan, scale = self._plan(kind, spacing)
-        return EDGES[plan.first] * scale * (1 + _JITTER * (2 * rng.random() - 1))
+        return AGES[plan.first] * scale * (1 + _JITTER * (2 * rng.random() - 1))
 
     def next_poll(self, kind: Kind, spacing: float, age: float, polls: int, rng: Random) -> float:
         """Return the seconds until the next poll is worth its price; never below `spacing`."""
         plan, scale = self._plan(kind, spacing)
-        index = edge_near(age / scale)
-        if index == BINS:
+        index = age_near(age / scale)
+        if index == len(AGES) - 1:
             return max(spacing, _MORE * age)
-        return max(spacing, EDGES[plan.following[index]] * scale - age)
+        return max(spacing, AGES[plan.following[index]] * scale - age)
 
     def scouts(self, kind: Kind, place: int) -> bool:
         """Let a few of many go first while little is known of their type."""

@@ -314,3 +314,20 @@ def test_doubts_let_all_be_planned_anew_only_now_and_then() -> None:
     model = TypeModel()
     passes = sum(model.polled(doubted=True, refutes=turn % 50 == 0) for turn in range(10_000))
     assert 10 < passes < 100
+
+
+def test_a_burst_does_not_move_what_stretches_a_type() -> None:
+    """Its first answers come at one age: by the next ones all would be planned for another world.
+
+    They are right for the type, and are learned of it; nothing is slower or faster than before.
+    """
+    kind = KIND._replace(host="0.example.com")
+    moved = []
+    for crowd in (0, 1_000):
+        kinds = taught(400)
+        kinds.type_of(kind).scouts(crowd)
+        before = kinds.log_scale(kind)
+        for number in range(200):
+            kinds.learn(kind, 0.0, 14.0, ready=number % 4 != 0)
+        moved.append(abs(kinds.log_scale(kind) - before))
+    assert moved[1] < moved[0] / 4, moved

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ezcaptcha_async._timing.ages import BINS, EDGES, edge_near
+from ezcaptcha_async._timing.ages import AGES, BINS, EDGES, age_near, at_ages
 from ezcaptcha_async._timing.solve_times import SolveTimes
 
 ages = st.floats(0, 1e6)
@@ -46,10 +46,20 @@ def test_the_bins() -> None:
 
 
 @given(ages)
-def test_the_nearest_edge(age: float) -> None:
-    """Polls would be counted in the wrong bin."""
-    nearest = edge_near(age)
-    assert abs(EDGES[nearest] - age) == min(abs(edge - age) for edge in EDGES)
+def test_the_nearest_age(age: float) -> None:
+    """A task would be polled by the plan for older ones."""
+    nearest = age_near(age)
+    assert abs(AGES[nearest] - age) == min(abs(item - age) for item in AGES)
+
+
+def test_the_ages() -> None:
+    """Polls 3 s apart would fit badly between them, or what was learned not at all."""
+    assert set(EDGES) <= set(AGES)
+    assert len(AGES) < 200
+    assert all(0 < high - low <= max(0.5, low / 50) for low, high in pairwise(AGES) if low < 75)
+    assert at_ages([1 - edge / 400 for edge in EDGES]) == pytest.approx(
+        [1 - age / 400 for age in AGES]
+    )
 
 
 def test_before_anything_is_learned() -> None:
