@@ -91,7 +91,7 @@ class Terms:
     retry_spread: float = 2.0
     least_deadline: float = 3.0
     in_flight_for: float = 20.0
-    tick: float = 0.05
+    tick: float = 0.1
     most_late: float = 3.0
     passes_on_after: float = 10.0
 
