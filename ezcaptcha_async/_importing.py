@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 
 
@@ -24,26 +24,32 @@ async def import_all(modules: Iterable[str], *, in_thread: bool = False) -> None
     """
     missing = [name for name in modules if name not in sys.modules]
     if missing and in_thread:
-        await _in_thread(missing)
+        await do_in_thread(lambda: [import_module(name) for name in missing])
         return
     for name in missing:
         import_module(name)
         await _pause()
 
 
-async def _in_thread(modules: Iterable[str]) -> None:
-    def work() -> None:
-        for name in modules:
-            import_module(name)
+async def do_in_thread(work: Callable[[], object]) -> None:
+    """Do something in a worker thread, which ends with it.
 
+    Not in one of asyncio's own: an event loop that has begun with those waits for them at its end,
+    and that would be for ever where a child was forked that has closed its copy of the loop.
+    """
     if on_trio():
         import trio  # noqa: PLC0415 - may be missing where asyncio runs
 
         await trio.to_thread.run_sync(work)
-    else:
-        import asyncio  # noqa: PLC0415 - it is what runs
+        return
+    import asyncio  # noqa: PLC0415 - it is what runs
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - asyncio has imported it
 
-        await asyncio.to_thread(work)
+    threads = ThreadPoolExecutor(max_workers=1)
+    try:
+        await asyncio.get_running_loop().run_in_executor(threads, work)
+    finally:
+        threads.shutdown(wait=False)
 
 
 async def _pause() -> None:

@@ -12,12 +12,13 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from ezcaptcha_async._importing import on_trio
+from ezcaptcha_async._importing import do_in_thread, on_trio
 
 
 class Waiter(Awaitable[Any], Protocol):
@@ -84,7 +85,7 @@ async def prepare_anyio(*, in_thread: bool) -> None:
     import asyncio  # noqa: PLC0415 - it is what runs
 
     if in_thread:
-        await asyncio.to_thread(anyio.run, checkpoint)
+        await do_in_thread(partial(anyio.run, checkpoint))
     else:
         _ = anyio.CancelScope  # which has anyio import the first part of it
         await asyncio.sleep(0)

@@ -77,6 +77,7 @@ IMPURE: Final = (
 PERMITTED: Final = (
     ("_log", "logging"),  # what it is about
     ("_importing", "asyncio"),  # whose event loop is not to stand still
+    ("_importing", "concurrent.futures"),  # where it does not
     ("private_files", "pathlib.Path"),  # what it is about
     ("environment", "urllib.request"),  # what Windows and macOS have for an environment
     ("solutions", "time"),  # the default of `remaining()`
