@@ -22,7 +22,7 @@ from typing import (
     overload,
 )
 
-import ezcaptcha_async as ez  # what is named by it is imported when it is asked for
+import ezcaptcha_async  # what is named by it is imported when it is asked for
 from ezcaptcha_async._checks import GuardedConstructor, refuse_unknown
 from ezcaptcha_async._importing import import_all
 from ezcaptcha_async._pool.settings import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ezcaptcha_async._books import Entry
     from ezcaptcha_async._pool.engine import Engine
 
-S = TypeVar("S", bound="ez.Solution")
+S = TypeVar("S", bound="ezcaptcha_async.Solution")
 
 _PARTS: Final = (
     "anyio.lowlevel",
@@ -135,16 +135,16 @@ class SessionPool(GuardedConstructor):
         *accounts: Account | str,
         service: Service | None = None,
         http_client: Any = None,
-        transport: ez.transports.Transport | str | None = None,
-        polling: ez.polling.PollTiming | None = None,
-        journal: ez.Journal | str | os.PathLike[str] | None = None,
-        fleet: ez.fleets.Sharing | None = None,
+        transport: ezcaptcha_async.transports.Transport | str | None = None,
+        polling: ezcaptcha_async.polling.PollTiming | None = None,
+        journal: ezcaptcha_async.Journal | str | os.PathLike[str] | None = None,
+        fleet: ezcaptcha_async.fleets.Sharing | None = None,
         on_unknown: Literal["raise", "retry"] = "raise",
         unknown_budget: float | None = None,
         budget: float | None = None,
         low_balance: float | None = None,
         on_low_balance: Callable[[Balance], object] | None = None,
-        on_event: Callable[[ez.Event], object] | None = None,
+        on_event: Callable[[ezcaptcha_async.Event], object] | None = None,
         max_requests: int | None = None,
         request_timeout: float = 20.0,
         create_patience: float = 120.0,
@@ -251,7 +251,7 @@ class SessionPool(GuardedConstructor):
 
     async def solve(
         self,
-        task: ez.Task[S],
+        task: ezcaptcha_async.Task[S],
         *,
         timeout: float | None = None,
         once: bool = False,
@@ -339,12 +339,12 @@ class SessionPool(GuardedConstructor):
 
     async def submit(
         self,
-        task: ez.Task[S],
+        task: ezcaptcha_async.Task[S],
         *,
         timeout: float | None = None,
         once: bool = False,
         **unknown: Never,
-    ) -> ez.Ticket[S]:
+    ) -> ezcaptcha_async.Ticket[S]:
         """Create a task and return its ticket as soon as it is paid.
 
         Args:
@@ -371,16 +371,21 @@ class SessionPool(GuardedConstructor):
         return engine.ticket(entry, deadline)
 
     @overload
-    async def resume(self, saved: ez.Ticket[S], *, timeout: float | None = None) -> S: ...
+    async def resume(
+        self, saved: ezcaptcha_async.Ticket[S], *, timeout: float | None = None
+    ) -> S: ...
 
     @overload
     async def resume(
         self, saved: Mapping[str, Any], *, timeout: float | None = None
-    ) -> ez.Solution: ...
+    ) -> ezcaptcha_async.Solution: ...
 
     async def resume(
-        self, saved: ez.Ticket[Any] | Mapping[str, Any], *, timeout: float | None = None
-    ) -> ez.Solution:
+        self,
+        saved: ezcaptcha_async.Ticket[Any] | Mapping[str, Any],
+        *,
+        timeout: float | None = None,
+    ) -> ezcaptcha_async.Solution:
         """Wait for a task that is paid already; creates nothing.
 
         Args:
@@ -406,9 +411,9 @@ class SessionPool(GuardedConstructor):
         """
         engine = self._open()
         deadline = self._deadline(timeout)
-        if isinstance(saved, ez.Ticket):
+        if isinstance(saved, ezcaptcha_async.Ticket):
             if saved.state == "solved":
-                solution: ez.Solution = await saved
+                solution: ezcaptcha_async.Solution = await saved
                 return solution
             saved = saved.to_dict()
         from ezcaptcha_async._journal import SavedTask  # noqa: PLC0415 - of _PARTS
@@ -422,13 +427,13 @@ class SessionPool(GuardedConstructor):
 
     def solve_many(
         self,
-        tasks: Iterable[ez.Task[S]] | AsyncIterable[ez.Task[S]],
+        tasks: Iterable[ezcaptcha_async.Task[S]] | AsyncIterable[ezcaptcha_async.Task[S]],
         *,
         max_in_flight: int | None = None,
         timeout: float | None = None,
         once: bool = False,
         **unknown: Never,
-    ) -> AbstractAsyncContextManager[AsyncIterator[ez.Outcome[S]]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[ezcaptcha_async.Outcome[S]]]:
         """Solve many tasks; use as ``async with pool.solve_many(tasks) as outcomes``.
 
         Outcomes come as they complete. An error of one task is in its outcome and stops
@@ -477,7 +482,7 @@ class SessionPool(GuardedConstructor):
 
     def resume_all(
         self, *, max_in_flight: int = 500
-    ) -> AbstractAsyncContextManager[AsyncIterator[ez.Resumed]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[ezcaptcha_async.Resumed]]:
         """Fetch what earlier processes have paid for, as the journal knows it.
 
         Use as ``async with pool.resume_all() as outcomes``, like `solve_many`; nothing is
@@ -570,7 +575,7 @@ class SessionPool(GuardedConstructor):
         """
         self._open().accounts.session_named(account).reopen()
 
-    def statistics(self) -> ez.PoolStatistics:
+    def statistics(self) -> ezcaptcha_async.PoolStatistics:
         """Return a snapshot of the counts, also after the pool was closed.
 
         Raises:
@@ -585,7 +590,7 @@ class SessionPool(GuardedConstructor):
         """
         return self._entered().statistics()
 
-    def orphans(self) -> tuple[ez.Ticket[Any], ...]:
+    def orphans(self) -> tuple[ezcaptcha_async.Ticket[Any], ...]:
         """Return the paid tickets that nobody waits for and that can still be fetched.
 
         Their callers were cancelled or timed out, or the pool was closed. They are not
@@ -605,7 +610,7 @@ class SessionPool(GuardedConstructor):
         """
         return self._entered().orphans()
 
-    def unknowns(self) -> tuple[ez.Submission, ...]:
+    def unknowns(self) -> tuple[ezcaptcha_async.Submission, ...]:
         """Return the createTask requests of the last day whose answer was lost.
 
         Each may have been paid for, and none can be fetched. Where the pool has a journal,
@@ -626,7 +631,7 @@ class SessionPool(GuardedConstructor):
         """
         return tuple(self._entered().ledger.unknown_submissions())
 
-    async def fleet_status(self) -> ez.fleets.FleetStatus:
+    async def fleet_status(self) -> ezcaptcha_async.fleets.FleetStatus:
         """Ask how the fleet of this pool stands: pools, gates, money, tasks.
 
         Raises:
@@ -657,7 +662,7 @@ class SessionPool(GuardedConstructor):
         return engine
 
     async def _start(
-        self, task: ez.Task[Any], timeout: float | None, *, once: bool
+        self, task: ezcaptcha_async.Task[Any], timeout: float | None, *, once: bool
     ) -> tuple[Entry, float | None]:
         """Begin with a task.
 
@@ -674,11 +679,11 @@ class SessionPool(GuardedConstructor):
         return engine.accounts.begin(task, deadline), None
 
     def _asked(
-        self, task: ez.Task[Any], timeout: float | None, *, once: bool
+        self, task: ezcaptcha_async.Task[Any], timeout: float | None, *, once: bool
     ) -> tuple[Engine, float]:
         """Check what a caller asks for; return who is to do it, and until when on its clock."""
         engine = self._open()
-        if not isinstance(task, ez.Task):
+        if not isinstance(task, ezcaptcha_async.Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
         deadline = self._deadline(timeout)
         check_flag("once", once)

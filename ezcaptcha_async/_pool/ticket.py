@@ -33,9 +33,10 @@ class Ticket(Generic[S]):
 
     __slots__ = ("_callers", "_deadline", "_entry")
 
-    def __init__(self, entry: Entry, callers: Callers, deadline: float | None = None) -> None:
+    def __init__(self, entry: Entry, callers: Any, deadline: float | None = None) -> None:
         self._entry = entry
-        self._callers = callers
+        # Not in the signature, from which type checkers would look through the whole house.
+        self._callers: Callers = callers
         self._deadline = deadline
 
     def __repr__(self) -> str:
