@@ -86,6 +86,6 @@ class Journal:
         return tuple(contents.unknown.values())
 
     def _contents(self) -> Contents:
-        from ezcaptcha_async._journal.reading import contents_of  # noqa: PLC0415 - most have none
+        from ezcaptcha_async._journal.reading import contents_of  # noqa: PLC0415 - most pools have no journal
 
         return contents_of(self)

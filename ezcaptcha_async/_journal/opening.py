@@ -32,6 +32,6 @@ async def open_ledger(journal: Journal | None, unix_time: Callable[[], float]) -
     if journal is None:
         return MemoryLedger(unix_time)
     from ezcaptcha_async._journal.file_ledger import ledger_in  # noqa: PLC0415 - most have no file
-    from ezcaptcha_async._journal.reading import open_journal  # noqa: PLC0415 - likewise
+    from ezcaptcha_async._journal.reading import open_journal  # noqa: PLC0415 - most have no file
 
     return await ledger_in(open_journal(journal), unix_time)

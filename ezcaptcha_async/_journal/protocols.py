@@ -1,6 +1,6 @@
 """What a pool asks of the books that outlive it, whoever keeps them."""
 
-# ruff: noqa: ARG002 - what does nothing here needs nothing
+# ruff: noqa: ARG002 - what books that keep nothing do with it: the arguments are for the others
 
 from __future__ import annotations
 

@@ -54,6 +54,7 @@ _PARTS: Final = (
     "ezcaptcha_async._journal",
     "ezcaptcha_async._wire",
     "ezcaptcha_async._account",
+    "ezcaptcha_async._pool.many",
     "ezcaptcha_async._pool.opening",
 )
 """What works for an open pool, imported with the first of them, beside the event loop: a program
@@ -220,7 +221,7 @@ class SessionPool(GuardedConstructor):
         self._is_opening = True
         try:
             await import_all(_PARTS, in_thread=self._settings.opens_client)
-            from ezcaptcha_async._pool.opening import open_engine  # noqa: PLC0415 - one of _PARTS
+            from ezcaptcha_async._pool.opening import open_engine  # noqa: PLC0415 - in _PARTS
 
             self._engine = await open_engine(self._accounts, self._settings)
         finally:
@@ -416,7 +417,7 @@ class SessionPool(GuardedConstructor):
                 solution: ezcaptcha_async.Solution = await saved
                 return solution
             saved = saved.to_dict()
-        from ezcaptcha_async._journal import SavedTask  # noqa: PLC0415 - of _PARTS
+        from ezcaptcha_async._journal import SavedTask  # noqa: PLC0415 - in _PARTS
 
         task = SavedTask.from_dict(saved)
         turn = engine.runner.turn()
@@ -475,7 +476,7 @@ class SessionPool(GuardedConstructor):
             check_number("timeout", timeout)
         check_flag("once", once)
         _check_many(tasks)
-        from ezcaptcha_async._pool.many import solved  # noqa: PLC0415 - of _PARTS
+        from ezcaptcha_async._pool.many import solved  # noqa: PLC0415 - in _PARTS
 
         start = partial(self._start, timeout=timeout, once=once)
         return solved(tasks, start, lambda: self._entered().callers, max_in_flight=max_in_flight)
@@ -514,7 +515,7 @@ class SessionPool(GuardedConstructor):
         engine = self._open()
         if self._settings.journal is None and self._settings.fleet is None:
             raise ConfigurationError("resume_all needs a pool with a journal or a fleet")
-        from ezcaptcha_async._pool.many import resumed  # noqa: PLC0415 - of _PARTS
+        from ezcaptcha_async._pool.many import resumed  # noqa: PLC0415 - in _PARTS
 
         return resumed(engine.ledger, engine.accounts, engine.callers, max_in_flight=max_in_flight)
 

@@ -122,7 +122,10 @@ class TypeModel:
         return plan
 
     def scouts(self, place: int) -> bool:
-        """Tell whether a task goes first, for others to learn from: see `Scouting`."""
+        """Tell whether a task goes first, for others to learn from: see `Scouting`.
+
+        Its place says as well how large the crowd is, and is noted.
+        """
         self.crowd = max(place, _DISSOLVES * self.crowd)
         if self.times.in_doubt and _is_one_of(_WITNESSES, place):
             return True
