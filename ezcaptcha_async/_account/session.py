@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import attrs
@@ -131,17 +132,19 @@ class Session:
 
     # ---------------------------------------------------------------------- tickets
 
-    def enqueue(
-        self, task: Task[Any], points: float | None, deadline: float, *, once: bool, repeated: bool
-    ) -> Entry:
-        """Put a task in line for creation; see `Entry` for what is said of it."""
+    def entry_for(self, task: Task[Any], deadline: float = inf) -> Entry:
+        """Return an entry, in no books yet, for a new task; see `Entry` for what is said of it."""
         # By position: names would take as long again, for each of thousands of callers.
-        entry = Entry(self.line, self._kind_of(task), task.solution_type, task)
-        entry.points, entry.reference = points, task.reference
-        entry.deadline, entry.queued_at = deadline, self.loop.clock()
-        entry.once, entry.repeated = once, repeated
-        self.books.enqueue(entry, aside=once and self._ledger.looks_up())
-        return entry
+        kind, now = self._kind_of(task), self.loop.clock()
+        return Entry(
+            self.line, kind, task.solution_type, task, None, task.reference, 0, deadline, now
+        )
+
+    def enqueue(self, entry: Entry, task: Task[Any]) -> None:
+        """Put a new task in line for creation here, whose entry may have been made elsewhere."""
+        if entry.line is not self.line:
+            entry.line, entry.kind = self.line, self._kind_of(task)
+        self.books.enqueue(entry, aside=entry.once and self._ledger.looks_up())
 
     def found(
         self, entry: Entry, task: SavedTask, result: Reply | ServiceError, seconds: float

@@ -434,6 +434,8 @@ class Books:
         `error` is for anybody who waits all the same.
         """
         entry.holders = 0
+        if not entry.number:
+            return  # in line to come into the books
         left = False
         if entry.phase is Phase.QUEUED:
             self._finish(entry, Phase.CANCELLED, error)

@@ -89,6 +89,8 @@ class Waiting(Protocol):
 
     def set_result(self, result: Any, /) -> None: ...
 
+    def set_exception(self, exception: Exception, /) -> None: ...
+
 
 def answer(waiter: Waiting, outcome: object) -> None:
     """Give one who waits the outcome; the first one stands."""

@@ -18,6 +18,7 @@ from ezcaptcha_async.errors import (
     BudgetExceededError,
     ConfigurationError,
     ResultWindowLapsedError,
+    ServiceError,
     SubmissionUnknownError,
 )
 from ezcaptcha_async.tasks import TASK_TYPES, CustomTask, Task, proxy_of
@@ -43,11 +44,13 @@ class Accounts:
         self._budget = budget
         self._ledger = ledger
         self._clock = clock
+        self._known: dict[str, Sequence[Session]] = {}
 
     def add(self, session: Session) -> None:
         """Give work to one more account."""
         self.session_of[session.line] = session
         self.sessions = (*self.sessions, session)
+        self._known.clear()
 
     def perform(self, command: Command) -> Awaitable[None]:
         """Have a command performed by the account whose it is."""
@@ -55,20 +58,11 @@ class Accounts:
 
     # ------------------------------------------------------------------- new tasks
 
-    def begin(
-        self,
-        task: Task[Any],
-        deadline: float = inf,
-        *,
-        once: bool = False,
-        lost: Submission | None = None,
-    ) -> Entry:
-        """Put a task in line at the account that suits it best, and return its entry.
+    def enter(self, entry: Entry, *, lost: Submission | None = None) -> None:
+        """Put a new task in line at the account that suits it best.
 
         Args:
-            task: What to solve.
-            deadline: On the event loop's clock, when the caller's patience ends.
-            once: Whether at most one payment is made for its reference.
+            entry: What `Session.entry_for` has returned; which account's it was is of no matter.
             lost: What was sent for it before, where the answer was lost.
 
         Raises:
@@ -78,6 +72,7 @@ class Accounts:
             BudgetExceededError: It costs more than is left.
             SubmissionUnknownError: It may be paid for already, and is not to be sent again.
         """
+        task = cast("Task[Any]", entry.task)
         session = self._session_for(task)
         refusal = session.creator.refusal_of(task)
         if refusal is not None:
@@ -85,20 +80,21 @@ class Accounts:
         task_type = task.type
         offer = session.service.offer_for(task_type)
         self._budget.check(task_type, offer)
-        price = None if offer is None else offer.points
-        if lost is not None and not self._budget.may_repeat(price):
+        entry.points = None if offer is None else offer.points
+        entry.repeated = lost is not None
+        if entry.repeated and not self._budget.may_repeat(entry.points):
             raise SubmissionUnknownError(
                 f"the answer to createTask for the reference {task.reference!r} was lost; "
                 "it may have been paid for"
             )
-        return session.enqueue(task, price, deadline, once=once, repeated=lost is not None)
+        session.enqueue(entry, task)
 
     def begin_once(self, task: Task[Any]) -> Entry:
         """Return the entry of what its reference was begun with; begin where there is nothing.
 
         Raises:
             ConfigurationError: The task has no reference, or one that stands for another task.
-            EzCaptchaError: As `begin` and `take_up` say.
+            EzCaptchaError: As `enter` and `take_up` say.
         """
         reference = task.reference
         if reference is None:
@@ -108,7 +104,9 @@ class Accounts:
             )
         entry = self._begun(task, reference) or self._paid_before(task, reference)
         if entry is None:
-            entry = self.begin(task, once=True, lost=self._ledger.lost_for(reference))
+            entry = self.sessions[0].entry_for(task)
+            entry.once = True
+            self.enter(entry, lost=self._ledger.lost_for(reference))
         entry.once = True
         return entry
 
@@ -170,14 +168,14 @@ class Accounts:
         if not candidates:
             raise ConfigurationError(self._why_none_serves(task))
         now = self._clock()
+        refusal = candidates[0].gate.refusal(now)
+        if refusal is None and len(candidates) == 1:
+            return candidates[0]
         willing = [item for item in candidates if item.gate.refusal(now) is None]
-        if len(willing) == 1:
-            return willing[0]
         if willing:
             affordable = [item for item in willing if self._affords(task, item)]
             return self._quickest(affordable or willing)
-        refusals = (item.gate.refusal(now) for item in candidates)
-        raise next(filter(None, refusals)).for_ticket(None, None)
+        raise cast("ServiceError", refusal).for_ticket(None, None)
 
     def _affords(self, task: Task[Any], session: Session, *, freed: float = 0.0) -> bool:
         try:
@@ -195,9 +193,13 @@ class Accounts:
 
     def _that_know(self, task: Task[Any]) -> Sequence[Session]:
         task_type = task.type
-        known = [item for item in self.sessions if item.service.offer_for(task_type)]
-        if not known and isinstance(task, CustomTask):
-            return self.sessions  # the profiles cannot know it
+        known = self._known.get(task_type)
+        if known is None:
+            known = [item for item in self.sessions if item.service.offer_for(task_type)]
+            if known:  # else there is no end of names
+                self._known[task_type] = known
+            elif isinstance(task, CustomTask):
+                return self.sessions  # the profiles cannot know it
         return known
 
     def _why_none_serves(self, task: Task[Any]) -> str:

@@ -36,8 +36,7 @@ class Callers:
 
         Its only caller, whose deadline it has, ends that wait with `taken` or `let_go`.
         """
-        waiter = self.sessions[entry.line].loop.waiter()
-        entry.waiters = _with(entry.waiters, waiter)
+        waiter = entry.waiters = self.sessions[entry.line].loop.waiter()
         return waiter
 
     def taken(self, entry: Entry, waiter: Waiter, outcome: AnyOutcome) -> Solution:

@@ -32,7 +32,8 @@ from ezcaptcha_async._pool.ticket import Ticket
 from ezcaptcha_async._runtime import Callback, Runner, current_event_loop, unwrapped
 from ezcaptcha_async._timing import PollTiming, save_timing
 from ezcaptcha_async.accounts import Account
-from ezcaptcha_async.errors import PoolClosedError
+from ezcaptcha_async.errors import EzCaptchaError, PoolClosedError
+from ezcaptcha_async.tasks import Task
 from ezcaptcha_async.transports import Transport
 
 if TYPE_CHECKING:
@@ -81,7 +82,13 @@ class Engine:
         self._budget = Budget(settings.budget, settings.unknown_budget, self._books.lines)
         self.accounts = Accounts(self._books, self._budget, ledger, self.loop.clock)
         most = settings.max_requests or transport.max_requests
-        self.runner = Runner(self._books, self.accounts.perform, max_requests=most, loop=self.loop)
+        self.runner = Runner(
+            self._books,
+            self.accounts.perform,
+            begin=self._begin,
+            max_requests=most,
+            loop=self.loop,
+        )
         gates = [gate_of(account, shared=joined is not None) for account in accounts]
         posts: list[Post] = [] if joined is None else joined.posts(gates)
         keepers: Sequence[Gatekeeper] = [post.keeper for post in posts] or gates
@@ -159,6 +166,48 @@ class Engine:
         """
         if self.closed_by is not None:
             raise self.closed_by.for_ticket(None, None)
+
+    async def turn(self) -> None:
+        """Wait until one more caller may be seen to: thousands may come in the same moment.
+
+        Raises:
+            PoolClosedError: The pool was closed meanwhile.
+        """
+        if not self.runner.may_begin():
+            waiter = self.loop.waiter()
+            self.runner.stand_in_line(waiter)
+            await waiter
+            self.check_not_closed()
+
+    def begin(self, task: Task[Any], deadline: float) -> Entry:
+        """Have a task created at its turn, and return its entry, which its caller waits for.
+
+        That it cannot be is raised here or, where it has to wait for its turn, there: one wait
+        for each of thousands of callers instead of two.
+
+        Raises:
+            EzCaptchaError: As `Accounts.enter` says.
+        """
+        entry = self.sessions[0].entry_for(task, deadline)
+        if self.runner.may_begin():
+            self.accounts.enter(entry)
+        else:
+            self.runner.stand_in_line(entry)
+        return entry
+
+    def _begin(self, entry: Entry) -> None:
+        """Begin with a task at its turn."""
+        waiter = entry.waiters
+        if waiter is None or isinstance(waiter, dict) or waiter.done():
+            return  # its caller, the only one who can know of it, has gone
+        try:
+            self.check_not_closed()
+            self.accounts.enter(entry)
+        except EzCaptchaError as error:
+            # Its traceback would hold the entry, which holds it, until garbage is collected.
+            entry.answer(error.with_traceback(None))
+        except Exception as error:  # noqa: BLE001 - a mistake in that caller's own class of tasks
+            waiter.set_exception(error)
 
     def statistics(self) -> PoolStatistics:
         """Return a snapshot of the counts."""

@@ -322,14 +322,11 @@ class SessionPool(GuardedConstructor):
         # All waiting is done here, and not in coroutines below: each of them would be one more
         # object for each of thousands of callers, whenever the garbage collector runs.
         engine, deadline = self._asked(task, timeout, once=once)
-        turn = engine.runner.turn()
-        if turn is not None:
-            await turn
-            engine.check_not_closed()
         callers = engine.callers
         if once:
+            await engine.turn()
             return cast("S", await callers.redeem(engine.accounts.begin_once(task), deadline))
-        entry = engine.accounts.begin(task, deadline)
+        entry = engine.begin(task, deadline)
         waiter = callers.wait_for(entry)
         try:
             outcome = await waiter
@@ -420,10 +417,7 @@ class SessionPool(GuardedConstructor):
         from ezcaptcha_async._journal import SavedTask  # noqa: PLC0415 - in _PARTS
 
         task = SavedTask.from_dict(saved)
-        turn = engine.runner.turn()
-        if turn is not None:
-            await turn
-            engine.check_not_closed()
+        await engine.turn()
         return await engine.callers.redeem(engine.accounts.take_up(task), deadline)
 
     def solve_many(
@@ -671,13 +665,10 @@ class SessionPool(GuardedConstructor):
             Its entry; and where others may wait for it as well, when this caller's patience ends.
         """
         engine, deadline = self._asked(task, timeout, once=once)
-        turn = engine.runner.turn()
-        if turn is not None:
-            await turn
-            engine.check_not_closed()
         if once:
+            await engine.turn()
             return engine.accounts.begin_once(task), deadline
-        return engine.accounts.begin(task, deadline), None
+        return engine.begin(task, deadline), None
 
     def _asked(
         self, task: ezcaptcha_async.Task[Any], timeout: float | None, *, once: bool
@@ -686,9 +677,8 @@ class SessionPool(GuardedConstructor):
         engine = self._open()
         if not isinstance(task, ezcaptcha_async.Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
-        deadline = self._deadline(timeout)
         check_flag("once", once)
-        return engine, deadline
+        return engine, inf if timeout is None else self._deadline(timeout)
 
     def _deadline(self, timeout: float | None) -> float:
         if timeout is None:

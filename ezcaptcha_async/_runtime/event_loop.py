@@ -28,6 +28,8 @@ class Waiter(Awaitable[Any], Protocol):
 
     def set_result(self, result: Any, /) -> None: ...
 
+    def set_exception(self, exception: Exception, /) -> None: ...
+
 
 class EventLoop(ABC):
     """What the library needs of an event loop besides anyio.
@@ -126,11 +128,12 @@ class _TrioLoop(EventLoop):
 
 
 class _TrioWaiter:
-    __slots__ = ("_answered", "_outcome")
+    __slots__ = ("_answered", "_error", "_outcome")
 
     def __init__(self) -> None:
         self._answered = anyio.Event()
         self._outcome: Any = None
+        self._error: Exception | None = None
 
     def done(self) -> bool:
         return self._answered.is_set()
@@ -139,6 +142,12 @@ class _TrioWaiter:
         self._outcome = result
         self._answered.set()
 
+    def set_exception(self, exception: Exception, /) -> None:
+        self._error = exception
+        self._answered.set()
+
     def __await__(self) -> Generator[Any, Any, Any]:
         yield from self._answered.wait().__await__()
+        if self._error is not None:
+            raise self._error
         return self._outcome

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from anyio.lowlevel import checkpoint
 
-from ezcaptcha_async._books import Books, Command, answer
+from ezcaptcha_async._books import Books, Command, Entry, answer
 from ezcaptcha_async._runtime.event_loop import EventLoop, Waiter
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Runner:
     Args:
         books: Gives out the commands.
         perform: Performs one of them; must not raise for what a service or a network does.
+        begin: Begins with a task that stood in line for it; must not raise.
         max_requests: Most requests at a time.
         loop: The event loop.
     """
@@ -55,6 +56,7 @@ class Runner:
         books: Books,
         perform: Callable[[Command], Awaitable[None]],
         *,
+        begin: Callable[[Entry], None],
         max_requests: int,
         loop: EventLoop,
     ) -> None:
@@ -62,10 +64,11 @@ class Runner:
         self._clock = loop.clock
         self._books = books
         self._perform = perform
+        self._begin = begin
         self._max_requests = max_requests
         self._errands: deque[Errand] = deque()
         self._starts = 0  # since other coroutines had their turn
-        self._starters: deque[Waiter] = deque()
+        self._starters: deque[Entry | Waiter] = deque()
         self._is_crowded = False
         self._at_work = 0
         self._resting: list[Waiter] = []  # the lanes that are not
@@ -92,16 +95,18 @@ class Runner:
         self._errands.append(errand)
         self.wake()
 
-    def turn(self) -> Waiter | None:
-        """Return what to wait for before a task is put into the books; None for nothing."""
-        if self._starts < _STARTS or self._has_ended:
-            self._starts += 1
-            return None
-        waiter = self._loop.waiter()
+    def may_begin(self) -> bool:
+        """Say whether a task may be put into the books now; else it has to stand in line for it."""
+        if self._starts >= _STARTS and not self._has_ended:
+            return False
+        self._starts += 1
+        return True
+
+    def stand_in_line(self, starter: Entry | Waiter) -> None:
+        """Begin with a task, or answer who waits for a turn, when those before had theirs."""
         if not self._starters:
             self.wake()
-        self._starters.append(waiter)
-        return waiter
+        self._starters.append(starter)
 
     async def wait_quiet(self) -> None:
         """Wait until no request is in flight, and the books have seen to everybody."""
@@ -149,7 +154,10 @@ class Runner:
         """
         first = [self._starters.popleft() for _ in range(min(_STARTS, len(self._starters)))]
         for starter in first:
-            answer(starter, None)
+            if isinstance(starter, Entry):
+                self._begin(starter)
+            else:
+                answer(starter, None)
         # Whoever comes before they had their turn comes after those who wait.
         self._starts = _STARTS if self._starters else len(first)
         self._is_crowded = bool(first)

@@ -4,41 +4,65 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from random import Random
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from ezcaptcha_async import (
-    EzCaptchaError,
+    BudgetExceededError,
+    CustomTask,
     InsufficientBalanceError,
     PoolClosedError,
+    ReCaptchaV2TaskProxyless,
     SessionPool,
+    SolveTimeoutError,
+    Task,
 )
 from ezcaptcha_async.testing import Fixed, SimulatedService
+from ezcaptcha_async.transports import Reply
 
-from .conftest import KEY, TASK, on_one_loop
+from .conftest import KEY, TASK, DirectTransport, on_one_loop
 from .conftest import open_pool_directly as open_pool
 
 CALLERS = 2_000
+
+PRICE = 6
+"""Points that `TASK` costs."""
+
+
+class NoSuchTask(ReCaptchaV2TaskProxyless):
+    """A class of a user's own, which no account serves."""
+
+
+UNSERVED = NoSuchTask(website_url="https://example.com/login", website_key="site-key")
 
 
 class Crowd:
     """Many callers of one pool, and what they were told."""
 
-    def __init__(self, pool: SessionPool) -> None:
+    def __init__(
+        self, pool: SessionPool, task: Task[Any] = TASK, *, timeout: float | None = None
+    ) -> None:
         self.pool = pool
-        self.told = Counter[type[EzCaptchaError] | None]()
+        self.told = Counter[type[Exception] | None]()
+        self._task = task
+        self._timeout = timeout
         self.scope = anyio.CancelScope()
         self._begun = anyio.Event()
 
     async def _call(self) -> None:
         try:
-            await self.pool.solve(TASK)
+            await self._ask()
             self.told[None] += 1
-        except EzCaptchaError as error:
+        except Exception as error:  # noqa: BLE001 - the tests look at all of them
             self.told[type(error)] += 1
             self._begun.set()
+
+    async def _ask(self) -> None:
+        await self.pool.solve(self._task, timeout=self._timeout)
 
     async def call(self, callers: int = CALLERS) -> None:
         """Have so many call, and wait for them."""
@@ -166,18 +190,160 @@ async def test_others_have_their_turns_while_a_pool_with_thousands_is_closed() -
     assert pool.statistics().unaccounted == 0
 
 
+class CrowdOfTickets(Crowd):
+    """Those who want a ticket first."""
+
+    async def _ask(self) -> None:
+        ticket = await self.pool.submit(self._task, timeout=self._timeout)
+        await ticket
+
+
+class CrowdInOne(Crowd):
+    """One caller who wants many solved."""
+
+    async def call(self, callers: int = CALLERS) -> None:
+        """Have so many solved."""
+        with self.scope:
+            tasks = [self._task] * callers
+            async with self.pool.solve_many(tasks, max_in_flight=callers) as outcomes:
+                async for outcome in outcomes:
+                    self.told[type(outcome.error) if outcome.error else None] += 1
+
+
+@pytest.mark.parametrize("kind", [Crowd, CrowdOfTickets, CrowdInOne])
+async def test_those_who_stand_in_line_are_told_why_they_are_refused(kind: type[Crowd]) -> None:
+    """Only the first hundred would be; the rest would wait for ever, or cost what is not left."""
+    service = SimulatedService(solve_times=Fixed(12))
+    async with open_pool(service, latency=0, budget=250 * PRICE) as pool:
+        crowd = kind(pool)
+        await crowd.call(500)
+        counts = pool.statistics()
+    assert crowd.told == {None: 250, BudgetExceededError: 250}
+    assert (service.summary().charges, counts.solved, counts.refused) == (250, 250, 0)
+
+
+@pytest.mark.parametrize("kind", [Crowd, CrowdOfTickets, CrowdInOne])
+async def test_those_who_leave_the_line_cost_nothing(kind: type[Crowd]) -> None:
+    """A gather that is cancelled at once would pay for tasks that nobody waits for."""
+    service = SimulatedService(solve_times=Fixed(12))
+    async with open_pool(service) as pool, anyio.create_task_group() as group:
+        crowd = kind(pool)
+        group.start_soon(crowd.call)
+        while pool.statistics().queued < 150:
+            await anyio.lowlevel.checkpoint()
+        crowd.scope.cancel()
+        assert (await pool.solve(TASK)).token
+        counts = pool.statistics()
+        assert counts.queued == counts.creating == counts.waiting == 0
+        assert counts.created == service.summary().charges < 5
+        assert counts.cancelled < CALLERS / 2
+    assert not crowd.told
+
+
+async def test_a_pool_that_is_closed_takes_nobody_more_out_of_the_line() -> None:
+    """To close it would take as long as to begin with all of them, and tell of each."""
+    service = SimulatedService(solve_times=Fixed(12))
+    async with anyio.create_task_group() as group:
+        async with open_pool(service) as pool:
+            crowd = Crowd(pool)
+            group.start_soon(crowd.call)
+            while not pool.statistics().queued:
+                await anyio.lowlevel.checkpoint()
+    assert crowd.told == {PoolClosedError: CALLERS}
+    counts = pool.statistics()
+    assert counts.cancelled < CALLERS / 2
+    assert counts.requests == service.summary().charges == 0
+
+
+@pytest.mark.parametrize("kind", [Crowd, CrowdOfTickets])
+async def test_the_patience_of_those_in_line_counts_from_when_they_came(kind: type[Crowd]) -> None:
+    """Some would wait for longer than they said, or without an end."""
+    service = SimulatedService(solve_times=Fixed(12))
+    async with open_pool(service) as pool:
+        crowd = kind(pool, timeout=5)
+        begin = anyio.current_time()
+        await crowd.call(500)
+        assert anyio.current_time() - begin == pytest.approx(5, abs=0.1)
+    assert crowd.told == {SolveTimeoutError: 500}
+
+
+class _OddTask(CustomTask):
+    """A class of a user's own, with a mistake that shows when its account is chosen."""
+
+    @property
+    def proxy(self) -> str:
+        raise LookupError("no proxy is left")
+
+
+@pytest.mark.parametrize("kind", [Crowd, CrowdOfTickets])
+async def test_a_mistake_in_one_task_is_told_to_its_caller_alone(kind: type[Crowd]) -> None:
+    """It would end the pool, and with it everybody else's paid tasks."""
+    service = SimulatedService(solve_times=Fixed(12))
+    async with open_pool(service) as pool, anyio.create_task_group() as group:
+        others, crowd = Crowd(pool), kind(pool, _OddTask("OddTask", {}))
+        group.start_soon(others.call, 300)
+        group.start_soon(crowd.call, 300)
+    assert others.told == {None: 300}
+    assert crowd.told == {LookupError: 300}
+
+
+class _Broken(Random):
+    """Fails where the library does not look for failure."""
+
+    def random(self) -> float:
+        raise ZeroDivisionError
+
+
+class _Late(DirectTransport):
+    """Answers the first poll when a crowd has come, with what has the pool look at its `rng`."""
+
+    def __init__(self, service: SimulatedService) -> None:
+        super().__init__(service, 0.1)
+        self.asked, self.come = anyio.Event(), anyio.Event()
+
+    async def before(self, path: str) -> Reply | None:
+        if path != "/getTaskResult":
+            return None
+        self.asked.set()
+        await self.come.wait()
+        return Reply(503, b"")
+
+
+async def test_those_in_line_are_told_of_a_mistake_in_the_library() -> None:
+    """They are in no books yet, so that nobody who fails would think of them."""
+    service = SimulatedService(solve_times=Fixed(12))
+    transport = _Late(service)
+    async with (
+        SessionPool(KEY, service=service.profile(), transport=transport, rng=_Broken()) as pool,
+        anyio.create_task_group() as group,
+    ):
+        first, crowd = Crowd(pool), Crowd(pool)
+        group.start_soon(first.call, 1)
+        await transport.asked.wait()
+        group.start_soon(crowd.call)
+        while not pool.statistics().queued:
+            await anyio.lowlevel.checkpoint()
+        transport.come.set()
+        with anyio.fail_after(60):
+            while crowd.told.total() < CALLERS:
+                await anyio.sleep(1)
+    assert first.told == {PoolClosedError: 1}
+    assert crowd.told == {PoolClosedError: CALLERS}
+    assert pool.statistics().queued == 0
+
+
 @on_one_loop
-@pytest.mark.parametrize("end", ["solved", "refused", "cancelled"])
+@pytest.mark.parametrize("end", ["solved", "refused", "cancelled", "unserved"])
 async def test_a_task_that_is_over_leaves_nothing_to_the_garbage_collector(end: str) -> None:
     """With tens of thousands in flight, each run of it stops the event loop for 0.3 s."""
     service = SimulatedService(solve_times=Fixed(12)) if end != "refused" else empty_service()
     async with open_pool(service) as pool:
-        crowd = Crowd(pool)
+        crowd = Crowd(pool, UNSERVED if end == "unserved" else TASK)
         gc.collect()
         gc.disable()
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(crowd.call, 50)
+                group.start_soon(crowd.call, 250)
                 await anyio.sleep(6)
                 if end == "cancelled":
                     crowd.scope.cancel()
@@ -188,6 +354,7 @@ async def test_a_task_that_is_over_leaves_nothing_to_the_garbage_collector(end: 
             gc.set_debug(0)
             gc.garbage.clear()
             gc.enable()
-    assert crowd.told.total() == (0 if end == "cancelled" else 50)
-    ours = {"Entry", "Solved", "SavedTask", "InsufficientBalanceError", "ReCaptchaSolution"}
+    assert crowd.told.total() == (0 if end == "cancelled" else 250)
+    ours = {"Entry", "Solved", "SavedTask", "ReCaptchaSolution"}
+    ours |= {"InsufficientBalanceError", "ConfigurationError"}
     assert not ours & left.keys()

@@ -18,11 +18,14 @@ def test_nobody_waits_for_a_turn_that_never_comes(monkeypatch: pytest.MonkeyPatc
 
     async def perform(_command: object) -> None: ...
 
+    def begin(_entry: object) -> None: ...
+
     async def main() -> None:
-        runner = Runner(books, perform, max_requests=1, loop=current_event_loop())
+        loop = current_event_loop()
+        runner = Runner(books, perform, begin=begin, max_requests=1, loop=loop)
         with pytest.raises(ExceptionGroup):
             await runner.run()
-        assert all(runner.turn() is None for _ in range(300))
+        assert all(runner.may_begin() for _ in range(300))
 
     monkeypatch.setattr(books := Books(), "advance", broken)
     asyncio.run(main())
