@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -14,6 +14,9 @@ from ezcaptcha_async._books import AnyOutcome, Entry, Line, Phase, Waiters
 from ezcaptcha_async._runtime import Waiter
 from ezcaptcha_async.errors import EzCaptchaError, SolveTimeoutError, TicketCancelledError
 from ezcaptcha_async.solutions import Solution
+
+BY_OTHERS: Final = (SolveTimeoutError, TicketCancelledError)
+"""How a wait for a task ends that goes on all the same, for whoever else wants it."""
 
 
 class Callers:
@@ -83,7 +86,7 @@ class Callers:
         self,
         entry: Entry,
         deadline: float | None,
-        but: tuple[type[EzCaptchaError], ...] = (SolveTimeoutError, TicketCancelledError),
+        but: tuple[type[EzCaptchaError], ...] = BY_OTHERS,
     ) -> AnyOutcome:
         """Wait for what the task comes to, with others: who gives up does so for himself alone.
 
@@ -112,7 +115,7 @@ class Callers:
                 outcome = await self._heard(entry, session.loop.waiter(), patience)
             else:
                 await checkpoint()
-            if deadline is None or not isinstance(outcome, but):
+            if deadline is None or not isinstance(outcome, but) or not session.loop.is_running:
                 return outcome
             self.sessions[entry.line].hold(entry)
             if entry.outcome is outcome:

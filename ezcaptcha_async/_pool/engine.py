@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from itertools import count
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,7 @@ from ezcaptcha_async._books import Books, Budget, Entry, Gate, Gatekeeper, Line
 from ezcaptcha_async._journal import Ledger
 from ezcaptcha_async._log import log
 from ezcaptcha_async._pool.accounts import Accounts
-from ezcaptcha_async._pool.callers import Callers
+from ezcaptcha_async._pool.callers import BY_OTHERS, Callers
 from ezcaptcha_async._pool.settings import Settings
 from ezcaptcha_async._pool.ticket import Ticket
 from ezcaptcha_async._runtime import Callback, Runner, current_event_loop, unwrapped
@@ -222,9 +223,12 @@ class Engine:
         return Ticket(entry, self.callers, deadline)
 
     def orphans(self) -> tuple[Ticket[Any], ...]:
-        """Return the paid tasks that nobody waits for and that can still be fetched."""
+        """Return the paid tasks that nobody waits for and that can still be fetched.
+
+        Who awaits one takes it up, whatever its last caller was told.
+        """
         return tuple(
-            self.ticket(entry)
+            Ticket(entry, self.callers, inf, BY_OTHERS)
             for session in self.sessions
             for entry in session.line.orphans()
             if session.can_be_fetched(entry)

@@ -8,7 +8,12 @@ from typing import Any, Generic, NoReturn, TypeVar, cast
 from ezcaptcha_async._account import Session
 from ezcaptcha_async._books import Entry, Phase
 from ezcaptcha_async._pool.callers import Callers
-from ezcaptcha_async.errors import SavedTicket, SolveTimeoutError, TicketCancelledError
+from ezcaptcha_async.errors import (
+    EzCaptchaError,
+    SavedTicket,
+    SolveTimeoutError,
+    TicketCancelledError,
+)
 from ezcaptcha_async.solutions import Solution
 
 S = TypeVar("S", bound=Solution)
@@ -31,13 +36,20 @@ class Ticket(Generic[S]):
         ('solved', True)
     """
 
-    __slots__ = ("_callers", "_deadline", "_entry")
+    __slots__ = ("_but", "_callers", "_deadline", "_entry")
 
-    def __init__(self, entry: Entry, callers: Any, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        callers: Any,
+        deadline: float | None = None,
+        but: tuple[type[EzCaptchaError], ...] = (SolveTimeoutError,),
+    ) -> None:
         self._entry = entry
         # Not in the signature, from which type checkers would look through the whole house.
         self._callers: Callers = callers
         self._deadline = deadline
+        self._but = but
 
     def __repr__(self) -> str:
         return f"<Ticket {self.task_id} of {self.task_type}, {self.state}>"
@@ -82,7 +94,9 @@ class Ticket(Generic[S]):
     @property
     def done(self) -> bool:
         """True when awaiting it gives an answer at once."""
-        return self._entry.outcome is not None
+        outcome = self._entry.outcome
+        is_others = self._deadline is not None and isinstance(outcome, self._but)
+        return outcome is not None and not is_others
 
     @property
     def created_at(self) -> float:
@@ -158,9 +172,8 @@ class Ticket(Generic[S]):
         return self._outcome().__await__()
 
     async def _outcome(self) -> S:
-        entry, deadline = self._entry, self._deadline
-        outcome = await self._callers.shared(entry, deadline, but=(SolveTimeoutError,))
-        return cast("S", self._session.collect(entry, outcome))
+        outcome = await self._callers.shared(self._entry, self._deadline, self._but)
+        return cast("S", self._session.collect(self._entry, outcome))
 
     @property
     def _session(self) -> Session:

@@ -12,6 +12,7 @@ import pytest
 from ezcaptcha_async import (
     FuncaptchaSolution,
     FuncaptchaTaskProxyless,
+    PoolClosedError,
     ResultWindowLapsedError,
     SolveTimeoutError,
     TaskNotFoundError,
@@ -79,6 +80,37 @@ async def test_resuming_with_a_timeout_leaves_the_ticket_resumable() -> None:
         assert caught.value.ticket is not None
         assert [item.task_id for item in pool.orphans()] == [orphan.task_id]
         assert (await pool.resume(caught.value.ticket)).token
+
+
+@pytest.mark.parametrize("end", ["timed out", "cancelled", "both"])
+async def test_whoever_awaits_an_orphan_gets_its_solution(end: str) -> None:
+    """He would be told what its last caller was told, of a task that is paid and can be fetched."""
+    async with open_pool(SimulatedService(solve_times=Fixed(30))) as pool:
+        ticket = await pool.submit(TASK, timeout=None if end == "cancelled" else 10)
+        await anyio.sleep(5)
+        if end != "timed out":
+            ticket.cancel()
+        await anyio.sleep(10)
+        (orphan,) = pool.orphans()
+        assert (orphan.done, orphan.state) == (False, "orphaned")
+        told = SolveTimeoutError if end == "timed out" else TicketCancelledError
+        with pytest.raises(told):
+            await ticket
+        assert (await orphan).receipt.task_id == ticket.task_id
+        assert orphan.done
+        assert (await ticket).token
+        assert pool.statistics().created == pool.statistics().solved == 1
+
+
+async def test_an_orphan_of_a_closed_pool_says_so() -> None:
+    """Nothing polls it any more, so to wait for it would be for ever."""
+    async with open_pool(SimulatedService(solve_times=Fixed(30))) as pool:
+        await pool.submit(TASK, timeout=10)
+        await anyio.sleep(15)
+        (orphan,) = pool.orphans()
+    with pytest.raises(PoolClosedError) as caught:
+        await orphan
+    assert caught.value.ticket == orphan.to_dict()
 
 
 async def test_whoever_was_told_of_a_cancellation_is_not_drawn_into_the_next_wait() -> None:
