@@ -224,6 +224,9 @@ async def _outcomes_of(
         told: Called when the reader has got why an item could not even be begun.
         life: See `_Places`; where it limits what is begun.
 
+    Raises:
+        PoolClosedError: The pool was never open.
+
     Where reading the items raises, what was begun is given out first: it may be paid for.
 
     What the reader has got counts as delivered when it asks for more, or leaves without an
@@ -233,9 +236,10 @@ async def _outcomes_of(
     input nor a slow reader makes anything grow. What is solved but not taken when the
     reader leaves is released, and so stays among the pool's orphans.
     """
+    who = callers()
     places = _Places(max_in_flight, life)
     send, receive = anyio.create_memory_object_stream[_Settled[T]]()
-    outcomes = _Outcomes(receive, places, make, callers, told)
+    outcomes = _Outcomes(receive, places, make, who, told)
     positions = count()
 
     async def solve(index: int, item: T, out: ObjectSendStream[_Settled[T]]) -> None:
@@ -243,13 +247,13 @@ async def _outcomes_of(
             entry = None
             try:
                 entry, deadline = await start(item)
-                outcome = await callers().shared(entry, deadline)
+                outcome = await who.shared(entry, deadline)
                 await out.send((index, item, entry, outcome))
             except EzCaptchaError as error:  # not even begun, or too late for this caller
-                callers().release(entry)
+                who.release(entry)
                 await out.send((index, item, None, error))
             except BaseException:
-                callers().release(entry)
+                who.release(entry)
                 raise
 
     async def begin(item: T) -> None:
@@ -288,7 +292,7 @@ class _Outcomes(AsyncIterator[R], Generic[T, R]):
         stream: ObjectReceiveStream[_Settled[T]],
         places: _Places,
         make: _Make[T, R],
-        callers: Callable[[], Callers],
+        callers: Callers,
         told: Callable[[T, EzCaptchaError], None] | None,
     ) -> None:
         self.failure: Exception | None = None  # of whatever the items are read from
@@ -323,7 +327,7 @@ class _Outcomes(AsyncIterator[R], Generic[T, R]):
             if self._told is not None:
                 self._confirm = partial(self._told, item, error)
             return self._make(index, item, None, error)
-        session = self._callers().session_of(entry)
+        session = self._callers.session_of(entry)
         self._confirm = partial(session.confirm, entry, outcome)
         try:
             return self._make(index, item, session.reveal(entry, outcome), None)

@@ -173,6 +173,15 @@ async def test_a_closed_pool_says_so_and_stays_closed() -> None:
     assert "closed" in repr(pool)
 
 
+@pytest.mark.parametrize("most", [None, 3])
+async def test_many_tasks_for_a_pool_that_is_not_open(most: int | None) -> None:
+    """The caller would get a group of errors about errors."""
+    pool = SessionPool(KEY)
+    with pytest.raises(PoolClosedError, match="enter it with"):
+        async with pool.solve_many([TASK] * 9, max_in_flight=most):
+            pytest.fail("it was entered")
+
+
 async def test_a_solved_ticket_outlives_its_pool() -> None:
     """What was delivered stays delivered."""
     async with open_pool(SimulatedService(solve_times=Fixed(1))) as pool:
