@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.readme import BLOCKS
+
 pytestmark = pytest.mark.types
 
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parent / "typing_cases"
 REJECTED = CASES / "rejected.py"
 CHECKED = ["ezcaptcha_async", str(CASES / "accepted.py"), str(REJECTED)]
+PROGRAMS = [block for block in BLOCKS if "async def main" in block]
 
 Errors = dict[str, dict[int, str]]
 """File name → line → message."""
@@ -36,11 +39,11 @@ def _run(*command: str, **more: str) -> str:
     ).stdout
 
 
-def _mypy(cache: Path) -> Errors:
+def _mypy(cache: Path, *more: str) -> Errors:
     # Of the frameworks that the examples use, reading the types takes as long as all the rest.
     options = ["--exclude", "/examples/", "--cache-dir", str(cache)]
     options += ["--no-pretty", "--no-error-summary", "--no-color-output"]
-    output = _run("mypy", *options, *CHECKED)
+    output = _run("mypy", *options, *CHECKED, *more)
     errors: Errors = {}
     for path, line, message in re.findall(r"^(.+?):(\d+): error: (.*)$", output, re.MULTILINE):
         errors.setdefault(Path(path).name, {})[int(line)] = message
@@ -48,8 +51,9 @@ def _mypy(cache: Path) -> Errors:
     return errors
 
 
-def _pyright(_cache: Path) -> Errors:
-    report = json.loads(_run("pyright", "--outputjson", "--pythonpath", sys.executable, *CHECKED))
+def _pyright(_cache: Path, *more: str) -> Errors:
+    options = ["--outputjson", "--pythonpath", sys.executable]
+    report = json.loads(_run("pyright", *options, *CHECKED, *more))
     errors: Errors = {}
     for item in report["generalDiagnostics"]:
         if item["severity"] == "error":
@@ -59,11 +63,15 @@ def _pyright(_cache: Path) -> Errors:
     return errors
 
 
-# One run of each type checker, on the package and on the cases: it takes ten seconds.
+# One run of each type checker, on the package, the cases and what the README shows: it takes ten
+# seconds.
 @pytest.mark.parametrize("check", [_mypy, _pyright], ids=["mypy", "pyright"])
-def test_what_type_checkers_say(check: Callable[[Path], Errors], tmp_path: Path) -> None:
+def test_what_type_checkers_say(check: Callable[..., Errors], tmp_path: Path) -> None:
     """A user's correct program would be reported, or a wrong task be found out only when paid."""
-    errors = check(tmp_path)
+    programs = [tmp_path / f"readme_{number}.py" for number in range(len(PROGRAMS))]
+    for path, program in zip(programs, PROGRAMS, strict=True):
+        path.write_text(program, "utf-8")
+    errors = check(tmp_path / "cache", *map(str, programs))
     found = errors.pop(REJECTED.name)
     assert not errors, "these lines must be accepted"
     lines = REJECTED.read_text("utf-8").splitlines()
