@@ -1,4 +1,6 @@
-"""Everything that this library raises, as one tree, and what to do about it.
+"""What this library raises, as one tree, and what to do about it.
+
+Fleets have one more, the `DeliveredBeforeError` of `ezcaptcha_async.fleets`.
 
 ::
 
@@ -22,7 +24,7 @@
     ├── ResultWindowLapsedError    (also TimeoutError) submit a new task: 300 s are over
     ├── SolveTimeoutError          (also TimeoutError) resume its ticket, if it has one
     ├── BudgetExceededError        set another `budget`; nothing was sent
-    ├── JournalError               make room on the disk; nothing was sent
+    ├── JournalError               make room on the disk, or see to the fleet's server; not sent
     ├── TicketCancelledError       you ended it: resume the ticket, if you want it after all
     └── PoolClosedError            likewise, in another pool
 
@@ -500,7 +502,9 @@ class BudgetExceededError(EzCaptchaError):
 
 
 class JournalError(EzCaptchaError):
-    """The pool's journal cannot be written, so createTask was not sent. Nothing was paid.
+    """The journal cannot be written, or the fleet's server be reached: createTask was not sent.
+
+    Nothing was paid.
 
     Example:
         >>> error = JournalError("cannot write the journal paid.jsonl: No space left on device")
@@ -512,7 +516,7 @@ class JournalError(EzCaptchaError):
 
 
 class TicketCancelledError(EzCaptchaError):
-    """The ticket was cancelled while someone waited for it. Its task is paid: resume it.
+    """The ticket was cancelled. Its task is paid: resume it.
 
     Example:
         >>> async with SessionPool() as pool:
@@ -520,8 +524,8 @@ class TicketCancelledError(EzCaptchaError):
         ...     if ticket.cancel():
         ...         try:
         ...             solution = await ticket
-        ...         except TicketCancelledError as error:
-        ...             solution = await pool.resume(error.ticket)
+        ...         except TicketCancelledError:
+        ...             solution = await pool.resume(ticket)
         >>> pool.statistics().created
         1
     """

@@ -26,7 +26,8 @@ ezcaptcha.tasks            counter   Ends of tasks, by ``ezcaptcha.task.state``,
                                      ``expired`` was counted as ``solved`` before
 ezcaptcha.points           counter   Listed prices of what was created
 ezcaptcha.account.changes  counter   Accounts shut, banned, reopened: by
-                                     ``ezcaptcha.account.state``
+                                     ``ezcaptcha.account.state`` and
+                                     ``ezcaptcha.error.code``
 ========================== ========= =====================================================
 
 Traces: one span for each task, from `solve` or `submit` until its last state, below the span

@@ -163,7 +163,10 @@ class CloudFlare5SSolution(Solution):
         ...         CloudFlare5STask(website_url="https://example.com/", proxy=proxy)
         ...     )
         >>> page = httpx.Request(
-        ...     "GET", "https://example.com/", headers=solution.headers, cookies=solution.cookies
+        ...     "GET",
+        ...     "https://example.com/",
+        ...     headers=solution.headers,
+        ...     cookies=dict(solution.cookies),
         ... )
         >>> page.headers["cookie"]
         'cf_clearance=simulated...'

@@ -169,7 +169,7 @@ class Transport(Protocol):
     async def post(
         self, url: str, body: RequestBody, *, timeout: float, evidence: Evidence | None = None
     ) -> Reply | NoAnswer:
-        """POST a JSON body, follow no redirect, and read at most `MAX_BODY` bytes.
+        """POST a JSON body, follow no redirect, and read at most 1 MiB.
 
         Args:
             url: Absolute URL.

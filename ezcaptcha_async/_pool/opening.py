@@ -25,8 +25,8 @@ async def open_engine(accounts: Sequence[Account], settings: Settings) -> Engine
     """Return what works for an open pool, and has begun to.
 
     Raises:
-        ConfigurationError: The HTTP client or the journal cannot be used, or what the
-            environment says of proxies and certificates; the message names the variable.
+        ConfigurationError: The HTTP client, the journal or the fleet cannot be used, or what
+            the environment says of proxies and certificates; the message names the variable.
     """
     await prepare_anyio(in_thread=settings.opens_client)
     way: dict[str, Any] = {

@@ -207,8 +207,9 @@ class SessionPool(GuardedConstructor):
         cells of a notebook. Whoever calls this calls `aclose` in the end.
 
         Raises:
-            ConfigurationError: The HTTP client or the journal cannot be used, or what the
-                environment says of proxies and certificates; the message names the variable.
+            ConfigurationError: The HTTP client, the journal or the fleet cannot be used, or
+                what the environment says of proxies and certificates; the message names the
+                variable.
             PoolClosedError: It was opened before.
 
         Example:
@@ -291,13 +292,17 @@ class SessionPool(GuardedConstructor):
             ThrottledError: Throttled all through `create_patience`.
             InvalidTaskError: The service rejects the task.
             TaskFailedError: The service gave up on it.
+            TaskNotFoundError: The service does not know the paid task any more.
+            ServiceError: It refused with a code that no class stands for.
             ResultWindowLapsedError: Not solved within the result window.
             SolveTimeoutError: Not solved within `timeout`.
             SubmissionUnknownError: The answer to createTask was lost.
             TransportError: createTask could not be sent within `create_patience`.
             ProtocolError: The service's answer means nothing.
             BudgetExceededError: The task would cost more than the budget has left.
-            JournalError: The journal cannot be written, so createTask was not sent.
+            JournalError: The journal cannot be written, or what the fleet shares cannot be
+                reached, so createTask was not sent.
+            DeliveredBeforeError: With `once`, in a fleet that remembers: it was given out before.
             PoolClosedError: The pool is not open, or was closed meanwhile.
 
         Example:
@@ -454,6 +459,7 @@ class SessionPool(GuardedConstructor):
         Raises:
             ConfigurationError: `max_in_flight`, `timeout` or `once` is out of range, or `tasks`
                 cannot be iterated over.
+            PoolClosedError: As the block is entered: the pool was never open.
 
         Example:
             >>> tasks = (TASK for _ in range(200))
@@ -519,7 +525,7 @@ class SessionPool(GuardedConstructor):
         """Ask a service how many points are left.
 
         A balance above zero also reopens an account that was shut after a balance or
-        credential error.
+        credential error, but for a `SubscriptionError`: after that it takes `reopen`.
 
         It may be asked for as often as you like: whoever asks while a request is under way
         shares its answer, and while the service is known to refuse, for the time of a ban or
@@ -551,7 +557,8 @@ class SessionPool(GuardedConstructor):
     def reopen(self, account: Account | str | None = None) -> None:
         """Let an account take new tasks again after a credential or balance error.
 
-        Without it, `balance` does so as soon as the service names a balance above zero.
+        Without it, `balance` does so as soon as the service names a balance above zero,
+        except after a `SubscriptionError`.
         Its next createTask goes alone, and shuts the account again if it is refused.
 
         Args:
@@ -588,8 +595,8 @@ class SessionPool(GuardedConstructor):
     def orphans(self) -> tuple[ezcaptcha_async.Ticket[Any], ...]:
         """Return the paid tickets that nobody waits for and that can still be fetched.
 
-        Their callers were cancelled or timed out, or the pool was closed. They are not
-        polled until somebody awaits or resumes them.
+        Their callers were cancelled or timed out, their tickets were, or the pool was closed.
+        They are not polled until somebody awaits or resumes them.
 
         Raises:
             PoolClosedError: The pool was never open.

@@ -49,8 +49,8 @@ class LearnedPolling:
             often and fetches sooner.
         state_path: Where to keep what was learned while no pool is open: a JSON file, read
             when a pool is opened and replaced when it is closed. It names the hosts of the
-            pages that tasks were for, and holds no key; only its owner may read it. None
-            keeps nothing.
+            pages that tasks were for, and holds no key; only its owner may read it. A file
+            that cannot be used is left as it is, and warned of. None keeps nothing.
 
     Raises:
         ConfigurationError: `poll_price` is out of range, or `state_path` is no path.

@@ -30,7 +30,7 @@ class KindStatistics:
             None when there was none yet, and what is known is known from the type.
         median: Half of the tasks are ready within this, by the present estimate.
         p95: 95 % of them are.
-        overshoot: Estimated mean from ready to the poll that saw it.
+        overshoot: Estimated mean from ready to the poll that saw it; None when none was seen.
 
     Example:
         >>> async with SessionPool() as pool:

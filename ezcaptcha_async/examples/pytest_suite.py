@@ -3,7 +3,7 @@
 pip install pytest
 pytest pytest_suite.py
 
-The fixtures are there as soon as the package is installed: see help(ezcaptcha_async.testing).
+The fixtures are there as soon as the package is installed: see help("ezcaptcha_async.testing").
 """
 
 from typing import Any

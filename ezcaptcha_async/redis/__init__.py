@@ -1,6 +1,7 @@
 """Pools on many machines that share one key: what they share, kept in Redis or Valkey.
 
-Needs the extra ``redis``; asyncio only, because its client is. One pool in each process::
+Needs the extra ``redis``, and a server from 6.2 on that is no replica; asyncio only, because its
+client is. One pool in each process::
 
     fleet = Fleet("redis://10.0.0.5:6379/0", name="crawl")
     async with SessionPool(budget=50_000, fleet=fleet) as pool:
