@@ -219,7 +219,7 @@ class OpenTelemetry:
         attributes: dict[str, str | int] = {**names, "ezcaptcha.task.number": event.number}
         if event.task_id is not None:
             attributes["ezcaptcha.task.id"] = event.task_id
-        # This runs in the coroutine that called `solve`, so its span is the current one.
+        # This runs in the context of the coroutine that called `solve`: its span is current.
         span = self._tracer.start_span(
             f"{'resume' if resumed else 'solve'} {names[_TYPE]}",
             kind=SpanKind.CLIENT,

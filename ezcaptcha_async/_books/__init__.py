@@ -14,6 +14,7 @@ from ezcaptcha_async._books.entries import (
     Solved,
     Waiters,
     answer,
+    refuse,
 )
 from ezcaptcha_async._books.gate import MOST_ERRORS, Gate, Permit
 from ezcaptcha_async._books.leave import LeaveKeeper
@@ -41,4 +42,5 @@ __all__ = [
     "Terms",
     "Waiters",
     "answer",
+    "refuse",
 ]

@@ -435,7 +435,7 @@ class Books:
         """
         entry.holders = 0
         if not entry.number:
-            return  # in line to come into the books
+            return  # it is in no books
         left = False
         if entry.phase is Phase.QUEUED:
             self._finish(entry, Phase.CANCELLED, error)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextvars import Context
 from enum import IntEnum
 from heapq import heappop, heappush
 from math import inf
@@ -89,13 +90,19 @@ class Waiting(Protocol):
 
     def set_result(self, result: Any, /) -> None: ...
 
-    def set_exception(self, exception: Exception, /) -> None: ...
+    def set_exception(self, exception: BaseException, /) -> None: ...
 
 
 def answer(waiter: Waiting, outcome: object) -> None:
     """Give one who waits the outcome; the first one stands."""
     if not waiter.done():
         waiter.set_result(outcome)
+
+
+def refuse(waiter: Waiting, error: BaseException) -> None:
+    """Have one who waits raise an error; what came first stands."""
+    if not waiter.done():
+        waiter.set_exception(error)
 
 
 Waiters: TypeAlias = Waiting | dict[Waiting, None] | None
@@ -300,7 +307,8 @@ class Entry:
         task: What to create; None when it was created elsewhere.
         points: Listed price.
         reference: What the task is to its caller.
-        number: Which of all tasks of the process it is, for whoever watches.
+        number: Which of all tasks of the process it is, for whoever watches; 0 as long as it is in
+            no books.
         deadline: When the caller's patience ends.
         queued_at: When the caller came.
         once: Whether at most one payment is made for its reference.
@@ -344,6 +352,7 @@ class Entry:
     undecodable: bool = False  # there is a solution, of a shape that nobody can read
     outcome: AnyOutcome | None = None  # what to tell whoever waits
     kept: Solved | None = None  # a solution that came when nobody waited
+    context: Context | None = attrs.field(default=None, repr=False)  # its caller's, in no books yet
     creators: Waiters = attrs.field(default=None, repr=False)  # wait for the creation
     waiters: Waiters = attrs.field(default=None, repr=False)
 

@@ -105,7 +105,7 @@ class Accounts:
         entry = self._begun(task, reference) or self._paid_before(task, reference)
         if entry is None:
             entry = self.sessions[0].entry_for(task)
-            entry.once = True
+            entry.once = True  # it is listed by its reference
             self.enter(entry, lost=self._ledger.lost_for(reference))
         entry.once = True
         return entry
@@ -196,7 +196,7 @@ class Accounts:
         known = self._known.get(task_type)
         if known is None:
             known = [item for item in self.sessions if item.service.offer_for(task_type)]
-            if known:  # else there is no end of names
+            if known:  # there is no end of names for what none of them knows
                 self._known[task_type] = known
             elif isinstance(task, CustomTask):
                 return self.sessions  # the profiles cannot know it

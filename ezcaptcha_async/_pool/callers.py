@@ -35,7 +35,7 @@ class Callers:
         return self.sessions[entry.line]
 
     def wait_for(self, entry: Entry) -> Waiter:
-        """Return what to await for the outcome of a task that was begun just now.
+        """Return what to await for the outcome of a task that was begun, or put in line, just now.
 
         Its only caller, whose deadline it has, ends that wait with `taken` or `let_go`.
         """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from itertools import count
 from math import inf
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 
@@ -23,14 +24,14 @@ from ezcaptcha_async._account import (
     line_of,
     sum_up,
 )
-from ezcaptcha_async._books import Books, Budget, Entry, Gate, Gatekeeper, Line
+from ezcaptcha_async._books import Books, Budget, Entry, Gate, Gatekeeper, Line, refuse
 from ezcaptcha_async._journal import Ledger
 from ezcaptcha_async._log import log
 from ezcaptcha_async._pool.accounts import Accounts
 from ezcaptcha_async._pool.callers import BY_OTHERS, Callers
 from ezcaptcha_async._pool.settings import Settings
 from ezcaptcha_async._pool.ticket import Ticket
-from ezcaptcha_async._runtime import Callback, Runner, current_event_loop, unwrapped
+from ezcaptcha_async._runtime import Callback, Runner, Waiter, current_event_loop, unwrapped
 from ezcaptcha_async._timing import PollTiming, save_timing
 from ezcaptcha_async.accounts import Account
 from ezcaptcha_async.errors import EzCaptchaError, PoolClosedError
@@ -86,7 +87,7 @@ class Engine:
         self.runner = Runner(
             self._books,
             self.accounts.perform,
-            begin=self._begin,
+            begin=self._take_from_line,
             max_requests=most,
             loop=self.loop,
         )
@@ -193,22 +194,31 @@ class Engine:
         if self.runner.may_begin():
             self.accounts.enter(entry)
         else:
+            if self._emitter.watched:
+                entry.context = copy_context()
             self.runner.stand_in_line(entry)
         return entry
 
-    def _begin(self, entry: Entry) -> None:
-        """Begin with a task at its turn."""
-        waiter = entry.waiters
-        if waiter is None or isinstance(waiter, dict) or waiter.done():
-            return  # its caller, the only one who can know of it, has gone
+    def _take_from_line(self, entry: Entry) -> None:
+        """Begin with a task at its turn, as its caller would: what goes wrong is told to him."""
+        # Nobody else can know of it.
+        waiter, context = cast("Waiter | None", entry.waiters), entry.context
+        if waiter is None or waiter.done():
+            return  # he has gone
+        entry.context = None
         try:
             self.check_not_closed()
-            self.accounts.enter(entry)
+            if context is None:
+                self.accounts.enter(entry)
+            else:  # whoever watches sees whose request it was
+                context.run(self.accounts.enter, entry)
         except EzCaptchaError as error:
             # Its traceback would hold the entry, which holds it, until garbage is collected.
             entry.answer(error.with_traceback(None))
-        except Exception as error:  # noqa: BLE001 - a mistake in that caller's own class of tasks
-            waiter.set_exception(error)
+        except StopIteration as error:  # which no future takes, and no coroutine lets out
+            refuse(waiter, RuntimeError(f"solving raised {error!r}"))
+        except BaseException as error:  # noqa: BLE001 - of his own class of tasks, or who watches
+            refuse(waiter, error)
 
     def statistics(self) -> PoolStatistics:
         """Return a snapshot of the counts."""

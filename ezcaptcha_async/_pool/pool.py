@@ -685,7 +685,7 @@ class SessionPool(GuardedConstructor):
         if not isinstance(task, ezcaptcha_async.Task):
             raise ConfigurationError(f"task must be a Task, not {type(task).__name__}")
         check_flag("once", once)
-        return engine, inf if timeout is None else self._deadline(timeout)
+        return engine, self._deadline(timeout)
 
     def _deadline(self, timeout: float | None) -> float:
         if timeout is None:

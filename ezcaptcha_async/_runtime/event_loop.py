@@ -28,7 +28,7 @@ class Waiter(Awaitable[Any], Protocol):
 
     def set_result(self, result: Any, /) -> None: ...
 
-    def set_exception(self, exception: Exception, /) -> None: ...
+    def set_exception(self, exception: BaseException, /) -> None: ...
 
 
 class EventLoop(ABC):
@@ -133,7 +133,7 @@ class _TrioWaiter:
     def __init__(self) -> None:
         self._answered = anyio.Event()
         self._outcome: Any = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     def done(self) -> bool:
         return self._answered.is_set()
@@ -142,7 +142,7 @@ class _TrioWaiter:
         self._outcome = result
         self._answered.set()
 
-    def set_exception(self, exception: Exception, /) -> None:
+    def set_exception(self, exception: BaseException, /) -> None:
         self._error = exception
         self._answered.set()
 

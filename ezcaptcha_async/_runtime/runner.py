@@ -142,7 +142,7 @@ class Runner:
         finally:
             self._has_ended = True
             while self._admit():
-                pass  # they find that the pool is closed
+                pass  # they find that the pool is closed, or are answered with all others
             self._at_work = 0  # also the lanes that were cancelled before they began
             self._quiet.set()
 
@@ -152,14 +152,15 @@ class Runner:
         Nothing is created meanwhile: what the first answer says of the account, all of them
         are to be told at once, instead of a request for each hundred.
         """
-        first = [self._starters.popleft() for _ in range(min(_STARTS, len(self._starters)))]
-        for starter in first:
+        first = min(_STARTS, len(self._starters))
+        for _ in range(first):
+            starter = self._starters.popleft()
             if isinstance(starter, Entry):
                 self._begin(starter)
             else:
                 answer(starter, None)
         # Whoever comes before they had their turn comes after those who wait.
-        self._starts = _STARTS if self._starters else len(first)
+        self._starts = _STARTS if self._starters else first
         self._is_crowded = bool(first)
         return self._is_crowded
 

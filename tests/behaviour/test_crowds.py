@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections import Counter
+from contextvars import ContextVar
 from random import Random
 from typing import Any
 
@@ -14,12 +16,14 @@ import pytest
 from ezcaptcha_async import (
     BudgetExceededError,
     CustomTask,
+    Event,
     InsufficientBalanceError,
     PoolClosedError,
     ReCaptchaV2TaskProxyless,
     SessionPool,
     SolveTimeoutError,
     Task,
+    TaskEvent,
 )
 from ezcaptcha_async.testing import Fixed, SimulatedService
 from ezcaptcha_async.transports import Reply
@@ -31,6 +35,9 @@ CALLERS = 2_000
 
 PRICE = 6
 """Points that `TASK` costs."""
+
+
+_REQUEST = ContextVar[int | None]("request", default=None)
 
 
 class NoSuchTask(ReCaptchaV2TaskProxyless):
@@ -47,7 +54,7 @@ class Crowd:
         self, pool: SessionPool, task: Task[Any] = TASK, *, timeout: float | None = None
     ) -> None:
         self.pool = pool
-        self.told = Counter[type[Exception] | None]()
+        self.told = Counter[type[BaseException] | None]()
         self._task = task
         self._timeout = timeout
         self.scope = anyio.CancelScope()
@@ -57,7 +64,9 @@ class Crowd:
         try:
             await self._ask()
             self.told[None] += 1
-        except Exception as error:  # noqa: BLE001 - the tests look at all of them
+        except BaseException as error:
+            if isinstance(error, anyio.get_cancelled_exc_class()) and self.scope.cancel_called:
+                raise
             self.told[type(error)] += 1
             self._begun.set()
 
@@ -270,21 +279,65 @@ async def test_the_patience_of_those_in_line_counts_from_when_they_came(kind: ty
 class _OddTask(CustomTask):
     """A class of a user's own, with a mistake that shows when its account is chosen."""
 
+    error: BaseException
+
     @property
     def proxy(self) -> str:
-        raise LookupError("no proxy is left")
+        raise type(self).error
+
+
+class _OddError(BaseException):
+    """One that no ``except Exception`` takes."""
 
 
 @pytest.mark.parametrize("kind", [Crowd, CrowdOfTickets])
-async def test_a_mistake_in_one_task_is_told_to_its_caller_alone(kind: type[Crowd]) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (LookupError(), LookupError),
+        (StopIteration(), RuntimeError),
+        (_OddError(), _OddError),
+        (asyncio.CancelledError(), asyncio.CancelledError),
+    ],
+    ids=str,
+)
+async def test_a_mistake_in_one_task_is_told_to_its_caller_alone(
+    kind: type[Crowd],
+    error: BaseException,
+    told: type[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It would end the pool, and with it everybody else's paid tasks."""
+    monkeypatch.setattr(_OddTask, "error", error, raising=False)
     service = SimulatedService(solve_times=Fixed(12))
     async with open_pool(service) as pool, anyio.create_task_group() as group:
         others, crowd = Crowd(pool), kind(pool, _OddTask("OddTask", {}))
         group.start_soon(others.call, 300)
         group.start_soon(crowd.call, 300)
     assert others.told == {None: 300}
-    assert crowd.told == {LookupError: 300}
+    assert crowd.told == {told: 300}
+
+
+async def test_whoever_watches_sees_whose_request_it_was() -> None:
+    """The span of a task would hang nowhere, and a log line have the id of another request."""
+    seen = list[int | None]()
+
+    def watch(event: Event) -> None:
+        if isinstance(event, TaskEvent) and event.state == "queued":
+            seen.append(_REQUEST.get())
+
+    async with (
+        open_pool(SimulatedService(solve_times=Fixed(12)), on_event=watch) as pool,
+        anyio.create_task_group() as group,
+    ):
+
+        async def call(number: int) -> None:
+            _REQUEST.set(number)
+            await pool.solve(TASK)
+
+        for number in range(300):
+            group.start_soon(call, number)
+    assert sorted(seen, key=str) == sorted(range(300), key=str)
 
 
 class _Broken(Random):

@@ -20,7 +20,10 @@ async def test_what_has_ended_for_everybody_ends_the_wait() -> None:
     entry = keeper.queued()
     error = TicketCancelledError("the ticket was cancelled")
     keeper.books.abandon(entry, error)
-    session = SimpleNamespace(hold=lambda entry: keeper.books.hold(entry, 0.0))
+    session = SimpleNamespace(
+        loop=SimpleNamespace(is_running=True),
+        hold=lambda entry: keeper.books.hold(entry, 0.0),
+    )
     sessions: Any = {keeper.line: session}
     with anyio.fail_after(5):
         assert await Callers(sessions).shared(entry, inf) is error
