@@ -52,6 +52,7 @@ _TURNS: Final = 3
 """Turns of the event loop before a request that must not be lost: in them aiohttp hears of
 the connections that the service has closed by now, and does not write into one of those."""
 
+_UNASKED: Final = "the connection had an answer that nobody had asked for"
 _NO_SOCKS: Final = "aiohttp cannot use it; pass transport='httpx'"
 
 _LOWEST_FINAL_STATUS: Final = 200
@@ -110,10 +111,10 @@ class AiohttpTransport:
         """POST as `Transport.post` says."""
         if self._session.closed:
             return CLOSED
-        data: bytes | _Body = body.content
+        known = evidence if self._knows and evidence is not None else Evidence()
+        data = _Body(body.content, known)
         if evidence is not None:
             evidence.observed = self._owned
-            data = _Body(body.content, evidence if self._knows else Evidence())
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
         deadline = self._clock() + OWN_SHARE * timeout
@@ -122,6 +123,9 @@ class AiohttpTransport:
             target, options, _ = self._targets.get(url) or self._target(url)
             response = await self._session.post(target, data=data, **options)
             try:
+                if self._knows and known.observed and not known.body_begun:
+                    # Before Python 3.12 it is there before that has looked for one.
+                    return NoAnswer(_UNASKED, unsent=True)
                 return await _read(response, deadline)
             finally:
                 response.close()  # what was read to its end has gone back to the connector
@@ -180,7 +184,10 @@ class _Body(aiohttp.Payload):
         return str(self._value, encoding, errors)
 
     async def write(self, writer: Any) -> None:
-        """Write it; from here on it may have left."""
+        """Write it, unless an answer is there already; from here on it may have left."""
+        if getattr(writer.protocol, "should_close", False):
+            # aiohttp gives it out as the answer to this request.
+            raise ConnectionError(_UNASKED)
         if self._evidence.body_begun:
             # A middleware tries again. What was sent may be paid for.
             raise RuntimeError("this request is sent once")

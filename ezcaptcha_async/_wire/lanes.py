@@ -125,7 +125,7 @@ class Lanes:
                 yield Incoming(response.status, headers, response.aiter_stream())
             finally:
                 await response.aclose()
-            is_sound = lane.connection.is_available()
+            is_sound = lane.connection.is_available() and not _has_more(lane.connection)
         finally:
             if is_sound and not self.is_closed:
                 lane.idle_since = time.monotonic()
@@ -195,3 +195,14 @@ class Lanes:
             if lane.socket is not None:
                 # httpcore forgets the connection where a handshake on it is cut off.
                 await lane.socket.aclose()
+
+
+def _has_more(connection: Any) -> bool:
+    """Return whether more has come than an answer: it would be taken for that to the next request.
+
+    What has not come yet is seen before that one, and httpcore has no public name for what has.
+    """
+    while (inner := getattr(connection, "_connection", None)) is not None:
+        connection = inner
+    state = getattr(connection, "_h11_state", None)
+    return state is not None and bool(state.trailing_data[0])

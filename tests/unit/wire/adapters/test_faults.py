@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import product
 from typing import Final
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
+from anyio.lowlevel import checkpoint
 
-from ezcaptcha_async.transports import NoAnswer
+from ezcaptcha_async.transports import NoAnswer, Reply
 from tests.sockets.raw_server import (
     EVERYTHING,
     GOOD,
@@ -158,6 +161,79 @@ async def test_a_break_on_a_connection_that_had_served_before(kind: str) -> None
                 assert (server.connections, len(server.complete)) == (1, 2)
                 await reply_of(transport, server.url)
         assert len(server.complete) == 3
+
+
+class _Twice:
+    """A service that sends the first of its answers twice on one connection.
+
+    Args:
+        late: Whether the second time is when `again` is set, and not at once.
+    """
+
+    def __init__(self, *, late: bool) -> None:
+        self.again, self.sent = anyio.Event(), anyio.Event()
+        self._late = late
+        self._requests = 0
+
+    async def serve(self, stream: SocketStream) -> None:
+        """Answer each request with its number."""
+        async with stream:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                while True:
+                    received = b""
+                    while not received.endswith(BODY.content):
+                        received += await stream.receive()
+                    self._requests += 1
+                    await self._answer(stream, answer(b'{"taskId":%d}' % self._requests))
+
+    async def _answer(self, stream: SocketStream, one: bytes) -> None:
+        if self._requests > 1:
+            await stream.send(one)
+        elif self._late:
+            await stream.send(one)
+            await self.again.wait()
+            await stream.send(one)
+            self.sent.set()
+        else:
+            await stream.send(one + one)
+
+
+@pytest.mark.parametrize("asked_for", ["create", "poll"])
+@pytest.mark.parametrize("late", [False, True])
+async def test_an_answer_that_nobody_has_asked_for_answers_nothing(
+    own: str, *, late: bool, asked_for: str
+) -> None:
+    """Each would get the answer to the one before: another page's token, a paid task unknown."""
+    service = _Twice(late=late)
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - of a socket, not of SQL
+    async with anyio.create_task_group() as group, listener, opened(own) as transport:
+        group.start_soon(listener.serve, service.serve)
+        url = f"http://127.0.0.1:{port}"
+
+        async def asked() -> Reply | NoAnswer:
+            if asked_for == "create":
+                return await post(transport, url)
+            said: Reply | NoAnswer = await transport.post(url, BODY, timeout=LONG)
+            return said
+
+        assert _number_of(await asked()) == 1
+        if late:
+            service.again.set()
+            await service.sent.wait()
+            for _ in range(9):
+                await checkpoint()
+        told = await asked()
+        if isinstance(told, NoAnswer):
+            assert told.unsent
+            told = await asked()
+        assert _number_of(told) == 2
+        group.cancel_scope.cancel()
+
+
+def _number_of(reply: Reply | NoAnswer) -> int:
+    assert isinstance(reply, Reply)
+    return int(json.loads(reply.body)["taskId"])
 
 
 async def test_an_answer_cut_off_anywhere_is_no_answer(parser: str) -> None:
