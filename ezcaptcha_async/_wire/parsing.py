@@ -75,7 +75,7 @@ _END_OF_WHAT_IS_CLOSED: Final = re.compile(r"\s*([,}]|\Z)")
 _BRACKETS: Final = re.compile(rf'{_TEXT}"?|[\[{{]+|[\]}}]+', re.DOTALL)
 _MARK_OF_AN_EVENT: Final = re.compile(r"^data: ?", re.MULTILINE)
 _LOOSE: Final = re.compile(
-    rf"(?P<kept>{_TEXT}\"?|[-+.]*\d[\w.+-]*)|'(?P<text>[^'\\]*+(?:\\.[^'\\]*+)*+)'?"
+    rf"(?P<kept>{_TEXT}\"?|(?<![-+.])[-+.]*\d[\w.+-]*)|'(?P<text>[^'\\]*+(?:\\.[^'\\]*+)*+)'?"
     r"|(?P<word>-?[^\W\d][\w$]*)(?P<colon>\s*:)?|/\*.*?(?:\*/|\Z)|//[^\n]*|,(?=\s*[,}\]])",
     re.DOTALL,
 )
