@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from ezcaptcha_async._wire.faults import no_answer_after
 from ezcaptcha_async._wire.injected import Injected
@@ -27,6 +28,10 @@ Measured with 0.28.1: a client looks at every connection for every request, so t
 time cost twice the CPU of 10, and 100 at a time collapse to a tenth of the throughput. One
 connection to a lane costs the same with any number of lanes.
 """
+
+
+_SMALL: Final = 100
+"""Bytes of a chunk; whole answers have more."""
 
 
 class HttpxTransport:
@@ -86,6 +91,8 @@ async def _read(answer: Incoming, deadline: float) -> Reply | NoAnswer:
                 content += chunk
                 if len(content) > MAX_BODY:
                     break
+                if len(chunk) < _SMALL:
+                    await checkpoint()  # thousands of them may come without a pause
     except Exception:  # whichever package it is of, it goes on, or something has come
         came = reply_before_break(status, bytes(content), headers, coding=coding)
         if came is None:

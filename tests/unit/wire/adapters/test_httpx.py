@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
-from ezcaptcha_async._wire.httpx import HttpxTransport
+from ezcaptcha_async._wire.httpx import HttpxTransport, _read
+from ezcaptcha_async._wire.transport import Incoming
 from ezcaptcha_async.transports import Evidence, Reply
 from tests.sockets.clients import PACKAGES
 from tests.sockets.raw_server import GOOD, End, RawServer, Script, answer
 
-from .asking import BODY, cut_off, fault_of, opened, post, reply_of
+from .asking import BODY, LONG, cut_off, fault_of, opened, post, reply_of
 
 
 @pytest.fixture(params=PACKAGES)
@@ -182,3 +185,24 @@ async def test_a_transport_that_tries_again_sends_nothing_twice(name: str) -> No
             fault = await fault_of(HttpxTransport(client), server.url)
         assert len(server.complete) == 1
     assert not fault.unsent
+
+
+async def test_small_chunks_leave_others_their_turns() -> None:
+    """The event loop would stand still for half a second, again and again until the deadline."""
+    turns = 0
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        for _ in range(1_000):
+            yield b" "
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await checkpoint()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(others)
+        await _read(Incoming(200, {}, chunks()), anyio.current_time() + LONG)
+        group.cancel_scope.cancel()
+    assert turns >= 100
