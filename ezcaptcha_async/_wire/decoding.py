@@ -374,5 +374,7 @@ def _task_id(value: object, *, is_refused: bool) -> str | None:
     if not (0 < len(text) <= _MAX_TASK_ID and text.isascii() and text.isprintable()):
         return None
     is_nil = not text.strip("-0") and (is_refused or "-" in text)
-    is_filler = is_refused and (is_placeholder(text) or _IN_AN_ID.search(text) is None)
+    is_filler = is_refused and (
+        is_placeholder(text) or _IN_AN_ID.search(text) is None or len(text.split()) > 1
+    )
     return None if is_nil or is_filler or is_nothing(text) else text

@@ -220,7 +220,8 @@ def _token(value: object) -> str | None:
     value = unwrapped(value)
     if not isinstance(value, str) or is_placeholder(value) or _is_prose(value):
         return None
-    return value.strip(BLANK)
+    text = value.strip(BLANK)
+    return text if text.isascii() else None  # in Chinese a whole sentence is one word
 
 
 def _is_prose(text: str) -> bool:

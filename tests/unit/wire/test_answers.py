@@ -30,7 +30,7 @@ from ezcaptcha_async._wire.decoding import (
     Refused,
     Unreadable,
 )
-from ezcaptcha_async._wire.parsing import MOST_LEVELS, answer_in
+from ezcaptcha_async._wire.parsing import _LOOSE, MOST_LEVELS, answer_in
 from ezcaptcha_async._wire.solution import MOST_OF_A_TOKEN, decode_solution
 from ezcaptcha_async._wire.transport import MAX_BODY, reply_from
 from ezcaptcha_async.errors import (
@@ -131,7 +131,7 @@ def test_what_stands_for_no_id_is_none_beside_a_refusal() -> None:
         (
             *(0, "0", "", "null", -1, "00000000-0000-0000-0000", "N/A", "-", "error", "0.0"),
             *("[]", "(null)", "ERROR_ZERO_BALANCE", "CAPCHA_NOT_READY", "task", "n.a.", "<none>"),
-            "pending",
+            *("pending", "banned for 600 seconds", "please try again at 12:30", "key not\nfound"),
         ),
         (0, 1),
     ):
@@ -149,6 +149,29 @@ def test_a_solution_outweighs_whatever_comes_with_it() -> None:
         body = {"errorId": error_id, "errorCode": code, "status": status}
         body["solution"] = SOLUTIONS[solution_type]
         assert TOKEN in str(vars_of(solved(body, solution_type, http))), (http, body)
+
+
+SENTENCES: Final = (
+    *("识别失败\uff0c请重试", "服务器繁忙", "正在处理中", "сбой", "エラー"),
+    "任务识别失败\uff0c已达到最大重试次数\uff0c请检查网站密钥后重新提交任务",
+)
+"""What is said in languages that write it without a space, or in other letters."""
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_a_sentence_in_the_place_of_a_token_is_none(sentence: str) -> None:
+    """Its caller would send it to the page, and not hear that his money was spent in vain."""
+    for solution_type in SOLUTIONS.keys() - {CustomSolution, CloudFlare5SSolution}:
+        (name,) = SOLUTIONS[solution_type]
+        body = {"errorId": 1, "errorCode": "ERROR_CAPTCHA_UNSOLVABLE", "status": "error"}
+        for solution in (sentence, {name: sentence}):
+            error = refused(result(body | {"solution": solution}, 200, solution_type))
+            assert isinstance(error, TaskFailedError), solution
+            ready = result({"errorId": 0, "status": "ready", "solution": solution})
+            assert isinstance(ready, Ready)
+            with pytest.raises(ProtocolError) as caught:
+                decode_solution(solution_type, ready.kept, receipt=RECEIPT, expires_at=0.0)
+            assert sentence in str(caught.value.payload)
 
 
 def vars_of(solution: Any) -> list[Any]:
@@ -829,6 +852,18 @@ def test_nothing_holds_the_event_loop_for_long() -> None:
         finally:
             sys.setprofile(None)
         assert calls < most, body[:9]
+
+
+def test_no_place_in_a_run_of_signs_is_looked_at_twice() -> None:
+    """A page of 20 kB with a ruled line would stop the event loop for five seconds."""
+    # Time is all that shows it elsewhere: nothing is called within a search.
+    for sign in "-+.":
+        for number in (f"{sign}1", f"{sign * 3}1.5"):
+            found = _LOOSE.match(number)
+            assert found is not None
+            assert found["kept"] == number
+            assert all(_LOOSE.match(number, at) is None for at in range(1, number.index("1")))
+    assert answer_in(reply("<html>{" + "-" * 19_000 + "</html>")) is None
 
 
 # ------------------------------------------------------------------------------- at random
