@@ -129,6 +129,8 @@ class Creator:
         if isinstance(answer, Created) and repeats_secret(answer.task_id, task, body):
             # It would stand in every log, ticket and journal.
             answer = Unreadable("an id that holds a secret", 200)
+        elif isinstance(answer, Created) and answer.task_id in entry.line.paid:
+            answer = Unreadable("the id of another task", 200)
         match answer:
             case Created(task_id):
                 self._standing.answered(asked, "created")

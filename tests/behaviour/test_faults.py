@@ -158,6 +158,31 @@ async def test_whoever_gave_up_in_line_hears_of_the_cause(
     assert all("; the last one of createTask: " in text and words in text for text in in_line)
 
 
+async def test_one_id_for_all_is_not_asked_for_again_and_again() -> None:
+    """A cache on the way answers each createTask: each may have been paid, and none is known."""
+    service = SimulatedService(solve_times=Fixed(100))
+
+    class Cached(DirectTransport):
+        sent = 0
+
+        async def post(self, url: str, *arguments: Any, **options: Any) -> Reply | NoAnswer:
+            await anyio.sleep(0.1)
+            if url.endswith("/createTask"):
+                self.sent += 1
+                return Reply(200, b'{"errorId":0,"taskId":"8f14e45f-ceea"}')
+            return Reply(200, b'{"errorId":0,"status":"processing"}')
+
+    transport = Cached(service, 0.1)
+    async with SessionPool(
+        KEY, service=service.profile(), transport=transport, create_patience=30
+    ) as pool:
+        errors = await all_of(*(lambda: pool.solve(TASK, timeout=60) for _ in range(300)))
+    assert transport.sent < 60
+    unknown = [error for error in errors if isinstance(error, SubmissionUnknownError)]
+    assert len(unknown) == transport.sent - 1
+    assert "the id of another task" in str(unknown[0])
+
+
 async def test_a_client_that_is_cancelled_by_others_is_a_fault() -> None:
     """A hook that awaits a future which somebody cancels would close the pool for everybody."""
     service = SimulatedService(solve_times=Fixed(15))
