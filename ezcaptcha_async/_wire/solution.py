@@ -225,9 +225,13 @@ def _token(value: object) -> str | None:
 
 
 def _is_prose(text: str) -> bool:
-    """Return whether a text is of short words, or a page: a token may be broken into lines."""
+    """Return whether a text is of short words, a page or an address.
+
+    A token may be broken into lines.
+    """
     words = text[:_MOST_LOOKED_AT].split()
-    return text.lstrip().startswith("<") or (len(words) > 1 and max(map(len, words)) < _LEAST_TOKEN)
+    is_of_words = len(words) > 1 and max(map(len, words)) < _LEAST_TOKEN
+    return is_of_words or text.lstrip().startswith("<") or "://" in text[:_LEAST_TOKEN]
 
 
 def _text(value: object) -> str | None:

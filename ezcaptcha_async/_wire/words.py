@@ -28,8 +28,10 @@ FAILED_WORDS: Final = re.compile(
 )
 """What a status says that it failed, in the services' words and in others, and why."""
 
-_CODE: Final = re.compile(r"error(_[a-z0-9]+)+|([a-z]+_)*capt?cha(_[a-z]+)*", re.IGNORECASE)
-"""A code, also of a service that is like these: CAPCHA_NOT_READY."""
+_CODE: Final = re.compile(
+    r"error(_[a-z0-9]+)+|([a-z]+_)*capt?cha(_[a-z]+)*|(?-i:[A-Z]+(_[A-Z]+)+)", re.IGNORECASE
+)
+"""A code, also of a service that is like these, or of a browser: CAPCHA_NOT_READY."""
 _DIGIT: Final = re.compile(r"\d")
 _LONGEST: Final = 100
 _MOST_PLACES: Final = 1_000

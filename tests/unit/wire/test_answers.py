@@ -152,10 +152,12 @@ def test_a_solution_outweighs_whatever_comes_with_it() -> None:
 
 
 SENTENCES: Final = (
+    *("ERR_PROXY_CONNECTION_FAILED", "TASK_FAILED_PROXY_TIMEOUT_EXCEEDED"),
+    "https://example.com/errors/proxy-timeout",
     *("识别失败\uff0c请重试", "服务器繁忙", "正在处理中", "сбой", "エラー"),
     "任务识别失败\uff0c已达到最大重试次数\uff0c请检查网站密钥后重新提交任务",
 )
-"""What is said in languages that write it without a space, or in other letters."""
+"""What is said in languages that write it without a space, in other letters, or as a code."""
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
@@ -868,7 +870,7 @@ def test_no_place_in_a_run_of_signs_is_looked_at_twice() -> None:
 
 # ------------------------------------------------------------------------------- at random
 
-tokens = st.text("abcXYZ019-_.|=", min_size=20, max_size=60)
+tokens = st.text("abcXYZ019-_.|=", min_size=20, max_size=60).map("0".__add__)
 ids = st.integers(1, 10**30) | st.uuids().map(str) | st.text("abcXYZ019-_", min_size=1, max_size=30)
 noise = st.dictionaries(
     st.sampled_from(["errorId", "errorCode", "errorDescription", "status", "requestId", "x", "é"]),
