@@ -373,6 +373,37 @@ def test_a_full_disk_ends_it_with_nothing_lost(batch: Batch, serving: Serve) -> 
     assert charged(server) == 30
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there a file stays while it is open")
+def test_results_that_are_replaced_in_mid_run(batch: Batch, serving: Serve) -> None:
+    """What ``sed -i`` or an editor lays there would get no later token, with exit code 0."""
+    server = serving(**LONG)
+    held = batch.results.with_name("held")
+    ended = threading.Event()
+
+    def replace() -> None:
+        while not (batch.results.exists() and batch.results.read_bytes().count(b"\n") == 4):
+            for task in server.service.record.tasks[: 4 * (charged(server) == 30)]:
+                server.service.finish(task.task_id)
+            if ended.wait(0.01):
+                return
+        held.write_bytes(batch.results.read_bytes())
+        held.replace(batch.results)
+        finish_all(server)
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    result = batch(*STEADY)
+    ended.set()
+    thread.join()
+    assert result.code == 1
+    assert f"cannot write {batch.results}: somebody has removed, replaced or cut it" in result.err
+    assert "what is paid is in the journal" in result.err
+    assert len(batch.found()) == 4
+    assert batch(*STEADY).code == 0
+    assert sorted(item["row"] for item in batch.found()) == list(range(1, 31))
+    assert charged(server) == 30
+
+
 def test_a_million_rows_are_not_read_at_once(batch: Batch, serving: Serve) -> None:
     """A long list would fill the memory before the first task is sent."""
     server = serving()

@@ -206,6 +206,40 @@ def test_a_disk_that_takes_half_a_line(path: Path) -> None:
     assert [json.loads(line)["row"] for line in path.read_text().splitlines()] == [1, 2]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there a file stays while it is open")
+@pytest.mark.parametrize("how", ["removed", "replaced", "moved", "emptied"])
+def test_a_file_that_is_changed_in_mid_run(path: Path, tmp_path: Path, how: str) -> None:
+    """All later tokens would go where nobody finds them, and be bought again."""
+    results = after(path, solved(1))
+    results.write(solved(2))
+    other = tmp_path / "other"
+    match how:
+        case "removed":
+            path.unlink()
+        case "replaced":  # as by `sed -i` and by an editor
+            other.write_bytes(path.read_bytes())
+            other.replace(path)
+        case "moved":
+            path.rename(other)
+        case _:
+            path.write_bytes(b"")
+    with pytest.raises(OSError, match="somebody has removed, replaced or cut it meanwhile"):
+        results.write(solved(3))
+    assert results.solved == 2
+    results.close()
+
+
+def test_a_file_to_which_others_add(path: Path) -> None:
+    """A batch that lost nothing would end."""
+    results = after(path, solved(1))
+    with path.open("a") as file:
+        file.write("notes\n")
+    results.write(solved(2))
+    results.write(solved(3))
+    assert results.solved == 3
+    results.close()
+
+
 def test_a_pipe_that_takes_a_few_bytes_at_a_time() -> None:
     """The reader at its other end would get half a line, and then the next one."""
 

@@ -66,7 +66,9 @@ class ResultsFile:
         self._retry_failed = retry_failed
         self._rows = array("Q")
         self._lost = dict[int, float]()
+        self._path = path
         self._file: BinaryIO | None = None
+        self._end = 0
         self._lock: FileLock | None = None
         if path == STDOUT:
             return
@@ -124,6 +126,7 @@ class ResultsFile:
             sys.stdout.flush()
         else:
             write_whole(self._file, line)
+            self._check_kept(self._file, len(line))
         self._note(document)
 
     def _take_over(self, path: Path) -> None:
@@ -147,6 +150,26 @@ class ResultsFile:
         end = self._read(path)
         if end < os.fstat(file.fileno()).st_size:
             file.truncate(end)
+        self._end = end
+
+    def _check_kept(self, file: BinaryIO, length: int) -> None:
+        """Check that what was just written is where the next run looks for it.
+
+        An editor lays another file in its place, or empties it: what goes on into the old one
+        nobody ever sees.
+        """
+        if not _is_regular(file):
+            return
+        self._end += length
+        ours = os.fstat(file.fileno())
+        try:
+            # Windows lets nobody replace a file that is open.
+            is_there = sys.platform == "win32" or os.path.samestat(ours, self._path.stat())
+        except FileNotFoundError:
+            is_there = False
+        if not is_there or ours.st_size < self._end:
+            raise OSError(errno.ESTALE, "somebody has removed, replaced or cut it meanwhile")
+        self._end = ours.st_size
 
     def _read(self, path: Path) -> int:
         """Read what earlier runs have left; return where its last whole line ends."""
