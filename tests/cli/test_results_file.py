@@ -116,13 +116,32 @@ def test_a_line_that_was_cut_off(path: Path) -> None:
     """The next line would be glued to it, and a solved row lost with it."""
     after(path, solved(1), solved(2)).close()
     whole = path.read_bytes()
-    for length in range(whole.index(b"\n") + 2, len(whole)):
+    for length in range(whole.index(b"\n") + 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         results = ResultsFile(path)
         assert [results.state_of(row(number)) for number in (1, 2)] == ["finished", "open"]
         results.write(solved(2))
         results.close()
         assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_line_that_lacks_but_its_newline(path: Path, rows: int) -> None:
+    """An editor that strips it would cost the token of the last row, which is bought again."""
+    after(path, *(solved(number) for number in range(1, rows + 1))).close()
+    whole = path.read_bytes()
+    path.write_bytes(whole.rstrip())
+    looked_at = ResultsFile(path, read_only=True)
+    assert looked_at.solved == rows
+    assert path.read_bytes() == whole.rstrip()
+    results = ResultsFile(path)
+    assert results.solved == rows
+    assert path.read_bytes() == whole, "the next line is not glued to it"
+    results.write(solved(rows + 1))
+    results.close()
+    assert [json.loads(line)["row"] for line in path.read_text().splitlines()] == [
+        *range(1, rows + 2)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """What a batch has come to so far: a file of JSON lines, one for each row, only ever added to.
 
 A later line of a row stands instead of an earlier one. A line that was cut off, by a full disk
-or a killed process, is taken off the end before the next is written. While a run has the file, a
-lock file beside it keeps another run out: what that one read would be old by the time it buys.
+or a killed process, is taken off the end before the next is written; to one that lacks but its
+newline, that is added. While a run has the file, a lock file beside it keeps another run out:
+what that one read would be old by the time it buys.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class ResultsFile:
         self._note(document)
 
     def _take_over(self, path: Path) -> None:
-        """Lock it, read what earlier runs have left, and cut off a line that has no end."""
+        """Lock it, read what earlier runs have left, and cut off a line that is not whole."""
         # Before anything is made: what is refused stays as it is.
         lock = f"{os.path.realpath(path)}.lock"
         check_way(str(path))
@@ -147,10 +148,12 @@ class ResultsFile:
         # Before it is read: a link must not lead around the lock.
         self._lock = FileLock(lock, timeout=0, mode=_OWNER_ONLY)
         self._lock.acquire()
-        end = self._read(path)
+        end, last = self._read(path)
         if end < os.fstat(file.fileno()).st_size:
             file.truncate(end)
-        self._end = end
+        if not last.endswith(b"\n"):
+            write_whole(file, b"\n")
+        self._end = os.fstat(file.fileno()).st_size
 
     def _check_kept(self, file: BinaryIO, length: int) -> None:
         """Check that what was just written is where the next run looks for it.
@@ -171,19 +174,24 @@ class ResultsFile:
             raise OSError(errno.ESTALE, "somebody has removed, replaced or cut it meanwhile")
         self._end = ours.st_size
 
-    def _read(self, path: Path) -> int:
-        """Read what earlier runs have left; return where its last whole line ends."""
-        end = 0
+    def _read(self, path: Path) -> tuple[int, bytes]:
+        """Read what earlier runs have left; return where its last whole line ends, and that line.
+
+        A whole one may lack its newline, which editors and shells take away.
+        """
+        end, last = 0, b"\n"
         with path.open("rb") as earlier:
             for line in earlier:
+                document = document_in(line)
                 if not line.endswith(b"\n"):
                     _check_cut_off(line)
-                    break
-                document = document_in(line)
+                    if document is None:
+                        break
                 end += len(line)
+                last = line
                 if document is not None:
                     self._note(document)
-        return end
+        return end, last
 
     def _known(self, number: int) -> int:
         return self._rows[number] if number < len(self._rows) else 0
