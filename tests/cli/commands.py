@@ -121,7 +121,7 @@ def start(
         [*program, *arguments],
         env=options.pop("env", environment()),
         stdout=options.pop("stdout", subprocess.PIPE),
-        stderr=subprocess.PIPE,
+        stderr=options.pop("stderr", subprocess.PIPE),
         encoding="utf-8",
         **options,
     )
@@ -134,8 +134,8 @@ def finish(process: subprocess.Popen[str]) -> Result:
             out, err = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
-    assert "Traceback" not in err
-    return Result(process.returncode, out or "", err)
+    assert "Traceback" not in (err or "")
+    return Result(process.returncode, out or "", err or "")
 
 
 def run(*arguments: str, **options: Any) -> Result:

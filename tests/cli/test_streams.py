@@ -248,6 +248,37 @@ def test_results_behind_the_rows_that_are_read(batch: Batch, nowhere: None) -> N
     assert batch.rows.read_bytes() == before
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("kind", ["rows", "results", "journal"])
+def test_a_stream_into_a_file_of_the_batch(
+    batch: Batch, serving: Serve, stream: str, kind: str
+) -> None:
+    """``--json > results`` and ``2> results`` would write over tokens that are paid for."""
+    server = serving()
+    batch.write(2)
+    assert batch().code == 0
+    batch.write(3)
+    path: Path = getattr(batch, kind)
+    before = path.read_bytes()
+    with path.open("r+") as over:
+        result = run(*batch.command, *FAST, "-v", "--json", **{stream: over})
+    assert result.code == 2
+    assert f"the {kind} and {stream} cannot both be in {path}" in (
+        path.read_text() if stream == "stderr" else result.err
+    )
+    assert charged(server) == 2
+    assert stream == "stderr" or path.read_bytes() == before
+
+
+def test_results_and_remarks_in_one_log(batch: Batch, serving: Serve) -> None:
+    """``nohup`` and ``> log 2>&1`` would be refused, though nothing is written over."""
+    server = serving()
+    batch.write(2)
+    with (log := batch.rows.with_name("log")).open("wb") as both:
+        assert run("batch", str(batch.rows), *FAST, stdout=both, stderr=both).code == 0
+    assert ids_in(log.read_text()) == paid_for(server)
+
+
 # ----------------------------------------------------------------- a stderr that takes nothing
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from itertools import combinations
 from pathlib import Path
+from typing import Final
 
 import attrs
 
@@ -12,6 +13,8 @@ from ezcaptcha_async import ConfigurationError
 from ezcaptcha_async.cli.batching.rows import RowReader
 from ezcaptcha_async.cli.options import STDIN, STDOUT
 from ezcaptcha_async.fleets import Sharing
+
+_STREAMS: Final = {1: "stdout", 2: "stderr"}
 
 
 @attrs.frozen(kw_only=True)
@@ -45,16 +48,29 @@ def journal_of(results: Path) -> Path:
 
 
 def check_different(batch: Batch) -> None:
-    """Refuse to write over the rows, or results into the journal, also through links and ``>>``."""
+    """Refuse to write over the rows, or results into the journal, also through links and ``>>``.
+
+    Nor may a summary, or a remark, be written over any of them.
+    """
     files = {
-        "rows": Path("/dev/stdin") if batch.source == STDIN else batch.source,
-        "results": Path("/dev/stdout") if batch.results == STDOUT else batch.results,
-        "journal": batch.journal,
+        "the rows": Path("/dev/stdin") if batch.source == STDIN else batch.source,
+        "the results": Path("/dev/stdout") if batch.results == STDOUT else batch.results,
+        "the journal": batch.journal,
     }
     named = [(name, path) for name, path in files.items() if path is not None]
     for (one, path), (other, same) in combinations(named, 2):
         if _is_same(path, same):
-            raise ConfigurationError(f"the {one} and the {other} cannot both be in {path}")
+            raise ConfigurationError(f"{one} and {other} cannot both be in {path}")
+    for name, path in named:
+        # Results on stdout may stand in one file with what is said of them, as by `nohup`.
+        if name != "the results" or batch.results != STDOUT:
+            for number, stream in _STREAMS.items():
+                if _leads_to(number, path):
+                    raise ConfigurationError(f"{name} and {stream} cannot both be in {path}")
+
+
+def _leads_to(descriptor: int, path: Path) -> bool:
+    return path.is_file() and os.path.samestat(os.fstat(descriptor), path.stat())
 
 
 def _is_same(one: Path, other: Path) -> bool:
