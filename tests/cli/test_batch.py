@@ -105,6 +105,31 @@ def test_what_is_finished_is_not_bought_again(batch: Batch, serving: Serve) -> N
     assert charged(server) == 33
 
 
+@pytest.mark.parametrize("custom", [(), ("--custom",)])
+def test_another_type_for_the_same_rows(
+    batch: Batch, serving: Serve, custom: tuple[str, ...]
+) -> None:
+    """Whoever gave the wrong type would be told that all is done, and have tokens of that."""
+    server = serving()
+    names = ("websiteURL", "websiteKey") if custom else ("website_url", "website_key")
+    row = dict(zip(names, ("https://example.com/", "k"), strict=True))
+    batch.rows.write_text(f"{json.dumps(row)}\n" * 2)
+    one, other = ("--type", PAGE["type"], *custom), ("--type", "CloudFlareTurnstileTask", *custom)
+    assert batch(*one).code == 0
+    for _ in range(2):
+        result = batch(*other)
+        assert result.code == 2
+        assert "row 1 is not the one that was paid for" in result.err
+    assert batch("--dry-run", *other).code == 1
+    assert charged(server) == 2
+    # The same type is the same, however it is said.
+    named = PAGE["type"] if custom else PAGE["type"].lower()
+    assert "2 were finished before" in batch("--type", named, *custom).err
+    batch.rows.write_text(f"{json.dumps(row | {'type': PAGE['type']})}\n" * 2)
+    assert "2 were finished before" in batch(*custom).err
+    assert charged(server) == 2
+
+
 def test_through_pipes(cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """``grep | ezcaptcha batch - | jq`` is what a shell is for."""
     server = serving()

@@ -48,7 +48,7 @@ class RowName:
     """What is known of a row by the reference of its task."""
 
     number: int  # counted from 1; blank lines and the header do not count
-    key: str  # a digest of what it says, the same in each run
+    key: str  # a digest of its type and what it says, the same in each run
     id: str | None = None  # the user's own name for it
 
 
@@ -117,6 +117,10 @@ class RowReader:
 
     def _row(self, number: int, line: int, values: dict[str, Any] | ConfigurationError) -> Row:
         said = {} if isinstance(values, ConfigurationError) else values
+        if not said.get("type") and self.task_type is not None:
+            # Another --type makes other rows of them: what was paid for is of no use for those.
+            named = self.task_type if self.custom else class_of(self.task_type).__name__
+            said = said | {"type": named}
         # Without secrets: the digest stands in a file, where they could be searched for.
         key = hashlib.sha256(_SORTED.encode(_public(said)).encode()).hexdigest()[:16]
         name = task = problem = None
