@@ -138,6 +138,28 @@ def test_the_journal_of_another_batch(
     assert 1 in {item["row"] for item in batch.found()}
 
 
+def test_another_journal_after_a_run_that_was_ended(
+    interrupted: tuple[Batch, SimulatedServer], tmp_path: Path
+) -> None:
+    """``--journal``, or a fleet, would buy what the one beside the results has paid for."""
+    batch, server = interrupted
+    before = untouched(batch.results), untouched(batch.journal)
+    mine, link = tmp_path / "mine", tmp_path / "link"
+    fleet = ("--fleet", "redis://127.0.0.1:1/0", "--fleet-name", "crawl")
+    for books in (("--journal", str(mine)), fleet):
+        for options in ((), ("--dry-run",)):
+            result = batch.cli(*batch.command, *SLOW, *books, *options)
+            assert result.code == 2
+            assert f"{batch.journal} holds what was paid for 8 rows of these" in result.line
+            assert f"run the same once without {books[-2]}, it" in result.line
+    assert (untouched(batch.results), untouched(batch.journal)) == before
+    assert not mine.exists()
+    link.symlink_to(batch.journal)
+    assert batch("--journal", str(link), *SLOW).code == 0, "it is the same"
+    assert batch("--journal", str(mine), *SLOW).code == 0, "nothing is left in the other"
+    assert charged(server) == 12
+
+
 def test_an_empty_file_is_a_new_journal(batch: Batch, serving: Serve, tmp_path: Path) -> None:
     """What ``touch`` or ``mktemp`` has made would have to be removed first."""
     server = serving()

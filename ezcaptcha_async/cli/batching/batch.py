@@ -59,7 +59,7 @@ def check_different(batch: Batch) -> None:
     }
     named = [(name, path) for name, path in files.items() if path is not None]
     for (one, path), (other, same) in combinations(named, 2):
-        if _is_same(path, same):
+        if is_same(path, same):
             raise ConfigurationError(f"{one} and {other} cannot both be in {path}")
     for name, path in named:
         # Results on stdout may stand in one file with what is said of them, as by `nohup`.
@@ -73,7 +73,8 @@ def _leads_to(descriptor: int, path: Path) -> bool:
     return path.is_file() and os.path.samestat(os.fstat(descriptor), path.stat())
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def is_same(one: Path, other: Path) -> bool:
+    """Return whether what is written to one of them is read from the other."""
     if one.exists() and other.exists():
         # A terminal or a socket is read and written at the same time.
         return (one.is_file() or one.is_fifo()) and one.samefile(other)

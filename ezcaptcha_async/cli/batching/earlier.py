@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import aclosing
+from pathlib import Path
 
 from ezcaptcha_async import Journal, Resumed, SessionPool, Submission, errors
-from ezcaptcha_async.cli.batching.batch import Batch, journal_of
+from ezcaptcha_async.cli.batching.batch import Batch, is_same, is_stream, journal_of
 from ezcaptcha_async.cli.batching.rows import RowName, row_of
 from ezcaptcha_async.cli.batching.writing import Found, RowWriter, found_in
+from ezcaptcha_async.cli.output import counted
 
 
 def paid_rows(batch: Batch) -> dict[int, str] | None:
-    """Return number and key of each row that its journal knows as paid for; None without one."""
+    """Return number and key of each row that its journal knows as paid for; None without one.
+
+    Refused is one whose results have another journal beside them, with rows to be fetched.
+    """
+    _check_no_other(batch)
     if batch.journal is None or not batch.journal.exists():
         return None
-    return _rows_named(ticket["reference"] for ticket in Journal(batch.journal).unfinished())
+    return _unfinished(batch.journal)
 
 
 def unknown_rows(batch: Batch) -> dict[int, str]:
@@ -23,6 +29,25 @@ def unknown_rows(batch: Batch) -> dict[int, str]:
     if batch.journal is None or not batch.journal.exists():
         return {}
     return _rows_named(item.reference for item in Journal(batch.journal).unknowns())
+
+
+def _check_no_other(batch: Batch) -> None:
+    """Check that no run of the same batch has paid for rows as another journal knows."""
+    other = journal_of(batch.results)
+    if is_stream(batch.results) or not other.is_file():
+        return
+    if batch.journal is not None and is_same(batch.journal, other):
+        return
+    if rows := len(_unfinished(other)):
+        books = "--journal" if batch.fleet is None else "--fleet-name"
+        raise errors.ConfigurationError(
+            f"{other} holds what was paid for {counted(rows, 'row')} of these results, which "
+            f"would be bought again: run the same once without {books}, it fetches them"
+        )
+
+
+def _unfinished(journal: Path) -> dict[int, str]:
+    return _rows_named(ticket["reference"] for ticket in Journal(journal).unfinished())
 
 
 def _rows_named(references: Iterable[str | None]) -> dict[int, str]:
