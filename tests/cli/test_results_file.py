@@ -170,6 +170,22 @@ def test_lines_that_are_none_of_ours(path: Path, line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "damaged", ["1" + 400 * "0", "1e400", "-1e400", "NaN", "Infinity", "-6", "1e300", "true", '"6"']
+)
+def test_a_number_that_is_damaged(path: Path, damaged: str) -> None:
+    """A batch would end in a traceback, or its budget be blamed for what nothing has cost."""
+    at = time.time()
+    lost = failed(2) | {"error": {"kind": "SubmissionUnknownError"}, "finished_at": 0.5}
+    after(path, solved(1, points=0.5), lost, solved(3)).close()
+    path.write_bytes(path.read_bytes().replace(b"0.5", damaged.encode()))
+    results = ResultsFile(path)
+    assert results.points == 6.0
+    assert results.is_solved(1)
+    assert not results.is_lost(2, at)
+    results.close()
+
+
+@pytest.mark.parametrize(
     ("content", "problem"),
     [
         ('{"type": "T"}\n', "its first line"),

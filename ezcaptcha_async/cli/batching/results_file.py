@@ -36,6 +36,7 @@ _LOST: Final = SubmissionUnknownError.__name__
 _BEGINNING: Final = b'{"row":'  # how each line that is written begins
 _OWNER_ONLY: Final = 0o600
 _MOST_ROWS: Final = 100_000_000
+_MOST_POINTS: Final = 1e12
 # As much of a row's key as is kept; the bits above say how it stands.
 _KEY: Final = (1 << 60) - 1
 _FAILED: Final = 1 << 60
@@ -197,15 +198,15 @@ class ResultsFile:
         return self._rows[number] if number < len(self._rows) else 0
 
     def _note(self, document: dict[str, Any]) -> None:
-        points = document.get("points")
-        cost = float(points) if isinstance(points, int | float) else 0.0
+        cost = _number(document.get("points"), most=_MOST_POINTS)
         self.points += cost
         is_solved = document.get("status") == "solved"
         number = document.get("row")
         if type(number) is not int or not 0 < number < _MOST_ROWS:
             return
-        kind, at = an_object(document.get("error")).get("kind"), document.get("finished_at")
-        if kind == _LOST and isinstance(at, int | float) and at > time.time() - _DAY:
+        now = time.time()
+        at = _number(document.get("finished_at"), most=now + _DAY)
+        if an_object(document.get("error")).get("kind") == _LOST and at > now - _DAY:
             self._lost[number] = at
         is_final = is_solved or document.get("final") is True
         if not is_final and not cost:
@@ -258,6 +259,14 @@ def write_whole(file: BinaryIO, line: bytes) -> None:
 
 def _is_regular(file: BinaryIO) -> bool:
     return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+
+
+def _number(value: object, *, most: float) -> float:
+    """Return a number within its bounds; nothing for any other, as in a line that is damaged."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    # Compared before it is converted: JSON knows whole numbers that no float can hold.
+    return float(value) if 0 <= value <= most else 0.0
 
 
 def _bits(key: object) -> int:
