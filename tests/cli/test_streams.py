@@ -16,7 +16,7 @@ from typing import TextIO
 import anyio
 import pytest
 
-from ezcaptcha_async import ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async import Journal, ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async.cli.app import app
 from ezcaptcha_async.testing import SimulatedServer
 from tests.cli.batches import Batch, charged, finish_all
@@ -229,13 +229,40 @@ def test_a_batch_of_which_nobody_reads_on(batch: Batch, serving: Serve) -> None:
 
 @needs_full
 def test_results_on_a_device_that_is_full(batch: Batch, serving: Serve) -> None:
-    """What is paid for would be lost, or a journal be laid among the devices."""
+    """All in flight would be bought for what takes none of it, or a journal laid beside it."""
     server = serving()
     batch.results = FULL
     result = batch()
-    assert result.code == 1
-    assert ids_in(result.err) == paid_for(server)
+    assert result.code == 2
+    assert "cannot use /dev/full for results: No space left on device" in result.line
+    assert charged(server) == 0
     assert not [path for path in FULL.parent.iterdir() if path.name.startswith("full.")]
+
+
+@pytest.mark.parametrize("options", [(), ("--journal",)])
+def test_results_in_a_pipe_of_which_nobody_reads_on(
+    batch: Batch, serving: Serve, options: tuple[str, ...]
+) -> None:
+    """What is paid for would be lost."""
+    server = serving(**LONG)
+    batch.results = batch.rows.with_name("pipe")
+    os.mkfifo(batch.results)
+    reader = os.open(batch.results, os.O_RDONLY | os.O_NONBLOCK)
+    command = (*STEADY, *(item for option in options for item in (option, str(batch.journal))))
+    with start(*batch.command, *command) as process:
+        while charged(server) < 30:
+            time.sleep(0.02)
+        server.service.finish(server.service.record.tasks[0].task_id)
+        os.set_blocking(reader, True)
+        first = os.read(reader, 65_536).decode()
+        os.close(reader)
+        finish_all(server)
+        assert process.stderr is not None
+        err = process.stderr.read()
+    assert process.returncode == 1
+    assert f"cannot write {batch.results}: Broken pipe; " in err
+    kept = {item["task_id"] for item in Journal(batch.journal).unfinished()} if options else set()
+    assert ids_in(first + err) | kept == paid_for(server)
 
 
 def test_results_behind_the_rows_that_are_read(batch: Batch, nowhere: None) -> None:

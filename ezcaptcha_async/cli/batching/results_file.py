@@ -142,6 +142,7 @@ class ResultsFile:
         descriptor = open_private(str(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._file = file = cast("BinaryIO", os.fdopen(descriptor, "ab", buffering=0))
         if not _is_regular(file):
+            os.write(descriptor, b"")  # where it takes nothing, before anything is paid
             return  # a pipe or a device has no past
         warning = check_owner(file.fileno(), str(path))
         if warning is not None:
