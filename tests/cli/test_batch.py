@@ -429,8 +429,12 @@ def test_results_that_are_replaced_in_mid_run(batch: Batch, serving: Serve) -> N
     thread.join()
     assert result.code == 1
     assert f"cannot write {batch.results}: somebody has removed, replaced or cut it" in result.err
-    assert "what is paid is in the journal" in result.err
-    assert len(batch.found()) == 4
+    assert "stands above instead, what else is paid is in the journal; " in result.err
+    found = batch.found()
+    assert len(found) == 4
+    line = json.loads(result.err.splitlines()[-2])
+    assert line["row"] not in {item["row"] for item in found}
+    assert line["solution"]["token"]
     assert batch(*STEADY).code == 0
     assert sorted(item["row"] for item in batch.found()) == list(range(1, 31))
     assert charged(server) == 30

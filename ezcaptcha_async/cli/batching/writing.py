@@ -117,14 +117,13 @@ class RowWriter:
             self.results.write(document)
         except OSError as error:
             where = "to stdout" if self.batch.results == STDOUT else self.batch.results
-            problem, lines = f"cannot write {where}: {failures.reason(error)}", list[str]()
+            problem = f"cannot write {where}: {failures.reason(error)}"
+            # Also where the books have it: there it can be fetched for five minutes only.
+            problem += "; its last line stands above instead"
             if self.batch.keeps_books:
                 books = "journal" if self.batch.fleet is None else "fleet"
-                problem += f"; what is paid is in the {books}"
-            else:
-                problem += "; its last line stands above instead"
-                lines.append(json.dumps(document))
-            raise BrokenOffError(problem, lines) from None
+                problem += f", what else is paid is in the {books}"
+            raise BrokenOffError(problem, (json.dumps(document),)) from None
 
 
 def found_in(outcome: Outcome[Any] | Resumed) -> Found:
