@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ezcaptcha_async import ReCaptchaV2TaskProxyless, SessionPool
+from ezcaptcha_async import Journal, ReCaptchaV2TaskProxyless, SessionPool
 from ezcaptcha_async.cli.batching.results_file import ResultsFile
 from ezcaptcha_async.cli.batching.rows import count_rows
 from ezcaptcha_async.cli.options import Format
@@ -403,6 +403,42 @@ def test_a_full_disk_ends_it_with_nothing_lost(batch: Batch, serving: Serve) -> 
     assert batch(*STEADY).code == 0
     assert sorted(item["row"] for item in batch.found()) == list(range(1, 32))
     assert charged(server) == 30
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit for the size of a file")
+def test_a_disk_that_is_full_for_the_journal_too(batch: Batch, serving: Serve) -> None:
+    """What is paid is said to be in the journal, and nobody could fetch what is not."""
+    import resource
+
+    server = serving(**LONG)
+    earlier = {"row": 31, "status": "failed", "final": False, "columns": {"note": "x" * 8_000}}
+    batch.results.write_text(f"{json.dumps(earlier)}\n")
+    most = batch.results.stat().st_size + 100
+    ended = threading.Event()
+
+    def finish_when_full() -> None:
+        while not ended.wait(0.01):
+            if batch.journal.exists() and batch.journal.stat().st_size > most - 500:
+                finish_all(server)
+
+    thread = threading.Thread(target=finish_when_full)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    thread.start()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        result = batch(*STEADY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        ended.set()
+        thread.join()
+    assert result.code == 1
+    assert "but the journal did not take " in result.err
+    assert "give what stands below to 'ezcaptcha resume -'" in result.err
+    line, *tickets = map(json.loads, re.findall(r"^\{.*$", result.err, re.MULTILINE))
+    ids = [ticket["task_id"] for ticket in (line["receipt"], *tickets)]
+    ids += (ticket["task_id"] for ticket in Journal(batch.journal).unfinished())
+    assert sorted(ids) == sorted(task.task_id for task in server.service.record.tasks)
+    assert tickets
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there a file stays while it is open")

@@ -7,14 +7,14 @@ is in the journal beside it, which names the row: the next run fetches that firs
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from itertools import count
 from typing import Any, Final, cast
 
 import attrs
 
-from ezcaptcha_async import Account, Outcome, SavedTicket, SessionPool, Task, errors
+from ezcaptcha_async import Account, Journal, Outcome, SavedTicket, SessionPool, Task, errors
 from ezcaptcha_async.cli.batching import earlier
 from ezcaptcha_async.cli.batching.batch import Batch, check_different
 from ezcaptcha_async.cli.batching.counts import BatchCounts
@@ -98,9 +98,21 @@ def _what_is_left(batch: Batch, counts: BatchCounts) -> tuple[str, tuple[SavedTi
     tickets = () if counts.pool is None else paid_tickets(counts.pool)
     if not batch.keeps_books:
         return done, tickets
-    left = len(tickets)
+    left, lost = len(tickets), _not_in_journal(batch, tickets)
     paid = f", {left:,} more paid, which can be fetched for five minutes" if left else ""
-    return f"{done}{paid}; the same command goes on from here", ()
+    if lost:
+        paid += f", but the journal did not take {len(lost):,} of them"
+    return f"{done}{paid}; the same command goes on from here", lost
+
+
+def _not_in_journal(batch: Batch, tickets: tuple[SavedTicket, ...]) -> tuple[SavedTicket, ...]:
+    """Return the paid tasks that the next run does not find: the disk was full for it as well."""
+    if batch.journal is None or not tickets:
+        return ()
+    known = set[str]()
+    with suppress(errors.ConfigurationError):  # it is not there any more, or damaged
+        known = {ticket["task_id"] for ticket in Journal(batch.journal).unfinished()}
+    return tuple(ticket for ticket in tickets if ticket["task_id"] not in known)
 
 
 @attrs.frozen(kw_only=True)
