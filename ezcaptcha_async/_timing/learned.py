@@ -7,6 +7,7 @@ is worth at present; here they become a `PollTiming`.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from math import exp
 from random import Random
 from typing import Any, Final
@@ -50,7 +51,8 @@ class LearnedPolling:
         state_path: Where to keep what was learned while no pool is open: a JSON file, read
             when a pool is opened and replaced when it is closed. It names the hosts of the
             pages that tasks were for, and holds no key; only its owner may read it. A file
-            that cannot be used is left as it is, and warned of. None keeps nothing.
+            that cannot be used is left as it is, and warned of. A relative path counts from the
+            folder that is the current one now. None keeps nothing.
 
     Raises:
         ConfigurationError: `poll_price` is out of range, or `state_path` is no path.
@@ -191,4 +193,7 @@ def _path_of(given: str | os.PathLike[str]) -> str:
     path = path_in(given)
     if path is None:
         raise ConfigurationError(f"state_path must be the path of a file, not {given!r}")
+    # The program may change its folder between reading the file and saving it.
+    with suppress(OSError):  # its folder was removed
+        return os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118 - pathlib is not for the pure
     return path

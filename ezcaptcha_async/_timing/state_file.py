@@ -1,8 +1,9 @@
 """Where a policy keeps what it learned while no pool is open: one small JSON file.
 
 It is a convenience, so nothing that goes wrong with it fails a pool: a warning says what
-to do. A file that was named by mistake is left as it is. Reading and writing take a few
-milliseconds at the pool's begin and end, when nobody waits yet or any more.
+to do. A file that was named by mistake is left as it is, and so is what is no file. Reading
+and writing take a few milliseconds at the pool's begin and end, when nobody waits yet or any
+more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import tempfile
 import warnings
 from pathlib import Path
@@ -19,10 +21,13 @@ from ezcaptcha_async._log import log
 from ezcaptcha_async._timing.learned import LearnedPolling
 from ezcaptcha_async._timing.policy import PollTiming
 from ezcaptcha_async.errors import ConfigurationError
+from ezcaptcha_async.private_files import check_way
 
 _MOST_BYTES: Final = 4_000_000
-_BEGINNING: Final = b'{"version"'
-"""How a file of ours begins."""
+_BEGINNING: Final = b'{"version":1,"services"'
+"""How a file of ours begins, but for blanks; ``{"version"`` alone is also how tickets do."""
+_MOST_BEGINNING: Final = 64  # bytes, with the blanks of whoever writes it anew by hand
+_LEFT: Final = "it is left as it is; set state_path to a new file"
 
 
 def load_timing(timing: PollTiming) -> None:
@@ -31,6 +36,9 @@ def load_timing(timing: PollTiming) -> None:
         return
     path = timing.state_path
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            _warn(f"the poll timing in {path} is ignored: it is no regular file; {_LEFT}")
+            return
         with Path(path).open("rb") as file:
             # What is cut off is no JSON any more.
             text = file.read(_MOST_BYTES)
@@ -50,11 +58,16 @@ def save_timing(timing: PollTiming) -> None:
     if not isinstance(timing, LearnedPolling) or timing.state_path is None or not timing.kinds():
         return
     path = timing.state_path
-    if not _is_ours(path):
-        _warn(f"the poll timing was not saved: {path} is another file; set state_path to a new one")
-        return
     try:
-        _replace(path, json.dumps(timing.to_dict(), separators=(",", ":")))
+        check_way(path)
+        target = os.path.realpath(path)  # a link stays one
+        if not _is_ours(target):
+            _warn(
+                f"the poll timing was not saved: {path} is another file; "
+                "set state_path to a new one"
+            )
+            return
+        _replace(target, json.dumps(timing.to_dict(), separators=(",", ":")))
     except OSError as error:
         _warn(
             f"the poll timing could not be saved to {path} ({error.strerror}); "
@@ -63,19 +76,29 @@ def save_timing(timing: PollTiming) -> None:
 
 
 def _is_ours(path: str) -> bool:
-    """Tell whether a file may be replaced: it is of poll timing, be it cut off, or empty."""
+    """Tell whether a file may be replaced: it is of poll timing, be it cut off, or empty.
+
+    Raises:
+        OSError: It cannot be read, so that nobody knows what would be lost.
+    """
     try:
+        # Not opened: a FIFO would keep us waiting, and a device may do anything.
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            return False
         with Path(path).open("rb") as file:
-            beginning = file.read(len(_BEGINNING))
-    except OSError:
-        return True  # there is none, or replacing it fails for the same reason
-    return _BEGINNING.startswith(beginning)
+            beginning = file.read(_MOST_BEGINNING)
+    except FileNotFoundError:
+        return True
+    text = b"".join(beginning.split())
+    is_cut = _BEGINNING.startswith(text) and len(beginning) < _MOST_BEGINNING
+    return text.startswith(_BEGINNING) or (is_cut and (bool(text) or not beginning))
 
 
 def _fate(path: str) -> str:
-    if _is_ours(path):
-        return "it will be replaced"
-    return "it is left as it is; set state_path to a new file"
+    with contextlib.suppress(OSError):
+        if _is_ours(path):
+            return "it will be replaced"
+    return _LEFT
 
 
 def _replace(path: str, text: str) -> None:
