@@ -98,7 +98,7 @@ class Resumed:
     @property
     def reference(self) -> str | None:
         """What the task is to whoever wanted it solved: ``Task.reference``."""
-        return self.ticket["reference"]
+        return self.ticket.get("reference")  # others leave out what is not set
 
 
 def solved(

@@ -274,6 +274,24 @@ def test_tickets_of_which_one_cannot_be_fetched(
     assert "task mistyped (job 7): ERROR_TASK_NOT_EXIST" in result.err
 
 
+def test_tickets_that_have_only_what_they_need(
+    cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token would be fetched, and then lost in a traceback for want of a reference."""
+    server = serving(**LONG)
+    saved = paid(server)
+    needed = ("task_id", "service", "type", "created_at")
+    good = {name: item for name, item in saved.items() if name in needed}
+    bad = good | {"task_id": "mistyped"}
+    for options in ((), ("--json",)):
+        text = "\n".join(map(json.dumps, (good, bad)))
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        result = cli("resume", "-", *STEADY, *options)
+        assert result.code == 6
+        assert f"simulated.recaptcha.{saved['task_id']}" in result.out
+        assert "ERROR_TASK_NOT_EXIST" in result.out + result.err
+
+
 def test_tickets_that_are_interrupted_again(cli: Cli, serving: Serve, tmp_path: Path) -> None:
     """What was given to resume would be gone with the second Ctrl-C."""
     server = serving(**LONGER)
