@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TextIO, cast
 
 import anyio
 import attrs
@@ -38,8 +40,10 @@ def resume(output: Output, account: Account, source: Path) -> ExitCode:
 
     Raises:
         ConfigurationError: It is not there or neither of them, another pool uses the journal,
-            or it is that of a batch, which alone can keep what it has paid for.
+            or it is that of a batch, which alone can keep what it has paid for; or what is
+            printed would go into it.
     """
+    _check_streams(source)
     tickets = _tickets(source)
     pool = SessionPool(account, journal=source if tickets is None else None)
     left = {ticket["task_id"]: ticket for ticket in tickets or ()}
@@ -80,6 +84,20 @@ def resume(output: Output, account: Account, source: Path) -> ExitCode:
         problem = f"{error}; {_REST}" if tickets is None else str(error)
         raise BrokenOffError(problem, error.results, list(left.values())) from None
     return _conclude(output, account, pool, codes)
+
+
+def _check_streams(source: Path) -> None:
+    """Refuse ``>>`` into the journal: it is replaced by one without the lines printed so far."""
+    for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+        if _is_same_file(source, stream):
+            raise errors.ConfigurationError(f"JOURNAL and {name} cannot both be {source}")
+
+
+def _is_same_file(path: Path, stream: TextIO) -> bool:
+    # ValueError: a name that no file can have, or a stream that is no file.
+    with suppress(OSError, ValueError):
+        return path.is_file() and os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    return False
 
 
 def _tickets(source: Path) -> list[SavedTicket] | None:

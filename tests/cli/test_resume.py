@@ -21,7 +21,7 @@ from ezcaptcha_async import (
     Task,
 )
 from ezcaptcha_async.testing import Fault, SimulatedServer
-from tests.cli.commands import FAST, SCALE, SECRET, Cli, json_lines
+from tests.cli.commands import FAST, SCALE, SECRET, Cli, json_lines, run
 from tests.cli.conftest import Serve
 
 V2 = ReCaptchaV2TaskProxyless(website_url="https://example.com/", website_key="a-site-key")
@@ -161,3 +161,21 @@ def test_ctrl_c_keeps_the_rest(cli: Cli, serving: Serve, journal: Path) -> None:
     again = cli("resume", str(journal), *slow)
     assert again.code == 0
     assert len(again.out.splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_what_is_printed_into_the_journal(serving: Serve, journal: Path, name: str) -> None:
+    """Each token would go to a file that is replaced under it, and no longer be paid for there."""
+    # Not so fast that the task lapses before a process has started on a busy machine.
+    server = serving(time_scale=4)
+    (task_id,) = leave(server, journal, V2)
+    link = journal.with_name("link")
+    link.symlink_to(journal)
+    with journal.open("ab") as stream:
+        result = run("resume", str(link), "--time-scale", "4", **{name: stream})
+    assert result.code == 2
+    if name == "stdout":
+        assert f"JOURNAL and stdout cannot both be {link}" in result.err
+    with journal.with_name("tokens").open("wb") as stream:
+        assert run("resume", str(journal), "--time-scale", "4", stdout=stream).code == 0
+    assert journal.with_name("tokens").read_text().startswith(f"{task_id} simulated")
