@@ -184,21 +184,24 @@ def test_the_wrong_file_for_results(batch: Batch, nowhere: None, content: bytes)
 def test_a_page_beside_results_that_are_not_there(cli: Cli, tmp_path: Path) -> None:
     """The older page would be blamed for a slip in the name of the results."""
     page = tmp_path / "page.html"
-    page.write_text("<!doctype html>\n")
+    page.write_text("")
     result = cli("report", str(tmp_path / "missing"), "--html", str(page))
     assert result.code == 2
     assert "No such file" in result.line
 
 
-@pytest.mark.parametrize("content", [OTHERS["results"], OTHERS["rows"], b"notes"])
+OWN_PAGE = b"<!doctype html>\n<html><head><title>My ezcaptcha report</title></head></html>\n"
+
+
+@pytest.mark.parametrize("content", [OTHERS["results"], OTHERS["rows"], b"notes", OWN_PAGE])
 def test_the_wrong_file_for_a_page(cli: Cli, tmp_path: Path, content: bytes) -> None:
-    """Rows, a journal or a diary would be replaced by a page."""
+    """Rows, a journal, a diary or a page of the user's would be replaced by a report."""
     source, path = tmp_path / "results.jsonl", tmp_path / "other"
     source.write_bytes(OTHERS["results"])
     path.write_bytes(content)
     result = cli("report", str(source), "--html", str(path))
     assert result.code == 2
-    assert "which is not a page; give it another name" in result.line
+    assert "which is not a page of a report; give it another name" in result.line
     assert path.read_bytes() == content
 
 

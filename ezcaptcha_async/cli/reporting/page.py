@@ -12,8 +12,12 @@ from ezcaptcha_async.cli.reporting import panels, wording
 from ezcaptcha_async.cli.reporting.figures import ErrorFigures, Figures
 from ezcaptcha_async.cli.reporting.parts import Markup, breakable, element, joined, section, table
 
-BEGINNING: Final = "<!doctype html>"
-"""How each page begins."""
+_DOCTYPE: Final = "<!doctype html>"
+_MARK: Final = f"{_DOCTYPE}<!-- ezcaptcha report -->"
+"""How each page begins, and none of anybody else's."""
+_TITLE_END: Final = " - ezcaptcha report"
+LONGEST_HEAD: Final = 2048
+"""Bytes of a page within which one of ours is known."""
 
 _STYLE: Final = files("ezcaptcha_async.cli.reporting").joinpath("page.css")
 # The browser itself refuses whatever is not in the page.
@@ -22,7 +26,7 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 def page(source: str, found: Figures) -> str:
     """Return the page about what was read."""
-    title = f"{source} - ezcaptcha report"
+    title = f"{source}{_TITLE_END}"
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -34,7 +38,14 @@ def page(source: str, found: Figures) -> str:
     )
     body = element("body", _header(source, found), element("main", *_sections(found)), _foot(found))
     document = element("html", head, "\n", body, lang="en")
-    return f"{BEGINNING}\n{document}\n"
+    return f"{_MARK}\n{document}\n"
+
+
+def is_page(head: str) -> bool:
+    """Tell by the first `LONGEST_HEAD` bytes whether a file is a page that was made here."""
+    # Those of earlier versions have no mark.
+    is_earlier = head.startswith(_DOCTYPE) and f"{_TITLE_END}</title>" in head
+    return is_earlier or head.startswith(_MARK)
 
 
 def _header(source: str, found: Figures) -> Markup:

@@ -17,7 +17,7 @@ from ezcaptcha_async.cli.output import Output, printable
 from ezcaptcha_async.cli.reporting import tables
 from ezcaptcha_async.cli.reporting.collecting import collected
 from ezcaptcha_async.cli.reporting.figures import figures
-from ezcaptcha_async.cli.reporting.page import BEGINNING, page
+from ezcaptcha_async.cli.reporting.page import LONGEST_HEAD, is_page, page
 
 _LONGEST_LINE: Final = 1 << 26
 
@@ -58,18 +58,18 @@ def _lines(source: Path) -> Iterator[bytes]:
 
 
 def _check_page(html: Path, source: Path) -> None:
-    """Refuse to write over anything but a page: the results, rows or a journal, by a slip."""
+    """Refuse to write over anything but such a page: results, rows or the user's own page."""
     try:
         if not html.is_file():
             return
         is_source = source != STDIN and html.samefile(source)
         with html.open("rb") as file:
-            beginning = file.read(len(BEGINNING)).decode("ascii", "replace")
+            head = file.read(LONGEST_HEAD).decode("utf-8", "replace")
     except (OSError, ValueError):
         return  # one of them cannot be read or written, which is told when that is tried
     if is_source:
         raise ConfigurationError("--html would overwrite the results; give it another name")
-    if beginning.lower() not in {"", BEGINNING}:
+    if head and not is_page(head):
         raise ConfigurationError(
-            f"--html would overwrite {html}, which is not a page; give it another name"
+            f"--html would overwrite {html}, which is not a page of a report; give it another name"
         )
