@@ -35,8 +35,8 @@ def resume(output: Output, account: Account, source: Path) -> ExitCode:
     """Fetch the paid, unfinished tasks of a journal or of saved tickets; print each as it comes.
 
     Returns:
-        The code of the errors, or FAILED where they are of several kinds; without any,
-        whether something is unknown.
+        The code of the errors, or FAILED where they are of several kinds or something was
+        fetched beside what this account cannot; without any, whether something is unknown.
 
     Raises:
         ConfigurationError: It is not there or neither of them, another pool uses the journal,
@@ -163,6 +163,8 @@ def _conclude(
     fetched = sum(code is ExitCode.DONE for code in codes)
     output.remark(f"{counted(fetched, 'task')} of {len(codes)} fetched, {len(unknowns)} unknown")
     kinds = set(codes) - {ExitCode.DONE}
+    if kinds == {ExitCode.USAGE} and fetched:
+        return ExitCode.FAILED  # for a script, USAGE is that nothing was sent
     if kinds:
         return kinds.pop() if len(kinds) == 1 else ExitCode.FAILED
     return ExitCode.UNKNOWN if unknowns else ExitCode.DONE

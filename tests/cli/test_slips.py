@@ -277,6 +277,19 @@ def test_tickets_of_which_one_cannot_be_fetched(
     assert "task mistyped (job 7): ERROR_TASK_NOT_EXIST" in result.err
 
 
+def test_tickets_of_two_accounts(cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script would take it that nothing was sent, and throw away what was fetched."""
+    server = serving(**LONG)
+    mine = paid(server)
+    others = mine | {"task_id": "of-another-account", "account": "0" * len(mine["account"] or "")}
+    for tickets, code in (([mine, others], 1), ([others], 2)):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(map(json.dumps, tickets))))
+        result = cli("resume", "-", *STEADY)
+        assert result.code == code
+        assert "task of-another-account: no account of this pool" in result.err
+        assert (mine["task_id"] in result.out) == (mine in tickets)
+
+
 def test_tickets_that_have_only_what_they_need(
     cli: Cli, serving: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
