@@ -78,7 +78,15 @@ def records_of(lines: Iterable[bytes]) -> Iterator[tuple[int, list[str] | None]]
     one line and not closed on a later one as it should be, or so far below that this may be the
     quote of another row: all rows in between would be one.
     """
-    records = csv.reader(map(_text, lines), strict=True)
+    line = 1
+
+    def text(read: bytes) -> str:
+        if records.line_num - line >= _MOST_LINES:
+            raise csv.Error("the record is too long")  # its lines are held in memory
+        return _text(read)
+
+    csv.field_size_limit(LONGEST)  # a cell may be a whole line; by itself csv takes 128 KiB
+    records = csv.reader(map(text, lines), strict=True)
     while True:
         cells: list[str] | None = None
         line, most = records.line_num + 1, 0
