@@ -51,6 +51,7 @@ else:
     TaskType = Literal[tuple(offer.type for offer in EZCAPTCHA.offers)] | str
     FieldArgument = Literal[tuple(f"{name}=" for name in catalogue.FIELD_NAMES)] | str
 
+_LONGEST_FIELDS: Final = 16 * 1024 * 1024  # characters
 _HELP: Final = frozenset({"--help", "-h"})
 _VERBOSE: Final = frozenset({"--verbose", "-v"})
 _VALUE_OF_OPTION: Final = re.compile(r"(--?[\w-]+)=\S*")
@@ -182,7 +183,9 @@ def solve(
 
     if fields == connection.key_file == STDIN:
         raise ConfigurationError("--fields and --key-file cannot both be read from stdin")
-    more = None if fields is None else read_text(fields, option="--fields")
+    more = None
+    if fields is not None:
+        more = read_text(fields, option="--fields", most=_LONGEST_FIELDS)
     task = task_from(task_type, arguments, more, custom=custom)
     output = Output(as_json=as_json)
     solving.solve(output, connection.account(time_scale), task, timeout=timeout)

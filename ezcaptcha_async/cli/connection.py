@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -24,6 +25,7 @@ from ezcaptcha_async.cli.failures import reason
 from ezcaptcha_async.cli.options import STDIN
 from ezcaptcha_async.services import LOOPBACK_HOSTS
 
+_LONGEST_KEY_FILE: Final = 64 * 1024  # characters
 _MARK: Final = "\ufeff"
 _COMMENT: Final = re.compile(r"(^|\s)#.*")
 # The "=" signs at the end of a key make no variable of what is before them.
@@ -38,10 +40,17 @@ _KEY: Final = re.compile(r"(?!//)[\w+/][^\s\"'`,:;<>()\[\]{}=]*=*", re.ASCII)
 FromFile: Final = Parameter(allow_leading_hyphen=True)
 
 
-def read_text(source: Path, *, option: str) -> str:
-    """Return what a file holds, or stdin for ``-``; or refuse what cannot be read."""
+def read_text(source: Path, *, option: str, most: int) -> str:
+    """Return what a file holds, or stdin for ``-``; or refuse what cannot be read.
+
+    So is what has more than `most` characters: a device may never end.
+    """
+    problem = f"it is longer than {most:,} characters; is it the right file?"
     try:
-        return sys.stdin.read() if source == STDIN else source.read_text(encoding="utf-8")
+        with nullcontext(sys.stdin) if source == STDIN else source.open(encoding="utf-8") as file:
+            text = file.read(most + 1)
+        if len(text) <= most:
+            return text
     except (OSError, ValueError) as error:
         problem = reason(error, "it is not text in UTF-8; save it as that")
     # Not from the error, which has what could not be decoded: that may be a secret.
@@ -91,7 +100,7 @@ class Connection:
         """Return an account for each line of the key file, or the one of the environment."""
         profile = self.profile(time_scale)
         if self.key_file is not None:
-            keys = keys_in(read_text(self.key_file, option="--key-file"))
+            keys = keys_in(read_text(self.key_file, option="--key-file", most=_LONGEST_KEY_FILE))
         elif key_variable() is None:
             raise ConfigurationError(f"no client key: set {KEY_VARIABLE}, or give --key-file")
         elif not _KEY.fullmatch(default_key()):

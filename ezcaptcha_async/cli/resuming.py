@@ -25,8 +25,8 @@ from ezcaptcha_async.cli.output import Output, counted, money, printable
 from ezcaptcha_async.cli.solving import answer, described
 from ezcaptcha_async.cli.tickets import tickets_in
 
-_MOST_BYTES: Final = 16 * 1024 * 1024
-"""A longer file is not read for saved tickets, of which each takes less than a kilobyte."""
+_LONGEST: Final = 64 * 1024 * 1024
+"""What is longer is not read for saved tickets, of which each takes less than a kilobyte."""
 
 _REST: Final = "what was not shown is still in the journal: run the same again"
 
@@ -103,7 +103,7 @@ def _is_same_file(path: Path, stream: TextIO) -> bool:
 def _tickets(source: Path) -> list[SavedTicket] | None:
     """Return the saved tickets that a file holds; None where it is a journal, but no batch's."""
     if source == STDIN:
-        tickets = tickets_in(read_text(source, option="JOURNAL"))
+        tickets = tickets_in(read_text(source, option="JOURNAL", most=_LONGEST))
         if not tickets:
             raise errors.ConfigurationError("stdin holds no saved ticket")
         return tickets
@@ -112,9 +112,10 @@ def _tickets(source: Path) -> list[SavedTicket] | None:
     try:
         unfinished = Journal(source).unfinished()
     except errors.ConfigurationError:
-        if source.stat().st_size <= _MOST_BYTES:
-            with suppress(errors.ConfigurationError):  # no text: the journal's problem says more
-                if tickets := tickets_in(read_text(source, option="JOURNAL")):
+        if source.stat().st_size <= _LONGEST:
+            # No text, or a device without end: the journal's problem says more.
+            with suppress(errors.ConfigurationError):
+                if tickets := tickets_in(read_text(source, option="JOURNAL", most=_LONGEST)):
                     return tickets
         raise
     rows = sum(row_of(ticket["reference"]) is not None for ticket in unfinished)

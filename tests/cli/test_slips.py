@@ -73,10 +73,42 @@ def test_a_large_file_to_resume(cli: Cli, nowhere: None, tmp_path: Path) -> None
     """Gigabytes would be read into memory in search of a ticket."""
     path = tmp_path / "disk.img"
     with path.open("wb") as file:
-        file.truncate(17 * 1024 * 1024)
+        file.truncate(65 * 1024 * 1024)
     result = cli("resume", str(path), *FAST)
     assert result.code == 2
     assert "holds no line of a journal" in result.line
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such device")
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["balance", "--key-file"], "--key-file: it is longer than 65,536 characters"),
+        (["solve", *V2, "--fields"], "--fields: it is longer than 16,777,216 characters"),
+        (["resume"], "it is not a regular file"),
+    ],
+)
+def test_a_file_without_end(cli: Cli, nowhere: None, arguments: list[str], problem: str) -> None:
+    """It would be read until the machine has no memory left, and end in a traceback."""
+    result = cli(*arguments, "/dev/zero")
+    assert result.code == 2
+    assert problem in result.line
+
+
+def test_stdin_without_end(cli: Cli, nowhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be read until the machine has no memory left, and end in a traceback."""
+
+    class Endless(io.StringIO):
+        def read(self, size: int | None = -1, /) -> str:
+            assert size is not None
+            assert size >= 0, "all of it"
+            return "x" * size
+
+    monkeypatch.setattr(sys, "stdin", Endless())
+    for arguments in (["balance", "--key-file", "-"], ["resume", "-"]):
+        result = cli(*arguments)
+        assert result.code == 2
+        assert "is it the right file?" in result.line
 
 
 def test_the_files_of_a_batch_to_resume(interrupted: tuple[Batch, SimulatedServer]) -> None:
