@@ -17,6 +17,7 @@ from ezcaptcha_async import __version__
 _FROM_THE_EXTRA: Final = frozenset({"cyclopts", "filelock", "rich"})
 _FAILED: Final = 1
 _USAGE: Final = 2
+_INTERRUPTED: Final = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
+    except KeyboardInterrupt:  # while it starts; what a command has to say of it is said by then
+        code = _INTERRUPTED
     except OSError as error:
         _discard(sys.stdout)
         if code == 0 and not isinstance(error, BrokenPipeError):

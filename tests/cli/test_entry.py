@@ -193,3 +193,18 @@ def test_ctrl_c_outside_of_any_loop_is_one_line(cli: Cli, monkeypatch: pytest.Mo
     result = cli("types")
     assert result.code == 130
     assert result.line == "ezcaptcha: interrupted; no paid task is left to fetch"
+
+
+def test_ctrl_c_while_it_starts(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who thinks better of it within half a second would be shown a traceback."""
+
+    class Interrupting:
+        @staticmethod
+        def find_spec(name: str, *_more: Any) -> None:
+            assert name == "ezcaptcha_async.cli.app"
+            raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "ezcaptcha_async.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting])
+    result = cli("types")
+    assert (result.code, result.out, result.err) == (130, "", "")
