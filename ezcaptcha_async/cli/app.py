@@ -21,7 +21,7 @@ from cyclopts.validators import Number
 from ezcaptcha_async import EZCAPTCHA, ConfigurationError, EzCaptchaError, __version__
 from ezcaptcha_async.accounts import KEY_VARIABLE
 from ezcaptcha_async.cli import catalogue, examples, failures
-from ezcaptcha_async.cli.connection import DEFAULT, Connection, FromFile, read_text
+from ezcaptcha_async.cli.connection import DEFAULT, Connection, FromFile, may_be_key, read_text
 from ezcaptcha_async.cli.failures import BrokenOffError, ExitCode, Interrupted, UsageError
 from ezcaptcha_async.cli.options import STDIN, STDOUT, STDOUT_NAMES, Backend, Format
 from ezcaptcha_async.cli.output import PROGRAM, Output
@@ -55,6 +55,7 @@ _LONGEST_FIELDS: Final = 16 * 1024 * 1024  # characters
 _HELP: Final = frozenset({"--help", "-h"})
 _VERBOSE: Final = frozenset({"--verbose", "-v"})
 _VALUE_OF_OPTION: Final = re.compile(r"(--?[\w-]+)=\S*")
+_OPTION: Final = re.compile(r"--?[a-z]+(-[a-z]+)*")
 _KEY_OPTION: Final = re.compile(r"--?(\w+-)?key(?![\w-])")
 
 
@@ -102,12 +103,27 @@ def run(tokens: Sequence[str]) -> int:
 
 def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
     # The value of an option that does not exist may be a secret.
-    message = _VALUE_OF_OPTION.sub(r"\1", str(error))
+    shown = _VALUE_OF_OPTION.sub(r"\1", str(error))
+    message = _without_keys(shown, tokens)
     command = next((token for token in tokens if token in app), None)
-    if _KEY_OPTION.search(message):
-        return f"{message} The client key comes from {KEY_VARIABLE} or --key-file."
+    if message != shown or _KEY_OPTION.search(message):
+        ended = message if message.endswith(".") else f"{message}."
+        return f"{ended} The client key comes from {KEY_VARIABLE} or --key-file."
     where = " ".join(filter(None, (PROGRAM, command, "--help")))
     return f"{message.removesuffix('.')}; see {where}"
+
+
+def _without_keys(message: str, tokens: Sequence[str]) -> str:
+    """Take out of a message whatever in it was given and may be a client key."""
+    words: set[str] = set()
+    for token in tokens:
+        name, _, value = token.partition("=")
+        words |= {value} if _OPTION.fullmatch(name) else {token, value}
+    # As they are, and as Python writes them; the longest first, of which others may be a part.
+    forms = {form for word in words if may_be_key(word) for form in (word, repr(word)[1:-1])}
+    for form in sorted(forms, key=len, reverse=True):
+        message = message.replace(form, "(not shown)")
+    return message
 
 
 @app.command(help_epilogue=_example("demo --tasks 1000"))

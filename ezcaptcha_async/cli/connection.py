@@ -36,6 +36,7 @@ _VARIABLES: Final = frozenset({KEY_VARIABLE, *OTHER_KEY_VARIABLES})
 _EMPTY: Final = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+=+")
 # Nothing in it that stands around words, between them, or before a comment.
 _KEY: Final = re.compile(r"(?!//)[\w+/][^\s\"'`,:;<>()\[\]{}=]*=*", re.ASCII)
+_SHORTEST_KEY: Final = 20
 # A lone hyphen is stdin, not the beginning of an option.
 FromFile: Final = Parameter(allow_leading_hyphen=True)
 
@@ -115,6 +116,15 @@ class Connection:
     def key_source(self) -> str:
         """Where the key comes from: an environment variable, or ``--key-file``."""
         return "--key-file" if self.key_file is not None else key_variable() or KEY_VARIABLE
+
+
+def may_be_key(word: str) -> bool:
+    """Tell whether a word in the wrong place may be a client key, and must not be repeated.
+
+    Shorter ones are slips of the hand, and so are types, of which each has "task" in it.
+    """
+    is_long = len(word) >= _SHORTEST_KEY and not any(map(str.isspace, word))
+    return is_long and "task" not in word.casefold()
 
 
 def keys_in(text: str) -> tuple[str, ...]:

@@ -11,9 +11,11 @@ from typing import Any, Final, cast
 
 from ezcaptcha_async import ConfigurationError, CustomTask, Task
 from ezcaptcha_async.cli.catalogue import ALL_FIELDS, FIELD_NAMES, FIELDS, Field
+from ezcaptcha_async.cli.connection import may_be_key
 from ezcaptcha_async.tasks import TASK_TYPES
 
 _ARGUMENT: Final = re.compile(r"(\w+)(:?=)(.*)", re.DOTALL)
+_WORDS: Final = re.compile(r"[A-Z]?[a-z]+([A-Z][a-z]+|_[A-Z]?[a-z]+)*")
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 _TaskClass = type[Task[Any]]
@@ -31,7 +33,8 @@ def task_from(
     for position, argument in enumerate(arguments, 1):
         name, value = _split(argument, position)
         if name in given or name in values:
-            raise ConfigurationError(f"field {name} was given twice")
+            shown = f"field {position}" if _may_be_key(name) else f"field {name}"
+            raise ConfigurationError(f"{shown} was given twice")
         given[name] = value
     return task_of(task_type, values | given, custom=custom)
 
@@ -114,8 +117,9 @@ def class_of(task_type: str) -> type[Task[Any]]:
         return _CLASSES[wanted]
     meant = _meant(wanted)
     hint = f"did you mean {_CLASSES[meant].__name__}? " if meant else ""
-    # A field in the place of the type may be a secret.
-    shown = f"type {task_type}" if task_type.isidentifier() else "the type comes first; that one"
+    # A field in the place of the type may be a secret, and so may a key.
+    is_shown = task_type.isidentifier() and (bool(meant) or not may_be_key(task_type))
+    shown = f"type {task_type}" if is_shown else "the type comes first; that one"
     raise ConfigurationError(
         f"{shown} is not known; {hint}'ezcaptcha types' lists all, "
         "--custom sends any other with its fields as they are on the wire"
@@ -219,7 +223,13 @@ def _unknown_field(name: str, task_class: _TaskClass, fields: Mapping[str, Field
     meant = [_FOREIGN[plain]] if plain in _FOREIGN else get_close_matches(name, fields, n=1)
     known = on_the_wire.get(name) or next((item for item in meant if item in fields), None)
     hint = f"did you mean {known}?" if known else f"it has {', '.join(fields)}"
-    return f"{task_class.__name__} has no field {name}; {hint}"
+    shown = "of a name that was given" if _may_be_key(name) else name
+    return f"{task_class.__name__} has no field {shown}; {hint}"
+
+
+def _may_be_key(name: str) -> bool:
+    # Those that others have made up may be long, but are words.
+    return may_be_key(name) and _WORDS.fullmatch(name) is None
 
 
 def _parsed(field: Field, value: Any) -> Any:

@@ -183,6 +183,64 @@ def test_a_secret_in_an_unknown_option_is_not_repeated(arguments: list[str], cli
         assert result.line.endswith("comes from EZCAPTCHA_CLIENT_KEY or --key-file.")
 
 
+KEY = "c0ffee5ecre7" * 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        ([KEY], "Unknown command"),
+        (["-v", KEY], "Unknown command"),
+        ([f"-{KEY}"], "Unknown command"),
+        (["balance", KEY], "Unused Tokens"),
+        (["balance", f"{KEY}=="], "Unused Tokens"),
+        (["balance", f"{KEY}\\"], "Unused Tokens"),
+        (["balance", f"--{KEY}"], "Unknown option"),
+        (["balance", "--service", KEY], "for --service"),
+        (["balance", f"--service={KEY}"], "for --service"),
+        (["batch", "rows", "--budget", KEY], "for --budget"),
+        (["types", f"--json={KEY}"], "for --json"),
+        (["example", KEY], "for NAME"),
+        (["solve", KEY], "the type comes first"),
+        (["batch", "rows", "--type", KEY], "the type comes first"),
+        (["solve", V2[0], KEY], "field 1 must"),
+        (["solve", V2[0], f"{KEY}=1"], "has no field of a name that was given"),
+        (["solve", V2[0], f"{KEY}==", f"{KEY}="], "field 2 was given twice"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_repeated(
+    arguments: list[str], place: str, cli: Cli
+) -> None:
+    """A key that was pasted without an option would end in a log that others read."""
+    for options in ((), ("--verbose",)):
+        result = cli(*arguments, *options)
+        assert result.code == 2
+        assert place in result.line
+        assert KEY not in result.line
+    if "not shown" in result.line:
+        assert result.line.endswith("comes from EZCAPTCHA_CLIENT_KEY or --key-file.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["balanse"], '"balanse"'),
+        (["balance", "--no-such-option-of-the-tool"], "--no-such-option-of-the-tool"),
+        (["balance", "--service", "2captcha"], '"2captcha"'),
+        (["ReCaptchaV2TaskProxyless"], '"ReCaptchaV2TaskProxyless"'),
+        (["solve", "ReCaptchaV2TaskProxiless"], "type ReCaptchaV2TaskProxiless is not known"),
+        (["solve", "CloudflareTurnstileInvisible"], "type CloudflareTurnstileInvisible is not"),
+        (["solve", V2[0], "theCaptchaImageInBase=1"], "no field theCaptchaImageInBase;"),
+        (["solve", V2[0], "a=1", "a=2"], "field a was given twice"),
+    ],
+)
+def test_a_slip_of_the_hand_is_shown(arguments: list[str], shown: str, cli: Cli) -> None:
+    """The user would have to look for a typo that the program has found already."""
+    result = cli(*arguments)
+    assert result.code == 2
+    assert shown in result.line
+
+
 def test_ctrl_c_outside_of_any_loop_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while a file is read or a table printed would show a traceback."""
 
