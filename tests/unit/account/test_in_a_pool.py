@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from math import inf
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +20,10 @@ from ezcaptcha_async import (
 )
 from ezcaptcha_async._account.exchange import Asked
 from ezcaptcha_async._books import Books
+from ezcaptcha_async._journal.file_ledger import FileLedger
 from ezcaptcha_async.fleets import Gates
 from ezcaptcha_async.testing import Fault, Fixed, SimulatedService, VirtualTimeLoop
+from ezcaptcha_async.transports import Reply
 
 TASK = ReCaptchaV2TaskProxyless(website_url="https://example.com/login", website_key="site-key")
 
@@ -104,6 +108,43 @@ def test_a_failure_does_not_keep_those_in_line_from_being_told() -> None:
             solved = await asyncio.gather(*callers, return_exceptions=True)
             assert sum(isinstance(item, CredentialError) for item in solved) == 10
 
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
+
+
+def test_two_that_are_paid_at_a_time_and_have_one_id(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """While the first is being written down, the second would take its place in the books."""
+    written = FileLedger.created
+
+    async def late(*arguments: Any) -> None:
+        await asyncio.sleep(5)
+        await written(*arguments)
+
+    class OneId:
+        max_requests = 9
+
+        async def post(self, url: str, *_arguments: Any, **_options: Any) -> Reply:
+            await asyncio.sleep(1)
+            if url.endswith("/createTask"):
+                return Reply(200, b'{"errorId":0,"taskId":"always-the-same"}')
+            return Reply(200, b'{"errorId":0,"status":"processing"}')
+
+        async def aclose(self) -> None:
+            """Nothing to close."""
+
+    async def main() -> None:
+        async with SessionPool("a-key", transport=OneId(), journal=tmp_path / "paid.jsonl") as pool:
+            callers = [asyncio.ensure_future(pool.submit(TASK)) for _ in range(2)]
+            told = await asyncio.gather(*callers, return_exceptions=True)
+            assert sorted(type(item).__name__ for item in told) == [
+                "SubmissionUnknownError",
+                "Ticket",
+            ]
+            assert len(pool.unknowns()) == 1
+
+    monkeypatch.setattr(FileLedger, "created", late)
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(main())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 from anyio.lowlevel import checkpoint
 
-from ezcaptcha_async._books import answer
+from ezcaptcha_async._books import answer, refuse
 from ezcaptcha_async._runtime.event_loop import current_event_loop
 
 
@@ -14,6 +14,7 @@ async def test_the_first_answer_stands() -> None:
     waiter = current_event_loop().waiter()
     answer(waiter, "first")
     answer(waiter, "second")
+    refuse(waiter, LookupError("third"))
     assert await waiter == "first"
 
 
