@@ -13,11 +13,13 @@ from contextlib import suppress
 from typing import Final, TextIO
 
 from ezcaptcha_async import __version__
+from ezcaptcha_async.cli import streams
 
 _FROM_THE_EXTRA: Final = frozenset({"cyclopts", "filelock", "rich"})
 _FAILED: Final = 1
 _USAGE: Final = 2
 _INTERRUPTED: Final = 130
+_SIGNALLED: Final = 128  # is added to the number of a signal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = 0
     try:
         code = _run(sys.argv[1:] if arguments is None else list(arguments))
+        if code > _SIGNALLED and streams.is_full(sys.stdout):
+            _discard(sys.stdout)  # whoever ended it did not want to wait for the reader
         sys.stdout.flush()
     except KeyboardInterrupt:  # while it starts; what a command has to say of it is said by then
         code = _INTERRUPTED

@@ -246,7 +246,7 @@ def batch(
     row_format: Annotated[Format | None, Parameter(name="--format")] = None,
     task_type: Annotated[str | None, Parameter(name="--type")] = None,
     custom: Flag = False,
-    max_in_flight: Annotated[Whole, Parameter(validator=Number(gte=1, lte=100_000))] = 500,
+    max_in_flight: Annotated[Whole | None, Parameter(validator=Number(gte=1, lte=100_000))] = None,
     budget: Annotated[float | None, NotNegative] = None,
     timeout: Annotated[float | None, Positive] = None,
     retry_failed: Flag = False,
@@ -270,7 +270,7 @@ def batch(
         row_format: Of the rows; known by the file's name when left out.
         task_type: The type of rows that have none.
         custom: Send types as they are, with fields as on the wire.
-        max_in_flight: Most rows begun and not finished.
+        max_in_flight: Most rows under way; 500, or fewer for a slow reader.
         budget: Most points for all rows, earlier runs included.
         timeout: Most seconds for each row, up to the result window of 300 s.
         retry_failed: Try failed rows again, also where that may pay twice.
@@ -284,7 +284,12 @@ def batch(
     """
     from ezcaptcha_async.cli import fleets
     from ezcaptcha_async.cli.batching import rehearsal
-    from ezcaptcha_async.cli.batching.batch import Batch, is_stream, journal_of
+    from ezcaptcha_async.cli.batching.batch import (
+        Batch,
+        is_stream,
+        journal_of,
+        most_in_flight,
+    )
     from ezcaptcha_async.cli.batching.rows import RowReader, format_of
     from ezcaptcha_async.cli.batching.running import run_batch
 
@@ -313,7 +318,7 @@ def batch(
         journal=journal or (None if shared or is_stream(results) else journal_of(results)),
         fleet=shared,
         reader=reader,
-        max_in_flight=max_in_flight,
+        max_in_flight=max_in_flight or most_in_flight(results),
         budget=budget,
         timeout=timeout,
         retry_failed=retry_failed,

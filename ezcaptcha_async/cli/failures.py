@@ -86,10 +86,16 @@ class Interrupted(Exception):  # noqa: N818 - not an error: somebody wanted it s
     """The process was told to end, by a signal."""
 
     def __init__(
-        self, signum: int, tickets: Sequence[SavedTicket] = (), *, note: str | None = None
+        self,
+        signum: int,
+        tickets: Sequence[SavedTicket] = (),
+        results: Sequence[str] = (),
+        *,
+        note: str | None = None,
     ) -> None:
         super().__init__(signum, tickets)
         self.signum = signum
+        self.results: tuple[str, ...] = tuple(results)  # as of what broke off
         self.tickets: tuple[SavedTicket, ...] = tuple(tickets)  # which can still be fetched
         self.note = note  # what the command has to say of its end
 
@@ -151,6 +157,11 @@ def tickets(failure: BaseException) -> tuple[SavedTicket, ...]:
         return failure.tickets
     ticket = failure.ticket if isinstance(failure, errors.EzCaptchaError) else None
     return () if ticket is None or isinstance(failure, _OVER) else (ticket,)
+
+
+def results(failure: BaseException) -> tuple[str, ...]:
+    """Return the lines that are paid for, and could not be written where they belong."""
+    return failure.results if isinstance(failure, Interrupted | BrokenOffError) else ()
 
 
 def description(failure: BaseException) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from io import UnsupportedOperation
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from ezcaptcha_async import ConfigurationError, ProtocolError, Service
-from ezcaptcha_async.cli import failures
+from ezcaptcha_async.cli import failures, streams
 
 if TYPE_CHECKING:
+    import anyio
     from rich.console import Console, RenderableType
 
 PROGRAM: Final = "ezcaptcha"
@@ -48,6 +49,7 @@ _LEAST_WIDTH: Final = 20
 _WIDTH: Final = 80
 _BLANKS: Final = re.compile(r" +$", re.MULTILINE)
 _SMALL: Final = 0.1
+_PATIENCE: Final = 1.0  # seconds that a reader of stderr gets to take the tickets of what is paid
 
 
 def printable(text: str) -> str:
@@ -101,11 +103,22 @@ class _Trimmed(_Wrapped):
 
 
 class _Lenient(_Wrapped):
-    """Writes what can be written: that nobody sees a remark is no reason to lose what is paid."""
+    """Writes what can be written: that nobody sees a remark is no reason to lose what is paid.
+
+    Nor is that its reader stalls, who gets so many seconds.
+    """
+
+    def __init__(self, stream: TextIO, *, patience: float = 0.0) -> None:
+        super().__init__(stream)
+        self._patience = patience
 
     def write(self, text: str) -> int:
         with suppress(OSError):
-            self._stream.write(text)
+            number = streams.stalling(self._stream)
+            if number is None:
+                self._stream.write(text)
+            else:
+                streams.press(number, _encoded(text, self._stream), patience=self._patience)
         return len(text)
 
     def flush(self) -> None:
@@ -113,8 +126,8 @@ class _Lenient(_Wrapped):
             self._stream.flush()
 
 
-def _stderr() -> TextIO:
-    return cast("TextIO", _Lenient(sys.stderr))
+def _stderr(*, patience: float = 0.0) -> TextIO:
+    return cast("TextIO", _Lenient(sys.stderr, patience=patience))
 
 
 def console_for(stream: TextIO) -> Console:
@@ -156,6 +169,13 @@ class Output:
     def remarks(self) -> Console:
         """Shows all else."""
         return console_for(_stderr())
+
+    @cached_property
+    def _turn(self) -> anyio.Lock:
+        """Of those that print side by side, a line each."""
+        import anyio
+
+        return anyio.Lock()
 
     def can_move(self, console: Console) -> bool:
         """Return whether one of the two can show something that moves."""
@@ -200,13 +220,21 @@ class Output:
         """Print a result as it is: no colour, no wrapping, so that a script can take it."""
         _line(text, sys.stdout)
 
-    def paid_result(self, text: str) -> None:
-        """Print a result that is paid for; if stdout does not take it, the error has it."""
-        try:
-            self.result(text)
-        except OSError as error:
-            problem = f"cannot write to stdout: {failures.reason(error)}; it stands above instead"
-            raise failures.BrokenOffError(problem, results=(text,)) from None
+    async def paid_result(self, text: str) -> None:
+        """Print a result that is paid for; if stdout does not take it, the error has it.
+
+        The event loop goes on while a reader stalls.
+        """
+        async with self._turn:
+            number = streams.stalling(sys.stdout)
+            try:
+                if number is None:
+                    self.result(text)
+                else:
+                    await streams.pour(number, _encoded(f"{text}\n", sys.stdout))
+            except OSError as error:
+                why = f"cannot write to stdout: {failures.reason(error)}; it stands above instead"
+                raise failures.BrokenOffError(why, results=(text,)) from None
 
     def remark(self, text: str) -> None:
         """Say something on stderr, to a person only."""
@@ -218,7 +246,7 @@ class Output:
 
         Above it stand the results that are paid for, and that stdout did not take.
         """
-        lines = [*failure.results] if isinstance(failure, failures.BrokenOffError) else []
+        lines = list(failures.results(failure))
         if self.as_json:
             lines.append(json.dumps(failures.description(failure)))
         else:
@@ -226,8 +254,8 @@ class Output:
                 lines.append(f"{PROGRAM}: what came is {json.dumps(failure.payload)}")
             lines.append(f"{PROGRAM}: {printable(failures.last_line(failure))}")
             lines += map(json.dumps, failures.tickets(failure))
-        for line in lines:
-            _line(line, _stderr())
+        # At once: a reader that stalls gets its seconds for all of them together.
+        _line("\n".join(lines), _stderr(patience=_PATIENCE))
 
 
 def _check_stdout() -> None:
@@ -241,7 +269,11 @@ def _check_stdout() -> None:
 
 
 def _line(text: str, stream: TextIO) -> None:
+    # In one piece: whoever writes there as well must not come between.
+    stream.write(_encoded(f"{text}\n", stream).decode(stream.encoding or "utf-8"))
+    stream.flush()
+
+
+def _encoded(text: str, stream: TextIO) -> bytes:
     # What the stream's encoding lacks must not turn a paid token into a traceback.
-    encoding = stream.encoding or "utf-8"
-    shown = text.encode(encoding, "backslashreplace").decode(encoding)
-    print(shown, file=stream, flush=True)
+    return text.encode(stream.encoding or "utf-8", "backslashreplace")

@@ -55,12 +55,12 @@ def resume(output: Output, account: Account, source: Path) -> ExitCode:
             outcome = Resumed(ticket=ticket, solution=await pool.resume(ticket))
         except errors.EzCaptchaError as error:
             outcome = Resumed(ticket=ticket, error=error)
-        del left[ticket["task_id"]]
         try:
-            codes.append(_show(output, outcome))
+            codes.append(await _show(output, outcome))
         except BrokenOffError as error:
             broken.append(error)
             scope.cancel()
+        del left[ticket["task_id"]]  # not before: the reader may have stalled until a signal came
 
     async def fetch_tickets() -> None:
         async with pool, anyio.create_task_group() as group:
@@ -72,7 +72,7 @@ def resume(output: Output, account: Account, source: Path) -> ExitCode:
     async def fetch_journal() -> None:
         async with pool, pool.resume_all() as outcomes:
             # Each is shown at once: the journal counts on its having been seen.
-            codes.extend([_show(output, outcome) async for outcome in outcomes])
+            codes.extend([await _show(output, outcome) async for outcome in outcomes])
 
     try:
         with output.waiting(f"paid tasks at {account.service.name}"):
@@ -127,24 +127,25 @@ def _tickets(source: Path) -> list[SavedTicket] | None:
     return None
 
 
-def _show(output: Output, outcome: Resumed) -> ExitCode:
+async def _show(output: Output, outcome: Resumed) -> ExitCode:
     """Show what became of one task, and return what that means."""
     if (error := outcome.error) is not None:
         if output.as_json:
             described_error = {"ticket": outcome.ticket, **failures.description(error)}
-            output.paid_result(json.dumps(described_error))
+            await output.paid_result(json.dumps(described_error))
         else:
             named = "" if outcome.reference is None else f" ({outcome.reference})"
             output.remark(f"task {outcome.task_id}{named}: {failures.line(error)}")
         return failures.exit_code(error)
     solution = cast("Solution", outcome.solution)
     if output.as_json:
-        output.paid_result(json.dumps({"ticket": outcome.ticket, **described(solution)}))
+        await output.paid_result(json.dumps({"ticket": outcome.ticket, **described(solution)}))
     else:
         text = getattr(solution, "token", None) or json.dumps(answer(solution))
         # The reference last: it alone may hold blanks beside a token.
         parts = (outcome.task_id, text, outcome.reference)
-        output.paid_result(" ".join(printable(part) for part in parts if part is not None))
+        shown = " ".join(printable(part) for part in parts if part is not None)
+        await output.paid_result(shown)
     return ExitCode.DONE
 
 

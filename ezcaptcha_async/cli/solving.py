@@ -22,13 +22,18 @@ _PATIENCE: Final = 5.0  # seconds after which a user wonders whether anything ha
 def solve(output: Output, account: Account, task: Task[Any], *, timeout: float | None) -> None:
     """Solve one task and print its solution."""
     pool, is_paid, is_seen = SessionPool(account), anyio.Event(), output.remarks.is_terminal
+    unread: list[str] = []
 
     async def call() -> Solution:
-        ticket = await pool.submit(task, timeout=timeout)
-        is_paid.set()
-        if not is_seen:
-            output.remark(f"waiting for task {ticket.task_id}, which is paid")
-        solution: Solution = await ticket
+        with output.waiting(f"waiting for {task.type} at {account.service.name}"):
+            ticket = await pool.submit(task, timeout=timeout)
+            is_paid.set()
+            if not is_seen:
+                output.remark(f"waiting for task {ticket.task_id}, which is paid")
+            solution: Solution = await ticket
+        unread.append(_text(solution, as_json=output.as_json))
+        await output.paid_result(unread[0])
+        unread.clear()
         return solution
 
     async def say_if_slow() -> None:
@@ -37,14 +42,15 @@ def solve(output: Output, account: Account, task: Task[Any], *, timeout: float |
             return
         output.remark(f"no answer yet from {account.service.base_url}; -v shows why")
 
-    with output.waiting(f"waiting for {task.type} at {account.service.name}"):
+    try:
         solution = _in_pool(pool, call, beside=None if is_seen else say_if_slow)
+    except Interrupted as interruption:
+        if not unread:
+            raise
+        note = "what was not taken stands above"
+        raise Interrupted(interruption.signum, results=unread, note=note) from None
     if output.as_json:
-        output.paid_result(json.dumps(described(solution)))
         return
-    token = getattr(solution, "token", None)
-    text = json.dumps(answer(solution), indent=2) if token is None else printable(token)
-    output.paid_result(text)
     receipt = solution.receipt
     price = "" if receipt.points is None else f" for {money(receipt.points, account.service)}"
     expiry = time.strftime("%H:%M:%S", time.localtime(solution.expires_at))
@@ -86,6 +92,14 @@ def _in_pool(
         if not answers:
             raise Interrupted(interruption.signum, paid_tickets(pool)) from None
     return answers[0]
+
+
+def _text(solution: Solution, *, as_json: bool) -> str:
+    """Return what to print of a solution."""
+    if as_json:
+        return json.dumps(described(solution))
+    token = getattr(solution, "token", None)
+    return json.dumps(answer(solution), indent=2) if token is None else printable(token)
 
 
 def answer(solution: Solution) -> dict[str, Any]:

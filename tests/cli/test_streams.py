@@ -122,6 +122,16 @@ def test_little_on_such_a_stdout(
         assert result.err.count("\n") == (how != "gone"), "| head -1 is nobody's mistake"
 
 
+@needs_full
+def test_little_where_neither_is_writable(
+    cli: Cli, broken: Broken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk Python would end it with a code that says nothing."""
+    monkeypatch.setattr(sys, "stdout", broken("full"))
+    monkeypatch.setattr(sys, "stderr", broken("full"))
+    assert cli("--version").code == 1
+
+
 def test_results_in_a_file_need_no_stdout(
     batch: Batch, serving: Serve, broken: Broken, monkeypatch: pytest.MonkeyPatch
 ) -> None:

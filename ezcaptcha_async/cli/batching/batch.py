@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from itertools import combinations
 from pathlib import Path
 from typing import Final
@@ -10,11 +11,14 @@ from typing import Final
 import attrs
 
 from ezcaptcha_async import ConfigurationError
+from ezcaptcha_async.cli import streams
 from ezcaptcha_async.cli.batching.rows import RowReader
 from ezcaptcha_async.cli.options import STDIN, STDOUT
 from ezcaptcha_async.fleets import Sharing
 
 _STREAMS: Final = {1: "stdout", 2: "stderr"}
+MOST_IN_FLIGHT: Final = 500
+"""Most rows begun and not finished, where neither the user nor a reader says how many."""
 
 
 @attrs.frozen(kw_only=True)
@@ -26,7 +30,7 @@ class Batch:
     journal: Path | None  # for what is paid; None for none
     fleet: Sharing | None = None  # keeps that instead, for machines that share it
     reader: RowReader
-    max_in_flight: int  # most rows begun and not finished
+    max_in_flight: int | None  # most rows begun and not finished; None for what a reader takes
     budget: float | None  # most points for all rows, earlier runs included
     timeout: float | None  # most seconds for each row
     retry_failed: bool  # whether rows that ended in an error are tried again
@@ -35,6 +39,13 @@ class Batch:
     def keeps_books(self) -> bool:
         """Whether what is paid is written down anywhere but in the results."""
         return self.journal is not None or self.fleet is not None
+
+
+def most_in_flight(results: Path) -> int | None:
+    """Return how many rows to begin at once for a file; None for a pipe, whose reader decides."""
+    if results != STDOUT:
+        return None if is_stream(results) else MOST_IN_FLIGHT
+    return MOST_IN_FLIGHT if streams.stalling(sys.stdout) is None else None
 
 
 def is_stream(results: Path) -> bool:

@@ -7,7 +7,13 @@ from contextlib import aclosing
 from pathlib import Path
 
 from ezcaptcha_async import Journal, Resumed, SessionPool, Submission, errors
-from ezcaptcha_async.cli.batching.batch import Batch, is_same, is_stream, journal_of
+from ezcaptcha_async.cli.batching.batch import (
+    MOST_IN_FLIGHT,
+    Batch,
+    is_same,
+    is_stream,
+    journal_of,
+)
 from ezcaptcha_async.cli.batching.rows import RowName, row_of
 from ezcaptcha_async.cli.batching.writing import Found, RowWriter, found_in
 from ezcaptcha_async.cli.output import counted
@@ -63,10 +69,11 @@ async def fetch(writer: RowWriter, pool: SessionPool) -> None:
         lost = errors.SubmissionUnknownError(
             "an earlier run ended while createTask was under way; it may have been paid for"
         )
-        _write_of_before(writer, row, lost, submission.points)
-    async with pool.resume_all(max_in_flight=writer.batch.max_in_flight) as outcomes:
+        await _write_of_before(writer, row, lost, submission.points)
+    most = writer.batch.max_in_flight or MOST_IN_FLIGHT
+    async with pool.resume_all(max_in_flight=most) as outcomes:
         async for outcome in outcomes:
-            _note_resumed(writer, outcome)
+            await _note_resumed(writer, outcome)
 
 
 async def read_begun(
@@ -107,7 +114,7 @@ def _unknown(
             yield row, submission
 
 
-def _note_resumed(writer: RowWriter, outcome: Resumed) -> None:
+async def _note_resumed(writer: RowWriter, outcome: Resumed) -> None:
     row, results, counts = row_of(outcome.reference), writer.results, writer.counts
     if row is not None:
         has_failed = outcome.error is not None and results.is_finished(row.number)
@@ -118,10 +125,10 @@ def _note_resumed(writer: RowWriter, outcome: Resumed) -> None:
             counts.halted_by = counts.halted_by or outcome.error
             return
     points = outcome.ticket.get("points")
-    _write_of_before(writer, row, found_in(outcome), points, resumed=True)
+    await _write_of_before(writer, row, found_in(outcome), points, resumed=True)
 
 
-def _write_of_before(
+async def _write_of_before(
     writer: RowWriter,
     row: RowName | None,
     found: Found,
@@ -133,4 +140,4 @@ def _write_of_before(
     if row is not None and writer.results.is_finished(row.number):
         writer.counts.failed_before -= 1  # it is counted anew
     tried_again = row is not None and writer.batch.retry_failed
-    writer.write(row, found, points, resumed=resumed, tried_again=tried_again)
+    await writer.write(row, found, points, resumed=resumed, tried_again=tried_again)

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 from filelock import FileLock, Timeout
 
 from ezcaptcha_async import ConfigurationError, SubmissionUnknownError
+from ezcaptcha_async.cli import streams
 from ezcaptcha_async.cli.batching.reading import LONGEST
 from ezcaptcha_async.cli.batching.rows import Row
 from ezcaptcha_async.cli.failures import reason
@@ -129,6 +130,19 @@ class ResultsFile:
         else:
             write_whole(self._file, line)
             self._check_kept(self._file, len(line))
+        self._note(document)
+
+    async def write_on(self, document: dict[str, Any]) -> None:
+        """Write the same while the event loop goes on, although a pipe's reader may stall.
+
+        One after the other; what was cancelled counts as not written.
+        """
+        number = streams.stalling(self._file or sys.stdout)
+        if number is None:
+            self.write(document)
+            return
+        line = json.dumps(document, separators=(",", ":")).encode("ascii") + b"\n"
+        await streams.pour(number, line)
         self._note(document)
 
     def _take_over(self, path: Path) -> None:

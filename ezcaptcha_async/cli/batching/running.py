@@ -63,14 +63,16 @@ def run_batch(batch: Batch, accounts: Sequence[Account], output: Output) -> Batc
             except Interrupted as interruption:
                 show()
                 note, tickets = _what_is_left(batch, counts)
-                raise Interrupted(interruption.signum, tickets, note=note) from None
+                lines = writer.unwritten()
+                if lines:
+                    note += "; what was not taken stands above"
+                raise Interrupted(interruption.signum, tickets, lines, note=note) from None
             except (errors.ConfigurationError, BrokenOffError) as error:
                 if not counts.has_sent:
                     raise
                 show()
                 note, tickets = _what_is_left(batch, counts)
-                lines = error.results if isinstance(error, BrokenOffError) else ()
-                raise BrokenOffError(f"{error}; {note}", lines, tickets) from None
+                raise BrokenOffError(f"{error}; {note}", writer.unwritten(), tickets) from None
             show(is_last=True)
     finally:
         results.close()
@@ -149,7 +151,7 @@ class _BatchRun:
             ) as outcomes,
         ):
             async for outcome in outcomes:
-                self._note_outcome(outcome)
+                await self._note_outcome(outcome)
 
     async def _tasks(self, *, is_spent: bool) -> AsyncGenerator[Task[Any]]:
         """Yield the tasks of the rows that are not finished; none where the budget is spent."""
@@ -169,7 +171,7 @@ class _BatchRun:
                     continue
                 self.writer.keep_columns(row)
                 if row.problem is not None:
-                    self.writer.write(row, row.problem, points=None)
+                    await self.writer.write(row, row.problem, points=None)
                 elif is_spent:
                     counts.halted_by = errors.BudgetExceededError(
                         f"the budget of {batch.budget:,.0f} points is used up"
@@ -182,7 +184,7 @@ class _BatchRun:
                         task = attrs.evolve(task, reference=shared_reference(row, batch.source))
                     yield task
 
-    def _note_outcome(self, outcome: Outcome[Any]) -> None:
+    async def _note_outcome(self, outcome: Outcome[Any]) -> None:
         points, row = None, self._under_way.pop(outcome.index)
         if isinstance(outcome.error, DeliveredBeforeError):
             self.writer.skip(row)
@@ -190,7 +192,7 @@ class _BatchRun:
         if isinstance(outcome.error, errors.SubmissionUnknownError):
             offers = (item.service.offer_for(outcome.task.type) for item in self.accounts)
             points = next((offer.points for offer in offers if offer is not None), None)
-        self.writer.write(row, found_in(outcome), points)
+        await self.writer.write(row, found_in(outcome), points)
 
     @asynccontextmanager
     async def _pool(self, budget: float | None) -> AsyncGenerator[SessionPool]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, cast
 
+import anyio
 import attrs
 
 from ezcaptcha_async import EzCaptchaError, Outcome, Resumed, Solution, errors
@@ -48,6 +49,14 @@ class RowWriter:
         init=False, factory=dict[int, Mapping[str, Any]]
     )
     """The user's own columns of the rows under way that have some, by their number."""
+    _turn: anyio.Lock = attrs.field(init=False, factory=anyio.Lock)
+    """Of rows that are written down side by side, a line each."""
+    _in_hand: list[dict[str, Any]] = attrs.field(init=False, factory=list[dict[str, Any]])
+    """What is being written, or was when it failed or a signal came."""
+
+    def unwritten(self) -> tuple[str, ...]:
+        """Return the lines that were not taken."""
+        return tuple(map(json.dumps, self._in_hand))
 
     def keep_columns(self, row: Row) -> None:
         """Keep the user's own columns of a row until it is written down."""
@@ -59,7 +68,7 @@ class RowWriter:
         self._columns.pop(row.number, None)
         self.counts.elsewhere = (self.counts.elsewhere or 0) + 1
 
-    def write(
+    async def write(
         self,
         row: RowName | None,
         found: Found,
@@ -100,21 +109,23 @@ class RowWriter:
             document |= {"status": "failed", "final": _is_final(found), "points": cost}
             is_ours = not resumed and found.task_id is not None
             self.counts.note_cost(cost, counted_by_pool=is_ours)
+            await self._keep(document | failures.description(found))
             if not tried_again:
                 self.counts.note_failure(found, row)
-            self._keep(document | failures.description(found))
         else:
             cost = 0.0 if is_counted else found.receipt.points
             speed = self.counts.service.speed
             document |= {"status": "solved", "points": cost}
             document |= {} if speed == 1 else {"time_scale": speed}
             self.counts.note_cost(cost, counted_by_pool=not resumed)
+            await self._keep(document | described(found))
             self.counts.note_solution(found, resumed=resumed)
-            self._keep(document | described(found))
 
-    def _keep(self, document: dict[str, Any]) -> None:
+    async def _keep(self, document: dict[str, Any]) -> None:
+        self._in_hand.append(document)
         try:
-            self.results.write(document)
+            async with self._turn:
+                await self.results.write_on(document)
         except OSError as error:
             where = "to stdout" if self.batch.results == STDOUT else self.batch.results
             problem = f"cannot write {where}: {failures.reason(error)}"
@@ -123,7 +134,8 @@ class RowWriter:
             if self.batch.keeps_books:
                 books = "journal" if self.batch.fleet is None else "fleet"
                 problem += f", what else is paid is in the {books}"
-            raise BrokenOffError(problem, (json.dumps(document),)) from None
+            raise BrokenOffError(problem, self.unwritten()) from None
+        self._in_hand.remove(document)
 
 
 def found_in(outcome: Outcome[Any] | Resumed) -> Found:
