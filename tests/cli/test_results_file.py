@@ -445,3 +445,19 @@ def test_a_file_system_without_rights_is_used_with_a_warning(
     monkeypatch.setattr(os, "fchmod", change_nothing)
     ResultsFile(path).close()
     assert f"{path}: its file system keeps no rights" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such pipes")
+def test_a_pipe_is_only_written_to(tmp_path: Path) -> None:
+    """Where nobody can look at it beforehand, it would be taken for a file that was cut off."""
+    pipe = tmp_path / "results.pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    results = ResultsFile(pipe)
+    try:
+        for number in (1, 2):
+            results.write(solved(number))
+            assert json.loads(os.read(reader, 1_000)) == solved(number)
+    finally:
+        results.close()
+        os.close(reader)

@@ -117,6 +117,7 @@ def test_two_that_are_paid_at_a_time_and_have_one_id(
 ) -> None:
     """While the first is being written down, the second would take its place in the books."""
     written = FileLedger.created
+    ids = iter((b"the-first", b"the-same", b"the-same"))
 
     async def late(*arguments: Any) -> None:
         await asyncio.sleep(5)
@@ -128,7 +129,7 @@ def test_two_that_are_paid_at_a_time_and_have_one_id(
         async def post(self, url: str, *_arguments: Any, **_options: Any) -> Reply:
             await asyncio.sleep(1)
             if url.endswith("/createTask"):
-                return Reply(200, b'{"errorId":0,"taskId":"always-the-same"}')
+                return Reply(200, b'{"errorId":0,"taskId":"%b"}' % next(ids))
             return Reply(200, b'{"errorId":0,"status":"processing"}')
 
         async def aclose(self) -> None:
@@ -136,6 +137,7 @@ def test_two_that_are_paid_at_a_time_and_have_one_id(
 
     async def main() -> None:
         async with SessionPool("a-key", transport=OneId(), journal=tmp_path / "paid.jsonl") as pool:
+            await pool.submit(TASK)  # one alone, to try the account out
             callers = [asyncio.ensure_future(pool.submit(TASK)) for _ in range(2)]
             told = await asyncio.gather(*callers, return_exceptions=True)
             assert sorted(type(item).__name__ for item in told) == [
