@@ -123,7 +123,7 @@ class AiohttpTransport:
             target, options, _ = self._targets.get(url) or self._target(url)
             response = await self._session.post(target, data=data, **options)
             try:
-                if self._knows and known.observed and not known.body_begun:
+                if self._knows and data.is_real and not known.body_begun:
                     # Before Python 3.12 it is there before that has looked for one.
                     return NoAnswer(_UNASKED, unsent=True)
                 return await _read(response, deadline)
@@ -171,12 +171,13 @@ class _Body(aiohttp.Payload):
     def __init__(self, content: bytes, evidence: Evidence) -> None:
         super().__init__(content)
         self._evidence = evidence
+        self.is_real = False
 
     @property
     def size(self) -> int:
         # A real request of aiohttp's asks for it, and will write it. What takes the place of
-        # aiohttp in a test, and raises what it likes, does neither.
-        self._evidence.observed = True
+        # aiohttp in a test, and raises or answers what it likes, does neither.
+        self.is_real = self._evidence.observed = True
         return len(self._value)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:

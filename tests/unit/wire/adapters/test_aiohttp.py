@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -118,6 +119,21 @@ async def test_a_double_in_the_place_of_aiohttp_proves_nothing(
     monkeypatch.setattr(aiohttp.ClientSession, "_request", fail)
     async with aiohttp.ClientSession() as session:
         assert not (await fault_of(AiohttpTransport(session), "http://localhost")).unsent
+
+
+@pytest.mark.parametrize("owned", [True, False])
+async def test_a_double_may_answer(monkeypatch: pytest.MonkeyPatch, *, owned: bool) -> None:
+    """A create that a user's test answers without a request would be sent again and again."""
+
+    async def answering(*_args: object, **_kwargs: object) -> Any:
+        content = SimpleNamespace(is_eof=lambda: True, read_nowait=lambda: b"{}")
+        return SimpleNamespace(status=200, headers={}, content=content, close=lambda: None)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", answering)
+    async with aiohttp.ClientSession() as session:
+        transport = AiohttpTransport(None if owned else session)
+        assert (await reply_of(transport, "http://localhost")).body == b"{}"
+        await transport.aclose()
 
 
 async def test_hooks_of_the_user_may_read_the_answer_and_may_fail() -> None:
