@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TextIO, cast
+from typing import Final, cast
 
 import anyio
 import attrs
 
 from ezcaptcha_async import Account, Journal, Resumed, SavedTicket, SessionPool, Solution, errors
-from ezcaptcha_async.cli import failures
+from ezcaptcha_async.cli import failures, streams
 from ezcaptcha_async.cli.batching.rows import row_of
 from ezcaptcha_async.cli.connection import read_text
 from ezcaptcha_async.cli.failures import BrokenOffError, ExitCode, Interrupted
@@ -88,16 +86,9 @@ def resume(output: Output, account: Account, source: Path) -> ExitCode:
 
 def _check_streams(source: Path) -> None:
     """Refuse ``>>`` into the journal: it is replaced by one without the lines printed so far."""
-    for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
-        if _is_same_file(source, stream):
+    for number, name in streams.NAMES.items():
+        if streams.leads_to(number, source):
             raise errors.ConfigurationError(f"JOURNAL and {name} cannot both be {source}")
-
-
-def _is_same_file(path: Path, stream: TextIO) -> bool:
-    # ValueError: a name that no file can have, or a stream that is no file.
-    with suppress(OSError, ValueError):
-        return path.is_file() and os.path.samestat(path.stat(), os.fstat(stream.fileno()))
-    return False
 
 
 def _tickets(source: Path) -> list[SavedTicket] | None:

@@ -12,7 +12,12 @@ import stat
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES: Final = {1: "stdout", 2: "stderr"}
 
 _TICK: Final = 0.05
 """Seconds after which a stream that was full is looked at again."""
@@ -37,6 +42,14 @@ def stalling(stream: Numbered) -> int | None:
         return None  # whatever is wrong with it, writing says
     # Windows can neither look at a pipe nor at a console beforehand.
     return None if is_file or os.name == "nt" else number
+
+
+def leads_to(number: int, path: Path) -> bool:
+    """Tell whether a stream of this number is written into a regular file; also through links."""
+    # OSError: the stream is closed. ValueError: a name that no file can have.
+    with suppress(OSError, ValueError):
+        return path.is_file() and os.path.samestat(os.fstat(number), path.stat())
+    return False
 
 
 def is_full(stream: Numbered) -> bool:

@@ -16,7 +16,6 @@ from ezcaptcha_async.cli.batching.rows import RowReader
 from ezcaptcha_async.cli.options import STDIN, STDOUT
 from ezcaptcha_async.fleets import Sharing
 
-_STREAMS: Final = {1: "stdout", 2: "stderr"}
 MOST_IN_FLIGHT: Final = 500
 """Most rows begun and not finished, where neither the user nor a reader says how many."""
 
@@ -75,13 +74,9 @@ def check_different(batch: Batch) -> None:
     for name, path in named:
         # Results on stdout may stand in one file with what is said of them, as by `nohup`.
         if name != "the results" or batch.results != STDOUT:
-            for number, stream in _STREAMS.items():
-                if _leads_to(number, path):
+            for number, stream in streams.NAMES.items():
+                if streams.leads_to(number, path):
                     raise ConfigurationError(f"{name} and {stream} cannot both be in {path}")
-
-
-def _leads_to(descriptor: int, path: Path) -> bool:
-    return path.is_file() and os.path.samestat(os.fstat(descriptor), path.stat())
 
 
 def is_same(one: Path, other: Path) -> bool:

@@ -15,6 +15,7 @@ import stat
 import sys
 import time
 from array import array
+from math import isnan
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TypeAlias, cast
 
@@ -27,7 +28,7 @@ from ezcaptcha_async.cli.batching.rows import Row
 from ezcaptcha_async.cli.failures import reason
 from ezcaptcha_async.cli.options import STDOUT
 from ezcaptcha_async.cli.output import PROGRAM
-from ezcaptcha_async.cli.reporting.collecting import an_object, document_in
+from ezcaptcha_async.cli.reporting.collecting import a_number, an_object, document_in
 from ezcaptcha_async.private_files import check_owner, check_way, open_private
 
 RowState: TypeAlias = Literal["open", "finished", "changed"]
@@ -37,7 +38,6 @@ _LOST: Final = SubmissionUnknownError.__name__
 _BEGINNING: Final = b'{"row":'  # how each line that is written begins
 _OWNER_ONLY: Final = 0o600
 _MOST_ROWS: Final = 100_000_000
-_MOST_POINTS: Final = 1e12
 # As much of a row's key as is kept; the bits above say how it stands.
 _KEY: Final = (1 << 60) - 1
 _FAILED: Final = 1 << 60
@@ -213,14 +213,15 @@ class ResultsFile:
         return self._rows[number] if number < len(self._rows) else 0
 
     def _note(self, document: dict[str, Any]) -> None:
-        cost = _number(document.get("points"), most=_MOST_POINTS)
+        cost = a_number(document.get("points"))
+        cost = 0.0 if isnan(cost) else cost  # none, or the line is damaged
         self.points += cost
         is_solved = document.get("status") == "solved"
         number = document.get("row")
         if type(number) is not int or not 0 < number < _MOST_ROWS:
             return
         now = time.time()
-        at = _number(document.get("finished_at"), most=now + _DAY)
+        at = a_number(document.get("finished_at"), most=now + _DAY)
         if an_object(document.get("error")).get("kind") == _LOST and at > now - _DAY:
             self._lost[number] = at
         is_final = is_solved or document.get("final") is True
@@ -274,14 +275,6 @@ def write_whole(file: BinaryIO, line: bytes) -> None:
 
 def _is_regular(file: BinaryIO) -> bool:
     return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-
-
-def _number(value: object, *, most: float) -> float:
-    """Return a number within its bounds; nothing for any other, as in a line that is damaged."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0.0
-    # Compared before it is converted: JSON knows whole numbers that no float can hold.
-    return float(value) if 0 <= value <= most else 0.0
 
 
 def _bits(key: object) -> int:

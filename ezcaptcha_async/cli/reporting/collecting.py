@@ -61,11 +61,11 @@ class Solutions:
         left = _time(row.get("expires_at")) - finished_at
         delay = _time(receipt.get("ready_at")) - _time(receipt.get("processing_at"))
         self.finished_at.append(finished_at)
-        self.waited.append(_number(waited, most=_MOST_SECONDS))
-        self.left.append(_number(left, -_MOST_SECONDS, _MOST_SECONDS))
-        self.delay.append(_number(delay, most=_MOST_SECONDS))
-        self.polls.append(_number(receipt.get("polls")))
-        self.points.append(_number(receipt.get("points")))
+        self.waited.append(a_number(waited, most=_MOST_SECONDS))
+        self.left.append(a_number(left, -_MOST_SECONDS, _MOST_SECONDS))
+        self.delay.append(a_number(delay, most=_MOST_SECONDS))
+        self.polls.append(a_number(receipt.get("polls")))
+        self.points.append(a_number(receipt.get("points")))
 
     def extend(self, other: Solutions) -> None:
         """Keep all rows of another type as well."""
@@ -87,7 +87,7 @@ class Errors:
     def add(self, row: dict[str, Any], error: dict[str, Any]) -> int:
         """Keep one row, and return its place."""
         self.finished_at.append(_time(row.get("finished_at")))
-        self.points.append(_number(an_object(error.get("ticket")).get("points")))
+        self.points.append(a_number(an_object(error.get("ticket")).get("points")))
         self.marks.append(_COUNTS | (_MAY_BE_CHARGED if error.get("may_be_charged") is True else 0))
         return len(self.marks) - 1
 
@@ -141,7 +141,7 @@ class Collection:
         if name not in self.solutions and len(self.solutions) >= _MOST_TYPES:
             name = OTHERS
         self.solutions.setdefault(name, Solutions()).add(row, receipt)
-        self.time_scale = max(self.time_scale, _number(row.get("time_scale"), 1))
+        self.time_scale = max(self.time_scale, a_number(row.get("time_scale"), 1))
         if len(self.services) <= 1:
             self.services.add(_text(receipt.get("service")))
 
@@ -200,7 +200,7 @@ def _text(value: Any, longest: int = _LONGEST_NAME) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
-def _number(value: Any, least: float = 0, most: float = _MOST) -> float:
+def a_number(value: Any, least: float = 0, most: float = _MOST) -> float:
     """Return a number within its bounds, else not-a-number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return nan
@@ -210,4 +210,4 @@ def _number(value: Any, least: float = 0, most: float = _MOST) -> float:
 
 def _time(value: Any) -> float:
     """Return a Unix time in seconds, else not-a-number."""
-    return _number(value, most=_LATEST)
+    return a_number(value, most=_LATEST)
