@@ -356,3 +356,13 @@ def test_who_shares_the_stream_is_not_disturbed() -> None:
     assert os.get_blocking(writer)
     os.close(writer)
     os.close(reader)
+
+
+def test_a_closed_stream_leads_nowhere(tmp_path: Path) -> None:
+    """A job that is started without one of them would end in a traceback."""
+    path = tmp_path / "results.jsonl"
+    with path.open("wb") as file:
+        number = file.fileno()
+        assert streams.leads_to(number, path)
+        assert not streams.leads_to(number, tmp_path / "another")
+    assert not streams.leads_to(number, path)
